@@ -1,0 +1,28 @@
+/** Time and chance as an injected interface, so that the simulation can own both. */
+import { randomBytes } from "node:crypto";
+
+export interface Timer {
+  cancel(): void;
+}
+
+export interface Clock {
+  /** Milliseconds since the Unix epoch. */
+  now(): number;
+  /** Runs `callback` once after `delayMs`; does not keep the process alive. */
+  after(delayMs: number, callback: () => void): Timer;
+  /** A number in [0, 1). */
+  random(): number;
+  /** `bytes` random bytes as lower-case hex. */
+  hex(bytes: number): string;
+}
+
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  after(delayMs, callback) {
+    const timeout = setTimeout(callback, delayMs);
+    timeout.unref();
+    return { cancel: () => clearTimeout(timeout) };
+  },
+  random: () => Math.random(),
+  hex: (bytes) => randomBytes(bytes).toString("hex"),
+};
