@@ -1,0 +1,122 @@
+/** Pure: from an id to every name that banger gives on the host. No other file makes such a name. */
+import type { ImageId, VmId } from "./model.js";
+
+/** The five XDG places of one banger; see config.ts for how they are found. */
+export interface Home {
+  state: string;
+  data: string;
+  cache: string;
+  config: string;
+  /** Sockets; unique for each state directory, short enough for sun_path (108 bytes). */
+  runtime: string;
+}
+
+export interface HomeHandles {
+  log: string;
+  daemonLog: string;
+  apiSocket: string;
+  handlesCache: string;
+  vms: string;
+  runtimeVms: string;
+  images: string;
+  sshKey: string;
+  knownHosts: string;
+  configFile: string;
+}
+
+export function homeHandles(home: Home): HomeHandles {
+  return {
+    log: `${home.state}/banger.db`,
+    daemonLog: `${home.state}/daemon.log`,
+    apiSocket: `${home.runtime}/api.sock`,
+    handlesCache: `${home.state}/handles.json`,
+    vms: `${home.state}/vms`,
+    runtimeVms: `${home.runtime}/vms`,
+    images: `${home.data}/images`,
+    sshKey: `${home.state}/ssh/id_ed25519`,
+    knownHosts: `${home.state}/ssh/known_hosts`,
+    configFile: `${home.config}/config.toml`,
+  };
+}
+
+export interface VmHandles {
+  directory: string;
+  rootDisk: string;
+  workDisk: string;
+  seed: string;
+  /** Private ed25519 host key of the guest; its public half lies beside it with ".pub". */
+  hostKey: string;
+  consoleLog: string;
+  vmmLog: string;
+  runtime: string;
+  qmpSocket: string;
+  agentSocket: string;
+  /** What `-name guest=` carries. */
+  guestName: string;
+  /** The name under which known_hosts pins the guest's host key. */
+  hostKeyAlias: string;
+}
+
+export function vmHandles(home: Home, id: VmId): VmHandles {
+  const directory = `${home.state}/vms/${id}`;
+  const runtime = `${home.runtime}/vms/${id}`;
+  return {
+    directory,
+    rootDisk: `${directory}/root.qcow2`,
+    workDisk: `${directory}/work.raw`,
+    seed: `${directory}/seed.tar`,
+    hostKey: `${directory}/ssh_host_ed25519_key`,
+    consoleLog: `${directory}/console.log`,
+    vmmLog: `${directory}/vmm.log`,
+    runtime,
+    qmpSocket: `${runtime}/qmp.sock`,
+    agentSocket: `${runtime}/agent.sock`,
+    guestName: `banger-${id}`,
+    hostKeyAlias: `${id}.banger`,
+  };
+}
+
+export interface ImageHandles {
+  directory: string;
+  /** Where a build happens until it is whole. */
+  partial: string;
+  rootfs: string;
+  kernel: string;
+  manifest: string;
+}
+
+const partialSuffix = ".partial";
+
+export function imageHandles(home: Home, id: ImageId): ImageHandles {
+  const directory = `${home.data}/images/${id}`;
+  return {
+    directory,
+    partial: `${directory}${partialSuffix}`,
+    rootfs: `${directory}/rootfs.ext4`,
+    kernel: `${directory}/vmlinux`,
+    manifest: `${directory}/manifest.json`,
+  };
+}
+
+/** What a directory below images/ is: an image, the half-built form of one, or nothing of ours. */
+export function parseImageDirectory(name: string): { id: ImageId; partial: boolean } | undefined {
+  const partial = name.endsWith(partialSuffix);
+  const id = partial ? name.slice(0, -partialSuffix.length) : name;
+  return /^[a-z0-9][a-z0-9.-]*-[0-9a-f]{8}$/.test(id) ? { id, partial } : undefined;
+}
+
+export const isVmId = (name: string): boolean => /^[0-9a-f]{8}$/.test(name);
+
+/** The VM id that a `-name guest=` value carries, if it is one of ours. */
+export function parseGuestName(name: string): VmId | undefined {
+  const id = name.startsWith("banger-") ? name.slice("banger-".length) : "";
+  return isVmId(id) ? id : undefined;
+}
+
+/**
+ * The loopback address of allocation number `index` (1…65534) in the home's own /16.
+ * `block` is the second octet, derived from the home so that two bangers rarely meet.
+ */
+export function loopbackAddress(block: number, index: number): string {
+  return `127.${block}.${index >> 8}.${index & 255}`;
+}

@@ -1,0 +1,161 @@
+/** The nouns of banger as types only: specs, state, observations, effects and driver capabilities. */
+import type { ErrorBody } from "./errors.js";
+
+/** Eight lower-case hex digits; every host name of the VM is derived from it (handles.ts). */
+export type VmId = string;
+/** `<catalog name>-<8 hex digits of the recipe's fingerprint>`. */
+export type ImageId = string;
+
+export interface VmSpec {
+  vcpu: number;
+  memoryMiB: number;
+  /** Size of the /root work disk. */
+  diskMiB: number;
+  /** Whether the guest may open connections to the outside. */
+  nat: boolean;
+}
+
+export const startSteps = ["disk", "network", "process", "agent"] as const;
+export type StartStep = (typeof startSteps)[number];
+export type Phase = "stopped" | "starting" | "running" | "stopping" | "error" | "deleting" | "deleted";
+
+export interface VmError extends ErrorBody {
+  step: StartStep;
+}
+
+/** How the VMM ended, as far as anybody saw it. */
+export interface ProcessExit {
+  /** `asked`: stop, kill or delete; `guest`: the guest powered off or rebooted; `lost`: nobody knows. */
+  reason: "asked" | "guest" | "lost";
+  detail: string;
+}
+
+export interface Vm {
+  id: VmId;
+  name: string;
+  imageId: ImageId;
+  spec: VmSpec;
+  phase: Phase;
+  /** The step under way; set only while `phase` is "starting". */
+  step: StartStep | null;
+  /** Loopback address in user mode, unique among VMs that are not deleted. */
+  address: string;
+  addressIndex: number;
+  /** True from the first boot on: from then the disks are the user's and go only with the VM. */
+  disksHoldData: boolean;
+  stop: { mode: "graceful" | "kill"; deadlineAt: number; asked: boolean } | null;
+  /** A start is wanted as soon as the VM has stopped. */
+  restart: boolean;
+  error: VmError | null;
+  lastExit: (ProcessExit & { at: number }) | null;
+  /** When the present boot must have answered, in ms since the epoch; null outside "starting". */
+  bootDeadlineAt: number | null;
+  createdAt: number;
+  changedAt: number;
+  startedAt: number | null;
+  readyAt: number | null;
+  commandId: string;
+}
+
+export type ImagePhase = "building" | "ready" | "failed" | "deleting" | "deleted";
+
+export interface Image {
+  id: ImageId;
+  /** Catalog name, e.g. "debian-slim". */
+  name: string;
+  phase: ImagePhase;
+  stage: string | null;
+  error: ErrorBody | null;
+  sizeBytes: number | null;
+  createdAt: number;
+  changedAt: number;
+}
+
+/** What the fold of the log yields. A plain JSON value: it is what snapshots hold. */
+export interface State {
+  /** Seq of the last folded event. */
+  seq: number;
+  /** Last version of each stream; what the next append expects. */
+  versions: Record<string, number>;
+  vms: Record<VmId, Vm>;
+  images: Record<ImageId, Image>;
+  /** Index of the address that was allocated last; allocation goes on from here. */
+  lastAddressIndex: number;
+}
+
+/** Looking at a handle: only `absent` and `present` are evidence. */
+export type Seen<T = object> = ({ is: "present" } & T) | { is: "absent" } | { is: "unknown"; cause: string };
+
+/** A process is its pid and its start time (field 22 of /proc/PID/stat), never the pid alone. */
+export interface ProcessIdentity {
+  pid: number;
+  startTime: string;
+}
+
+export interface Listener {
+  proto: "tcp" | "udp";
+  address: string;
+  port: number;
+  pid: number;
+  process: string;
+  command: string;
+}
+
+/** One forwarded TCP port: `hostPort` on the VM's own loopback address. */
+export interface Forward {
+  guestPort: number;
+  hostPort: number;
+}
+
+export interface ObservedVm {
+  /** The VM's state directory, disks included. */
+  directory: Seen;
+  rootDisk: Seen;
+  workDisk: Seen;
+  seed: Seen;
+  /** Directory of the VM's sockets. */
+  runtime: Seen;
+  process: Seen<ProcessIdentity>;
+  /** The agent link: connecting, or answering /healthz. */
+  agent: Seen<{ answering: boolean; version: string }>;
+  forwards: Seen<{ list: Forward[] }>;
+  /** What the guest listens on, as its agent last said. */
+  listeners: Seen<{ list: Listener[] }>;
+}
+
+export interface ObservedImage {
+  image: Seen<{ sizeBytes: number }>;
+  /** A half-built directory, with or without a builder at work in it. */
+  partial: Seen<{ building: boolean }>;
+}
+
+/** One look at the host. Handles of ids that the state does not know are in here too. */
+export interface Observed {
+  vms: ReadonlyMap<VmId, ObservedVm>;
+  images: ReadonlyMap<ImageId, ObservedImage>;
+}
+
+/** What becomes true, never how. Each can run twice; the second time it is already true. */
+export type Effect =
+  | { kind: "ensureDisk"; vmId: VmId; imageId: ImageId; name: string; diskMiB: number }
+  | { kind: "ensureProcess"; vmId: VmId; imageId: ImageId; name: string; spec: VmSpec; address: string }
+  | { kind: "ensureAgentLink"; vmId: VmId }
+  | { kind: "ensureForward"; vmId: VmId; address: string; guestPort: number }
+  | { kind: "ensureNoForward"; vmId: VmId; address: string; guestPort: number; hostPort: number }
+  | { kind: "ensureShutdownAsked"; vmId: VmId }
+  | { kind: "ensureNoProcess"; vmId: VmId; process: ProcessIdentity }
+  | { kind: "ensureNoRuntime"; vmId: VmId }
+  | { kind: "ensureNoDirectory"; vmId: VmId }
+  | { kind: "ensureImage"; imageId: ImageId; name: string }
+  | { kind: "ensureNoPartialImage"; imageId: ImageId }
+  | { kind: "ensureNoImage"; imageId: ImageId };
+
+export type EffectKind = Effect["kind"];
+
+/** What a set of drivers can do; code asks these, never for a driver's name. */
+export interface Capabilities {
+  /** The network lives and dies with the VMM process and needs nothing before it. */
+  userNetworking: boolean;
+  /** Ports must be forwarded to be reachable from the host. */
+  portForwarding: boolean;
+}
