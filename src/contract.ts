@@ -1,0 +1,334 @@
+/** The API as TypeBox schemas: what the server validates, the client is typed by, and openapi.json shows. */
+import { type Static, type TSchema, Type } from "@sinclair/typebox";
+
+const Nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
+
+/** Times are RFC 3339 in UTC; sizes carry their unit in the name. */
+const Time = Type.String({ format: "date-time" });
+const Id = Type.String({ pattern: "^[0-9a-f]{8}$" });
+
+export const limits = {
+  vcpu: { minimum: 1, maximum: 64 },
+  memoryMiB: { minimum: 128, maximum: 1024 * 1024 },
+  diskMiB: { minimum: 64, maximum: 16 * 1024 * 1024 },
+} as const;
+
+export const VmName = Type.String({ pattern: "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$" });
+
+export const ApiError = Type.Object({
+  code: Type.String(),
+  message: Type.String(),
+  hint: Type.Optional(Type.String()),
+  retry: Type.Union([Type.Literal("never"), Type.Literal("later")]),
+});
+
+export const VmSpecSchema = Type.Object(
+  {
+    vcpu: Type.Integer(limits.vcpu),
+    memoryMiB: Type.Integer(limits.memoryMiB),
+    diskMiB: Type.Integer(limits.diskMiB),
+    nat: Type.Boolean(),
+  },
+  { additionalProperties: false },
+);
+
+export const VmCreate = Type.Object(
+  {
+    /** Made by the client; a second create with the same one is answered with the first VM. */
+    commandId: Type.String({ minLength: 8, maxLength: 64 }),
+    name: Type.Optional(VmName),
+    /** Image name or id; the configured default image when left out. */
+    image: Type.Optional(Type.String({ maxLength: 128 })),
+    /** Fields left out take the defaults of config and host. */
+    spec: Type.Partial(VmSpecSchema, { additionalProperties: false }),
+    start: Type.Boolean(),
+  },
+  { additionalProperties: false },
+);
+
+export const VmView = Type.Object({
+  id: Id,
+  name: Type.String(),
+  phase: Type.String(),
+  /** Start step under way, null when not starting. */
+  step: Nullable(Type.String()),
+  image: Type.String(),
+  spec: VmSpecSchema,
+  address: Type.String(),
+  createdAt: Time,
+  changedAt: Time,
+  startedAt: Nullable(Time),
+  readyAt: Nullable(Time),
+  error: Nullable(Type.Composite([ApiError, Type.Object({ step: Type.String() })])),
+  lastExit: Nullable(Type.Object({ reason: Type.String(), detail: Type.String(), at: Time })),
+  /** Last observed VMM process, null when there is none. */
+  pid: Nullable(Type.Integer()),
+  forwards: Type.Array(Type.Object({ guestPort: Type.Integer(), hostPort: Type.Integer() })),
+  consoleLog: Type.String(),
+  vmmLog: Type.String(),
+  /** Seq of the last event of the VM's stream: follow from here. */
+  seq: Type.Integer(),
+});
+
+export const VmAction = Type.Object(
+  {
+    action: Type.Union(
+      (["start", "stop", "restart", "kill", "delete"] as const).map((name) => Type.Literal(name)),
+    ),
+    /** Names, ids or unique id prefixes; resolved from one snapshot of the state. */
+    refs: Type.Array(Type.String({ minLength: 1, maxLength: 128 }), { minItems: 1, maxItems: 10_000 }),
+  },
+  { additionalProperties: false },
+);
+
+/** One per VM in first-seen order; a ref that resolves to nothing has `error` and no `vm`. */
+export const VmActionResult = Type.Object({
+  results: Type.Array(
+    Type.Object({
+      ref: Type.String(),
+      vm: Type.Optional(VmView),
+      error: Type.Optional(ApiError),
+      /** Follow the VM's stream after this seq to see what becomes of the command. */
+      after: Type.Integer(),
+    }),
+  ),
+});
+
+export const PortView = Type.Object({
+  proto: Type.String(),
+  /** Address in the guest. */
+  address: Type.String(),
+  port: Type.Integer(),
+  pid: Type.Integer(),
+  process: Type.String(),
+  command: Type.String(),
+  /** `127.x.y.z:port` on the host; null when the port is not reachable from the host. */
+  endpoint: Nullable(Type.String()),
+  /** Why there is no endpoint. */
+  reason: Nullable(Type.String()),
+});
+
+export const HealthView = Type.Object({
+  healthy: Type.Boolean(),
+  agent: Nullable(Type.String()),
+  uptimeMs: Nullable(Type.Integer()),
+  detail: Type.String(),
+});
+
+export const SshView = Type.Object({
+  user: Type.String(),
+  address: Type.String(),
+  port: Type.Integer(),
+  keyPath: Type.String(),
+  knownHostsPath: Type.String(),
+  hostKeyAlias: Type.String(),
+});
+
+export const ExecRequest = Type.Object(
+  {
+    argv: Type.Array(Type.String(), { minItems: 1, maxItems: 4096 }),
+    cwd: Type.Optional(Type.String()),
+    env: Type.Optional(Type.Record(Type.String(), Type.String())),
+    tty: Type.Optional(Type.Boolean()),
+    cols: Type.Optional(Type.Integer({ minimum: 1, maximum: 65535 })),
+    rows: Type.Optional(Type.Integer({ minimum: 1, maximum: 65535 })),
+    /** Delete the VM when this command ends, or when the client that runs it goes away. */
+    thenDelete: Type.Optional(Type.Boolean()),
+  },
+  { additionalProperties: false },
+);
+
+export const ImageView = Type.Object({
+  id: Type.String(),
+  name: Type.String(),
+  phase: Type.String(),
+  stage: Nullable(Type.String()),
+  sizeBytes: Nullable(Type.Integer()),
+  error: Nullable(ApiError),
+  createdAt: Time,
+  changedAt: Time,
+  seq: Type.Integer(),
+});
+
+/** `after` is the seq to follow the image's stream from; `already` says that nothing had to be done. */
+export const ImagePull = Type.Object({ name: Type.String({ minLength: 1, maxLength: 128 }) });
+export const ImagePullResult = Type.Object({
+  image: ImageView,
+  after: Type.Integer(),
+  already: Type.Boolean(),
+});
+
+export const EventView = Type.Object({
+  seq: Type.Integer(),
+  stream: Type.String(),
+  version: Type.Integer(),
+  type: Type.String(),
+  at: Time,
+  cause: Type.String(),
+  data: Type.Unknown(),
+  /** The event as one plain sentence. */
+  sentence: Type.String(),
+});
+
+export const EventsQuery = Type.Object({
+  /** A VM ref, or a stream such as `vm/<id>` or `image/<id>`. */
+  ref: Type.Optional(Type.String()),
+  after: Type.Optional(Type.Integer({ minimum: 0 })),
+  /** RFC 3339 time or a duration such as `10m`. */
+  since: Type.Optional(Type.String()),
+  /** Glob over the event type, such as `vm.*`. */
+  type: Type.Optional(Type.String()),
+  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000_000 })),
+  follow: Type.Optional(Type.Boolean()),
+});
+
+export const LogsQuery = Type.Object({
+  source: Type.Optional(Type.Union([Type.Literal("console"), Type.Literal("vmm")])),
+  follow: Type.Optional(Type.Boolean()),
+  /** Last lines only. */
+  tail: Type.Optional(Type.Integer({ minimum: 0, maximum: 1_000_000 })),
+});
+
+export const HistoryView = Type.Object({
+  vm: VmView,
+  entries: Type.Array(
+    Type.Object({
+      seq: Type.Integer(),
+      at: Time,
+      /** Until the next entry; null for the last one. */
+      durationMs: Nullable(Type.Integer()),
+      type: Type.String(),
+      sentence: Type.String(),
+    }),
+  ),
+});
+
+export const WhyView = Type.Object({ vm: VmView, sentences: Type.Array(Type.String()) });
+
+export const VerifyView = Type.Object({
+  ok: Type.Boolean(),
+  events: Type.Integer(),
+  /** Paths at which the fold of the log and the live projection differ. */
+  differences: Type.Array(Type.String()),
+});
+
+export const ReplayView = Type.Object({
+  until: Type.Integer(),
+  vms: Type.Array(Type.Unknown()),
+  images: Type.Array(Type.Unknown()),
+});
+
+export const DaemonView = Type.Object({
+  pid: Type.Integer(),
+  version: Type.String(),
+  startedAt: Time,
+  stateDir: Type.String(),
+  seq: Type.Integer(),
+  vms: Type.Record(Type.String(), Type.Integer()),
+  vmm: Type.String(),
+  accelerator: Type.String(),
+  rssBytes: Type.Integer(),
+});
+
+/** Which value each VM default has, and where it came from. */
+export const DefaultsView = Type.Object({
+  image: Type.String(),
+  vcpu: Type.Object({ value: Type.Integer(), source: Type.String() }),
+  memoryMiB: Type.Object({ value: Type.Integer(), source: Type.String() }),
+  diskMiB: Type.Object({ value: Type.Integer(), source: Type.String() }),
+});
+
+export interface Route {
+  method: "GET" | "POST" | "DELETE";
+  path: string;
+  summary: string;
+  query?: TSchema;
+  body?: TSchema;
+  /** Schema of the answer; a string says what a stream carries. */
+  reply: TSchema | string;
+}
+
+/** Every route; `:ref` is a VM name, id or unique id prefix. */
+export const routes = {
+  daemon: { method: "GET", path: "/v1/daemon", summary: "The daemon", reply: DaemonView },
+  daemonStop: {
+    method: "POST",
+    path: "/v1/daemon/stop",
+    summary: "Stop the daemon; VMs go on",
+    reply: DaemonView,
+  },
+  defaults: { method: "GET", path: "/v1/defaults", summary: "Defaults of new VMs", reply: DefaultsView },
+  vmList: { method: "GET", path: "/v1/vms", summary: "All VMs", reply: Type.Array(VmView) },
+  vmCreate: { method: "POST", path: "/v1/vms", summary: "Create a VM", body: VmCreate, reply: VmView },
+  vmAct: {
+    method: "POST",
+    path: "/v1/vms/actions",
+    summary: "Start, stop, restart, kill or delete VMs",
+    body: VmAction,
+    reply: VmActionResult,
+  },
+  vmShow: { method: "GET", path: "/v1/vms/:ref", summary: "One VM", reply: VmView },
+  vmHealth: { method: "GET", path: "/v1/vms/:ref/health", summary: "Ask the agent", reply: HealthView },
+  vmPorts: { method: "GET", path: "/v1/vms/:ref/ports", summary: "Listeners", reply: Type.Array(PortView) },
+  vmSsh: { method: "GET", path: "/v1/vms/:ref/ssh", summary: "How to reach sshd", reply: SshView },
+  vmLogs: {
+    method: "GET",
+    path: "/v1/vms/:ref/logs",
+    summary: "Console or VMM log",
+    query: LogsQuery,
+    reply: "text/plain, endless with follow",
+  },
+  vmHistory: { method: "GET", path: "/v1/vms/:ref/history", summary: "Life of one VM", reply: HistoryView },
+  vmWhy: { method: "GET", path: "/v1/vms/:ref/why", summary: "Why it is as it is", reply: WhyView },
+  vmExec: {
+    method: "POST",
+    path: "/v1/vms/:ref/exec",
+    summary: "Run a command; upgrades to banger-exec framing",
+    body: ExecRequest,
+    reply: "101 Switching Protocols, then frames of src/guest/exec-stream.ts",
+  },
+  imageList: { method: "GET", path: "/v1/images", summary: "All images", reply: Type.Array(ImageView) },
+  imagePull: {
+    method: "POST",
+    path: "/v1/images/pull",
+    summary: "Build or fetch a catalog image",
+    body: ImagePull,
+    reply: ImagePullResult,
+  },
+  events: {
+    method: "GET",
+    path: "/v1/events",
+    summary: "The event log",
+    query: EventsQuery,
+    reply: "application/x-ndjson of EventView, endless with follow",
+  },
+  eventsVerify: { method: "GET", path: "/v1/events/verify", summary: "Fold and compare", reply: VerifyView },
+  eventsReplay: {
+    method: "GET",
+    path: "/v1/events/replay",
+    summary: "The state as it was",
+    query: Type.Object({ until: Type.Integer({ minimum: 0 }) }),
+    reply: ReplayView,
+  },
+} as const satisfies Record<string, Route>;
+
+export type ApiErrorBody = Static<typeof ApiError>;
+export type VmView = Static<typeof VmView>;
+export type VmCreate = Static<typeof VmCreate>;
+export type VmAction = Static<typeof VmAction>;
+export type VmActionResult = Static<typeof VmActionResult>;
+export type PortView = Static<typeof PortView>;
+export type HealthView = Static<typeof HealthView>;
+export type SshView = Static<typeof SshView>;
+export type ExecRequest = Static<typeof ExecRequest>;
+export type ImageView = Static<typeof ImageView>;
+export type ImagePullResult = Static<typeof ImagePullResult>;
+export type EventView = Static<typeof EventView>;
+export type EventsQuery = Static<typeof EventsQuery>;
+export type LogsQuery = Static<typeof LogsQuery>;
+export type HistoryView = Static<typeof HistoryView>;
+export type WhyView = Static<typeof WhyView>;
+export type VerifyView = Static<typeof VerifyView>;
+export type ReplayView = Static<typeof ReplayView>;
+export type DaemonView = Static<typeof DaemonView>;
+export type DefaultsView = Static<typeof DefaultsView>;
