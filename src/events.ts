@@ -35,7 +35,8 @@ export interface EventData {
   "image.delete_requested": Record<string, never>;
   "image.deleted": Record<string, never>;
   "daemon.started": { version: string };
-  "log.stream_archived": { stream: string; addressIndex: number };
+  /** `lastAddressIndex` as it stood: the events that it followed from may be archived. */
+  "log.stream_archived": { stream: string; lastAddressIndex: number };
 }
 
 export type EventType = keyof EventData;

@@ -48,7 +48,8 @@ export interface Vm {
   restart: boolean;
   error: VmError | null;
   lastExit: (ProcessExit & { at: number }) | null;
-  /** When the present boot must have answered, in ms since the epoch; null outside "starting". */
+  bootTimeoutMs: number;
+  /** When the present boot must have answered, in ms since the epoch; null while no guest boots. */
   bootDeadlineAt: number | null;
   createdAt: number;
   changedAt: number;
@@ -116,6 +117,8 @@ export interface ObservedVm {
   /** Directory of the VM's sockets. */
   runtime: Seen;
   process: Seen<ProcessIdentity>;
+  /** How the VMM ended, where somebody was there to see it. */
+  exit?: ProcessExit;
   /** The agent link: connecting, or answering /healthz. */
   agent: Seen<{ answering: boolean; version: string }>;
   forwards: Seen<{ list: Forward[] }>;
@@ -133,6 +136,9 @@ export interface ObservedImage {
 export interface Observed {
   vms: ReadonlyMap<VmId, ObservedVm>;
   images: ReadonlyMap<ImageId, ObservedImage>;
+  /** What holds for a VM or image that the maps do not list: all absent, or unknown where a look failed. */
+  unlistedVm: ObservedVm;
+  unlistedImage: ObservedImage;
 }
 
 /** What becomes true, never how. Each can run twice; the second time it is already true. */

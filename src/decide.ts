@@ -1,0 +1,191 @@
+/** Pure: what a command makes of the present state: new events, nothing when it is already so, or a rejection. */
+import { BangerError } from "./errors.js";
+import { event, imageStream, type NewEvent, vmStream } from "./events.js";
+import { loopbackAddress } from "./handles.js";
+import { imageCan } from "./machines/image.js";
+import { vmCan } from "./machines/vm.js";
+import type { Image, ImageId, State, Vm, VmId, VmSpec } from "./model.js";
+
+export interface Timeouts {
+  bootTimeoutMs: number;
+  stopTimeoutMs: number;
+}
+
+export interface CreateCommand {
+  kind: "create";
+  /** Made by the client; a second create with the same id creates nothing. */
+  commandId: string;
+  vmId: VmId;
+  /** The wanted name, or candidates of which the first free one is taken. */
+  name: string | readonly string[];
+  /** Image name or id. */
+  image: string;
+  spec: VmSpec;
+  start: boolean;
+  /** Second octet of the home's loopback addresses. */
+  addressBlock: number;
+}
+
+export type VmVerb = "start" | "stop" | "restart" | "kill" | "delete";
+export type Command =
+  | CreateCommand
+  | { kind: VmVerb; vmId: VmId }
+  | { kind: "pullImage"; imageId: ImageId; name: string };
+
+const addressesPerHome = 65_534;
+
+export const isLive = (vm: Vm): boolean => vm.phase !== "deleted";
+
+/**
+ * The VM that a name, an id or a unique id prefix means.
+ * @throws BangerError `vm_not_found` or `ref_ambiguous`.
+ */
+export function resolveVm(state: State, ref: string): Vm {
+  const live = Object.values(state.vms).filter(isLive);
+  const exact = live.find((vm) => vm.name === ref) ?? live.find((vm) => vm.id === ref);
+  if (exact !== undefined) return exact;
+  const matches = /^[0-9a-f]+$/.test(ref) ? live.filter((vm) => vm.id.startsWith(ref)) : [];
+  if (matches.length === 1) return matches[0] as Vm;
+  if (matches.length > 1) {
+    const names = matches.map((vm) => `${vm.id} (${vm.name})`).join(", ");
+    throw new BangerError("ref_ambiguous", `"${ref}" could be any of ${names}`, {
+      hint: "give more of the id",
+    });
+  }
+  throw new BangerError("vm_not_found", `no VM is called "${ref}"`, { hint: "banger vm list" });
+}
+
+/** The image that a name or id means: the newest ready one, else the newest one. */
+export function findImage(state: State, ref: string): Image | undefined {
+  const matches = Object.values(state.images)
+    .filter((image) => (image.id === ref || image.name === ref) && image.phase !== "deleted")
+    .sort((a, b) => b.createdAt - a.createdAt);
+  return matches.find((image) => image.phase === "ready") ?? matches[0];
+}
+
+/** The VM that an earlier run of the same create command made. */
+export const createdBy = (state: State, commandId: string): Vm | undefined =>
+  Object.values(state.vms).find((vm) => vm.commandId === commandId);
+
+/**
+ * Decides a command. `[]` means that what is asked for is already so.
+ * @throws BangerError when the command is not legal now.
+ */
+export function decide(state: State, command: Command, timeouts: Timeouts): NewEvent[] {
+  switch (command.kind) {
+    case "create":
+      return decideCreate(state, command, timeouts);
+    case "pullImage":
+      return decidePull(state, command.imageId, command.name);
+    default:
+      return decideVerb(state, command.kind, command.vmId, timeouts);
+  }
+}
+
+function decideCreate(state: State, command: CreateCommand, timeouts: Timeouts): NewEvent[] {
+  if (createdBy(state, command.commandId) !== undefined) return [];
+  if (state.vms[command.vmId] !== undefined || state.versions[vmStream(command.vmId)] !== undefined) {
+    throw new BangerError("id_taken", `the id ${command.vmId} was used before`, { retry: "later" });
+  }
+  const image = findImage(state, command.image);
+  if (image?.phase !== "ready") {
+    const message = image === undefined ? "is not here" : `is ${image.phase}`;
+    throw new BangerError("image_missing", `image "${command.image}" ${message}`, {
+      hint: `banger image pull ${command.image}`,
+    });
+  }
+  const stream = vmStream(command.vmId);
+  const addressIndex = freeAddressIndex(state);
+  const created = event(stream, "vm.created", {
+    vmId: command.vmId,
+    name: freeName(state, command),
+    imageId: image.id,
+    spec: command.spec,
+    address: loopbackAddress(command.addressBlock, addressIndex),
+    addressIndex,
+    commandId: command.commandId,
+  });
+  if (!command.start) return [created];
+  return [created, event(stream, "vm.start_requested", { bootTimeoutMs: timeouts.bootTimeoutMs })];
+}
+
+function freeName(state: State, command: CreateCommand): string {
+  const used = new Set(
+    Object.values(state.vms)
+      .filter(isLive)
+      .map((vm) => vm.name),
+  );
+  if (typeof command.name === "string") {
+    if (!used.has(command.name)) return command.name;
+    throw new BangerError("name_taken", `a VM named "${command.name}" exists already`, {
+      hint: `choose another name, or: banger vm delete ${command.name}`,
+    });
+  }
+  return command.name.find((name) => !used.has(name)) ?? `vm-${command.vmId}`;
+}
+
+/** The next index after the last one given out that no live VM holds, so that addresses are reused late. */
+function freeAddressIndex(state: State): number {
+  const used = new Set(
+    Object.values(state.vms)
+      .filter(isLive)
+      .map((vm) => vm.addressIndex),
+  );
+  for (let step = 1; step <= addressesPerHome; step++) {
+    const index = ((state.lastAddressIndex + step - 1) % addressesPerHome) + 1;
+    if (!used.has(index)) return index;
+  }
+  throw new BangerError("addresses_exhausted", "every loopback address of this home is in use", {
+    hint: "banger vm prune",
+  });
+}
+
+function decideVerb(state: State, verb: VmVerb, id: VmId, timeouts: Timeouts): NewEvent[] {
+  const vm = state.vms[id];
+  if (vm === undefined || !isLive(vm)) throw new BangerError("vm_not_found", `no VM has the id ${id}`);
+  const wanted = verbEvent(verb, vm, timeouts);
+  if (alreadySo(verb, vm)) return [];
+  if (vmCan(vm, wanted)) return [wanted];
+  throw new BangerError("not_now", `cannot ${verb} ${vm.name}: it is ${vm.phase}`, {
+    hint: `banger vm show ${vm.name}`,
+  });
+}
+
+function verbEvent(verb: VmVerb, vm: Vm, { bootTimeoutMs, stopTimeoutMs }: Timeouts): NewEvent {
+  const stream = vmStream(vm.id);
+  switch (verb) {
+    case "start":
+      return event(stream, "vm.start_requested", { bootTimeoutMs });
+    case "stop":
+      return event(stream, "vm.stop_requested", { timeoutMs: stopTimeoutMs });
+    case "restart":
+      return event(stream, "vm.restart_requested", { timeoutMs: stopTimeoutMs, bootTimeoutMs });
+    case "kill":
+      return event(stream, "vm.kill_requested", {});
+    case "delete":
+      return event(stream, "vm.delete_requested", {});
+  }
+}
+
+function alreadySo(verb: VmVerb, vm: Vm): boolean {
+  switch (verb) {
+    case "start":
+      return vm.phase === "starting" || vm.phase === "running" || (vm.phase === "stopping" && vm.restart);
+    case "restart":
+      return vm.phase === "stopping" && vm.restart;
+    case "stop":
+      return vm.phase === "stopped" || (vm.phase === "stopping" && !vm.restart);
+    case "kill":
+      return vm.phase === "stopped" || (vm.phase === "stopping" && vm.stop?.mode === "kill" && !vm.restart);
+    case "delete":
+      return vm.phase === "deleting";
+  }
+}
+
+function decidePull(state: State, imageId: ImageId, name: string): NewEvent[] {
+  const image = state.images[imageId];
+  if (image?.phase === "building" || image?.phase === "ready") return [];
+  const wanted = event(imageStream(imageId), "image.pull_requested", { imageId, name });
+  if (image === undefined || imageCan(image, wanted)) return [wanted];
+  throw new BangerError("not_now", `image ${name} is ${image.phase}`, { retry: "later" });
+}

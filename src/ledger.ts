@@ -1,0 +1,78 @@
+/** The log and its fold side by side: append, then fold in memory, then tell. */
+import type { Clock } from "./clock.js";
+import type { NewEvent, StoredEvent } from "./events.js";
+import { event, logStream } from "./events.js";
+import type { Log } from "./log.js";
+import type { State } from "./model.js";
+import { fold, initialState, stateSchema } from "./projection.js";
+
+const eventsPerSnapshot = 1000;
+
+export type CommitListener = (events: readonly StoredEvent[]) => void;
+
+export class Ledger {
+  readonly log: Log;
+  readonly clock: Clock;
+  #state: State;
+  #snapshotSeq: number;
+  readonly #listeners = new Set<CommitListener>();
+
+  /** Folds what came after the last snapshot; reads nothing older. */
+  constructor(log: Log, clock: Clock) {
+    this.log = log;
+    this.clock = clock;
+    const snapshot = log.loadSnapshot(stateSchema);
+    const base = (snapshot?.state as State | undefined) ?? initialState;
+    this.#snapshotSeq = base.seq;
+    this.#state = fold(base, log.read({ after: base.seq }));
+  }
+
+  get state(): State {
+    return this.#state;
+  }
+
+  /**
+   * Appends, folds and tells the listeners. Versions are those of the state, so that what was decided
+   * from it is appended only onto it.
+   * @throws BangerError when the append fails; then nothing has changed.
+   */
+  commit(events: readonly NewEvent[], cause: string): StoredEvent[] {
+    if (events.length === 0) return [];
+    const expected = Object.fromEntries(
+      events.map(({ stream }) => [stream, this.#state.versions[stream] ?? 0]),
+    );
+    const stored = this.log.append(events, { cause, expected });
+    this.#take(stored);
+    return stored;
+  }
+
+  /** Moves a deleted VM's stream out of the log; the state forgets the VM. */
+  archive(stream: string): void {
+    const record = event(logStream, "log.stream_archived", {
+      stream,
+      lastAddressIndex: this.#state.lastAddressIndex,
+    });
+    this.#take([this.log.archive(stream, record, `event:${this.#state.seq}`)]);
+  }
+
+  onCommit(listener: CommitListener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  close(): void {
+    if (this.#state.seq > this.#snapshotSeq) this.#saveSnapshot();
+    this.log.close();
+  }
+
+  #take(stored: readonly StoredEvent[]): void {
+    this.#state = fold(this.#state, stored);
+    if (this.#state.seq - this.#snapshotSeq >= eventsPerSnapshot) this.#saveSnapshot();
+    for (const listener of this.#listeners) listener(stored);
+  }
+
+  #saveSnapshot(): void {
+    this.log.saveSnapshot(this.#state.seq, stateSchema, this.#state);
+    this.#snapshotSeq = this.#state.seq;
+  }
+}

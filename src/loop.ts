@@ -1,0 +1,235 @@
+/** The reconcile loop: a keyed queue of passes (observe → notice → reconcile → perform) with backoff. */
+import type { Clock, Timer } from "./clock.js";
+import { BangerError, type ErrorBody, errorBody } from "./errors.js";
+import type { NewEvent } from "./events.js";
+import { Keyring } from "./keyring.js";
+import type { Ledger } from "./ledger.js";
+import type { Effect, EffectKind, Observed } from "./model.js";
+import { failureFacts, isGone, type Plan, planFor } from "./plan.js";
+import type { World } from "./world.js";
+
+export interface LoopOptions {
+  /** Passes at work at the same time. */
+  concurrency: number;
+  /** How often the whole host is compared with the whole state. */
+  resyncIntervalMs: number;
+  /** How often an effect of one step may fail or change nothing before the step has failed. */
+  attempts: number;
+  /** Called once when the log refuses an append: nothing may go on after that. */
+  onFatal: (error: unknown) => void;
+  warn: (message: string, details: object) => void;
+}
+
+const minute = 60_000;
+const deadlinesMs: Record<EffectKind, number> = {
+  ensureDisk: 2 * minute,
+  ensureProcess: minute,
+  ensureAgentLink: 5_000,
+  ensureForward: 10_000,
+  ensureNoForward: 10_000,
+  ensureShutdownAsked: 5_000,
+  ensureNoProcess: 20_000,
+  ensureNoRuntime: 10_000,
+  ensureNoDirectory: 2 * minute,
+  ensureImage: 60 * minute,
+  ensureNoPartialImage: 2 * minute,
+  ensureNoImage: 2 * minute,
+};
+const backoff = { firstMs: 200, maxMs: 30_000 };
+
+/** What the loop remembers of one stream between passes; losing it costs a retry, never correctness. */
+interface Track {
+  attempts: number;
+  /** `phase` or `phase.step` that the attempts were made in. */
+  position: string;
+  timer: Timer | null;
+  adopted: boolean;
+}
+
+export class Loop {
+  readonly #ledger: Ledger;
+  readonly #world: World;
+  readonly #clock: Clock;
+  readonly #options: LoopOptions;
+  readonly #keys: Keyring;
+  readonly #tracks = new Map<string, Track>();
+  readonly #stopping = new AbortController();
+  #resync: Timer | null = null;
+
+  constructor(ledger: Ledger, world: World, clock: Clock, options: LoopOptions) {
+    this.#ledger = ledger;
+    this.#world = world;
+    this.#clock = clock;
+    this.#options = options;
+    this.#keys = new Keyring(options.concurrency, (stream) => this.#pass(stream));
+    world.onWake((stream) => this.wake(stream));
+    ledger.onCommit((events) => {
+      for (const { stream } of events) this.wake(stream);
+    });
+  }
+
+  /** Starts after replay and one full observation; from then on the loop keeps the host as it is wanted. */
+  async start(): Promise<void> {
+    await this.sweep();
+    this.#scheduleResync();
+  }
+
+  /** Asks for a pass over one stream; a second wake during a pass means one more pass. */
+  wake(stream: string): void {
+    if (this.#stopping.signal.aborted || !/^(vm|image)\//.test(stream)) return;
+    this.#keys.wake(stream);
+  }
+
+  /** One look at the host, then a pass for each stream that has something to do. Returns how many had. */
+  async sweep(): Promise<number> {
+    const observed = await this.#world.observe();
+    let busy = 0;
+    for (const stream of this.#streams()) {
+      const plan = this.#plan(stream, observed);
+      if (plan === undefined) continue;
+      if (plan.deadlineAt !== null) this.#wakeAt(stream, plan.deadlineAt);
+      if (plan.facts.length + plan.effects.length === 0) continue;
+      busy += 1;
+      this.wake(stream);
+    }
+    return busy;
+  }
+
+  /** Ends the passes: effects under way are aborted and waited for; VMs are left as they are. */
+  async stop(): Promise<void> {
+    this.#stopping.abort(new BangerError("daemon_stopping", "the daemon is stopping", { retry: "later" }));
+    this.#resync?.cancel();
+    for (const track of this.#tracks.values()) track.timer?.cancel();
+    await this.#keys.idle();
+  }
+
+  *#streams(): IterableIterator<string> {
+    const { vms, images } = this.#ledger.state;
+    for (const id of Object.keys(vms)) yield `vm/${id}`;
+    for (const id of Object.keys(images)) yield `image/${id}`;
+  }
+
+  #scheduleResync(): void {
+    this.#resync = this.#clock.after(this.#options.resyncIntervalMs, () => {
+      this.sweep()
+        .catch((thrown: unknown) => this.#options.warn("resync failed", { error: errorBody(thrown) }))
+        .finally(() => {
+          if (!this.#stopping.signal.aborted) this.#scheduleResync();
+        });
+    });
+  }
+
+  #plan(stream: string, observed: Observed): Plan | undefined {
+    const adopted = this.#tracks.get(stream)?.adopted ?? false;
+    const { state } = this.#ledger;
+    return planFor(state, stream, observed, this.#world.capabilities, this.#clock.now(), adopted);
+  }
+
+  async #pass(stream: string): Promise<void> {
+    let observed: Observed;
+    try {
+      observed = await this.#world.observe();
+    } catch (thrown) {
+      this.#options.warn("the host could not be observed", { error: errorBody(thrown) });
+      return this.#wakeAt(stream, this.#clock.now() + backoff.firstMs * 10);
+    }
+    const plan = this.#learn(stream, observed);
+    if (plan === undefined || this.#stopping.signal.aborted) return;
+    const track = this.#trackOf(stream, plan.position);
+    if (plan.deadlineAt !== null) this.#wakeAt(stream, plan.deadlineAt);
+    if (plan.effects.length === 0) {
+      if (isGone(this.#ledger.state, stream)) this.#tracks.delete(stream);
+      return;
+    }
+    for (const effect of plan.effects) {
+      const failure = await this.#perform(effect);
+      if (this.#stopping.signal.aborted) return;
+      if (failure === undefined) continue;
+      return this.#fail(stream, track, effect, failure);
+    }
+    this.#retry(stream, track);
+  }
+
+  /** Appends what the observation tells until it tells nothing new, then plans from the state that results. */
+  #learn(stream: string, observed: Observed): Plan | undefined {
+    for (;;) {
+      const plan = this.#plan(stream, observed);
+      if (plan === undefined || plan.facts.length === 0) return plan;
+      this.#commit(plan.facts);
+      if (plan.facts.some(({ type }) => type === "vm.adopted" || type === "vm.process_started")) {
+        this.#trackOf(stream, plan.position).adopted = true;
+      }
+    }
+  }
+
+  #trackOf(stream: string, position: string): Track {
+    const track = this.#tracks.get(stream) ?? { attempts: 0, position, timer: null, adopted: false };
+    if (track.position !== position) Object.assign(track, { position, attempts: 0 });
+    this.#tracks.set(stream, track);
+    return track;
+  }
+
+  async #perform(effect: Effect): Promise<ErrorBody | undefined> {
+    const deadline = new AbortController();
+    const ms = deadlinesMs[effect.kind];
+    const signal = AbortSignal.any([deadline.signal, this.#stopping.signal]);
+    const expired = new Promise<never>((_resolve, reject) => {
+      signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+    });
+    const timer = this.#clock.after(ms, () =>
+      deadline.abort(
+        new BangerError("deadline_exceeded", `${effect.kind} took longer than ${ms / 1000} s`, {
+          retry: "later",
+        }),
+      ),
+    );
+    try {
+      const note = (fact: NewEvent) => this.#commit([fact]);
+      await Promise.race([this.#world.perform(effect, { signal, note }), expired]);
+      return undefined;
+    } catch (thrown) {
+      return errorBody(thrown);
+    } finally {
+      timer.cancel();
+    }
+  }
+
+  #fail(stream: string, track: Track, effect: Effect, failure: ErrorBody): void {
+    track.attempts += 1;
+    const final = failure.retry === "never" || track.attempts >= this.#options.attempts;
+    const facts = failureFacts(this.#ledger.state, stream, effect, failure, final);
+    this.#commit(facts);
+    this.#options.warn(`${effect.kind} failed`, { stream, attempt: track.attempts, error: failure });
+    this.#wakeAt(stream, this.#clock.now() + this.#backoffMs(track.attempts));
+  }
+
+  /** After effects: look again at once, but ever later while looking again changes nothing. */
+  #retry(stream: string, track: Track): void {
+    track.attempts += 1;
+    if (track.attempts <= 2) this.wake(stream);
+    else this.#wakeAt(stream, this.#clock.now() + this.#backoffMs(track.attempts - 2));
+  }
+
+  #backoffMs(attempt: number): number {
+    const ceiling = Math.min(backoff.maxMs, backoff.firstMs * 2 ** Math.min(attempt, 20));
+    return ceiling / 2 + (this.#clock.random() * ceiling) / 2;
+  }
+
+  #wakeAt(stream: string, at: number): void {
+    const track = this.#tracks.get(stream);
+    if (track === undefined || this.#stopping.signal.aborted) return;
+    track.timer?.cancel();
+    track.timer = this.#clock.after(Math.max(0, at - this.#clock.now()), () => this.wake(stream));
+  }
+
+  #commit(facts: readonly NewEvent[]): void {
+    if (facts.length === 0) return;
+    try {
+      this.#ledger.commit(facts, `event:${this.#ledger.state.seq}`);
+    } catch (thrown) {
+      this.#stopping.abort(thrown);
+      this.#options.onFatal(thrown);
+      throw thrown;
+    }
+  }
+}

@@ -1,0 +1,67 @@
+/** The image's machine: building → ready or failed, then deleting → deleted. Pure; runs no effect. */
+import { assign, setup, transition } from "xstate";
+import type { NewEvent, StoredEvent } from "../events.js";
+import type { Image, ImagePhase } from "../model.js";
+
+type Drive = StoredEvent | NewEvent;
+
+const machine = setup({
+  types: { context: {} as Image, events: {} as Drive, input: {} as Image },
+  actions: {
+    begin: assign({ stage: null, error: null, sizeBytes: null }),
+    noteStage: assign({
+      stage: ({ event, context }) =>
+        event.type === "image.stage_reached" ? event.data.stage : context.stage,
+    }),
+    noteReady: assign({
+      stage: null,
+      sizeBytes: ({ event, context }) =>
+        event.type === "image.ready" ? event.data.sizeBytes : context.sizeBytes,
+    }),
+    noteFailure: assign({
+      stage: null,
+      error: ({ event, context }) => (event.type === "image.build_failed" ? event.data : context.error),
+    }),
+  },
+}).createMachine({
+  id: "image",
+  context: ({ input }) => input,
+  initial: "building",
+  states: {
+    building: {
+      on: {
+        "image.stage_reached": { actions: "noteStage" },
+        "image.ready": { target: "ready", actions: "noteReady" },
+        "image.build_failed": { target: "failed", actions: "noteFailure" },
+        "image.delete_requested": "deleting",
+      },
+    },
+    ready: {
+      on: {
+        "image.pull_requested": { target: "building", actions: "begin" },
+        "image.delete_requested": "deleting",
+      },
+    },
+    failed: {
+      on: {
+        "image.pull_requested": { target: "building", actions: "begin" },
+        "image.delete_requested": "deleting",
+      },
+    },
+    deleting: { on: { "image.deleted": "deleted" } },
+    deleted: { on: { "image.pull_requested": { target: "building", actions: "begin" } } },
+  },
+});
+
+const snapshotOf = (image: Image) => machine.resolveState({ value: image.phase, context: image });
+
+/** Whether the event would change anything of an image in its present phase. */
+export const imageCan = (image: Image, event: NewEvent): boolean => snapshotOf(image).can(event);
+
+/** The image after `event`; an event that the phase does not know leaves it as it is. */
+export function imageAfter(image: Image, event: StoredEvent): Image {
+  const [next] = transition(machine, snapshotOf(image), event);
+  const phase = next.value as ImagePhase;
+  if (next.context === image && phase === image.phase) return image;
+  return { ...next.context, phase, changedAt: phase === image.phase ? image.changedAt : event.at };
+}

@@ -1,0 +1,210 @@
+/** The VM's machine: which events are legal in which phase and what they make of the VM. Pure; runs no effect. */
+import { produce } from "immer";
+import { assign, setup, transition } from "xstate";
+import type { NewEvent, StoredEvent } from "../events.js";
+import type { Phase, StartStep, Vm } from "../model.js";
+
+/** What drives the machine: a stored event, or a new one whose legality is asked (then `at` is 0). */
+type Drive = (StoredEvent | NewEvent) & { at?: number };
+type DriveOf<T extends Drive["type"]> = Extract<Drive, { type: T }>;
+
+/** An action that edits the VM with immer; `at` is the time of the event. */
+function edit<T extends Drive["type"]>(recipe: (vm: Vm, event: DriveOf<T>, at: number) => void) {
+  return ({ context, event }: { context: Vm; event: Drive }) =>
+    produce(context, (draft) => recipe(draft, event as DriveOf<T>, event.at ?? 0));
+}
+
+const beginStart = edit<"vm.start_requested" | "vm.restart_requested">((vm, event, at) => {
+  vm.error = null;
+  vm.stop = null;
+  vm.restart = false;
+  vm.startedAt = at;
+  vm.readyAt = null;
+  vm.bootTimeoutMs = event.data.bootTimeoutMs;
+});
+
+const beginStop = edit<"vm.stop_requested">((vm, event, at) => {
+  vm.stop = { mode: "graceful", deadlineAt: at + event.data.timeoutMs, asked: false };
+  vm.restart = false;
+});
+
+const beginKill = edit<"vm.kill_requested">((vm, _event, at) => {
+  vm.stop = { mode: "kill", deadlineAt: at, asked: false };
+  vm.restart = false;
+});
+
+const beginRestart = edit<"vm.restart_requested">((vm, event, at) => {
+  vm.stop = { mode: "graceful", deadlineAt: at + event.data.timeoutMs, asked: false };
+  vm.restart = true;
+  vm.bootTimeoutMs = event.data.bootTimeoutMs;
+});
+
+const noteExit = edit<"vm.process_exited">((vm, event, at) => {
+  vm.lastExit = { ...event.data, at };
+  vm.stop = null;
+  vm.bootDeadlineAt = null;
+});
+
+const machine = setup({
+  types: { context: {} as Vm, events: {} as Drive, input: {} as Vm },
+  actions: {
+    beginStart: assign(beginStart),
+    beginStop: assign(beginStop),
+    beginKill: assign(beginKill),
+    beginRestart: assign(beginRestart),
+    noteExit: assign(noteExit),
+    resume: assign(
+      edit<"vm.process_exited">((vm, _event, at) => {
+        vm.restart = false;
+        vm.startedAt = at;
+        vm.readyAt = null;
+      }),
+    ),
+    wantRestart: assign(
+      edit<"vm.start_requested">((vm, event) => {
+        vm.restart = true;
+        vm.bootTimeoutMs = event.data.bootTimeoutMs;
+      }),
+    ),
+    dropRestart: assign(
+      edit((vm) => {
+        vm.restart = false;
+      }),
+    ),
+    noteAsked: assign(
+      edit((vm) => {
+        if (vm.stop !== null) vm.stop.asked = true;
+      }),
+    ),
+    noteProcess: assign(
+      edit((vm, _event, at) => {
+        vm.disksHoldData = true;
+        vm.bootDeadlineAt = at + vm.bootTimeoutMs;
+      }),
+    ),
+    noteReady: assign(
+      edit((vm, _event, at) => {
+        vm.readyAt = at;
+        vm.bootDeadlineAt = null;
+      }),
+    ),
+    noteFailure: assign(
+      edit<"vm.step_failed">((vm, event) => {
+        vm.error = event.data;
+        vm.bootDeadlineAt = null;
+      }),
+    ),
+    noteEarlyExit: assign(
+      edit<"vm.process_exited">((vm, event) => {
+        vm.error = {
+          step: "agent",
+          code: "vmm_exited",
+          message: `the VMM exited before the guest answered: ${event.data.detail}`,
+          hint: `banger vm logs ${vm.name}`,
+          retry: "never",
+        };
+      }),
+    ),
+    beginDelete: assign(
+      edit((vm) => {
+        vm.stop = null;
+        vm.restart = false;
+        vm.error = null;
+        vm.bootDeadlineAt = null;
+      }),
+    ),
+  },
+  guards: { restartWanted: ({ context }) => context.restart },
+}).createMachine({
+  id: "vm",
+  context: ({ input }) => input,
+  initial: "stopped",
+  states: {
+    stopped: {
+      on: {
+        "vm.start_requested": { target: "starting", actions: "beginStart" },
+        "vm.restart_requested": { target: "starting", actions: "beginStart" },
+        "vm.delete_requested": { target: "deleting", actions: "beginDelete" },
+      },
+    },
+    starting: {
+      initial: "disk",
+      states: {
+        disk: { on: { "vm.disk_attached": "network" } },
+        network: { on: { "vm.network_attached": "process" } },
+        process: { on: { "vm.process_started": { target: "agent", actions: "noteProcess" } } },
+        agent: {
+          on: {
+            "vm.ready": { target: "#vm.running", actions: "noteReady" },
+            "vm.process_exited": { target: "#vm.error", actions: ["noteExit", "noteEarlyExit"] },
+            "vm.adopted": {},
+          },
+        },
+      },
+      on: {
+        "vm.step_failed": { target: "error", actions: "noteFailure" },
+        "vm.stop_requested": { target: "stopping", actions: "beginStop" },
+        "vm.restart_requested": { target: "stopping", actions: "beginRestart" },
+        "vm.kill_requested": { target: "stopping", actions: "beginKill" },
+        "vm.delete_requested": { target: "deleting", actions: "beginDelete" },
+      },
+    },
+    running: {
+      on: {
+        "vm.adopted": {},
+        "vm.process_exited": { target: "stopped", actions: "noteExit" },
+        "vm.stop_requested": { target: "stopping", actions: "beginStop" },
+        "vm.restart_requested": { target: "stopping", actions: "beginRestart" },
+        "vm.kill_requested": { target: "stopping", actions: "beginKill" },
+        "vm.delete_requested": { target: "deleting", actions: "beginDelete" },
+      },
+    },
+    stopping: {
+      on: {
+        "vm.shutdown_asked": { actions: "noteAsked" },
+        "vm.process_exited": [
+          { guard: "restartWanted", target: "starting", actions: ["noteExit", "resume"] },
+          { target: "stopped", actions: "noteExit" },
+        ],
+        "vm.start_requested": { actions: "wantRestart" },
+        "vm.restart_requested": { actions: "wantRestart" },
+        "vm.stop_requested": { actions: "dropRestart" },
+        "vm.kill_requested": { actions: "beginKill" },
+        "vm.delete_requested": { target: "deleting", actions: "beginDelete" },
+      },
+    },
+    error: {
+      on: {
+        "vm.start_requested": { target: "starting", actions: "beginStart" },
+        "vm.restart_requested": { target: "starting", actions: "beginStart" },
+        "vm.stop_requested": { target: "stopping", actions: "beginStop" },
+        "vm.kill_requested": { target: "stopping", actions: "beginKill" },
+        "vm.delete_requested": { target: "deleting", actions: "beginDelete" },
+      },
+    },
+    deleting: { on: { "vm.deleted": "deleted" } },
+    deleted: { type: "final" },
+  },
+});
+
+/** The machine itself, for tests that walk its paths. */
+export const vmMachine = machine;
+
+function snapshotOf(vm: Vm) {
+  const value = vm.phase === "starting" ? { starting: vm.step ?? "disk" } : vm.phase;
+  return machine.resolveState({ value, context: vm });
+}
+
+/** Whether the event would change anything of a VM in its present phase. */
+export const vmCan = (vm: Vm, event: NewEvent): boolean => snapshotOf(vm).can(event);
+
+/** The VM after `event`. An event that the phase does not know leaves it as it is: folding never rejects. */
+export function vmAfter(vm: Vm, event: StoredEvent): Vm {
+  const [next] = transition(machine, snapshotOf(vm), event);
+  if (next.context === vm && next.value === vm.phase) return vm;
+  const value = next.value as Phase | { starting: StartStep };
+  const [phase, step]: [Phase, StartStep | null] =
+    typeof value === "string" ? [value, null] : ["starting", value.starting];
+  const changedAt = phase === vm.phase && step === vm.step ? vm.changedAt : event.at;
+  return { ...next.context, phase, step, changedAt };
+}

@@ -1,0 +1,82 @@
+/** Pure: what an observation tells that the log does not know yet, as events. Unknown handles tell nothing. */
+import { event, imageStream, type NewEvent, vmStream } from "./events.js";
+import type { Capabilities, Image, ObservedImage, ObservedVm, ProcessExit, Vm } from "./model.js";
+
+/** The facts about one VM, one step of the machine at most; ask again after folding them. */
+export function noticeVm(vm: Vm, seen: ObservedVm, capabilities: Capabilities, now: number): NewEvent[] {
+  const stream = vmStream(vm.id);
+  switch (vm.phase) {
+    case "starting":
+      return noticeStart(vm, seen, capabilities, now);
+    case "running":
+      return seen.process.is === "absent" ? [event(stream, "vm.process_exited", unasked(seen))] : [];
+    case "stopping":
+      return seen.process.is === "absent"
+        ? [event(stream, "vm.process_exited", { reason: "asked", detail: stopDetail(vm) })]
+        : [];
+    case "deleting":
+      return [seen.process, seen.runtime, seen.directory].every((handle) => handle.is === "absent")
+        ? [event(stream, "vm.deleted", {})]
+        : [];
+    default:
+      return [];
+  }
+}
+
+function noticeStart(vm: Vm, seen: ObservedVm, capabilities: Capabilities, now: number): NewEvent[] {
+  const stream = vmStream(vm.id);
+  switch (vm.step) {
+    case "disk":
+      return disksPresent(seen) ? [event(stream, "vm.disk_attached", {})] : [];
+    case "network":
+      return capabilities.userNetworking
+        ? [event(stream, "vm.network_attached", { address: vm.address })]
+        : [];
+    case "process":
+      return seen.process.is === "present"
+        ? [event(stream, "vm.process_started", { pid: seen.process.pid })]
+        : [];
+    case "agent": {
+      if (seen.process.is === "absent") return [event(stream, "vm.process_exited", unasked(seen))];
+      if (seen.agent.is === "present" && seen.agent.answering) {
+        return [event(stream, "vm.ready", { agent: seen.agent.version })];
+      }
+      return vm.bootDeadlineAt !== null && now >= vm.bootDeadlineAt ? [bootTimedOut(vm)] : [];
+    }
+    default:
+      return [];
+  }
+}
+
+export const disksPresent = (seen: ObservedVm): boolean =>
+  [seen.rootDisk, seen.workDisk, seen.seed, seen.runtime].every((handle) => handle.is === "present");
+
+const bootTimedOut = (vm: Vm): NewEvent =>
+  event(vmStream(vm.id), "vm.step_failed", {
+    step: "agent",
+    code: "boot_timeout",
+    message: `the guest did not answer within ${Math.round(vm.bootTimeoutMs / 1000)} s`,
+    hint: `banger vm logs ${vm.name}`,
+    retry: "never",
+  });
+
+/** Nobody asked the VMM to end; the driver may have seen why it did. */
+const unasked = (seen: ObservedVm): ProcessExit =>
+  seen.exit ?? { reason: "lost", detail: "the VMM process is gone and nobody asked it to end" };
+
+function stopDetail(vm: Vm): string {
+  if (vm.stop?.mode === "kill") return "killed as asked";
+  return vm.stop?.asked ? "shut down as asked" : "stopped as asked";
+}
+
+/** The facts about one image. */
+export function noticeImage(image: Image, seen: ObservedImage): NewEvent[] {
+  const stream = imageStream(image.id);
+  if (image.phase === "building" && seen.image.is === "present") {
+    return [event(stream, "image.ready", { sizeBytes: seen.image.sizeBytes })];
+  }
+  if (image.phase === "deleting" && seen.image.is === "absent" && seen.partial.is === "absent") {
+    return [event(stream, "image.deleted", {})];
+  }
+  return [];
+}

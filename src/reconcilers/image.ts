@@ -1,0 +1,15 @@
+/** Pure: an image's directory, built while it is wanted, and no half-built one beside it. */
+import type { Effect, Image, ObservedImage } from "../model.js";
+
+export function reconcileImage(image: Image, seen: ObservedImage): Effect[] {
+  switch (image.phase) {
+    case "building":
+      return seen.image.is === "absent" ? [{ kind: "ensureImage", imageId: image.id, name: image.name }] : [];
+    case "deleting":
+      if (seen.image.is === "present") return [{ kind: "ensureNoImage", imageId: image.id }];
+      break;
+    default:
+      break;
+  }
+  return seen.partial.is === "present" ? [{ kind: "ensureNoPartialImage", imageId: image.id }] : [];
+}

@@ -1,0 +1,41 @@
+/** Pure: the VMM process, wanted from the process step until a stop, and its sockets, gone after it. */
+import type { Effect, ObservedVm, Vm } from "../model.js";
+
+export function reconcileProcess(vm: Vm, seen: ObservedVm, now: number): Effect[] {
+  switch (vm.phase) {
+    case "starting":
+      if (vm.step !== "process" || seen.process.is !== "absent") return [];
+      return [ensureProcess(vm)];
+    case "running":
+      return [];
+    case "stopping":
+      return reconcileStopping(vm, seen, now);
+    default:
+      if (seen.process.is === "present") {
+        return [{ kind: "ensureNoProcess", vmId: vm.id, process: identity(seen.process) }];
+      }
+      if (seen.process.is === "absent" && seen.runtime.is === "present") {
+        return [{ kind: "ensureNoRuntime", vmId: vm.id }];
+      }
+      return [];
+  }
+}
+
+function reconcileStopping(vm: Vm, seen: ObservedVm, now: number): Effect[] {
+  if (seen.process.is !== "present" || vm.stop === null) return [];
+  if (vm.stop.mode === "kill" || now >= vm.stop.deadlineAt) {
+    return [{ kind: "ensureNoProcess", vmId: vm.id, process: identity(seen.process) }];
+  }
+  return vm.stop.asked ? [] : [{ kind: "ensureShutdownAsked", vmId: vm.id }];
+}
+
+const ensureProcess = (vm: Vm): Effect => ({
+  kind: "ensureProcess",
+  vmId: vm.id,
+  imageId: vm.imageId,
+  name: vm.name,
+  spec: vm.spec,
+  address: vm.address,
+});
+
+const identity = ({ pid, startTime }: { pid: number; startTime: string }) => ({ pid, startTime });
