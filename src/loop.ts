@@ -15,8 +15,6 @@ export interface LoopOptions {
   resyncIntervalMs: number;
   /** How often an effect of one step may fail or change nothing before the step has failed. */
   attempts: number;
-  /** Called once when the log refuses an append: nothing may go on after that. */
-  onFatal: (error: unknown) => void;
   warn: (message: string, details: object) => void;
 }
 
@@ -250,13 +248,6 @@ export class Loop {
   }
 
   #commit(facts: readonly NewEvent[]): void {
-    if (facts.length === 0) return;
-    try {
-      this.#ledger.commit(facts, `event:${this.#ledger.state.seq}`);
-    } catch (thrown) {
-      this.#stopping.abort(thrown);
-      this.#options.onFatal(thrown);
-      throw thrown;
-    }
+    this.#ledger.commit(facts, `event:${this.#ledger.state.seq}`);
   }
 }
