@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, fstatSync, mkdirSync, openSync, readSync } from "node:fs";
 import { Client } from "./client.js";
 import { pause } from "./clock.js";
-import { BangerError } from "./errors.js";
+import { BangerError, type ErrorBody } from "./errors.js";
 import { type Home, homeHandles } from "./handles.js";
 
 export interface StartDaemonOptions {
@@ -105,13 +105,20 @@ async function answers(socketPath: string, signal: AbortSignal | undefined): Pro
 }
 
 function failed(message: string, logPath: string, from: number): BangerError {
-  const words = lastLines(logPath, from);
-  const said = words === "" ? "" : `; it said:\n${words}`;
-  return new BangerError("daemon_failed", `${message}${said}`, { hint: `banger doctor, or read ${logPath}` });
+  const lines = lastLines(logPath, from);
+  const hint = `banger doctor, or read ${logPath}`;
+  const named = lines.map(namedError).findLast((error) => error !== undefined);
+  if (named !== undefined) {
+    return new BangerError(named.code, `the daemon cannot start: ${named.message}`, {
+      hint: named.hint ?? hint,
+    });
+  }
+  const said = lines.length === 0 ? "" : `; it said:\n${lines.map((line) => `  ${line}`).join("\n")}`;
+  return new BangerError("daemon_failed", `${message}${said}`, { hint });
 }
 
-/** The last lines that the log gained since it was `from` bytes long, each indented. */
-function lastLines(path: string, from: number): string {
+/** The last lines that the log gained since it was `from` bytes long. */
+function lastLines(path: string, from: number): string[] {
   try {
     const file = openSync(path, "r");
     try {
@@ -119,24 +126,23 @@ function lastLines(path: string, from: number): string {
       const start = Math.max(from, size - quotedLogBytes);
       const bytes = Buffer.alloc(Math.max(0, size - start));
       readSync(file, bytes, 0, bytes.length, start);
-      const lines = bytes.toString("utf8").trimEnd().split("\n").slice(-quotedLogLines);
-      return lines[0] === "" ? "" : lines.map((line) => `  ${plainLine(line)}`).join("\n");
+      const lines = bytes.toString("utf8").split("\n");
+      return lines.filter((line) => line.trim() !== "").slice(-quotedLogLines);
     } finally {
       closeSync(file);
     }
   } catch {
-    return "";
+    return [];
   }
 }
 
-/** The message of a JSON log line with its error, if it is one; else the line itself. */
-function plainLine(line: string): string {
+/** The error that a line of the daemon's log carries, if it is one with a code. */
+function namedError(line: string): ErrorBody | undefined {
   try {
-    const { msg, message, err } = JSON.parse(line) as Record<string, unknown>;
-    const detail = (err as { message?: unknown } | undefined)?.message;
-    const said = [msg ?? message, detail].filter((part) => typeof part === "string");
-    return said.length === 0 ? line : said.join(": ");
+    const { error } = JSON.parse(line) as { error?: Partial<ErrorBody> };
+    const whole = typeof error?.code === "string" && typeof error.message === "string";
+    return whole && error.code !== "internal" ? (error as ErrorBody) : undefined;
   } catch {
-    return line;
+    return undefined;
   }
 }

@@ -23,6 +23,8 @@ interface Traits {
   words?: { min: number; max: number; name: string };
   /** Whether `-- CMD` is understood. */
   takesCommand?: boolean;
+  /** What `--help` tells beside flags and examples. */
+  moreHelp?: (context: Context) => Promise<string>;
   /** The error for a word too many, where a better one than the usual can be given. */
   refuseWord?: (word: string) => BangerError;
 }

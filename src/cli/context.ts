@@ -21,7 +21,6 @@ export interface Context {
   daemonScript: string;
 }
 
-
 const defaultDaemonScript = fileURLToPath(new URL("../daemon-main.js", import.meta.url));
 
 export function makeContext(parts: Omit<Context, "client" | "daemonScript">): Context {

@@ -13,5 +13,4 @@ export function errorText(thrown: unknown, style: Style, name?: string): string 
 export const errorJson = (thrown: unknown): string => `${JSON.stringify({ error: errorBody(thrown) })}\n`;
 
 /** Line breaks stay (a daemon's last words have them), other control characters go. */
-const printable = (text: string): string =>
-  text.replace(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/g, "?");
+const printable = (text: string): string => text.replace(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/g, "?");

@@ -1,7 +1,7 @@
 /** One line on a terminal that is rewritten while something lasts; nothing where there is no terminal. */
 import type { Clock, Timer } from "../../clock.js";
+import { formatDuration } from "../../sizes.js";
 import { clean, type Output } from "./style.js";
-import { duration } from "./units.js";
 
 export interface LiveLine {
   /** Replaces the line by a spinner, `text` and the time since this text was first shown. */
@@ -21,7 +21,7 @@ export function liveLine(output: Output, clock: Clock): LiveLine {
   const draw = (): void => {
     if (shown === undefined) return;
     const spinner = frames[frame++ % frames.length];
-    const line = `${spinner} ${clean(shown.text)}  ${duration(clock.now() - shown.since)}`;
+    const line = `${spinner} ${clean(shown.text)}  ${formatDuration(clock.now() - shown.since)}`;
     output.write(`${eraseLine}${line.slice(0, (output.columns ?? 80) - 1)}`);
     timer = clock.after(frameMs, draw);
   };

@@ -31,5 +31,4 @@ export function styleFor(output: Pick<Output, "isTTY">, env: NodeJS.ProcessEnv):
 export const plainStyle: Style = styleFor({ isTTY: false }, {});
 
 /** A guest names its processes as it likes: control characters must not reach the terminal. */
-export const clean = (text: string): string =>
-  text.replace(/[\u0000-\u001f\u007f-\u009f]/g, "?");
+export const clean = (text: string): string => text.replace(/[\u0000-\u001f\u007f-\u009f]/g, "?");
