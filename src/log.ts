@@ -3,63 +3,14 @@ import Database from "better-sqlite3";
 import type { Clock } from "./clock.js";
 import { BangerError } from "./errors.js";
 import { type NewEvent, type RawEvent, type StoredEvent, schemaVersions, upcast } from "./events.js";
-import { corrupt, logError, newer } from "./log-errors.js";
+import { corrupt, logError, newer, versionConflict } from "./log-errors.js";
+import { applicationId, columns, fileSchema, fileVersion, integrityChecks } from "./log-schema.js";
 
-const fileVersion = 1;
-/** "bngr": tells our file from any other SQLite database. */
-const applicationId = 0x626e6772;
 /** A second daemon gives up at once; the first one waits for it to be gone. */
 const openBusyMs = 100;
 const ownerBusyMs = 2000;
 const rowsPerPage = 512;
 const snapshotsKept = 2;
-
-const columns = "seq, stream, version, type, schema, at, cause, data";
-const sameRow = columns
-  .split(", ")
-  .map((column) => `a.${column} = OLD.${column}`)
-  .join(" AND ");
-
-/** The delete trigger lets a row go only when the archive holds an equal one: that is the archive path. */
-const fileSchema = `
-CREATE TABLE events (
-  seq INTEGER PRIMARY KEY AUTOINCREMENT,
-  stream TEXT NOT NULL,
-  version INTEGER NOT NULL,
-  type TEXT NOT NULL,
-  schema INTEGER NOT NULL,
-  at INTEGER NOT NULL,
-  cause TEXT NOT NULL,
-  data TEXT NOT NULL,
-  UNIQUE (stream, version)
-) STRICT;
-CREATE UNIQUE INDEX events_command ON events (json_extract(data, '$.commandId')) WHERE type = 'vm.created';
-CREATE TABLE archived_events (
-  seq INTEGER PRIMARY KEY,
-  stream TEXT NOT NULL,
-  version INTEGER NOT NULL,
-  type TEXT NOT NULL,
-  schema INTEGER NOT NULL,
-  at INTEGER NOT NULL,
-  cause TEXT NOT NULL,
-  data TEXT NOT NULL,
-  UNIQUE (stream, version)
-) STRICT;
-CREATE INDEX archived_names ON archived_events (json_extract(data, '$.name')) WHERE type = 'vm.created';
-CREATE TABLE event_schemas (type TEXT NOT NULL, schema INTEGER NOT NULL, PRIMARY KEY (type, schema)) STRICT;
-CREATE TABLE snapshots (seq INTEGER PRIMARY KEY, schema INTEGER NOT NULL, state TEXT NOT NULL) STRICT;
-CREATE TRIGGER events_no_update BEFORE UPDATE ON events
-BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END;
-CREATE TRIGGER events_no_delete BEFORE DELETE ON events
-WHEN NOT EXISTS (SELECT 1 FROM archived_events a WHERE ${sameRow})
-BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END;
-CREATE TRIGGER archived_no_update BEFORE UPDATE ON archived_events
-BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END;
-CREATE TRIGGER archived_no_delete BEFORE DELETE ON archived_events
-BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END;
-PRAGMA application_id = ${applicationId};
-PRAGMA user_version = ${fileVersion};
-`;
 
 export interface LogQuery {
   /** Only events with a greater seq. */
@@ -134,19 +85,21 @@ export class Log {
   }
 
   /**
-   * Events in seq order, at the present schema. Read page by page: appending while an iteration is under way is
-   * all right, and events appended meanwhile are seen.
+   * Events in seq order, at the present schema. Read page by page: appending while an iteration is under way
+   * is all right, and events appended meanwhile are seen.
    */
   *read(query: LogQuery = {}): IterableIterator<StoredEvent> {
     const { after = 0, until = Number.MAX_SAFE_INTEGER, stream, types, reverse = false } = query;
     // Within a stream the version orders as the seq does, and has the index.
     const key = stream === undefined ? "seq" : "version";
     const [comparison, direction] = reverse ? ["<", "DESC"] : [">", "ASC"];
-    const sql = `SELECT ${columns} FROM events WHERE ${key} ${comparison} @cursor
-      ${stream === undefined ? "AND seq > @after AND seq <= @until" : "AND stream = @stream AND +seq > @after AND +seq <= @until"}
-      ${types === undefined ? "" : "AND type IN (SELECT value FROM json_each(@types))"}
+    const ofStream = stream === undefined ? "" : "AND stream = @stream";
+    const ofTypes = types === undefined ? "" : "AND type IN (SELECT value FROM json_each(@types))";
+    const sql = `SELECT ${columns} FROM events
+      WHERE ${key} ${comparison} @cursor ${ofStream} AND +seq > @after AND +seq <= @until ${ofTypes}
       ORDER BY ${key} ${direction} LIMIT @page`;
-    let cursor = reverse ? Number.MAX_SAFE_INTEGER : 0;
+    const start = reverse ? until + 1 : after;
+    let cursor = stream === undefined ? start : reverse ? Number.MAX_SAFE_INTEGER : 0;
     let left = query.limit ?? Number.MAX_SAFE_INTEGER;
     while (left > 0) {
       const page = Math.min(left, rowsPerPage);
@@ -238,19 +191,8 @@ export class Log {
     const faults = this.#all<{ integrity_check: string }>("PRAGMA integrity_check")
       .map((row) => row.integrity_check)
       .filter((text) => text !== "ok");
-    for (const table of ["events", "archived_events"]) {
-      const sparse = `SELECT stream FROM ${table} GROUP BY stream
-        HAVING min(version) <> 1 OR max(version) <> count(*)`;
-      const disordered = `SELECT DISTINCT stream FROM (SELECT stream, seq,
-        lag(seq) OVER (PARTITION BY stream ORDER BY version) AS previous FROM ${table}) WHERE seq <= previous`;
-      const unreadable = `SELECT DISTINCT stream FROM ${table} WHERE NOT json_valid(data)`;
-      const add = (sql: string, what: string) =>
-        faults.push(
-          ...this.#all<{ stream: string }>(sql).map(({ stream }) => `${table}, ${stream}: ${what}`),
-        );
-      add(sparse, "the versions have a gap");
-      add(disordered, "seq and version disagree about the order");
-      add(unreadable, "an event's data is not JSON");
+    for (const { sql, what } of integrityChecks) {
+      faults.push(...this.#all<{ place: string }>(sql).map(({ place }) => `${place}: ${what}`));
     }
     return faults;
   }
@@ -278,9 +220,8 @@ export class Log {
   /** Refuses a log with any event that this version cannot read, however far back it lies. */
   #checkSchemas(): void {
     const known: Readonly<Record<string, number>> = schemaVersions;
-    for (const { type, schema } of this.#all<{ type: string; schema: number }>(
-      "SELECT * FROM event_schemas",
-    )) {
+    const listed = this.#all<{ type: string; schema: number }>("SELECT type, schema FROM event_schemas");
+    for (const { type, schema } of listed) {
       if (schema > (known[type] ?? 0)) throw newer(this.#path, `${type}, schema ${schema}`);
       this.#listed.add(`${type} ${schema}`);
     }
@@ -347,11 +288,6 @@ function prepareFile(db: Database.Database, path: string, readonly: boolean): vo
   db.pragma("journal_mode = WAL");
   db.pragma("synchronous = FULL");
   if (empty) db.transaction(() => db.exec(fileSchema)).immediate();
-}
-
-function versionConflict(stream: string, expected: number, found: number): BangerError {
-  const message = `${stream} is at version ${found}, not ${expected}: it changed meanwhile`;
-  return new BangerError("version_conflict", message, { hint: "run the command again", retry: "later" });
 }
 
 function parseJson(text: string): unknown {
