@@ -52,7 +52,8 @@ class Connection implements QmpClient {
     this.closed = new Promise((resolve) => {
       socket.on("close", () => {
         this.ended = true;
-        for (const id of [...this.pending.keys()]) this.fail(id, "qmp_closed", "QEMU closed its control socket");
+        for (const id of [...this.pending.keys()])
+          this.fail(id, "qmp_closed", "QEMU closed its control socket");
         resolve();
       });
     });

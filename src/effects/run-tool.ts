@@ -4,7 +4,7 @@ import { BangerError } from "../errors.js";
 import { toolError } from "./host-error.js";
 
 export interface ToolRun {
-  /** A name looked up in PATH and in the sbin directories (which an ordinary PATH lacks), or a path. */
+  /** A name looked up in the search path and in the sbin directories (which an ordinary PATH lacks), or a path. */
   tool: string;
   argv: readonly string[];
   /** What the tool writes; names the disk when it is full. */
@@ -24,37 +24,37 @@ const missing = (run: ToolRun): BangerError =>
     { hint: `apt-get install ${run.package}` },
   );
 
-function runAt(file: string, run: ToolRun): Promise<string> {
-  const options = {
-    timeout: deadlineMs,
-    killSignal: "SIGKILL",
-    maxBuffer: maximumOutput,
-    signal: run.signal,
-  } as const;
-  return new Promise((resolve, reject) => {
-    const child = execFile(file, [...run.argv], options, (error, stdout, stderr) => {
-      if (error === null) resolve(stdout);
-      else if (error.code === "ENOENT" || error.name === "AbortError") reject(error);
-      else reject(toolError(run.tool, stderr, run.writes, error));
-    });
-    child.stdin?.end();
-  });
-}
-
 /**
  * Resolves with the tool's standard output.
  * @throws BangerError `qemu_missing` or `tool_missing`, `disk_full`, `tool_failed` with the tool's last line.
  */
-export async function runTool(run: ToolRun): Promise<string> {
-  const files = run.tool.includes("/")
-    ? [run.tool]
-    : [run.tool, `/usr/sbin/${run.tool}`, `/sbin/${run.tool}`];
-  for (const file of files) {
-    try {
-      return await runAt(file, run);
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
-    }
-  }
-  throw missing(run);
+export type RunTool = (run: ToolRun) => Promise<string>;
+
+/** The environment of everything that banger starts: where tools are, and messages in the language we match. */
+export const toolEnvironment = (searchPath: string): Record<string, string> => ({
+  PATH: `${searchPath}:/usr/sbin:/sbin`,
+  LC_ALL: "C.UTF-8",
+});
+
+/** Runs tools found in `searchPath` (colon-separated, as in PATH) and with nothing else in their environment. */
+export function toolRunner(searchPath: string): RunTool {
+  const env = toolEnvironment(searchPath);
+  return (run) => {
+    const options = {
+      env,
+      timeout: deadlineMs,
+      killSignal: "SIGKILL",
+      maxBuffer: maximumOutput,
+      signal: run.signal,
+    } as const;
+    return new Promise((resolve, reject) => {
+      const child = execFile(run.tool, [...run.argv], options, (error, stdout, stderr) => {
+        if (error === null) resolve(stdout);
+        else if (error.code === "ENOENT") reject(missing(run));
+        else if (run.signal.aborted) reject(run.signal.reason);
+        else reject(toolError(run.tool, stderr, run.writes, error));
+      });
+      child.stdin?.end();
+    });
+  };
 }

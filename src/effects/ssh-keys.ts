@@ -4,11 +4,16 @@ import { dirname } from "node:path";
 import { type Home, homeHandles, isVmId, vmHandles } from "../handles.js";
 import type { VmId } from "../model.js";
 import { exists, publish, publishContent, temporaryName } from "./publish.js";
-import { runTool } from "./run-tool.js";
+import type { RunTool } from "./run-tool.js";
 import { sharedRun } from "./shared-run.js";
 
 /** Makes an ed25519 key at `path` unless it is there; a lost public half is derived again. */
-async function ensureKey(path: string, comment: string, signal: AbortSignal): Promise<void> {
+async function ensureKey(
+  runTool: RunTool,
+  path: string,
+  comment: string,
+  signal: AbortSignal,
+): Promise<void> {
   const base = { tool: "ssh-keygen", writes: path, package: "openssh-client", signal };
   if (await exists(path)) {
     if (await exists(`${path}.pub`)) return;
@@ -54,13 +59,13 @@ export interface SshKeys {
 }
 
 /** The keys of one home. Many VMs made at once share one making of the home key and few of known_hosts. */
-export function sshKeys(home: Home): SshKeys {
+export function sshKeys(home: Home, runTool: RunTool): SshKeys {
   const { sshKey } = homeHandles(home);
   let making: Promise<void> | undefined;
   return {
     async ensureHomeKey(signal) {
       await mkdir(dirname(sshKey), { recursive: true, mode: 0o700 });
-      making ??= ensureKey(sshKey, "banger", signal).finally(() => {
+      making ??= ensureKey(runTool, sshKey, "banger", signal).finally(() => {
         making = undefined;
       });
       await making;
@@ -68,7 +73,7 @@ export function sshKeys(home: Home): SshKeys {
     },
     async ensureHostKey(id, signal) {
       const { hostKey, hostKeyAlias } = vmHandles(home, id);
-      await ensureKey(hostKey, hostKeyAlias, signal);
+      await ensureKey(runTool, hostKey, hostKeyAlias, signal);
       return {
         hostKey: await readFile(hostKey, "utf8"),
         hostKeyPublic: await readFile(`${hostKey}.pub`, "utf8"),
