@@ -1,8 +1,9 @@
 /** Loopback port forwards of QEMU's user-mode network, asked of the human monitor through QMP. */
 import { createServer } from "node:net";
 import { BangerError } from "../errors.js";
-import type { Forward } from "../model.js";
+import type { Forward, VmId } from "../model.js";
 import type { QmpClient } from "./qmp.js";
+import type { VmmControls } from "./vmm-controls.js";
 
 /** The id that the network back end has on QEMU's command line. */
 export const netdevId = "net0";
@@ -54,7 +55,7 @@ const freePortAttempts = 4;
  * Forwards a host port of `address` to `guestPort`: the same number, else the number plus 10000, else any free one.
  * @throws BangerError `port_taken` when QEMU could bind none of them.
  */
-export async function addForward(qmp: QmpClient, address: string, guestPort: number): Promise<void> {
+async function addForward(qmp: QmpClient, address: string, guestPort: number): Promise<void> {
   const attempts: (() => number | Promise<number>)[] = [() => guestPort];
   if (guestPort + shiftedBy < 65_536) attempts.push(() => guestPort + shiftedBy);
   for (let n = 0; n < freePortAttempts; n++) attempts.push(() => freePort(address));
@@ -71,8 +72,31 @@ export async function addForward(qmp: QmpClient, address: string, guestPort: num
 }
 
 /** Takes the forward away; one that QEMU does not have is success. */
-export async function removeForward(qmp: QmpClient, address: string, hostPort: number): Promise<void> {
+async function removeForward(qmp: QmpClient, address: string, hostPort: number): Promise<void> {
   const answer = await monitor(qmp, `hostfwd_remove ${netdevId} tcp:${address}:${hostPort}`);
   if (answer === "" || / removed$| not found$/.test(answer)) return;
   throw new BangerError("qmp_refused", `QEMU refused: ${answer}`, { retry: "later" });
+}
+
+export interface ForwardDriver {
+  ensure(id: VmId, address: string, guestPort: number): Promise<void>;
+  ensureNone(id: VmId, address: string, hostPort: number): Promise<void>;
+}
+
+/** Forwards of running VMs. Each call asks QEMU what it has, and again after changing it. */
+export function userForwards(controls: VmmControls): ForwardDriver {
+  return {
+    async ensure(id, address, guestPort) {
+      const control = controls.require(id);
+      const qmp = await control.client();
+      const there = (await readForwards(qmp)).some((forward) => forward.guestPort === guestPort);
+      if (!there) await addForward(qmp, address, guestPort);
+      await control.refreshForwards();
+    },
+    async ensureNone(id, address, hostPort) {
+      const control = controls.require(id);
+      await removeForward(await control.client(), address, hostPort);
+      await control.refreshForwards();
+    },
+  };
 }

@@ -93,9 +93,19 @@ export function isAlive(identity: ProcessIdentity): boolean {
 }
 
 /** The VM that `pid` serves in this home, as its argv says now. */
-export function vmOfProcess(home: Home, pid: number, procRoot = "/proc"): VmId | undefined {
+function vmOfProcess(home: Home, pid: number, procRoot = "/proc"): VmId | undefined {
   const cmdline = readProc(`${procRoot}/${pid}/cmdline`);
   return cmdline.includes(marker) ? vmOfArgv(home, parseCmdline(cmdline)) : undefined;
+}
+
+/** Whether `pid` serves this VM now; false when it is gone. @throws when /proc does not tell. */
+export function serves(home: Home, pid: number, id: VmId): boolean {
+  try {
+    return vmOfProcess(home, pid) === id;
+  } catch (error) {
+    if (vanished(error)) return false;
+    throw error;
+  }
 }
 
 /**
