@@ -1,17 +1,17 @@
 /** The real host in user mode, put together from its drivers: QEMU, overlay disks, user networking, images. */
 import type { Clock } from "../clock.js";
-import { BangerError, errorBody } from "../errors.js";
+import { BangerError } from "../errors.js";
 import { vmStream } from "../events.js";
-import { type Home, homeHandles } from "../handles.js";
+import type { Home } from "../handles.js";
 import type { ImageId, VmId } from "../model.js";
 import { describeHandles, type Instruments, look } from "../observe.js";
 import type { World } from "../world.js";
 import { AgentLinks, type Dial, type GuestAgent } from "./agent-links.js";
 import { overlayDisks } from "./disk-overlay.js";
+import { handlesCache, type Warn } from "./handles-cache.js";
 import { type ImageMaker, imageStore } from "./image-store.js";
 import { userForwards } from "./net-user.js";
 import { type Drivers, perform } from "./perform.js";
-import { publishContent } from "./publish.js";
 import { type EnsureProcess, type Launch, qemuDriver } from "./qemu.js";
 import { toolEnvironment, toolRunner } from "./run-tool.js";
 import { sharedRun } from "./shared-run.js";
@@ -29,24 +29,12 @@ export interface LocalWorldOptions<C extends GuestAgent> {
   /** Connects to the agent of a VM's guest. */
   dial: Dial<C>;
   images: ImageMaker;
-  warn: (message: string, details: object) => void;
+  warn: Warn;
 }
 
 export interface LocalWorld<C extends GuestAgent> extends World {
   /** The client of a guest agent that answers now, or undefined. */
   clientOf(id: VmId): C | undefined;
-}
-
-/** Writes handles.json whenever what it shows has changed; a failure costs people a file and nothing else. */
-function handlesCache(home: Home, warn: LocalWorldOptions<GuestAgent>["warn"]) {
-  let shown = "";
-  const write = sharedRun(() => publishContent(homeHandles(home).handlesCache, shown, 0o600));
-  return (handles: object): void => {
-    const content = `${JSON.stringify(handles, null, 1)}\n`;
-    if (content === shown) return;
-    shown = content;
-    write().catch((thrown: unknown) => warn("handles.json was not written", { error: errorBody(thrown) }));
-  };
 }
 
 export function createLocalWorld<C extends GuestAgent>(options: LocalWorldOptions<C>): LocalWorld<C> {
@@ -88,13 +76,13 @@ export function createLocalWorld<C extends GuestAgent>(options: LocalWorldOption
     inspectImage: (id: ImageId) => images.inspect(id),
     isBuilding: (id: ImageId) => images.isBuilding(id),
   };
-  const show = handlesCache(home, options.warn);
+  const cache = handlesCache(home, options.warn);
 
   return {
     capabilities: { userNetworking: true, portForwarding: true },
     observe: sharedRun(async () => {
       const observed = look(instruments);
-      show(describeHandles(home, observed));
+      cache.show(describeHandles(home, observed));
       return observed;
     }),
     perform: (effect, context) => perform(drivers, effect, context),
@@ -105,6 +93,7 @@ export function createLocalWorld<C extends GuestAgent>(options: LocalWorldOption
     async close() {
       links.close();
       controls.close();
+      await cache.close();
     },
   };
 }

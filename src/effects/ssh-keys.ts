@@ -37,6 +37,7 @@ export function knownHostsLine(alias: string, publicKey: string): string {
 async function writeKnownHosts(home: Home): Promise<void> {
   const { vms, knownHosts } = homeHandles(home);
   const lines: string[] = [];
+  await mkdir(vms, { recursive: true, mode: 0o700 });
   for (const id of (await readdir(vms)).filter(isVmId).sort()) {
     const handles = vmHandles(home, id);
     try {

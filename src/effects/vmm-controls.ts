@@ -32,7 +32,11 @@ export class VmmControls {
   hold(id: VmId, identity: ProcessIdentity, child?: ChildProcess): VmmControl {
     const known = this.#controls.get(id);
     if (known !== undefined && same(known.identity, identity)) return known;
-    known?.close();
+    if (known !== undefined) {
+      known.close();
+      this.#controls.delete(id);
+      this.#changed(id);
+    }
     this.#exits.delete(id);
     const control: VmmControl = new VmmControl(
       vmHandles(this.#home, id),
