@@ -12,7 +12,8 @@ export interface Context {
   env: NodeJS.ProcessEnv;
   home: Home;
   clock: Clock;
-  stdin: NodeJS.ReadStream;
+  /** A function, because node makes a stream of standard input only when it is asked for. */
+  stdin: () => NodeJS.ReadStream;
   stdout: Output;
   stderr: Output;
   interrupts: Interrupts;
