@@ -4,62 +4,13 @@ import type { Clock } from "./clock.js";
 import { BangerError } from "./errors.js";
 import { type NewEvent, type RawEvent, type StoredEvent, schemaVersions, upcast } from "./events.js";
 import { corrupt, logError, newer } from "./log-errors.js";
+import { applicationId, columns, fileSchema, fileVersion, integrityChecks } from "./log-schema.js";
 
-const fileVersion = 1;
-/** "bngr": tells our file from any other SQLite database. */
-const applicationId = 0x626e6772;
 /** A second daemon gives up at once; the first one waits for it to be gone. */
 const openBusyMs = 100;
 const ownerBusyMs = 2000;
 const rowsPerPage = 512;
 const snapshotsKept = 2;
-
-const columns = "seq, stream, version, type, schema, at, cause, data";
-const sameRow = columns
-  .split(", ")
-  .map((column) => `a.${column} = OLD.${column}`)
-  .join(" AND ");
-
-/** The delete trigger lets a row go only when the archive holds an equal one: that is the archive path. */
-const fileSchema = `
-CREATE TABLE events (
-  seq INTEGER PRIMARY KEY AUTOINCREMENT,
-  stream TEXT NOT NULL,
-  version INTEGER NOT NULL,
-  type TEXT NOT NULL,
-  schema INTEGER NOT NULL,
-  at INTEGER NOT NULL,
-  cause TEXT NOT NULL,
-  data TEXT NOT NULL,
-  UNIQUE (stream, version)
-) STRICT;
-CREATE UNIQUE INDEX events_command ON events (json_extract(data, '$.commandId')) WHERE type = 'vm.created';
-CREATE TABLE archived_events (
-  seq INTEGER PRIMARY KEY,
-  stream TEXT NOT NULL,
-  version INTEGER NOT NULL,
-  type TEXT NOT NULL,
-  schema INTEGER NOT NULL,
-  at INTEGER NOT NULL,
-  cause TEXT NOT NULL,
-  data TEXT NOT NULL,
-  UNIQUE (stream, version)
-) STRICT;
-CREATE INDEX archived_names ON archived_events (json_extract(data, '$.name')) WHERE type = 'vm.created';
-CREATE TABLE event_schemas (type TEXT NOT NULL, schema INTEGER NOT NULL, PRIMARY KEY (type, schema)) STRICT;
-CREATE TABLE snapshots (seq INTEGER PRIMARY KEY, schema INTEGER NOT NULL, state TEXT NOT NULL) STRICT;
-CREATE TRIGGER events_no_update BEFORE UPDATE ON events
-BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END;
-CREATE TRIGGER events_no_delete BEFORE DELETE ON events
-WHEN NOT EXISTS (SELECT 1 FROM archived_events a WHERE ${sameRow})
-BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END;
-CREATE TRIGGER archived_no_update BEFORE UPDATE ON archived_events
-BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END;
-CREATE TRIGGER archived_no_delete BEFORE DELETE ON archived_events
-BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END;
-PRAGMA application_id = ${applicationId};
-PRAGMA user_version = ${fileVersion};
-`;
 
 export interface LogQuery {
   /** Only events with a greater seq. */
@@ -238,19 +189,8 @@ export class Log {
     const faults = this.#all<{ integrity_check: string }>("PRAGMA integrity_check")
       .map((row) => row.integrity_check)
       .filter((text) => text !== "ok");
-    for (const table of ["events", "archived_events"]) {
-      const sparse = `SELECT stream FROM ${table} GROUP BY stream
-        HAVING min(version) <> 1 OR max(version) <> count(*)`;
-      const disordered = `SELECT DISTINCT stream FROM (SELECT stream, seq,
-        lag(seq) OVER (PARTITION BY stream ORDER BY version) AS previous FROM ${table}) WHERE seq <= previous`;
-      const unreadable = `SELECT DISTINCT stream FROM ${table} WHERE NOT json_valid(data)`;
-      const add = (sql: string, what: string) =>
-        faults.push(
-          ...this.#all<{ stream: string }>(sql).map(({ stream }) => `${table}, ${stream}: ${what}`),
-        );
-      add(sparse, "the versions have a gap");
-      add(disordered, "seq and version disagree about the order");
-      add(unreadable, "an event's data is not JSON");
+    for (const { sql, what } of integrityChecks) {
+      faults.push(...this.#all<{ place: string }>(sql).map(({ place }) => `${place}: ${what}`));
     }
     return faults;
   }
