@@ -133,7 +133,7 @@ export interface Config {
 
 /**
  * The configuration at `path`; a file that is not there means the defaults.
- * @throws BangerError `config_invalid` with file, line and what is allowed for each mistake, `config_unreadable`
+ * @throws BangerError `config_unreadable`, or `config_invalid` with file, line and what is allowed instead
  */
 export function loadConfig(path: string): Config {
   return parseConfig(readConfigText(path), path);

@@ -1,4 +1,4 @@
-/** Pure: events as plain sentences, one VM's life as a list, and the chain of events behind its present state. */
+/** Pure: events as plain sentences, one VM's life as a list, and the chain of causes behind its state. */
 import { type StoredEvent, vmStream } from "./events.js";
 import type { Phase, ProcessExit, Vm } from "./model.js";
 import { fold, initialState } from "./projection.js";
@@ -19,7 +19,7 @@ function clause(event: StoredEvent): string {
       return `${name} was created from ${imageId} with ${size}, at ${address}`;
     }
     case "vm.start_requested":
-      return `a client asked for a start (the guest has ${formatDuration(event.data.bootTimeoutMs)} to answer)`;
+      return `a client asked for a start (failed unless ready in ${formatDuration(event.data.bootTimeoutMs)})`;
     case "vm.stop_requested":
       return `a client asked for a stop (killed after ${formatDuration(event.data.timeoutMs)})`;
     case "vm.kill_requested":
@@ -149,7 +149,7 @@ export function why(vm: Vm, events: readonly StoredEvent[]): string[] {
   return chain;
 }
 
-/** The turn that led to this one: that of its cause, or the one before where the cause is not the VM's own. */
+/** The turn that led to this one: that of its cause, else the one before it in the stream. */
 function turnBefore(turns: readonly Turn[], turn: Turn, own: readonly StoredEvent[]): Turn | undefined {
   const cause = own.find(({ seq }) => turn.event.cause === `event:${seq}`);
   const limit = cause === undefined ? turn.event.seq - 1 : cause.seq;

@@ -10,8 +10,8 @@ const longestSocketPath = 107;
 const hashOf = (text: string): Buffer => createHash("sha256").update(text).digest();
 
 /**
- * The home of this environment. As the XDG base directory specification says, relative and empty values count as
- * unset. Sockets move to /tmp where the runtime directory is too deep for them.
+ * The home of this environment. As the XDG base directory specification says, relative and empty values
+ * count as unset. Sockets move to /tmp where the runtime directory is too deep for them.
  * @throws BangerError `home_unknown`
  */
 export function homeFrom(env: Readonly<Record<string, string | undefined>>, uid: number): Home {

@@ -20,6 +20,12 @@ export function newer(path: string, what: string): BangerError {
   });
 }
 
+/** The stream moved on since the caller decided. */
+export function versionConflict(stream: string, expected: number, found: number): BangerError {
+  const message = `${stream} is at version ${found}, not ${expected}: it changed meanwhile`;
+  return new BangerError("version_conflict", message, { hint: "run the command again", retry: "later" });
+}
+
 /** A thrown value of better-sqlite3 as a `BangerError`; a `BangerError` stays what it is. */
 export function logError(path: string, thrown: unknown): unknown {
   if (thrown instanceof BangerError || !(thrown instanceof Error)) return thrown;

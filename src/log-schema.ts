@@ -24,9 +24,9 @@ const sameRow = columns
 const refuse = "BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END";
 
 /**
- * AUTOINCREMENT, so that the seq of an archived tail is never used twice. The delete trigger lets a row go only
- * when the archive holds an equal one: that is the one path that passes it. `event_schemas` lists what the log
- * has ever held, so that an older banger can refuse it without reading every event.
+ * AUTOINCREMENT, so that the seq of an archived tail is never used twice. The delete trigger lets a row go
+ * only when the archive holds an equal one: that is the one path that passes it. `event_schemas` lists what
+ * the log has ever held, so that an older banger can refuse it without reading every event.
  */
 export const fileSchema = `
 CREATE TABLE events (seq INTEGER PRIMARY KEY AUTOINCREMENT, ${eventColumns}) STRICT;
@@ -50,12 +50,14 @@ export const integrityChecks = ["events", "archived_events"].flatMap((table) => 
   return [
     {
       what: "the versions have a gap",
-      sql: `SELECT ${place} FROM ${table} GROUP BY stream HAVING min(version) <> 1 OR max(version) <> count(*)`,
+      sql: `SELECT ${place} FROM ${table} GROUP BY stream
+        HAVING min(version) <> 1 OR max(version) <> count(*)`,
     },
     {
       what: "seq and version disagree about the order",
-      sql: `SELECT DISTINCT ${place} FROM (SELECT stream, seq,
-        lag(seq) OVER (PARTITION BY stream ORDER BY version) AS previous FROM ${table}) WHERE seq <= previous`,
+      sql: `SELECT DISTINCT ${place} FROM (
+        SELECT stream, seq, lag(seq) OVER (PARTITION BY stream ORDER BY version) AS previous FROM ${table}
+      ) WHERE seq <= previous`,
     },
     {
       what: "the data of an event is not JSON",

@@ -3,7 +3,7 @@ import Database from "better-sqlite3";
 import type { Clock } from "./clock.js";
 import { BangerError } from "./errors.js";
 import { type NewEvent, type RawEvent, type StoredEvent, schemaVersions, upcast } from "./events.js";
-import { corrupt, logError, newer } from "./log-errors.js";
+import { corrupt, logError, newer, versionConflict } from "./log-errors.js";
 import { applicationId, columns, fileSchema, fileVersion, integrityChecks } from "./log-schema.js";
 
 /** A second daemon gives up at once; the first one waits for it to be gone. */
@@ -85,19 +85,21 @@ export class Log {
   }
 
   /**
-   * Events in seq order, at the present schema. Read page by page: appending while an iteration is under way is
-   * all right, and events appended meanwhile are seen.
+   * Events in seq order, at the present schema. Read page by page: appending while an iteration is under way
+   * is all right, and events appended meanwhile are seen.
    */
   *read(query: LogQuery = {}): IterableIterator<StoredEvent> {
     const { after = 0, until = Number.MAX_SAFE_INTEGER, stream, types, reverse = false } = query;
     // Within a stream the version orders as the seq does, and has the index.
     const key = stream === undefined ? "seq" : "version";
     const [comparison, direction] = reverse ? ["<", "DESC"] : [">", "ASC"];
-    const sql = `SELECT ${columns} FROM events WHERE ${key} ${comparison} @cursor
-      ${stream === undefined ? "AND seq > @after AND seq <= @until" : "AND stream = @stream AND +seq > @after AND +seq <= @until"}
-      ${types === undefined ? "" : "AND type IN (SELECT value FROM json_each(@types))"}
+    const ofStream = stream === undefined ? "" : "AND stream = @stream";
+    const ofTypes = types === undefined ? "" : "AND type IN (SELECT value FROM json_each(@types))";
+    const sql = `SELECT ${columns} FROM events
+      WHERE ${key} ${comparison} @cursor ${ofStream} AND +seq > @after AND +seq <= @until ${ofTypes}
       ORDER BY ${key} ${direction} LIMIT @page`;
-    let cursor = reverse ? Number.MAX_SAFE_INTEGER : 0;
+    const start = reverse ? until + 1 : after;
+    let cursor = stream === undefined ? start : reverse ? Number.MAX_SAFE_INTEGER : 0;
     let left = query.limit ?? Number.MAX_SAFE_INTEGER;
     while (left > 0) {
       const page = Math.min(left, rowsPerPage);
@@ -218,9 +220,8 @@ export class Log {
   /** Refuses a log with any event that this version cannot read, however far back it lies. */
   #checkSchemas(): void {
     const known: Readonly<Record<string, number>> = schemaVersions;
-    for (const { type, schema } of this.#all<{ type: string; schema: number }>(
-      "SELECT * FROM event_schemas",
-    )) {
+    const listed = this.#all<{ type: string; schema: number }>("SELECT type, schema FROM event_schemas");
+    for (const { type, schema } of listed) {
       if (schema > (known[type] ?? 0)) throw newer(this.#path, `${type}, schema ${schema}`);
       this.#listed.add(`${type} ${schema}`);
     }
@@ -287,11 +288,6 @@ function prepareFile(db: Database.Database, path: string, readonly: boolean): vo
   db.pragma("journal_mode = WAL");
   db.pragma("synchronous = FULL");
   if (empty) db.transaction(() => db.exec(fileSchema)).immediate();
-}
-
-function versionConflict(stream: string, expected: number, found: number): BangerError {
-  const message = `${stream} is at version ${found}, not ${expected}: it changed meanwhile`;
-  return new BangerError("version_conflict", message, { hint: "run the command again", retry: "later" });
 }
 
 function parseJson(text: string): unknown {
