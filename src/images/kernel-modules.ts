@@ -68,6 +68,7 @@ function withoutTypeInformation(module: Buffer): Buffer {
 
 /** The ELF file of a module as the guest's first root carries it. */
 export function trimModule(module: Buffer): Buffer {
-  if (module.toString("latin1", 0, 4) !== "\x7fELF") throw new BangerError("kernel_unusable", "a module is no ELF file");
+  if (module.toString("latin1", 0, 4) !== "\x7fELF")
+    throw new BangerError("kernel_unusable", "a module is no ELF file");
   return withoutTypeInformation(withoutSignature(module));
 }

@@ -25,7 +25,8 @@ function unpackBlock(input: Buffer, output: Buffer, start: number): number {
     const token = input.readUInt8(at++);
     let length = token >> 4;
     if (length === 15) [length, at] = longLength(input, at);
-    if (at + length > input.length || to + length > output.length) throw new RangeError("LZ4 literals overrun");
+    if (at + length > input.length || to + length > output.length)
+      throw new RangeError("LZ4 literals overrun");
     input.copy(output, to, at, at + length);
     at += length;
     to += length;
@@ -36,7 +37,8 @@ function unpackBlock(input: Buffer, output: Buffer, start: number): number {
     if (length === 15) [length, at] = longLength(input, at);
     length += minimumMatch;
     const from = to - distance;
-    if (distance === 0 || from < start || to + length > output.length) throw new RangeError("LZ4 match overruns");
+    if (distance === 0 || from < start || to + length > output.length)
+      throw new RangeError("LZ4 match overruns");
     if (distance >= length) output.copyWithin(to, from, from + length);
     else for (let n = 0; n < length; n++) output[to + n] = output[from + n] as number;
     to += length;
@@ -50,7 +52,8 @@ function unpackBlock(input: Buffer, output: Buffer, start: number): number {
  * @throws RangeError when the input is not such a frame or is damaged.
  */
 export function unpackLz4Legacy(input: Buffer, size: number): Buffer {
-  if (input.length < 8 || input.readUInt32LE(0) !== lz4LegacyMagic) throw new RangeError("not a legacy LZ4 frame");
+  if (input.length < 8 || input.readUInt32LE(0) !== lz4LegacyMagic)
+    throw new RangeError("not a legacy LZ4 frame");
   const output = Buffer.alloc(size);
   let at = 4;
   let to = 0;
