@@ -76,6 +76,19 @@ export function vmHandles(home: Home, id: VmId): VmHandles {
   };
 }
 
+const removedSuffix = ".removed";
+
+/** Where a VM's directory goes first when it is removed, so that no half-removed one is ever taken for whole. */
+export const removedDirectory = (home: Home, id: VmId): string =>
+  `${vmHandles(home, id).directory}${removedSuffix}`;
+
+/** What a directory below vms/ is: a VM's own, the removed form of one, or nothing of ours. */
+export function parseVmDirectory(name: string): { id: VmId; removed: boolean } | undefined {
+  const removed = name.endsWith(removedSuffix);
+  const id = removed ? name.slice(0, -removedSuffix.length) : name;
+  return isVmId(id) ? { id, removed } : undefined;
+}
+
 export interface ImageHandles {
   directory: string;
   /** Where a build happens until it is whole. */

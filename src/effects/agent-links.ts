@@ -1,0 +1,158 @@
+/** The links to guest agents: connected in the background, kept while their VMM lives, asked what the guest listens on. */
+import type { Clock } from "../clock.js";
+import { BangerError } from "../errors.js";
+import type { Listener, ProcessIdentity, Seen, VmId } from "../model.js";
+import { orAborted, sleep } from "./wait.js";
+
+/** What a link asks of a guest agent; each call ends when the signal is aborted. */
+export interface GuestAgent {
+  /** The agent's version, once it answers /healthz. */
+  health(signal: AbortSignal): Promise<string>;
+  /** Tells the full list at once and again at each change, until the connection or the signal ends it. */
+  watchListeners(tell: (list: Listener[]) => void, signal: AbortSignal): Promise<void>;
+  shutdown(signal: AbortSignal): Promise<void>;
+}
+
+/** One connection to an agent that has answered; `closed` resolves when it has ended, for whatever reason. */
+export interface Session<C extends GuestAgent> {
+  client: C;
+  closed: Promise<void>;
+  close(): void;
+}
+
+/** Connects and waits, however long the guest takes, until an agent answers or the signal is aborted. */
+export type Dial<C extends GuestAgent> = (id: VmId, signal: AbortSignal) => Promise<Session<C>>;
+
+const retry = { firstMs: 50, maxMs: 2_000 };
+const healthDeadlineMs = 5_000;
+const unasked = { is: "unknown", cause: "the agent has not said yet" } as const;
+
+class AgentLink<C extends GuestAgent> {
+  readonly identity: ProcessIdentity;
+  client: C | undefined;
+  /** Version of the agent while it answers. */
+  version: string | undefined;
+  listeners: Seen<{ list: Listener[] }> = unasked;
+  readonly #stop = new AbortController();
+  readonly #clock: Clock;
+  readonly #changed: () => void;
+
+  constructor(id: VmId, identity: ProcessIdentity, dial: Dial<C>, clock: Clock, changed: () => void) {
+    this.identity = identity;
+    this.#clock = clock;
+    this.#changed = changed;
+    void this.#hold(() => dial(id, this.#stop.signal));
+  }
+
+  close(): void {
+    this.#stop.abort(new BangerError("agent_released", "the agent link was let go", { retry: "later" }));
+  }
+
+  async #hold(dial: () => Promise<Session<C>>): Promise<void> {
+    const { signal } = this.#stop;
+    let pauseMs = retry.firstMs;
+    while (!signal.aborted) {
+      try {
+        const session = await dial();
+        pauseMs = retry.firstMs;
+        await this.#converse(session);
+      } catch {
+        pauseMs = Math.min(pauseMs * 2, retry.maxMs);
+      }
+      await sleep(this.#clock, pauseMs, signal).catch(() => {});
+    }
+  }
+
+  /** One session to its end. A guest that is slow to answer keeps its session: a new one would end its commands. */
+  async #converse(session: Session<C>): Promise<void> {
+    const over = new AbortController();
+    const end = () =>
+      over.abort(new BangerError("agent_closed", "the agent link has ended", { retry: "later" }));
+    void session.closed.then(end);
+    this.#stop.signal.addEventListener("abort", end, { once: true });
+    try {
+      while (!over.signal.aborted) {
+        await this.#attend(session.client, over.signal).catch(() => {});
+        this.#show(undefined, undefined);
+        await sleep(this.#clock, retry.maxMs, over.signal).catch(() => {});
+      }
+    } finally {
+      this.#stop.signal.removeEventListener("abort", end);
+      session.close();
+    }
+  }
+
+  /** From one answer to /healthz to the end of the watch over the guest's listeners. */
+  async #attend(client: C, over: AbortSignal): Promise<void> {
+    const late = new AbortController();
+    const timer = this.#clock.after(healthDeadlineMs, () =>
+      late.abort(new BangerError("agent_timeout", "the agent did not answer /healthz", { retry: "later" })),
+    );
+    const signal = AbortSignal.any([over, late.signal]);
+    const version = await orAborted(client.health(signal), signal).finally(() => timer.cancel());
+    this.#show(client, version);
+    await orAborted(
+      client.watchListeners((list) => {
+        this.listeners = { is: "present", list };
+        this.#changed();
+      }, over),
+      over,
+    );
+  }
+
+  #show(client: C | undefined, version: string | undefined): void {
+    const different = this.version !== version;
+    this.client = client;
+    this.version = version;
+    if (version === undefined) this.listeners = unasked;
+    if (different) this.#changed();
+  }
+}
+
+export class AgentLinks<C extends GuestAgent> {
+  readonly #links = new Map<VmId, AgentLink<C>>();
+  readonly #dial: Dial<C>;
+  readonly #clock: Clock;
+  readonly #changed: (id: VmId) => void;
+
+  /** `changed` is told the VM of which something looks different now. */
+  constructor(dial: Dial<C>, clock: Clock, changed: (id: VmId) => void) {
+    this.#dial = dial;
+    this.#clock = clock;
+    this.#changed = changed;
+  }
+
+  /** Keeps a link to the agent in this very process's guest; returns at once. */
+  ensure(id: VmId, identity: ProcessIdentity): void {
+    const known = this.#links.get(id);
+    if (known?.identity.pid === identity.pid && known.identity.startTime === identity.startTime) return;
+    known?.close();
+    this.#links.set(id, new AgentLink(id, identity, this.#dial, this.#clock, () => this.#changed(id)));
+  }
+
+  drop(id: VmId): void {
+    this.#links.get(id)?.close();
+    this.#links.delete(id);
+  }
+
+  /** A link is present from the moment it is wanted, answering or not. */
+  agent(id: VmId): Seen<{ answering: boolean; version: string }> {
+    const link = this.#links.get(id);
+    if (link === undefined) return { is: "absent" };
+    return { is: "present", answering: link.version !== undefined, version: link.version ?? "" };
+  }
+
+  listeners(id: VmId): Seen<{ list: Listener[] }> {
+    return this.#links.get(id)?.listeners ?? { is: "absent" };
+  }
+
+  /** The client of an agent that answers, or undefined. */
+  clientOf(id: VmId): C | undefined {
+    return this.#links.get(id)?.client;
+  }
+
+  close(): void {
+    for (const link of this.#links.values()) link.close();
+    this.#links.clear();
+  }
+}

@@ -1,0 +1,109 @@
+/** Disk driver for user mode: a qcow2 overlay of the image, a sparse /root disk, the seed, and their removal. */
+import { mkdir, open, rename, rm } from "node:fs/promises";
+import type { Clock } from "../clock.js";
+import { BangerError } from "../errors.js";
+import { type Home, imageHandles, removedDirectory, vmHandles } from "../handles.js";
+import type { Effect, VmId } from "../model.js";
+import { hostError } from "./host-error.js";
+import { exists, publish, publishContent, temporaryName } from "./publish.js";
+import type { RunTool } from "./run-tool.js";
+import { packSeed, seedFiles } from "./seed.js";
+import type { SshKeys } from "./ssh-keys.js";
+
+type EnsureDisk = Extract<Effect, { kind: "ensureDisk" }>;
+
+export interface DiskDriver {
+  /** Makes what is missing: the VM's two directories, overlay, work disk, host key, seed. */
+  ensure(effect: EnsureDisk, signal: AbortSignal): Promise<void>;
+  ensureNone(id: VmId): Promise<void>;
+}
+
+export interface DiskTools {
+  qemuImg: string;
+  runTool: RunTool;
+  keys: SshKeys;
+  clock: Clock;
+}
+
+/** A file to be made at `path` by a tool. */
+interface Making {
+  path: string;
+  tools: DiskTools;
+  signal: AbortSignal;
+}
+
+async function ensureOverlay({ path, tools, signal }: Making, rootfs: string): Promise<void> {
+  if (await exists(path)) return;
+  const argv = ["create", "-q", "-f", "qcow2", "-F", "raw", "-b", rootfs, temporaryName(path)];
+  await tools.runTool({ tool: tools.qemuImg, argv, writes: path, package: "qemu-utils", signal });
+  await publish(path);
+}
+
+async function ensureWorkDisk({ path, tools, signal }: Making, sizeMiB: number): Promise<void> {
+  if (await exists(path)) return;
+  const temporary = temporaryName(path);
+  const file = await open(temporary, "w", 0o600);
+  try {
+    await file.truncate(sizeMiB * 1024 * 1024);
+  } finally {
+    await file.close();
+  }
+  // The file is all holes, so what lazy initialisation would write is zero already: mke2fs touches a few blocks.
+  const extended = "lazy_itable_init=1,lazy_journal_init=1,nodiscard,root_owner=0:0";
+  const argv = ["-q", "-F", "-t", "ext4", "-m", "0", "-L", "banger-work", "-E", extended, temporary];
+  await tools.runTool({ tool: "mke2fs", argv, writes: path, package: "e2fsprogs", signal });
+  await publish(path);
+}
+
+/** The disk driver of one home. */
+export function overlayDisks(home: Home, tools: DiskTools): DiskDriver {
+  const { keys, clock } = tools;
+
+  async function ensureSeed(effect: EnsureDisk, signal: AbortSignal): Promise<void> {
+    const { seed } = vmHandles(home, effect.vmId);
+    const [authorizedKey, hostKeys] = await Promise.all([
+      keys.ensureHomeKey(signal),
+      keys.ensureHostKey(effect.vmId, signal),
+    ]);
+    await keys.refreshKnownHosts();
+    if (await exists(seed)) return;
+    const files = seedFiles({ hostName: effect.name, authorizedKey, ...hostKeys });
+    await publishContent(seed, packSeed(files, clock.now()), 0o600);
+  }
+
+  return {
+    async ensure(effect, signal) {
+      const handles = vmHandles(home, effect.vmId);
+      const { rootfs } = imageHandles(home, effect.imageId);
+      try {
+        if (!(await exists(rootfs)))
+          throw new BangerError("image_missing", `image ${effect.imageId} has no root file system`, {
+            hint: `banger image pull ${effect.imageId.replace(/-[0-9a-f]{8}$/, "")}`,
+          });
+        await mkdir(handles.directory, { recursive: true, mode: 0o700 });
+        await mkdir(handles.runtime, { recursive: true, mode: 0o700 });
+        const parts = await Promise.allSettled([
+          ensureOverlay({ path: handles.rootDisk, tools, signal }, rootfs),
+          ensureWorkDisk({ path: handles.workDisk, tools, signal }, effect.diskMiB),
+          ensureSeed(effect, signal),
+        ]);
+        for (const part of parts) if (part.status === "rejected") throw part.reason;
+      } catch (error) {
+        throw hostError(error, handles.directory);
+      }
+    },
+    async ensureNone(id) {
+      const { directory } = vmHandles(home, id);
+      const aside = removedDirectory(home, id);
+      try {
+        // What a crash left aside goes first: rename does not replace a directory that holds something.
+        await rm(aside, { recursive: true, force: true });
+        if (await exists(directory)) await rename(directory, aside);
+        await rm(aside, { recursive: true, force: true });
+        await keys.refreshKnownHosts();
+      } catch (error) {
+        throw hostError(error, directory);
+      }
+    },
+  };
+}

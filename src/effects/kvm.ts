@@ -1,0 +1,22 @@
+/** Whether KVM can really run a guest here: the device opens, and the CPU has the extension that it needs. */
+import { closeSync, constants, openSync, readFileSync } from "node:fs";
+
+/** Whether /proc/cpuinfo lists vmx (Intel) or svm (AMD). */
+export function hasVirtualization(cpuinfo: string): boolean {
+  return /^flags\s*:.*\b(vmx|svm)\b/m.test(cpuinfo);
+}
+
+/** `usable`, or why not, in words that follow "KVM is not used: ". */
+export function kvmState(
+  device = "/dev/kvm",
+  cpuinfoPath = "/proc/cpuinfo",
+): { usable: true } | { usable: false; why: string } {
+  try {
+    if (!hasVirtualization(readFileSync(cpuinfoPath, "utf8")))
+      return { usable: false, why: "the CPU shows neither vmx nor svm" };
+    closeSync(openSync(device, constants.O_RDWR));
+    return { usable: true };
+  } catch (error) {
+    return { usable: false, why: (error as Error).message };
+  }
+}

@@ -1,0 +1,99 @@
+/** The real host in user mode, put together from its drivers: QEMU, overlay disks, user networking, images. */
+import type { Clock } from "../clock.js";
+import { BangerError } from "../errors.js";
+import { vmStream } from "../events.js";
+import type { Home } from "../handles.js";
+import type { ImageId, VmId } from "../model.js";
+import { describeHandles, type Instruments, look } from "../observe.js";
+import type { World } from "../world.js";
+import { AgentLinks, type Dial, type GuestAgent } from "./agent-links.js";
+import { overlayDisks } from "./disk-overlay.js";
+import { handlesCache, type Warn } from "./handles-cache.js";
+import { type ImageMaker, imageStore } from "./image-store.js";
+import { userForwards } from "./net-user.js";
+import { type Drivers, perform } from "./perform.js";
+import { type EnsureProcess, type Launch, qemuDriver } from "./qemu.js";
+import { toolEnvironment, toolRunner } from "./run-tool.js";
+import { sharedRun } from "./shared-run.js";
+import { sshKeys } from "./ssh-keys.js";
+import { VmmControls } from "./vmm-controls.js";
+
+export interface LocalWorldOptions<C extends GuestAgent> {
+  home: Home;
+  clock: Clock;
+  /** Where programs are looked up, as in PATH. */
+  searchPath: string;
+  qemuImg: string;
+  /** Which program runs a VM, with which arguments. */
+  launch: (effect: EnsureProcess) => Promise<Launch>;
+  /** Connects to the agent of a VM's guest. */
+  dial: Dial<C>;
+  images: ImageMaker;
+  warn: Warn;
+}
+
+export interface LocalWorld<C extends GuestAgent> extends World {
+  /** The client of a guest agent that answers now, or undefined. */
+  clientOf(id: VmId): C | undefined;
+}
+
+export function createLocalWorld<C extends GuestAgent>(options: LocalWorldOptions<C>): LocalWorld<C> {
+  const { home, clock } = options;
+  const listeners: ((stream: string) => void)[] = [];
+  const wake = (stream: string) => {
+    for (const listener of listeners) listener(stream);
+  };
+  const links = new AgentLinks(options.dial, clock, (id) => wake(vmStream(id)));
+  const controls = new VmmControls(home, clock, (id) => {
+    if (!controls.isHeld(id)) links.drop(id);
+    wake(vmStream(id));
+  });
+  const runTool = toolRunner(options.searchPath);
+  const images = imageStore(home, options.images);
+  const drivers: Drivers = {
+    disks: overlayDisks(home, { qemuImg: options.qemuImg, runTool, keys: sshKeys(home, runTool), clock }),
+    vmm: qemuDriver({
+      home,
+      clock,
+      controls,
+      environment: toolEnvironment(options.searchPath),
+      launch: options.launch,
+      askGuest: async (id, signal) => {
+        const client = links.clientOf(id);
+        if (client === undefined)
+          throw new BangerError("agent_unreachable", "the guest's agent does not answer", { retry: "later" });
+        await client.shutdown(signal);
+      },
+    }),
+    forwards: userForwards(controls),
+    images,
+    ensureAgentLink: (id) => links.ensure(id, controls.require(id).identity),
+  };
+  const instruments: Instruments = {
+    home,
+    controls,
+    links,
+    inspectImage: (id: ImageId) => images.inspect(id),
+    isBuilding: (id: ImageId) => images.isBuilding(id),
+  };
+  const cache = handlesCache(home, options.warn);
+
+  return {
+    capabilities: { userNetworking: true, portForwarding: true },
+    observe: sharedRun(async () => {
+      const observed = look(instruments);
+      cache.show(describeHandles(home, observed));
+      return observed;
+    }),
+    perform: (effect, context) => perform(drivers, effect, context),
+    onWake: (listener) => {
+      listeners.push(listener);
+    },
+    clientOf: (id) => links.clientOf(id),
+    async close() {
+      links.close();
+      controls.close();
+      await cache.close();
+    },
+  };
+}

@@ -1,0 +1,136 @@
+/** Reads /proc: which process is the VMM of which VM, told apart from every other by pid and start time. */
+import { closeSync, openSync, readdirSync, readSync } from "node:fs";
+import { type Home, parseGuestName, vmHandles } from "../handles.js";
+import type { ProcessIdentity, Seen, VmId } from "../model.js";
+
+/** What one scan of /proc found. `unreadable` holds a cause when a process of this user could not be read. */
+export interface ProcessScan {
+  byVm: ReadonlyMap<VmId, ProcessIdentity>;
+  unreadable: string | undefined;
+}
+
+/**
+ * State letter (field 3) and start time (field 22, in clock ticks since boot) of /proc/PID/stat.
+ * The command name stands in parentheses and may itself hold spaces and parentheses, so the last one counts.
+ */
+export function parseStat(stat: string): { state: string; startTime: string } | undefined {
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  const state = fields[0];
+  const startTime = fields[19];
+  if (stat.lastIndexOf(")") < 0 || state === undefined || startTime === undefined) return undefined;
+  return /^[A-Za-z]$/.test(state) && /^\d+$/.test(startTime) ? { state, startTime } : undefined;
+}
+
+/** Splits /proc/PID/cmdline; a zombie or a kernel thread has no arguments. */
+export function parseCmdline(cmdline: string): string[] {
+  if (cmdline === "") return [];
+  return (cmdline.endsWith("\0") ? cmdline.slice(0, -1) : cmdline).split("\0");
+}
+
+/** The parts of a QEMU option: commas separate, a doubled comma stands for itself. */
+export function parseOption(option: string): string[] {
+  const marked = option.replaceAll(",,", "\0");
+  return marked.split(",").map((part) => part.replaceAll("\0", ","));
+}
+
+/** The VM that the process serves, when its argv names one of ours and the QMP socket is of this home. */
+export function vmOfArgv(home: Home, argv: readonly string[]): VmId | undefined {
+  const name = argv[argv.indexOf("-name") + 1];
+  if (!argv.includes("-name") || name === undefined) return undefined;
+  const guest = parseOption(name).find((part) => part.startsWith("guest="));
+  const id = guest === undefined ? undefined : parseGuestName(guest.slice("guest=".length));
+  if (id === undefined) return undefined;
+  const socket = vmHandles(home, id).qmpSocket;
+  const ours = (part: string) => part === `path=${socket}` || part === `unix:${socket}`;
+  return argv.some((argument) => parseOption(argument).some(ours)) ? id : undefined;
+}
+
+const chunk = Buffer.allocUnsafe(65_536);
+/** Longest argv that is read, in bytes. */
+const maximumCmdline = 1 << 20;
+
+/** A whole /proc file; cheaper than readFileSync, which asks fstat for a size that /proc does not know. */
+function readProc(path: string): string {
+  const descriptor = openSync(path, "r");
+  try {
+    let text = "";
+    for (;;) {
+      const length = readSync(descriptor, chunk, 0, chunk.length, null);
+      text += chunk.toString("latin1", 0, length);
+      if (length === 0 || text.length >= maximumCmdline) return Buffer.from(text, "latin1").toString("utf8");
+    }
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+const vanished = (error: unknown): boolean =>
+  ["ENOENT", "ESRCH"].includes((error as NodeJS.ErrnoException).code ?? "");
+
+/** Processes of other users may be hidden from us; ours are not, and those are all that we start. */
+const hidden = (error: unknown): boolean =>
+  ["EACCES", "EPERM"].includes((error as NodeJS.ErrnoException).code ?? "");
+
+const marker = "guest=banger-";
+
+/** Identity of one process, looked at now: a zombie has ended, it is only not yet waited for. */
+export function identify(pid: number, procRoot = "/proc"): Seen<ProcessIdentity> {
+  try {
+    const stat = parseStat(readProc(`${procRoot}/${pid}/stat`));
+    if (stat === undefined) return { is: "unknown", cause: `${procRoot}/${pid}/stat makes no sense` };
+    if (stat.state === "Z" || stat.state === "X") return { is: "absent" };
+    return { is: "present", pid, startTime: stat.startTime };
+  } catch (error) {
+    if (vanished(error)) return { is: "absent" };
+    return { is: "unknown", cause: (error as Error).message };
+  }
+}
+
+/** True while exactly this process lives, whatever has its pid later. Unknown counts as alive. */
+export function isAlive(identity: ProcessIdentity): boolean {
+  const seen = identify(identity.pid);
+  return seen.is === "unknown" || (seen.is === "present" && seen.startTime === identity.startTime);
+}
+
+/** The VM that `pid` serves in this home, as its argv says now. */
+function vmOfProcess(home: Home, pid: number, procRoot = "/proc"): VmId | undefined {
+  const cmdline = readProc(`${procRoot}/${pid}/cmdline`);
+  return cmdline.includes(marker) ? vmOfArgv(home, parseCmdline(cmdline)) : undefined;
+}
+
+/** Whether `pid` serves this VM now; false when it is gone. @throws when /proc does not tell. */
+export function serves(home: Home, pid: number, id: VmId): boolean {
+  try {
+    return vmOfProcess(home, pid) === id;
+  } catch (error) {
+    if (vanished(error)) return false;
+    throw error;
+  }
+}
+
+/**
+ * Every VMM of this home. Of two for one VM the older is reported; when it has gone the next scan shows the other.
+ * @throws when /proc itself cannot be listed.
+ */
+export function scanProcesses(home: Home, procRoot = "/proc"): ProcessScan {
+  const byVm = new Map<VmId, ProcessIdentity>();
+  let unreadable: string | undefined;
+  for (const entry of readdirSync(procRoot)) {
+    const first = entry.charCodeAt(0);
+    if (first < 48 || first > 57) continue;
+    const pid = Number(entry);
+    try {
+      const id = vmOfProcess(home, pid, procRoot);
+      if (id === undefined) continue;
+      const seen = identify(pid, procRoot);
+      if (seen.is === "unknown") unreadable ??= seen.cause;
+      if (seen.is !== "present") continue;
+      const known = byVm.get(id);
+      if (known === undefined || Number(seen.startTime) < Number(known.startTime))
+        byVm.set(id, { pid, startTime: seen.startTime });
+    } catch (error) {
+      if (!vanished(error) && !hidden(error)) unreadable ??= (error as Error).message;
+    }
+  }
+  return { byVm, unreadable };
+}

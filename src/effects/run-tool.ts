@@ -1,0 +1,60 @@
+/** Runs one short-lived host tool by argv, with a deadline and a bound on its output. */
+import { execFile } from "node:child_process";
+import { BangerError } from "../errors.js";
+import { toolError } from "./host-error.js";
+
+export interface ToolRun {
+  /** A name looked up in the search path and in the sbin directories (which an ordinary PATH lacks), or a path. */
+  tool: string;
+  argv: readonly string[];
+  /** What the tool writes; names the disk when it is full. */
+  writes: string;
+  /** The Debian package that has the tool. */
+  package: string;
+  signal: AbortSignal;
+}
+
+const deadlineMs = 60_000;
+const maximumOutput = 1 << 20;
+
+const missing = (run: ToolRun): BangerError =>
+  new BangerError(
+    run.tool.includes("qemu") ? "qemu_missing" : "tool_missing",
+    `${run.tool} is not installed`,
+    { hint: `apt-get install ${run.package}` },
+  );
+
+/**
+ * Resolves with the tool's standard output.
+ * @throws BangerError `qemu_missing` or `tool_missing`, `disk_full`, `tool_failed` with the tool's last line.
+ */
+export type RunTool = (run: ToolRun) => Promise<string>;
+
+/** The environment of everything that banger starts: where tools are, and messages in the language we match. */
+export const toolEnvironment = (searchPath: string): Record<string, string> => ({
+  PATH: `${searchPath}:/usr/sbin:/sbin`,
+  LC_ALL: "C.UTF-8",
+});
+
+/** Runs tools found in `searchPath` (colon-separated, as in PATH) and with nothing else in their environment. */
+export function toolRunner(searchPath: string): RunTool {
+  const env = toolEnvironment(searchPath);
+  return (run) => {
+    const options = {
+      env,
+      timeout: deadlineMs,
+      killSignal: "SIGKILL",
+      maxBuffer: maximumOutput,
+      signal: run.signal,
+    } as const;
+    return new Promise((resolve, reject) => {
+      const child = execFile(run.tool, [...run.argv], options, (error, stdout, stderr) => {
+        if (error === null) resolve(stdout);
+        else if (error.code === "ENOENT") reject(missing(run));
+        else if (run.signal.aborted) reject(run.signal.reason);
+        else reject(toolError(run.tool, stderr, run.writes, error));
+      });
+      child.stdin?.end();
+    });
+  };
+}

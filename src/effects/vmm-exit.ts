@@ -1,0 +1,113 @@
+/** Pure: what the end of a QEMU process means, from its last event, its exit status and its last words. */
+import { BangerError } from "../errors.js";
+import type { ProcessExit, VmId } from "../model.js";
+
+export interface ChildExit {
+  code: number | null;
+  signal: string | null;
+}
+
+/** Everything that was seen of the end; each part may be missing. */
+export interface VmmEnd {
+  /** `reason` of the QMP event SHUTDOWN. */
+  shutdownReason?: string;
+  /** This daemon asked the process to end. */
+  asked: boolean;
+  /** Known only to the daemon that started the process. */
+  child?: ChildExit;
+  /** The last line of vmm.log, when it has one. */
+  lastLine?: string;
+}
+
+const guestDetails: Readonly<Record<string, string>> = {
+  "guest-shutdown": "the guest powered off",
+  "guest-reset": "the guest rebooted",
+  "guest-panic": "the guest's kernel panicked",
+};
+
+/** How the VMM ended, as the log records it. */
+export function describeEnd({ shutdownReason, asked, child, lastLine }: VmmEnd): ProcessExit {
+  const guest = guestDetails[shutdownReason ?? ""];
+  if (guest !== undefined) return { reason: "guest", detail: guest };
+  if (asked) return { reason: "asked", detail: "QEMU was ended as asked" };
+  if (shutdownReason === "host-qmp-quit")
+    return { reason: "asked", detail: "QEMU was told to quit through its control socket" };
+  if (child?.signal) return { reason: "lost", detail: `QEMU was killed by ${child.signal}` };
+  if (shutdownReason === "host-signal")
+    return { reason: "lost", detail: "QEMU was ended by a signal from outside" };
+  if (child?.code)
+    return {
+      reason: "lost",
+      detail: `QEMU exited with status ${child.code}${lastLine ? `: ${lastLine}` : ""}`,
+    };
+  const detail =
+    shutdownReason === undefined
+      ? "QEMU ended without a word: it was killed or it crashed"
+      : `QEMU ended: ${shutdownReason}`;
+  return { reason: "lost", detail };
+}
+
+interface StartFailure {
+  says: RegExp;
+  code: string;
+  message: string;
+  hint: string;
+  retry: "never" | "later";
+}
+
+const startFailures: readonly StartFailure[] = [
+  {
+    says: /Failed to get "(write|consistent read)" lock|Failed to lock byte/,
+    code: "disk_in_use",
+    message: "another process has the VM's disk open",
+    hint: "pgrep -af guest=banger-",
+    retry: "later",
+  },
+  {
+    says: /Cannot allocate memory|cannot set up guest memory/,
+    code: "memory_short",
+    message: "the host has not enough memory for this VM",
+    hint: "free -m; stop a VM with: banger vm stop, or create this one with less --memory",
+    retry: "later",
+  },
+  {
+    says: /Could not access KVM|failed to initialize kvm/i,
+    code: "kvm_unusable",
+    message: "KVM cannot be used",
+    hint: "banger doctor",
+    retry: "never",
+  },
+  {
+    says: /Address already in use/,
+    code: "port_taken",
+    message: "an address that QEMU needs is in use",
+    hint: "ss -ltnp",
+    retry: "later",
+  },
+  {
+    says: /No space left on device|Disk quota exceeded/,
+    code: "disk_full",
+    message: "no space is left on the disk of the VM",
+    hint: "df -h; then free some space, for example with: banger vm prune",
+    retry: "later",
+  },
+];
+
+/** The last lines of a log, without the program's name before them. */
+export function lastLines(log: string, count: number): string[] {
+  const lines = log.split("\n").map((line) => line.replace(/^\S*qemu-system-\S+: /, "").trim());
+  return lines.filter((line) => line !== "").slice(-count);
+}
+
+/** Why QEMU ended before it answered: a named cause where its log tells one, else `vmm_failed` with the log's end. */
+export function startError(id: VmId, log: string, child: ChildExit | undefined): BangerError {
+  const said = lastLines(log, 3).join("; ");
+  const cause = child?.signal ? `killed by ${child.signal}` : `status ${child?.code ?? "unknown"}`;
+  const known = startFailures.find(({ says }) => says.test(log));
+  if (known !== undefined)
+    return new BangerError(known.code, `${known.message}: ${said}`, { hint: known.hint, retry: known.retry });
+  return new BangerError("vmm_failed", `QEMU ended before it answered (${cause})${said ? `: ${said}` : ""}`, {
+    hint: `banger vm logs ${id} --source vmm`,
+    retry: "later",
+  });
+}

@@ -1,0 +1,160 @@
+/** One look at the whole host: what is there of each VM and image, told as present, absent or unknown. */
+import { readdirSync } from "node:fs";
+import type { AgentLinks, GuestAgent } from "./effects/agent-links.js";
+import { type ProcessScan, scanProcesses } from "./effects/proc.js";
+import type { VmmControls } from "./effects/vmm-controls.js";
+import {
+  type Home,
+  homeHandles,
+  imageHandles,
+  isVmId,
+  parseImageDirectory,
+  parseVmDirectory,
+  vmHandles,
+} from "./handles.js";
+import type { ImageId, Observed, ObservedImage, ObservedVm, ProcessIdentity, Seen, VmId } from "./model.js";
+import { absentVm } from "./unlisted.js";
+
+/** What is looked at beside files and processes. */
+export interface Instruments {
+  home: Home;
+  controls: VmmControls;
+  links: AgentLinks<GuestAgent>;
+  /** An image's own directory, which is there: whole, or not. */
+  inspectImage: (id: ImageId) => Seen<{ sizeBytes: number }>;
+  isBuilding: (id: ImageId) => boolean;
+}
+
+const present = { is: "present" } as const;
+const absent = { is: "absent" } as const;
+const unknown = (error: unknown) => ({ is: "unknown", cause: (error as Error).message }) as const;
+
+/** The names in a directory; one that is not there has none. */
+function list(path: string): Seen<{ names: string[] }> {
+  try {
+    return { is: "present", names: readdirSync(path) };
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "ENOENT" ? absent : unknown(error);
+  }
+}
+
+const namesIn = (seen: Seen<{ names: string[] }>): string[] => (seen.is === "present" ? seen.names : []);
+
+/** What a listing says of a name that it does not have. */
+const unlisted = (seen: Seen<{ names: string[] }>) => (seen.is === "unknown" ? seen : absent);
+
+function lookAtProcesses(home: Home): ProcessScan {
+  try {
+    return scanProcesses(home);
+  } catch (error) {
+    return { byVm: new Map(), unreadable: (error as Error).message };
+  }
+}
+
+type Files = Pick<ObservedVm, "directory" | "rootDisk" | "workDisk" | "seed">;
+
+function lookAtFiles(home: Home, id: VmId, removed: boolean): Files {
+  const { directory, rootDisk, workDisk, seed } = vmHandles(home, id);
+  const listing = list(directory);
+  const at = (path: string): Seen => {
+    if (listing.is !== "present") return listing;
+    return listing.names.includes(path.slice(directory.length + 1)) ? present : absent;
+  };
+  const own = listing.is === "unknown" ? listing : listing.is === "present" || removed ? present : absent;
+  return { directory: own, rootDisk: at(rootDisk), workDisk: at(workDisk), seed: at(seed) };
+}
+
+/** What the scan says of a VM; one that is about to tell how it ended is not gone before it has. */
+function lookAtProcess(id: VmId, scan: ProcessScan, controls: VmmControls): Seen<ProcessIdentity> {
+  const found = scan.byVm.get(id);
+  if (found !== undefined) return { is: "present", ...found };
+  if (scan.unreadable !== undefined) return { is: "unknown", cause: scan.unreadable };
+  return controls.isHeld(id) ? { is: "unknown", cause: "the VMM is just ending" } : absent;
+}
+
+/** Keys of both kinds of VM directory: whether the VM has its own, and whether a removed one is left. */
+function vmDirectories(names: readonly string[]): Map<VmId, { removed: boolean }> {
+  const found = new Map<VmId, { removed: boolean }>();
+  for (const name of names) {
+    const parsed = parseVmDirectory(name);
+    if (parsed === undefined) continue;
+    const removed = parsed.removed || (found.get(parsed.id)?.removed ?? false);
+    found.set(parsed.id, { removed });
+  }
+  return found;
+}
+
+function lookAtVms(instruments: Instruments): Pick<Observed, "vms" | "unlistedVm"> {
+  const { home, controls, links } = instruments;
+  const { vms: vmsPath, runtimeVms } = homeHandles(home);
+  const scan = lookAtProcesses(home);
+  const listing = list(vmsPath);
+  const runtimes = list(runtimeVms);
+  controls.follow(scan.byVm);
+  const directories = vmDirectories(namesIn(listing));
+  const runtimeIds = new Set(namesIn(runtimes).filter(isVmId));
+  const noFiles = unlisted(listing);
+  const unlistedVm: ObservedVm = {
+    ...absentVm,
+    directory: noFiles,
+    rootDisk: noFiles,
+    workDisk: noFiles,
+    seed: noFiles,
+    runtime: unlisted(runtimes),
+    process: scan.unreadable === undefined ? absent : { is: "unknown", cause: scan.unreadable },
+  };
+  const vms = new Map<VmId, ObservedVm>();
+  for (const id of new Set([...directories.keys(), ...runtimeIds, ...scan.byVm.keys(), ...controls.ids()])) {
+    const directory = directories.get(id);
+    const files = directory === undefined ? {} : lookAtFiles(home, id, directory.removed);
+    const process = lookAtProcess(id, scan, controls);
+    const exit = process.is === "absent" ? controls.exit(id) : undefined;
+    vms.set(id, {
+      ...unlistedVm,
+      ...files,
+      runtime: runtimeIds.has(id) ? present : unlistedVm.runtime,
+      process,
+      ...(exit === undefined ? {} : { exit }),
+      ...(process.is === "absent"
+        ? {}
+        : { agent: links.agent(id), forwards: controls.forwards(id), listeners: links.listeners(id) }),
+    });
+  }
+  controls.forgetExitsBut((id) => vms.has(id));
+  return { vms, unlistedVm };
+}
+
+function lookAtImages(instruments: Instruments): Pick<Observed, "images" | "unlistedImage"> {
+  const listing = list(homeHandles(instruments.home).images);
+  const nothing = unlisted(listing);
+  const unlistedImage: ObservedImage = { image: nothing, partial: nothing };
+  const images = new Map<ImageId, ObservedImage>();
+  for (const name of namesIn(listing)) {
+    const parsed = parseImageDirectory(name);
+    if (parsed === undefined) continue;
+    const { id, partial } = parsed;
+    const before = images.get(id) ?? unlistedImage;
+    const after = partial
+      ? { ...before, partial: { ...present, building: instruments.isBuilding(id) } }
+      : { ...before, image: instruments.inspectImage(id) };
+    images.set(id, after);
+  }
+  return { images, unlistedImage };
+}
+
+/** Looks once. Never throws: what could not be seen is unknown. */
+export function look(instruments: Instruments): Observed {
+  return { ...lookAtVms(instruments), ...lookAtImages(instruments) };
+}
+
+/** What handles.json shows: for people, and never read by banger. */
+export function describeHandles(home: Home, { vms, images }: Observed): object {
+  const running = [...vms].map(([id, { process }]) => {
+    const { directory, runtime } = vmHandles(home, id);
+    const identity =
+      process.is === "present" ? { pid: process.pid, startTime: process.startTime } : { process: process.is };
+    return [id, { directory, runtime, ...identity }];
+  });
+  const built = [...images.keys()].map((id) => [id, { directory: imageHandles(home, id).directory }]);
+  return { vms: Object.fromEntries(running), images: Object.fromEntries(built) };
+}

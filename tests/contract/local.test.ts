@@ -1,0 +1,123 @@
+/** The world contract on this host: real files and real QEMU processes, of a machine that has no CPU running. */
+import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { systemClock } from "../../src/clock.js";
+import type { GuestAgent, Session } from "../../src/effects/agent-links.js";
+import type { ImageMaker } from "../../src/effects/image-store.js";
+import { createLocalWorld } from "../../src/effects/local-world.js";
+import { scanProcesses } from "../../src/effects/proc.js";
+import type { Launch } from "../../src/effects/qemu.js";
+import { type Home, homeHandles, imageHandles, loopbackAddress, vmHandles } from "../../src/handles.js";
+import type { ImageId } from "../../src/model.js";
+import { type Bench, worldContract } from "./world.js";
+
+const readyImage = "ready-00000001";
+const buildableImage = { id: "buildable-00000002", name: "buildable" };
+
+function temporaryHome(): Home {
+  const root = mkdtempSync(`${tmpdir()}/banger-contract-`);
+  const at = (name: string) => `${root}/${name}`;
+  return {
+    state: at("state"),
+    data: at("data"),
+    cache: at("cache"),
+    config: at("config"),
+    runtime: at("run"),
+  };
+}
+
+/** QEMU as it is started for a VM, but for a machine without CPU, memory or guest. */
+function launch(home: Home, vmId: string): Launch {
+  const { guestName, qmpSocket, rootDisk } = vmHandles(home, vmId);
+  return {
+    file: "qemu-system-x86_64",
+    argv: [
+      ...["-M", "none", "-nodefaults", "-display", "none", "-S", "-name", `guest=${guestName}`],
+      ...["-qmp", `unix:${qmpSocket},server=on,wait=off`, "-netdev", "user,id=net0"],
+      ...["-blockdev", `driver=qcow2,node-name=root,file.driver=file,file.filename=${rootDisk}`],
+    ],
+  };
+}
+
+/** An image with nothing in it: what the contract needs is that it is there whole or not at all. */
+function emptyImages(home: Home): ImageMaker & { make: (id: ImageId) => void } {
+  const built = new Set<ImageId>();
+  const make = (id: ImageId) => {
+    const { partial, directory } = imageHandles(home, id);
+    mkdirSync(partial, { recursive: true });
+    writeFileSync(`${partial}/rootfs.ext4`, Buffer.alloc(1 << 20));
+    renameSync(partial, directory);
+    built.add(id);
+  };
+  return {
+    make,
+    build: async (id) => make(id),
+    inspect: (id) => (built.has(id) ? { is: "present", sizeBytes: 1 << 20 } : { is: "absent" }),
+  };
+}
+
+/** An agent that answers from the first moment and whose guest listens on nothing. */
+function instantAgent(): Promise<Session<GuestAgent>> {
+  let close = () => {};
+  const closed = new Promise<void>((resolve) => {
+    close = resolve;
+  });
+  const client: GuestAgent = {
+    health: async () => "0",
+    watchListeners: (tell) => {
+      tell([]);
+      return closed;
+    },
+    shutdown: async () => {},
+  };
+  return Promise.resolve({ client, closed, close });
+}
+
+async function makeBench(): Promise<Bench> {
+  const home = temporaryHome();
+  // Neither the world's timers nor the processes that outlive it keep a test alive.
+  const keepAlive = setInterval(() => {}, 1_000);
+  const images = emptyImages(home);
+  images.make(readyImage);
+  const make = () =>
+    createLocalWorld({
+      home,
+      clock: systemClock,
+      searchPath: process.env["PATH"] ?? "",
+      qemuImg: "qemu-img",
+      launch: async ({ vmId }) => launch(home, vmId),
+      dial: instantAgent,
+      images,
+      warn: (message, details) => console.error(message, details),
+    });
+  const bench: Bench = {
+    world: make(),
+    readyImage,
+    buildableImage,
+    address: (n) => loopbackAddress(128 + (process.pid % 100), n),
+    async restart() {
+      await bench.world.close();
+      bench.world = make();
+    },
+    killProcess: ({ pid }) => process.kill(pid, "SIGKILL"),
+    hideDirectory(id) {
+      const { directory } = vmHandles(home, id);
+      renameSync(directory, `${directory}-hidden`);
+      symlinkSync(directory, directory);
+      return () => {
+        rmSync(directory);
+        renameSync(`${directory}-hidden`, directory);
+      };
+    },
+    abandonBuild: (id) => mkdirSync(imageHandles(home, id).partial, { recursive: true }),
+    async close() {
+      clearInterval(keepAlive);
+      await bench.world.close();
+      for (const { pid } of scanProcesses(home).byVm.values()) process.kill(pid, "SIGKILL");
+      rmSync(homeHandles(home).vms.replace("/state/vms", ""), { recursive: true });
+    },
+  };
+  return bench;
+}
+
+worldContract("this host", makeBench);

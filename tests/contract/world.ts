@@ -1,0 +1,336 @@
+/** What every world must do, effect by effect: run against the real host and against the simulated one. */
+import assert from "node:assert/strict";
+import { after, afterEach, before, describe, test } from "node:test";
+import type { NewEvent } from "../../src/events.js";
+import type { Effect, ImageId, ObservedVm, ProcessIdentity, VmId } from "../../src/model.js";
+import type { World } from "../../src/world.js";
+
+/** One world on a host of its own, and what a test may do to that host behind the world's back. */
+export interface Bench {
+  world: World;
+  /** An image that is ready, and one that can be built. */
+  readyImage: ImageId;
+  buildableImage: { id: ImageId; name: string };
+  /** A loopback address for each number; different homes give different ones. */
+  address: (n: number) => string;
+  /** The daemon dies and another one starts on the same host. */
+  restart: () => Promise<void>;
+  /** SIGKILL from outside. */
+  killProcess: (identity: ProcessIdentity) => void;
+  /** Makes it impossible to tell what is in the VM's directory; the result undoes that. */
+  hideDirectory: (id: VmId) => () => void;
+  /** Leaves a half-built image behind, as a crash does. */
+  abandonBuild: (id: ImageId) => void;
+  /** Ends every process and removes every file. */
+  close: () => Promise<void>;
+}
+
+const spec = { vcpu: 1, memoryMiB: 64, diskMiB: 64, nat: true };
+const idA = "0a0a0a0a";
+const idB = "0b0b0b0b";
+
+class Actor {
+  readonly bench: Bench;
+  readonly notes: NewEvent[] = [];
+  constructor(bench: Bench) {
+    this.bench = bench;
+  }
+
+  perform(effect: Effect): Promise<void> {
+    const note = (event: NewEvent) => void this.notes.push(event);
+    return this.bench.world.perform(effect, { signal: AbortSignal.timeout(60_000), note });
+  }
+
+  async see(vmId: VmId): Promise<ObservedVm> {
+    const observed = await this.bench.world.observe();
+    return observed.vms.get(vmId) ?? observed.unlistedVm;
+  }
+
+  async seeImage(id: ImageId) {
+    const observed = await this.bench.world.observe();
+    return observed.images.get(id) ?? observed.unlistedImage;
+  }
+
+  /** Looks again at each wake of the VM until `wanted` holds; a wake that never comes is a failure. */
+  seeWhen(vmId: VmId, wanted: (seen: ObservedVm) => boolean): Promise<ObservedVm> {
+    return new Promise((resolve, reject) => {
+      const late = setTimeout(() => reject(new Error("no wake showed what was waited for")), 15_000);
+      const check = async () => {
+        const seen = await this.see(vmId);
+        if (!wanted(seen)) return;
+        clearTimeout(late);
+        resolve(seen);
+      };
+      this.bench.world.onWake((stream) => {
+        if (stream === `vm/${vmId}`) check().catch(reject);
+      });
+      check().catch(reject);
+    });
+  }
+
+  disk(vmId: VmId): Promise<void> {
+    const { readyImage: imageId } = this.bench;
+    return this.perform({ kind: "ensureDisk", vmId, imageId, name: `vm-${vmId}`, diskMiB: spec.diskMiB });
+  }
+
+  async process(vmId: VmId, address: string): Promise<ProcessIdentity> {
+    const { readyImage: imageId } = this.bench;
+    await this.perform({ kind: "ensureProcess", vmId, imageId, name: `vm-${vmId}`, spec, address });
+    const { process } = await this.see(vmId);
+    assert.equal(process.is, "present");
+    const { pid, startTime } = process as { is: "present" } & ProcessIdentity;
+    return { pid, startTime };
+  }
+
+  async remove(vmId: VmId): Promise<void> {
+    const { process } = await this.see(vmId);
+    if (process.is === "present") await this.perform({ kind: "ensureNoProcess", vmId, process });
+    await this.perform({ kind: "ensureNoRuntime", vmId });
+    await this.perform({ kind: "ensureNoDirectory", vmId });
+  }
+}
+
+const fileHandles = ["directory", "rootDisk", "workDisk", "seed", "runtime"] as const;
+const is = (seen: ObservedVm) => fileHandles.map((handle) => seen[handle].is);
+const all = (value: string) => fileHandles.map(() => value);
+
+/** States the contract of `makeBench`'s world as tests. */
+export function worldContract(name: string, makeBench: () => Promise<Bench>): void {
+  describe(`world contract: ${name}`, () => {
+    let actor: Actor;
+    before(async () => {
+      actor = new Actor(await makeBench());
+    });
+    afterEach(async () => {
+      for (const id of [idA, idB]) await actor.remove(id);
+    });
+    after(() => actor.bench.close());
+    diskContract(() => actor);
+    processContract(() => actor);
+    endContract(() => actor);
+    forwardContract(() => actor);
+    imageContract(() => actor);
+  });
+}
+
+function diskContract(actor: () => Actor): void {
+  test("of a VM that was never made, everything is absent", async () => {
+    const seen = await actor().see(idA);
+    assert.deepEqual(is(seen), all("absent"));
+    for (const handle of [seen.process, seen.agent, seen.forwards, seen.listeners])
+      assert.equal(handle.is, "absent");
+  });
+
+  test("ensureDisk makes both directories and every disk, and a second time is success", async () => {
+    await actor().disk(idA);
+    assert.deepEqual(is(await actor().see(idA)), all("present"));
+    await actor().disk(idA);
+    assert.deepEqual(is(await actor().see(idA)), all("present"));
+    assert.deepEqual(is(await actor().see(idB)), all("absent"));
+  });
+
+  test("ensureDisk of an image that is not there says so", async () => {
+    const effect: Effect = {
+      kind: "ensureDisk",
+      vmId: idA,
+      imageId: "nothing-00000000",
+      name: "a",
+      diskMiB: 64,
+    };
+    await assert.rejects(actor().perform(effect), { code: "image_missing" });
+  });
+
+  test("ensureNoRuntime and ensureNoDirectory leave nothing, and a second time is success", async () => {
+    await actor().disk(idA);
+    await actor().perform({ kind: "ensureNoRuntime", vmId: idA });
+    assert.equal((await actor().see(idA)).runtime.is, "absent");
+    for (let time = 1; time <= 2; time++) {
+      await actor().perform({ kind: "ensureNoDirectory", vmId: idA });
+      assert.deepEqual(is(await actor().see(idA)), all("absent"));
+    }
+  });
+
+  test("what cannot be looked at is unknown, not absent", async () => {
+    await actor().disk(idA);
+    const restore = actor().bench.hideDirectory(idA);
+    try {
+      const seen = await actor().see(idA);
+      assert.equal(seen.directory.is, "unknown");
+      assert.equal(seen.rootDisk.is, "unknown");
+      assert.equal(seen.process.is, "absent");
+    } finally {
+      restore();
+    }
+  });
+}
+
+function processContract(actor: () => Actor): void {
+  test("ensureProcess starts one process, and a second time is success", async () => {
+    await actor().disk(idA);
+    const first = await actor().process(idA, actor().bench.address(1));
+    const second = await actor().process(idA, actor().bench.address(1));
+    assert.deepEqual(second, first);
+  });
+
+  test("another daemon finds the same process, its sockets and its forwards", async () => {
+    const address = actor().bench.address(1);
+    await actor().disk(idA);
+    const before = await actor().process(idA, address);
+    await actor().perform({ kind: "ensureForward", vmId: idA, address, guestPort: 8080 });
+    await actor().bench.restart();
+    const seen = await actor().seeWhen(idA, ({ forwards }) => forwards.is === "present");
+    assert.equal(seen.process.is === "present" && seen.process.pid, before.pid);
+    assert.equal(seen.process.is === "present" && seen.process.startTime, before.startTime);
+    assert.deepEqual(seen.forwards.is === "present" && seen.forwards.list.map((f) => f.guestPort), [8080]);
+    assert.deepEqual(is(seen), all("present"));
+  });
+
+  test("an agent link is present from the moment it is wanted and goes with the process", async () => {
+    await actor().disk(idA);
+    const process = await actor().process(idA, actor().bench.address(1));
+    assert.equal((await actor().see(idA)).agent.is, "absent");
+    for (let time = 1; time <= 2; time++) {
+      await actor().perform({ kind: "ensureAgentLink", vmId: idA });
+      assert.equal((await actor().see(idA)).agent.is, "present");
+    }
+    await actor().perform({ kind: "ensureNoProcess", vmId: idA, process });
+    assert.equal((await actor().see(idA)).agent.is, "absent");
+  });
+
+  test("ensureShutdownAsked tells the log that the guest was asked", async () => {
+    await actor().disk(idA);
+    await actor().process(idA, actor().bench.address(1));
+    actor().notes.length = 0;
+    await actor().perform({ kind: "ensureShutdownAsked", vmId: idA });
+    assert.deepEqual(
+      actor().notes.map(({ type }) => type),
+      ["vm.shutdown_asked"],
+    );
+  });
+}
+
+function endContract(actor: () => Actor): void {
+  test("ensureNoProcess ends exactly the process that it names, and a second time is success", async () => {
+    await actor().disk(idA);
+    const process = await actor().process(idA, actor().bench.address(1));
+    const other = { pid: process.pid, startTime: String(Number(process.startTime) + 1) };
+    await actor().perform({ kind: "ensureNoProcess", vmId: idA, process: other });
+    assert.equal((await actor().see(idA)).process.is, "present");
+    await actor().perform({ kind: "ensureNoProcess", vmId: idB, process });
+    assert.equal((await actor().see(idA)).process.is, "present");
+    for (let time = 1; time <= 2; time++) {
+      await actor().perform({ kind: "ensureNoProcess", vmId: idA, process });
+      const seen = await actor().see(idA);
+      assert.equal(seen.process.is, "absent");
+      assert.equal(seen.exit?.reason, "asked");
+      assert.equal(seen.rootDisk.is, "present");
+    }
+  });
+
+  test("a process killed from outside wakes the VM and is told as lost", async () => {
+    await actor().disk(idA);
+    const process = await actor().process(idA, actor().bench.address(1));
+    const gone = actor().seeWhen(idA, (seen) => seen.process.is === "absent");
+    actor().bench.killProcess(process);
+    const seen = await gone;
+    assert.equal(seen.exit?.reason, "lost");
+    assert.match(seen.exit?.detail ?? "", /SIGKILL/);
+  });
+
+  test("a process that an earlier daemon started is missed just the same", async () => {
+    await actor().disk(idA);
+    const process = await actor().process(idA, actor().bench.address(1));
+    await actor().bench.restart();
+    await actor().seeWhen(idA, ({ forwards }) => forwards.is === "present");
+    const gone = actor().seeWhen(idA, (seen) => seen.process.is === "absent");
+    actor().bench.killProcess(process);
+    assert.equal((await gone).exit?.reason, "lost");
+  });
+
+  test("after an end the process can be started again", async () => {
+    await actor().disk(idA);
+    const process = await actor().process(idA, actor().bench.address(1));
+    await actor().perform({ kind: "ensureNoProcess", vmId: idA, process });
+    const again = await actor().process(idA, actor().bench.address(1));
+    assert.notDeepEqual(again, process);
+    assert.equal((await actor().see(idA)).exit, undefined);
+  });
+}
+
+function forwardContract(actor: () => Actor): void {
+  const forwardsOf = async (vmId: VmId) => {
+    const { forwards } = await actor().see(vmId);
+    assert.equal(forwards.is, "present");
+    return forwards.is === "present" ? forwards.list : [];
+  };
+
+  test("ensureForward forwards a port once; ensureNoForward takes it away; both can run twice", async () => {
+    const address = actor().bench.address(1);
+    await actor().disk(idA);
+    await actor().process(idA, address);
+    assert.deepEqual(await forwardsOf(idA), []);
+    const there: Effect = { kind: "ensureForward", vmId: idA, address, guestPort: 8080 };
+    for (let time = 1; time <= 2; time++) {
+      await actor().perform(there);
+      const list = await forwardsOf(idA);
+      assert.deepEqual(
+        list.map(({ guestPort }) => guestPort),
+        [8080],
+      );
+    }
+    const hostPort = (await forwardsOf(idA))[0]?.hostPort ?? 0;
+    for (let time = 1; time <= 2; time++) {
+      await actor().perform({ kind: "ensureNoForward", vmId: idA, address, guestPort: 8080, hostPort });
+      assert.deepEqual(await forwardsOf(idA), []);
+    }
+  });
+
+  test("two VMs forward the same port, each on its own address", async () => {
+    for (const [n, vmId] of [idA, idB].entries()) {
+      await actor().disk(vmId);
+      const address = actor().bench.address(n + 1);
+      await actor().process(vmId, address);
+      await actor().perform({ kind: "ensureForward", vmId, address, guestPort: 8080 });
+    }
+    for (const vmId of [idA, idB]) assert.equal((await forwardsOf(vmId))[0]?.hostPort, 8080);
+  });
+
+  test("without a process there is nothing to forward to", async () => {
+    const effect: Effect = {
+      kind: "ensureForward",
+      vmId: idA,
+      address: actor().bench.address(1),
+      guestPort: 80,
+    };
+    await assert.rejects(actor().perform(effect), { code: "vm_not_running" });
+    assert.equal((await actor().see(idA)).forwards.is, "absent");
+  });
+}
+
+function imageContract(actor: () => Actor): void {
+  test("ensureImage builds an image whole; ensureNoImage leaves nothing; both can run twice", async () => {
+    const { id: imageId, name } = actor().bench.buildableImage;
+    for (let time = 1; time <= 2; time++) {
+      await actor().perform({ kind: "ensureImage", imageId, name });
+      const seen = await actor().seeImage(imageId);
+      assert.deepEqual([seen.image.is, seen.partial.is], ["present", "absent"]);
+    }
+    for (let time = 1; time <= 2; time++) {
+      await actor().perform({ kind: "ensureNoImage", imageId });
+      const seen = await actor().seeImage(imageId);
+      assert.deepEqual([seen.image.is, seen.partial.is], ["absent", "absent"]);
+    }
+  });
+
+  test("a half-built image is seen as such, and ensureNoPartialImage removes it and nothing else", async () => {
+    const { readyImage } = actor().bench;
+    actor().bench.abandonBuild(readyImage);
+    const seen = await actor().seeImage(readyImage);
+    assert.deepEqual(seen.partial, { is: "present", building: false });
+    for (let time = 1; time <= 2; time++) {
+      await actor().perform({ kind: "ensureNoPartialImage", imageId: readyImage });
+      const left = await actor().seeImage(readyImage);
+      assert.deepEqual([left.image.is, left.partial.is], ["present", "absent"]);
+    }
+  });
+}
