@@ -63,8 +63,8 @@ function instantAgent(): Promise<Session<GuestAgent>> {
     close = resolve;
   });
   const client: GuestAgent = {
-    health: async () => "0",
-    watchListeners: (tell) => {
+    health: async () => ({ agent: "0" }),
+    watchPorts: (tell) => {
       tell([]);
       return closed;
     },

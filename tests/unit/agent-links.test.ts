@@ -34,8 +34,8 @@ class Guest {
     });
     const never = new Promise<never>(() => {});
     const client: GuestAgent = {
-      health: () => (this.healthy ? Promise.resolve("1.2") : never),
-      watchListeners: (tell) => {
+      health: () => (this.healthy ? Promise.resolve({ agent: "1.2" }) : never),
+      watchPorts: (tell) => {
         this.tell = tell;
         return closed;
       },
