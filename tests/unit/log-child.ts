@@ -1,4 +1,4 @@
-/** Run by log-crash.test.ts as a process of its own: `hold` keeps a log open, `append` appends until it cannot. */
+/** A process of its own for log-crash.test.ts: `hold` keeps a log open, `append` appends until it cannot. */
 import { writeSync } from "node:fs";
 import { systemClock } from "../../src/clock.js";
 import { errorBody } from "../../src/errors.js";

@@ -1,4 +1,4 @@
-/** The log among processes: one of many openers wins, a killed writer loses nothing, a full disk is an error. */
+/** The log among processes: one of many openers wins, a killed writer loses nothing, a full disk is told. */
 import assert from "node:assert/strict";
 import { type ChildProcessByStdio, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
@@ -26,7 +26,7 @@ function start(t: TestContext, mode: string, path: string): ChildProcessByStdio<
   return child;
 }
 
-/** Lets a writer go until it has acknowledged `count` events, kills it, and yields the last acknowledged seq. */
+/** Kills a writer once it has acknowledged `count` events, and yields the last seq that it acknowledged. */
 async function killedAfter(t: TestContext, path: string, count: number): Promise<number> {
   const child = start(t, "append", path);
   let last = 0;

@@ -1,4 +1,4 @@
-/** The log on a real file: versions, triggers, archive, snapshots, one writer, and files that cannot be used. */
+/** The log on a real file: versions, triggers, archive, snapshots, one writer, and files that are no log. */
 import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -155,7 +155,8 @@ test("rows can neither be changed nor deleted", (t) => {
       "DELETE FROM events",
       "DELETE FROM events WHERE stream = 'vm/a'",
       // A copy that differs in one column does not open the way either.
-      "INSERT INTO archived_events SELECT seq, stream, version, type, schema, at, 'x', data FROM events; DELETE FROM events",
+      `INSERT INTO archived_events SELECT seq, stream, version, type, schema, at, 'x', data FROM events;
+       DELETE FROM events`,
     ]) {
       assert.throws(() => db.exec(sql), /append-only/, sql);
     }
@@ -271,17 +272,13 @@ test("damage that opening does not see is an error when it is read, and found by
 
 test("the check finds gaps and disorder that SQLite knows nothing of", (t) => {
   const path = filled(t);
-  const row = "type, schema, at, cause, data) SELECT";
   raw(path, (db) => {
-    db.exec(
-      `INSERT INTO events (stream, version, ${row} 'vm/a', 9, type, schema, at, cause, data FROM events WHERE seq = 2`,
+    const insert = db.prepare(
+      "INSERT INTO events VALUES (?, ?, ?, 'vm.kill_requested', 1, 0, 'request:x', ?)",
     );
-    db.exec(
-      `INSERT INTO events (seq, stream, version, ${row} -1, 'vm/b', 3, type, schema, at, cause, data FROM events WHERE seq = 2`,
-    );
-    db.exec(
-      `INSERT INTO events (stream, version, ${row} 'vm/d', 1, type, schema, at, cause, '{' FROM events WHERE seq = 2`,
-    );
+    insert.run(7, "vm/a", 9, "{}");
+    insert.run(-1, "vm/b", 3, "{}");
+    insert.run(8, "vm/d", 1, "{");
   });
   const log = opened(t, path);
   assert.deepEqual(log.checkIntegrity(), [
