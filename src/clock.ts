@@ -26,3 +26,7 @@ export const systemClock: Clock = {
   random: () => Math.random(),
   hex: (bytes) => randomBytes(bytes).toString("hex"),
 };
+
+/** Resolves after `delayMs` and, other than a clock's timer, keeps the process alive: for clients that wait. */
+export const pause = (delayMs: number): Promise<void> =>
+  new Promise((resolve) => setTimeout(resolve, delayMs));

@@ -66,7 +66,7 @@ export const VmView = Type.Object({
   forwards: Type.Array(Type.Object({ guestPort: Type.Integer(), hostPort: Type.Integer() })),
   consoleLog: Type.String(),
   vmmLog: Type.String(),
-  /** Seq of the last event of the VM's stream: follow from here. */
+  /** Seq of the log that this view shows: follow from here. */
   seq: Type.Integer(),
 });
 

@@ -1,5 +1,4 @@
 /** The log and its fold side by side: append, then fold in memory, then tell. */
-import type { Clock } from "./clock.js";
 import type { NewEvent, StoredEvent } from "./events.js";
 import { event, logStream } from "./events.js";
 import type { Log } from "./log.js";
@@ -12,15 +11,18 @@ export type CommitListener = (events: readonly StoredEvent[]) => void;
 
 export class Ledger {
   readonly log: Log;
-  readonly clock: Clock;
+  readonly #onFatal: (error: unknown) => void;
   #state: State;
   #snapshotSeq: number;
   readonly #listeners = new Set<CommitListener>();
 
-  /** Folds what came after the last snapshot; reads nothing older. */
-  constructor(log: Log, clock: Clock) {
+  /**
+   * Folds what came after the last snapshot; reads nothing older. `onFatal` is called when the log refuses
+   * an append: nothing may be decided after that.
+   */
+  constructor(log: Log, onFatal: (error: unknown) => void) {
     this.log = log;
-    this.clock = clock;
+    this.#onFatal = onFatal;
     const snapshot = log.loadSnapshot(stateSchema);
     const base = (snapshot?.state as State | undefined) ?? initialState;
     this.#snapshotSeq = base.seq;
@@ -41,7 +43,7 @@ export class Ledger {
     const expected = Object.fromEntries(
       events.map(({ stream }) => [stream, this.#state.versions[stream] ?? 0]),
     );
-    const stored = this.log.append(events, { cause, expected });
+    const stored = this.#write(() => this.log.append(events, { cause, expected }));
     this.#take(stored);
     return stored;
   }
@@ -52,7 +54,7 @@ export class Ledger {
       stream,
       lastAddressIndex: this.#state.lastAddressIndex,
     });
-    this.#take([this.log.archive(stream, record, `event:${this.#state.seq}`)]);
+    this.#take([this.#write(() => this.log.archive(stream, record, `event:${this.#state.seq}`))]);
   }
 
   onCommit(listener: CommitListener): () => void {
@@ -63,6 +65,15 @@ export class Ledger {
   close(): void {
     if (this.#state.seq > this.#snapshotSeq) this.#saveSnapshot();
     this.log.close();
+  }
+
+  #write<T>(write: () => T): T {
+    try {
+      return write();
+    } catch (thrown) {
+      this.#onFatal(thrown);
+      throw thrown;
+    }
   }
 
   #take(stored: readonly StoredEvent[]): void {

@@ -5,7 +5,7 @@ import type { NewEvent } from "./events.js";
 import { Keyring } from "./keyring.js";
 import type { Ledger } from "./ledger.js";
 import type { Effect, EffectKind, Observed } from "./model.js";
-import { failureFacts, isGone, type Plan, planFor } from "./plan.js";
+import { deedFacts, failureFacts, type Plan, planFor } from "./plan.js";
 import type { World } from "./world.js";
 
 export interface LoopOptions {
@@ -15,8 +15,6 @@ export interface LoopOptions {
   resyncIntervalMs: number;
   /** How often an effect of one step may fail or change nothing before the step has failed. */
   attempts: number;
-  /** Called once when the log refuses an append: nothing may go on after that. */
-  onFatal: (error: unknown) => void;
   warn: (message: string, details: object) => void;
 }
 
@@ -43,8 +41,18 @@ interface Track {
   /** `phase` or `phase.step` that the attempts were made in. */
   position: string;
   timer: Timer | null;
+  /** The log has the VMM process that runs now, as started or adopted by this daemon. */
   adopted: boolean;
+  /** Effect and text of the last failure, so that the log gets each once. */
+  failure: string | null;
 }
+
+const unchanged = (effect: Effect): ErrorBody => ({
+  code: "effect_without_effect",
+  message: `${effect.kind} succeeds, but the host does not show it`,
+  hint: "banger doctor",
+  retry: "later",
+});
 
 export class Loop {
   readonly #ledger: Ledger;
@@ -87,10 +95,16 @@ export class Loop {
     for (const stream of this.#streams()) {
       const plan = this.#plan(stream, observed);
       if (plan === undefined) continue;
-      if (plan.deadlineAt !== null) this.#wakeAt(stream, plan.deadlineAt);
+      if (plan.deadlineAt !== null) {
+        this.#trackOf(stream, plan.position);
+        this.#wakeAt(stream, plan.deadlineAt);
+      }
       if (plan.facts.length + plan.effects.length === 0) continue;
       busy += 1;
       this.wake(stream);
+    }
+    for (const stream of this.#tracks.keys()) {
+      if (this.#plan(stream, observed) === undefined) this.#tracks.delete(stream);
     }
     return busy;
   }
@@ -100,7 +114,7 @@ export class Loop {
     this.#stopping.abort(new BangerError("daemon_stopping", "the daemon is stopping", { retry: "later" }));
     this.#resync?.cancel();
     for (const track of this.#tracks.values()) track.timer?.cancel();
-    await this.#keys.idle();
+    await this.#keys.drain();
   }
 
   *#streams(): IterableIterator<string> {
@@ -126,28 +140,42 @@ export class Loop {
   }
 
   async #pass(stream: string): Promise<void> {
-    let observed: Observed;
     try {
-      observed = await this.#world.observe();
+      const plan = this.#learn(stream, await this.#world.observe());
+      if (plan === undefined || this.#stopping.signal.aborted) return;
+      await this.#carryOut(stream, plan);
     } catch (thrown) {
-      this.#options.warn("the host could not be observed", { error: errorBody(thrown) });
-      return this.#wakeAt(stream, this.#clock.now() + backoff.firstMs * 10);
+      if (this.#stopping.signal.aborted) return;
+      this.#options.warn("a pass failed", { stream, error: errorBody(thrown) });
+      this.#wakeAt(stream, this.#clock.now() + backoff.maxMs);
     }
-    const plan = this.#learn(stream, observed);
-    if (plan === undefined || this.#stopping.signal.aborted) return;
+  }
+
+  async #carryOut(stream: string, plan: Plan): Promise<void> {
     const track = this.#trackOf(stream, plan.position);
-    if (plan.deadlineAt !== null) this.#wakeAt(stream, plan.deadlineAt);
+    track.timer?.cancel();
     if (plan.effects.length === 0) {
-      if (isGone(this.#ledger.state, stream)) this.#tracks.delete(stream);
+      track.attempts = 0;
+      if (plan.deadlineAt !== null) this.#wakeAt(stream, plan.deadlineAt);
       return;
     }
+    let failed = false;
     for (const effect of plan.effects) {
       const failure = await this.#perform(effect);
       if (this.#stopping.signal.aborted) return;
-      if (failure === undefined) continue;
-      return this.#fail(stream, track, effect, failure);
+      if (failure === undefined) {
+        this.#commit(deedFacts(effect));
+        continue;
+      }
+      failed = true;
+      this.#tellFailure(stream, track, effect, failure);
     }
-    this.#retry(stream, track);
+    track.attempts += 1;
+    if (!failed && track.attempts >= this.#options.attempts) {
+      for (const effect of plan.effects) this.#tellFailure(stream, track, effect, unchanged(effect));
+    }
+    const next = this.#clock.now() + (!failed && track.attempts <= 2 ? 0 : this.#backoffMs(track.attempts));
+    this.#wakeAt(stream, Math.min(next, plan.deadlineAt ?? next));
   }
 
   /** Appends what the observation tells until it tells nothing new, then plans from the state that results. */
@@ -163,8 +191,14 @@ export class Loop {
   }
 
   #trackOf(stream: string, position: string): Track {
-    const track = this.#tracks.get(stream) ?? { attempts: 0, position, timer: null, adopted: false };
-    if (track.position !== position) Object.assign(track, { position, attempts: 0 });
+    const track = this.#tracks.get(stream) ?? {
+      attempts: 0,
+      position,
+      timer: null,
+      adopted: false,
+      failure: null,
+    };
+    if (track.position !== position) Object.assign(track, { position, attempts: 0, failure: null });
     this.#tracks.set(stream, track);
     return track;
   }
@@ -194,25 +228,19 @@ export class Loop {
     }
   }
 
-  #fail(stream: string, track: Track, effect: Effect, failure: ErrorBody): void {
-    track.attempts += 1;
-    const final = failure.retry === "never" || track.attempts >= this.#options.attempts;
-    const facts = failureFacts(this.#ledger.state, stream, effect, failure, final);
-    this.#commit(facts);
-    this.#options.warn(`${effect.kind} failed`, { stream, attempt: track.attempts, error: failure });
-    this.#wakeAt(stream, this.#clock.now() + this.#backoffMs(track.attempts));
-  }
-
-  /** After effects: look again at once, but ever later while looking again changes nothing. */
-  #retry(stream: string, track: Track): void {
-    track.attempts += 1;
-    if (track.attempts <= 2) this.wake(stream);
-    else this.#wakeAt(stream, this.#clock.now() + this.#backoffMs(track.attempts - 2));
+  #tellFailure(stream: string, track: Track, effect: Effect, failure: ErrorBody): void {
+    const text = `${effect.kind}: ${failure.message}`;
+    const attempt = track.attempts + 1;
+    const final = failure.retry === "never" || attempt >= this.#options.attempts;
+    const repeated = track.failure === text;
+    track.failure = text;
+    this.#commit(failureFacts(this.#ledger.state, effect, failure, { final, repeated }));
+    this.#options.warn(`${effect.kind} failed`, { stream, attempt, error: failure });
   }
 
   #backoffMs(attempt: number): number {
     const ceiling = Math.min(backoff.maxMs, backoff.firstMs * 2 ** Math.min(attempt, 20));
-    return ceiling / 2 + (this.#clock.random() * ceiling) / 2;
+    return Math.round(ceiling / 2 + (this.#clock.random() * ceiling) / 2);
   }
 
   #wakeAt(stream: string, at: number): void {
@@ -223,13 +251,6 @@ export class Loop {
   }
 
   #commit(facts: readonly NewEvent[]): void {
-    if (facts.length === 0) return;
-    try {
-      this.#ledger.commit(facts, `event:${this.#ledger.state.seq}`);
-    } catch (thrown) {
-      this.#stopping.abort(thrown);
-      this.#options.onFatal(thrown);
-      throw thrown;
-    }
+    this.#ledger.commit(facts, `event:${this.#ledger.state.seq}`);
   }
 }

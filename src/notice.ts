@@ -27,7 +27,9 @@ function noticeStart(vm: Vm, seen: ObservedVm, capabilities: Capabilities, now: 
   const stream = vmStream(vm.id);
   switch (vm.step) {
     case "disk":
-      return disksPresent(seen) ? [event(stream, "vm.disk_attached", {})] : [];
+      return disksPresent(seen) && seen.process.is === "absent"
+        ? [event(stream, "vm.disk_attached", {})]
+        : [];
     case "network":
       return capabilities.userNetworking
         ? [event(stream, "vm.network_attached", { address: vm.address })]

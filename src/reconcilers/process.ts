@@ -1,18 +1,19 @@
 /** Pure: the VMM process, wanted from the process step until a stop, and its sockets, gone after it. */
-import type { Effect, ObservedVm, Vm } from "../model.js";
+import type { Effect, ObservedVm, ProcessIdentity, Vm } from "../model.js";
 
 export function reconcileProcess(vm: Vm, seen: ObservedVm, now: number): Effect[] {
   switch (vm.phase) {
     case "starting":
-      if (vm.step !== "process" || seen.process.is !== "absent") return [];
-      return [ensureProcess(vm)];
+      // Before its step, a process can only be one that an earlier start left behind.
+      if (vm.step === "disk" && seen.process.is === "present") return [ensureNoProcess(vm, seen.process)];
+      return vm.step === "process" && seen.process.is === "absent" ? [ensureProcess(vm)] : [];
     case "running":
       return [];
     case "stopping":
       return reconcileStopping(vm, seen, now);
     default:
       if (seen.process.is === "present") {
-        return [{ kind: "ensureNoProcess", vmId: vm.id, process: identity(seen.process) }];
+        return [ensureNoProcess(vm, seen.process)];
       }
       if (seen.process.is === "absent" && seen.runtime.is === "present") {
         return [{ kind: "ensureNoRuntime", vmId: vm.id }];
@@ -24,7 +25,7 @@ export function reconcileProcess(vm: Vm, seen: ObservedVm, now: number): Effect[
 function reconcileStopping(vm: Vm, seen: ObservedVm, now: number): Effect[] {
   if (seen.process.is !== "present" || vm.stop === null) return [];
   if (vm.stop.mode === "kill" || now >= vm.stop.deadlineAt) {
-    return [{ kind: "ensureNoProcess", vmId: vm.id, process: identity(seen.process) }];
+    return [ensureNoProcess(vm, seen.process)];
   }
   return vm.stop.asked ? [] : [{ kind: "ensureShutdownAsked", vmId: vm.id }];
 }
@@ -38,4 +39,8 @@ const ensureProcess = (vm: Vm): Effect => ({
   address: vm.address,
 });
 
-const identity = ({ pid, startTime }: { pid: number; startTime: string }) => ({ pid, startTime });
+const ensureNoProcess = (vm: Vm, { pid, startTime }: ProcessIdentity): Effect => ({
+  kind: "ensureNoProcess",
+  vmId: vm.id,
+  process: { pid, startTime },
+});

@@ -1,0 +1,153 @@
+/* The JSON body of POST /exec: collects it, reads what is to be run, and upgrades the stream. */
+#include "exec.h"
+#include "http.h"
+#include "json.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BODY_MAX (256 * 1024)
+#define LIST_MAX 4096
+
+struct list {
+  char **items; /* ends with NULL */
+  size_t length, size;
+};
+
+/* Returns 0, or -1 when the list is full or memory is out. */
+static int append(struct list *list, char *item) {
+  if (list->length + 1 >= list->size) {
+    size_t size = list->size ? list->size * 2 : 16;
+    char **items = list->length < LIST_MAX ? realloc(list->items, size * sizeof *items) : NULL;
+    if (!items) return -1;
+    list->items = items;
+    list->size = size;
+  }
+  list->items[list->length++] = item;
+  list->items[list->length] = NULL;
+  return 0;
+}
+
+static void read_argv(struct json *json, struct list *argv) {
+  if (!json_open(json, '[')) return;
+  while (json_more(json, ']')) {
+    char *argument = json_string(json);
+    if (!argument || append(argv, argument) < 0) json->bad = true;
+  }
+}
+
+static void read_env(struct json *json, struct list *env) {
+  if (!json_open(json, '{')) return;
+  while (json_more(json, '}')) {
+    char *name = json_key(json), *value = json_string(json);
+    if (json->bad || !*name || strchr(name, '=')) {
+      json->bad = true;
+      return;
+    }
+    size_t name_length = strlen(name), size = name_length + strlen(value) + 2;
+    char *entry = malloc(size);
+    if (!entry || append(env, entry) < 0) {
+      free(entry);
+      json->bad = true;
+      return;
+    }
+    memcpy(entry, name, name_length);
+    entry[name_length] = '=';
+    strcpy(entry + name_length + 1, value);
+  }
+}
+
+/* Returns NULL, or what is wrong with the body, into which the request points. It is to be freed in both cases. */
+static const char *read_request(struct spawn_request *request, char *body) {
+  struct json json = {.at = body};
+  struct list argv = {0}, env = {0};
+  *request = (struct spawn_request){.cols = 80, .rows = 24};
+  if (json_open(&json, '{')) {
+    while (json_more(&json, '}')) {
+      const char *key = json_key(&json);
+      if (!key) break;
+      if (strcmp(key, "argv") == 0 && !argv.items) read_argv(&json, &argv);
+      else if (strcmp(key, "env") == 0 && !env.items) read_env(&json, &env);
+      else if (strcmp(key, "cwd") == 0) request->cwd = json_string(&json);
+      else if (strcmp(key, "user") == 0) request->user = json_string(&json);
+      else if (strcmp(key, "tty") == 0) request->tty = json_bool(&json);
+      else if (strcmp(key, "cols") == 0) request->cols = json_integer(&json, 1, 65535);
+      else if (strcmp(key, "rows") == 0) request->rows = json_integer(&json, 1, 65535);
+      else json_skip(&json);
+    }
+  }
+  json_end(&json);
+  request->argv = argv.items;
+  if (!env.items && append(&env, NULL) == 0) env.length = 0;
+  request->env = env.items;
+  if (json.bad || !env.items) return "the body must be JSON with argv, and maybe cwd, env, user, tty, cols and rows";
+  if (!argv.items || !*argv.items[0]) return "argv must name a program";
+  return NULL;
+}
+
+static void free_request(struct spawn_request *request) {
+  for (char **entry = request->env; entry && *entry; entry++) free(*entry);
+  free(request->env);
+  free(request->argv);
+}
+
+struct body {
+  size_t length, expected;
+  char text[]; /* ends with NUL */
+};
+
+static void drop_body(struct stream *stream) {
+  free(stream->state);
+}
+
+static void begin(struct stream *stream, struct body *body) {
+  static const char upgraded[] =
+      "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: banger-exec\r\n\r\n";
+  struct spawn_request request;
+  const char *wrong = read_request(&request, body->text);
+  if (wrong)
+    http_fail(stream, "400 Bad Request", "bad_request", wrong);
+  else if (exec_begin(stream, &request) < 0)
+    http_fail(stream, "503 Service Unavailable", "no_resources", strerror(errno));
+  else
+    buffer_put(&stream->out, upgraded, sizeof upgraded - 1);
+  free_request(&request);
+  free(body);
+}
+
+static void collect_body(struct stream *stream) {
+  struct body *body = stream->state;
+  size_t got = buffer_length(&stream->in);
+  if (got > body->expected - body->length) got = body->expected - body->length;
+  memcpy(body->text + body->length, buffer_head(&stream->in), got);
+  buffer_take(&stream->in, got);
+  body->length += got;
+  if (body->length == body->expected) {
+    begin(stream, body);
+  } else if (stream->in_eof) {
+    free(body);
+    http_fail(stream, "400 Bad Request", "bad_request", "the body is shorter than its Content-Length");
+  }
+}
+
+static const struct service body_service = {.pump = collect_body, .drop = drop_body};
+
+void exec_start(struct stream *stream, const struct request *request) {
+  if (!request->upgrades_to_exec) {
+    http_fail(stream, "426 Upgrade Required", "upgrade_required", "the request must ask for Upgrade: banger-exec");
+    return;
+  }
+  if (request->content_length > BODY_MAX) {
+    http_fail(stream, "413 Content Too Large", "too_large", "the request is larger than 256 KiB");
+    return;
+  }
+  struct body *body = calloc(1, sizeof *body + request->content_length + 1);
+  if (!body) {
+    http_fail(stream, "503 Service Unavailable", "no_resources", "the agent is out of memory");
+    return;
+  }
+  body->expected = request->content_length;
+  stream->state = body;
+  stream->service = &body_service;
+}

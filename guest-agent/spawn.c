@@ -1,0 +1,133 @@
+/* fork and exec, with everything that a child must not inherit from the agent undone. */
+#define _GNU_SOURCE
+#include "spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <pty.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+enum { IN, OUT, ERR, FAILURE, PIPES };
+
+/* The agent's and the child's end of each. */
+struct ends {
+  int ours[PIPES], theirs[PIPES];
+};
+
+static void close_ends(int ends[PIPES]) {
+  for (int i = 0; i < PIPES; i++)
+    if (ends[i] >= 0) close(ends[i]);
+}
+
+static int open_pipe(struct ends *ends, int which, bool we_write) {
+  int fds[2];
+  if (pipe2(fds, O_CLOEXEC) < 0) return -1;
+  ends->ours[which] = fds[we_write ? 1 : 0];
+  ends->theirs[which] = fds[we_write ? 0 : 1];
+  return fcntl(ends->ours[which], F_SETFL, O_NONBLOCK);
+}
+
+static int open_terminal(struct ends *ends, const struct spawn_request *request) {
+  struct winsize size = {.ws_col = request->cols, .ws_row = request->rows};
+  int master, slave;
+  if (openpty(&master, &slave, NULL, NULL, &size) < 0) return -1;
+  ends->ours[OUT] = master;
+  ends->theirs[IN] = slave;
+  if (fcntl(master, F_SETFD, FD_CLOEXEC) < 0 || fcntl(slave, F_SETFD, FD_CLOEXEC) < 0) return -1;
+  ends->ours[IN] = fcntl(master, F_DUPFD_CLOEXEC, 3);
+  return ends->ours[IN] < 0 ? -1 : fcntl(master, F_SETFL, O_NONBLOCK);
+}
+
+static _Noreturn void fail(int fd, int stage, int error) {
+  struct spawn_failure failure = {.stage = stage, .error = error};
+  ssize_t written = write(fd, &failure, sizeof failure);
+  _exit(written == sizeof failure ? 127 : 126);
+}
+
+static void default_signals(void) {
+  sigset_t none;
+  for (int number = 1; number < NSIG; number++) signal(number, SIG_DFL);
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* The agent may be spared by the out-of-memory killer; what it runs is not. */
+static void default_oom_score(void) {
+  int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return;
+  ssize_t written = write(fd, "0", 1);
+  (void)written;
+  close(fd);
+}
+
+static void set_default(const char *name, const char *value) {
+  setenv(name, value, 0);
+}
+
+static void enter_environment(const struct spawn_request *request, const struct passwd *user) {
+  environ = request->env;
+  set_default("HOME", user ? user->pw_dir : "/root");
+  set_default("USER", user ? user->pw_name : "root");
+  set_default("PATH", DEFAULT_PATH);
+  set_default("LANG", "C.UTF-8");
+  if (request->tty) set_default("TERM", "xterm-256color");
+}
+
+/* In the child: makes it what was asked for, and runs the program. */
+static _Noreturn void become(const struct spawn_request *request, const int theirs[PIPES]) {
+  int failure = fcntl(theirs[FAILURE], F_DUPFD_CLOEXEC, 10);
+  default_signals();
+  setsid();
+  default_oom_score();
+  if (request->tty && ioctl(theirs[IN], TIOCSCTTY, 0) < 0) fail(failure, SPAWN_NO_TTY, errno);
+  /* A descriptor that already is 0, 1 or 2 must not be overwritten before it was used; nor keep its close-on-exec. */
+  int standard[3];
+  for (int i = 0; i < 3; i++) standard[i] = fcntl(theirs[request->tty ? IN : i], F_DUPFD_CLOEXEC, 10);
+  for (int i = 0; i < 3; i++) dup2(standard[i], i);
+
+  struct passwd *user = NULL;
+  if (request->user) {
+    errno = 0;
+    user = getpwnam(request->user);
+    if (!user) fail(failure, SPAWN_NO_USER, errno);
+    if (request->tty && fchown(0, user->pw_uid, -1) < 0) fail(failure, SPAWN_NO_TTY, errno);
+    if (initgroups(user->pw_name, user->pw_gid) < 0 || setgid(user->pw_gid) < 0 || setuid(user->pw_uid) < 0)
+      fail(failure, SPAWN_NO_USER, errno);
+  }
+  enter_environment(request, user);
+  if (request->cwd) {
+    if (chdir(request->cwd) < 0) fail(failure, SPAWN_BAD_CWD, errno);
+  } else if (chdir(getenv("HOME")) < 0 && chdir("/") < 0) {
+    fail(failure, SPAWN_BAD_CWD, errno);
+  }
+  execvp(request->argv[0], request->argv);
+  fail(failure, SPAWN_NO_PROGRAM, errno);
+}
+
+int spawn(const struct spawn_request *request, struct spawned *spawned) {
+  struct ends ends = {{-1, -1, -1, -1}, {-1, -1, -1, -1}};
+  int made = open_pipe(&ends, FAILURE, false);
+  if (made == 0 && request->tty) made = open_terminal(&ends, request);
+  if (made == 0 && !request->tty)
+    made = open_pipe(&ends, IN, true) < 0 || open_pipe(&ends, OUT, false) < 0 || open_pipe(&ends, ERR, false) < 0;
+  pid_t pid = made == 0 ? fork() : -1;
+  if (pid == 0) become(request, ends.theirs);
+  int error = errno;
+  close_ends(ends.theirs);
+  if (pid < 0) {
+    close_ends(ends.ours);
+    errno = error;
+    return -1;
+  }
+  *spawned = (struct spawned){pid, ends.ours[IN], ends.ours[OUT], ends.ours[ERR], ends.ours[FAILURE]};
+  return 0;
+}

@@ -1,0 +1,20 @@
+/** Routes of the daemon itself. */
+import type { DaemonView, DefaultsView } from "../contract.js";
+import type { ApiDeps, Handle } from "./route.js";
+import { phaseCounts } from "./views.js";
+
+export function daemonRoutes(handle: Handle, deps: ApiDeps): void {
+  const view = (): DaemonView => ({
+    ...deps.about,
+    stateDir: deps.home.state,
+    seq: deps.ledger.state.seq,
+    vms: phaseCounts(deps.ledger.state),
+    rssBytes: process.memoryUsage.rss(),
+  });
+  handle("daemon", view);
+  handle("defaults", (): DefaultsView => deps.defaults);
+  handle("daemonStop", ({ reply }): DaemonView => {
+    reply.raw.on("finish", deps.stop);
+    return view();
+  });
+}

@@ -1,0 +1,94 @@
+/** Routes of the event log: reading, following, explaining, verifying and replaying it. */
+import type { EventsQuery, EventView, HistoryView, ReplayView, VerifyView, WhyView } from "../contract.js";
+import { resolveVm } from "../decide.js";
+import { BangerError } from "../errors.js";
+import { type StoredEvent, vmStream } from "../events.js";
+import { history, sentence, why } from "../explain.js";
+import type { State, Vm } from "../model.js";
+import { fold, initialState } from "../projection.js";
+import { parseDuration } from "../sizes.js";
+import { type EventFilter, followEvents } from "./follow.js";
+import { type ApiDeps, type Handle, stream } from "./route.js";
+import { differences, seenOf, vmView } from "./views.js";
+
+const eventView = (event: StoredEvent): EventView => ({
+  seq: event.seq,
+  stream: event.stream,
+  version: event.version,
+  type: event.type,
+  at: new Date(event.at).toISOString(),
+  cause: event.cause,
+  data: event.data,
+  sentence: sentence(event),
+});
+
+/** As `resolveVm`, but a VM that is deleted can be asked about as well: the last of that name or id. */
+function findEver(state: State, ref: string): Vm {
+  try {
+    return resolveVm(state, ref);
+  } catch (thrown) {
+    const known = Object.values(state.vms).filter((vm) => vm.name === ref || vm.id === ref);
+    const last = known.sort((a, b) => a.createdAt - b.createdAt).at(-1);
+    if (last === undefined) throw thrown;
+    return last;
+  }
+}
+
+function sinceMs(text: string, now: number): number {
+  const at = /^\d{4}-/.test(text) ? Date.parse(text) : now - parseDuration(text);
+  if (Number.isNaN(at)) {
+    throw new BangerError("invalid_request", `since: "${text}" is neither a time nor a duration`, {
+      hint: "for example 10m, 2h or 2026-01-31T12:00:00Z",
+    });
+  }
+  return at;
+}
+
+export function eventRoutes(handle: Handle, { ledger, world, home, clock }: ApiDeps): void {
+  const streamOf = (ref: string): string =>
+    /^(daemon|log|vm\/.+|image\/.+)$/.test(ref) ? ref : vmStream(findEver(ledger.state, ref).id);
+
+  handle<unknown, EventsQuery>("events", (call) => {
+    const { ref, after = 0, since, type, limit, follow = false } = call.query;
+    const filter: EventFilter = {
+      after,
+      ...(ref !== undefined && { stream: streamOf(ref) }),
+      ...(since !== undefined && { sinceMs: sinceMs(since, clock.now()) }),
+      ...(type !== undefined && { type }),
+      ...(limit !== undefined && { limit }),
+    };
+    async function* lines() {
+      for await (const event of followEvents(ledger, filter, follow, call.gone)) {
+        yield `${JSON.stringify(eventView(event))}\n`;
+      }
+    }
+    return stream(call.reply, "application/x-ndjson", lines());
+  });
+  handle("vmHistory", async ({ params }): Promise<HistoryView> => {
+    const vm = findEver(ledger.state, params["ref"] ?? "");
+    const events = [...ledger.log.read({ stream: vmStream(vm.id) })];
+    const seen = seenOf(await world.observe(), vm);
+    const entries = history(events).map((entry) => ({ ...entry, at: new Date(entry.at).toISOString() }));
+    return { vm: vmView(ledger.state, vm, seen, home), entries };
+  });
+  handle("vmWhy", async ({ params }): Promise<WhyView> => {
+    const vm = findEver(ledger.state, params["ref"] ?? "");
+    const events = [...ledger.log.read({ stream: vmStream(vm.id) })];
+    const seen = seenOf(await world.observe(), vm);
+    return { vm: vmView(ledger.state, vm, seen, home), sentences: why(vm, events) };
+  });
+  handle("eventsVerify", (): VerifyView => {
+    const corrupt = ledger.log.checkIntegrity();
+    const folded = fold(initialState, ledger.log.read());
+    const found = [...corrupt, ...differences(folded, ledger.state)];
+    return {
+      ok: found.length === 0,
+      events: Object.values(folded.versions).reduce((a, b) => a + b, 0),
+      differences: found,
+    };
+  });
+  handle<unknown, { until: number }>("eventsReplay", ({ query }): ReplayView => {
+    const state = fold(initialState, ledger.log.read({ until: query.until }));
+    return { until: state.seq, vms: Object.values(state.vms), images: Object.values(state.images) };
+  });
+}

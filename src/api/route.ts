@@ -1,0 +1,65 @@
+/** What every route is given and how it answers. */
+import type { ServerResponse } from "node:http";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import type { FastifyReply } from "fastify";
+import type { Clock } from "../clock.js";
+import type { DaemonView, DefaultsView, routes } from "../contract.js";
+import type { Timeouts } from "../decide.js";
+import type { AgentClient } from "../guest/agent.js";
+import type { Home } from "../handles.js";
+import type { Ledger } from "../ledger.js";
+import type { ImageId, VmId } from "../model.js";
+import type { World } from "../world.js";
+
+/** What the API needs of the host beside the loop's view: the links to the guests. */
+export interface Guests {
+  /** The client of the guest's agent; undefined while no link is up. */
+  clientOf(id: VmId): AgentClient | undefined;
+}
+
+export interface ApiDeps {
+  ledger: Ledger;
+  world: World & Guests;
+  home: Home;
+  clock: Clock;
+  timeouts: Timeouts;
+  defaults: DefaultsView;
+  /** The user's key for ssh. */
+  sshKey: string;
+  /** Second octet of the home's loopback addresses. */
+  addressBlock: number;
+  /** The id under which the catalog builds an image of that name. @throws BangerError `image_unknown` */
+  imageIdOf(name: string): Promise<ImageId>;
+  about: Pick<DaemonView, "pid" | "version" | "startedAt" | "vmm" | "accelerator">;
+  warn(message: string, details: object): void;
+  /** Ends the daemon after the reply. */
+  stop(): void;
+}
+
+export type RouteName = keyof typeof routes;
+export interface Call<Body = unknown, Query = unknown> {
+  params: Record<string, string>;
+  body: Body;
+  query: Query;
+  /** `request:<id>`, the cause of what the call appends. */
+  cause: string;
+  /** Aborted when the client goes away. */
+  gone: AbortSignal;
+  reply: FastifyReply;
+}
+export type Handle = <Body, Query>(name: RouteName, handler: (call: Call<Body, Query>) => unknown) => void;
+
+/** Answers with what the generator yields, at the pace at which the client reads. */
+export async function stream(
+  reply: FastifyReply,
+  contentType: string,
+  chunks: AsyncIterable<string | Buffer>,
+): Promise<void> {
+  reply.hijack();
+  const response: ServerResponse = reply.raw;
+  response.writeHead(200, { "content-type": contentType });
+  response.flushHeaders();
+  // A client that goes away is how most endless streams end.
+  await pipeline(Readable.from(chunks), response).catch(() => undefined);
+}

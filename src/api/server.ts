@@ -1,0 +1,88 @@
+/** The API's server: one route per entry of the contract, checked requests, errors with a mend. */
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import { type Route, routes } from "../contract.js";
+import { BangerError, type ErrorBody, errorBody } from "../errors.js";
+import { daemonRoutes } from "./daemon.js";
+import { eventRoutes } from "./events.js";
+import { execProxy } from "./exec-proxy.js";
+import { imageRoutes } from "./images.js";
+import type { ApiDeps, Call, Handle } from "./route.js";
+import { validator } from "./validation.js";
+import { guestCommands, vmRoutes } from "./vms.js";
+
+const statusOfCode: Record<string, number> = {
+  invalid_request: 400,
+  not_found: 404,
+  vm_not_found: 404,
+  image_missing: 404,
+  image_unknown: 404,
+  ref_ambiguous: 409,
+  name_taken: 409,
+  not_now: 409,
+  internal: 500,
+};
+
+/** HTTP status of an error body: the code decides, else whether trying again can help. */
+export const statusOf = (error: ErrorBody): number =>
+  statusOfCode[error.code] ?? (error.retry === "later" ? 503 : 422);
+
+const maximumBodyBytes = 2 * 1024 * 1024;
+
+/** The server, ready to listen. */
+export function buildApi(deps: ApiDeps): FastifyInstance {
+  const app = Fastify({
+    logger: false,
+    bodyLimit: maximumBodyBytes,
+    forceCloseConnections: true,
+    genReqId: () => deps.clock.hex(6),
+  });
+  // The contract's own validators run in the handlers; Fastify's would load a second schema compiler.
+  app.setNotFoundHandler((request) => {
+    throw new BangerError("not_found", `nothing is served at ${request.method} ${request.url}`);
+  });
+  app.setErrorHandler((thrown, request, reply) => {
+    const error = apiError(thrown);
+    if (error.code === "internal") {
+      const stack = thrown instanceof Error ? thrown.stack : String(thrown);
+      deps.warn("a request failed", { request: `${request.method} ${request.url}`, stack });
+    }
+    return reply.status(statusOf(error)).send({ error });
+  });
+  const handle: Handle = (name, handler) => route(app, routes[name], handler as (call: Call) => unknown);
+  vmRoutes(handle, deps);
+  imageRoutes(handle, deps);
+  eventRoutes(handle, deps);
+  daemonRoutes(handle, deps);
+  const upgrade = execProxy({ ...guestCommands(deps), statusOf });
+  app.server.on("upgrade", (request, socket, head) => void upgrade(request, socket, head));
+  return app;
+}
+
+function apiError(thrown: unknown): ErrorBody {
+  const status = (thrown as { statusCode?: number }).statusCode;
+  if (status !== undefined && status < 500) {
+    return { code: "invalid_request", message: (thrown as Error).message, retry: "never" };
+  }
+  return errorBody(thrown);
+}
+
+function route(app: FastifyInstance, { method, path, body, query }: Route, handler: (call: Call) => unknown) {
+  const checkBody = body === undefined ? () => undefined : validator(body, "body");
+  const checkQuery = query === undefined ? () => ({}) : validator(query, "query");
+  app.route({
+    method,
+    url: path,
+    handler: (request: FastifyRequest, reply: FastifyReply) => {
+      const gone = new AbortController();
+      reply.raw.on("close", () => gone.abort());
+      return handler({
+        params: request.params as Record<string, string>,
+        body: checkBody(request.body),
+        query: checkQuery(request.query),
+        cause: `request:${request.id}`,
+        gone: gone.signal,
+        reply,
+      });
+    },
+  });
+}

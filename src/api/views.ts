@@ -1,0 +1,91 @@
+/** Pure: the state and an observation as the API shows them. */
+import type { DaemonView, ImageView, PortView, VmView } from "../contract.js";
+import { type Home, vmHandles } from "../handles.js";
+import type { Image, Listener, Observed, ObservedVm, State, Vm } from "../model.js";
+import { reachable } from "../reconcilers/network.js";
+
+const rfc3339 = (at: number): string => new Date(at).toISOString();
+const rfc3339OrNull = (at: number | null): string | null => (at === null ? null : rfc3339(at));
+
+/** What an observation says of one VM, whether it lists the VM or not. */
+export const seenOf = (observed: Observed, vm: Vm): ObservedVm =>
+  observed.vms.get(vm.id) ?? observed.unlistedVm;
+
+export function vmView(state: State, vm: Vm, seen: ObservedVm, home: Home): VmView {
+  const { consoleLog, vmmLog } = vmHandles(home, vm.id);
+  return {
+    id: vm.id,
+    name: vm.name,
+    phase: vm.phase,
+    step: vm.step,
+    image: state.images[vm.imageId]?.name ?? vm.imageId,
+    spec: vm.spec,
+    address: vm.address,
+    createdAt: rfc3339(vm.createdAt),
+    changedAt: rfc3339(vm.changedAt),
+    startedAt: rfc3339OrNull(vm.startedAt),
+    readyAt: rfc3339OrNull(vm.readyAt),
+    error: vm.error,
+    lastExit: vm.lastExit && { ...vm.lastExit, at: rfc3339(vm.lastExit.at) },
+    pid: seen.process.is === "present" ? seen.process.pid : null,
+    forwards: seen.forwards.is === "present" ? seen.forwards.list : [],
+    consoleLog,
+    vmmLog,
+    seq: state.seq,
+  };
+}
+
+export function imageView(state: State, image: Image): ImageView {
+  return {
+    id: image.id,
+    name: image.name,
+    phase: image.phase,
+    stage: image.stage,
+    sizeBytes: image.sizeBytes,
+    error: image.error,
+    createdAt: rfc3339(image.createdAt),
+    changedAt: rfc3339(image.changedAt),
+    seq: state.seq,
+  };
+}
+
+/** A guest's listeners, each with where the host reaches it or why it does not. */
+export function portViews(vm: Vm, seen: ObservedVm, listeners: readonly Listener[]): PortView[] {
+  const forwards = seen.forwards.is === "present" ? seen.forwards.list : [];
+  return listeners.map((listener) => {
+    const forward = reachable(listener)
+      ? forwards.find(({ guestPort }) => guestPort === listener.port)
+      : undefined;
+    const endpoint = forward === undefined ? null : `${vm.address}:${forward.hostPort}`;
+    return { ...listener, endpoint, reason: endpoint === null ? whyNot(listener) : null };
+  });
+}
+
+function whyNot(listener: Listener): string {
+  if (listener.proto !== "tcp") return "only TCP ports are forwarded";
+  return reachable(listener) ? "not forwarded yet" : "it listens on the guest's own loopback only";
+}
+
+/** How many VMs are in each phase; deleted ones are not counted. */
+export function phaseCounts(state: State): DaemonView["vms"] {
+  const counts: Record<string, number> = {};
+  for (const { phase } of Object.values(state.vms)) {
+    if (phase !== "deleted") counts[phase] = (counts[phase] ?? 0) + 1;
+  }
+  return counts;
+}
+
+/** Paths at which two JSON values differ, at most `limit` of them. */
+export function differences(left: unknown, right: unknown, path = "", limit = 20): string[] {
+  if (Object.is(left, right)) return [];
+  if (typeof left !== "object" || typeof right !== "object" || left === null || right === null) {
+    return [path === "" ? "/" : path];
+  }
+  const found: string[] = [];
+  for (const key of new Set([...Object.keys(left), ...Object.keys(right)])) {
+    const [a, b] = [(left as Record<string, unknown>)[key], (right as Record<string, unknown>)[key]];
+    found.push(...differences(a, b, `${path}/${key}`, limit - found.length));
+    if (found.length >= limit) break;
+  }
+  return found;
+}

@@ -1,0 +1,198 @@
+/** Routes of VMs: commands are decided and appended, questions are answered from state, host and guest. */
+import type { Duplex } from "node:stream";
+import type {
+  ExecRequest,
+  HealthView,
+  LogsQuery,
+  PortView,
+  SshView,
+  VmAction,
+  VmActionResult,
+  VmCreate,
+  VmView,
+} from "../contract.js";
+import { createdBy, decide, isLive, resolveVm } from "../decide.js";
+import { BangerError, errorBody } from "../errors.js";
+import type { AgentClient } from "../guest/agent.js";
+import { homeHandles, vmHandles } from "../handles.js";
+import type { Observed, Vm } from "../model.js";
+import { suggestName } from "../names.js";
+import { followFile } from "./follow.js";
+import { type ApiDeps, type Handle, stream } from "./route.js";
+import { portViews, seenOf, vmView } from "./views.js";
+
+const sshPort = 22;
+const healthDeadlineMs = 5_000;
+const linkWaitMs = 10_000;
+const linkPollMs = 50;
+const nameCandidates = 16;
+
+export function vmRoutes(handle: Handle, deps: ApiDeps): void {
+  const { ledger, world, home, clock } = deps;
+  const find = (call: { params: Record<string, string> }): Vm =>
+    resolveVm(ledger.state, call.params["ref"] ?? "");
+  const view = (observed: Observed, vm: Vm): VmView => vmView(ledger.state, vm, seenOf(observed, vm), home);
+
+  handle("vmList", async (): Promise<VmView[]> => {
+    const observed = await world.observe();
+    const live = Object.values(ledger.state.vms).filter(isLive);
+    return live.sort((a, b) => a.createdAt - b.createdAt).map((vm) => view(observed, vm));
+  });
+  handle<VmCreate, unknown>("vmCreate", async ({ body, cause }): Promise<VmView> => {
+    const vm = createVm(deps, body, cause);
+    return view(await world.observe(), vm);
+  });
+  handle<VmAction, unknown>("vmAct", async ({ body, cause }): Promise<VmActionResult> => {
+    const results = act(deps, body, cause);
+    const observed = await world.observe();
+    return {
+      results: results.map(({ ref, vmId, error, after }) => {
+        const vm = vmId === undefined ? undefined : ledger.state.vms[vmId];
+        return { ref, after, ...(vm && { vm: view(observed, vm) }), ...(error && { error }) };
+      }),
+    };
+  });
+  handle("vmShow", async (call): Promise<VmView> => {
+    const vm = find(call);
+    return view(await world.observe(), vm);
+  });
+  handle("vmHealth", async (call): Promise<HealthView> => {
+    const vm = find(call);
+    const client = world.clientOf(vm.id);
+    if (client === undefined) {
+      return { healthy: false, agent: null, uptimeMs: null, detail: `${vm.name} is ${vm.phase}` };
+    }
+    try {
+      const { agent, uptimeMs } = await client.health(AbortSignal.timeout(healthDeadlineMs));
+      return { healthy: true, agent, uptimeMs, detail: "the guest agent answers" };
+    } catch (thrown) {
+      return { healthy: false, agent: null, uptimeMs: null, detail: errorBody(thrown).message };
+    }
+  });
+  handle("vmPorts", async (call): Promise<PortView[]> => {
+    const vm = find(call);
+    const client = await linked(deps, vm);
+    const listeners = await client.ports(AbortSignal.timeout(healthDeadlineMs));
+    return portViews(vm, seenOf(await world.observe(), vm), listeners);
+  });
+  handle("vmSsh", async (call): Promise<SshView> => {
+    const vm = find(call);
+    const seen = seenOf(await world.observe(), vm);
+    const forward =
+      seen.forwards.is === "present"
+        ? seen.forwards.list.find((each) => each.guestPort === sshPort)
+        : undefined;
+    if (forward === undefined) throw notRunning(vm, "its SSH port is not forwarded");
+    return {
+      user: "root",
+      address: vm.address,
+      port: forward.hostPort,
+      keyPath: deps.sshKey,
+      knownHostsPath: homeHandles(home).knownHosts,
+      hostKeyAlias: vmHandles(home, vm.id).hostKeyAlias,
+    };
+  });
+  handle<unknown, LogsQuery>("vmLogs", (call) => {
+    const { source = "console", follow = false, tail } = call.query;
+    const { consoleLog, vmmLog } = vmHandles(home, find(call).id);
+    const path = source === "console" ? consoleLog : vmmLog;
+    const file = { follow, ...(tail !== undefined && { tail }) };
+    return stream(call.reply, "text/plain; charset=utf-8", followFile(path, file, clock, call.gone));
+  });
+}
+
+function createVm(deps: ApiDeps, body: VmCreate, cause: string): Vm {
+  const { ledger, clock, defaults, timeouts } = deps;
+  const candidates = () => Array.from({ length: nameCandidates }, () => suggestName(clock.random));
+  const command = {
+    kind: "create",
+    commandId: body.commandId,
+    vmId: clock.hex(4),
+    name: body.name ?? candidates(),
+    image: body.image ?? defaults.image,
+    spec: {
+      vcpu: body.spec.vcpu ?? defaults.vcpu.value,
+      memoryMiB: body.spec.memoryMiB ?? defaults.memoryMiB.value,
+      diskMiB: body.spec.diskMiB ?? defaults.diskMiB.value,
+      nat: body.spec.nat ?? true,
+    },
+    start: body.start,
+    addressBlock: deps.addressBlock,
+  } as const;
+  ledger.commit(decide(ledger.state, command, timeouts), cause);
+  return createdBy(ledger.state, body.commandId) as Vm;
+}
+
+interface ActResult {
+  ref: string;
+  after: number;
+  vmId?: string;
+  error?: ReturnType<typeof errorBody>;
+}
+
+/** Every ref is resolved before anything is appended, so that one command cannot change what another means. */
+function act({ ledger, timeouts }: ApiDeps, { action, refs }: VmAction, cause: string): ActResult[] {
+  const after = ledger.state.seq;
+  const results: ActResult[] = [];
+  const known = new Set<string>();
+  for (const ref of refs) {
+    try {
+      const vmId = resolveVm(ledger.state, ref).id;
+      if (known.has(vmId)) continue;
+      known.add(vmId);
+      results.push({ ref, after, vmId });
+    } catch (thrown) {
+      results.push({ ref, after, error: errorBody(thrown) });
+    }
+  }
+  for (const result of results) {
+    if (result.vmId === undefined) continue;
+    try {
+      ledger.commit(decide(ledger.state, { kind: action, vmId: result.vmId }, timeouts), cause);
+    } catch (thrown) {
+      result.error = errorBody(thrown);
+    }
+  }
+  return results;
+}
+
+const notRunning = (vm: Vm, detail: string): BangerError =>
+  new BangerError("not_running", `${vm.name} is ${vm.phase}: ${detail}`, {
+    hint: vm.phase === "running" ? `banger vm show ${vm.name}` : `banger vm start ${vm.name}`,
+    retry: "later",
+  });
+
+/** The guest's client; after a daemon start its link may need a moment. */
+async function linked(deps: ApiDeps, vm: Vm): Promise<AgentClient> {
+  for (let waited = 0; ; waited += linkPollMs) {
+    const client = deps.world.clientOf(vm.id);
+    if (client !== undefined) return client;
+    const phase = deps.ledger.state.vms[vm.id]?.phase;
+    if (phase !== "running" || waited >= linkWaitMs) throw notRunning(vm, "its guest agent does not answer");
+    await new Promise<void>((resolve) => deps.clock.after(linkPollMs, resolve));
+  }
+}
+
+/** How a command reaches its guest, and what happens to a VM that was only wanted for it. */
+export function guestCommands(deps: ApiDeps) {
+  const { ledger, timeouts } = deps;
+  return {
+    async start(ref: string, request: ExecRequest): Promise<{ guest: Duplex; ended: () => void }> {
+      const { thenDelete, ...exec } = request;
+      const vm = resolveVm(ledger.state, ref);
+      const guest = await (await linked(deps, vm)).exec(exec);
+      const ended = () => {
+        if (thenDelete !== true) return;
+        try {
+          ledger.commit(
+            decide(ledger.state, { kind: "delete", vmId: vm.id }, timeouts),
+            "request:exec-ended",
+          );
+        } catch (thrown) {
+          deps.warn("a VM could not be deleted after its command", { vm: vm.id, error: errorBody(thrown) });
+        }
+      };
+      return { guest, ended };
+    },
+  };
+}

@@ -1,0 +1,90 @@
+/** Refuses what citty lets pass: unknown flags, flags without their value, too many or too few words. */
+import { parseArgs } from "node:util";
+import type { ArgDef } from "citty";
+import { BangerError } from "../errors.js";
+import type { Command } from "./command.js";
+import { suggest } from "./suggest.js";
+
+/** A wrong command line: exit status 2. */
+export function usageError(message: string, hint: string): BangerError {
+  return new BangerError("usage", message, { hint });
+}
+
+const aliasesOf = (flag: ArgDef): string[] => {
+  const alias = "alias" in flag ? flag.alias : undefined;
+  return alias === undefined ? [] : [alias].flat();
+};
+
+const dashed = (name: string): string => (name.length === 1 ? `-${name}` : `--${name}`);
+
+/** Every spelling of every flag, to the flag's own name. */
+function spellings(command: Command): Map<string, { name: string; flag: ArgDef; negated: boolean }> {
+  const known = new Map<string, { name: string; flag: ArgDef; negated: boolean }>();
+  for (const [name, flag] of Object.entries(command.flags)) {
+    for (const spelling of [name, ...aliasesOf(flag)]) known.set(spelling, { name, flag, negated: false });
+    if (flag.type === "boolean") known.set(`no-${name}`, { name, flag, negated: true });
+  }
+  return known;
+}
+
+/**
+ * The words and the values of value flags in `argv`, which holds what stands before `--`.
+ * @throws BangerError `usage`
+ */
+export function checkArguments(
+  command: Command,
+  path: string,
+  argv: readonly string[],
+): { words: string[]; all: Record<string, string[]> } {
+  const known = spellings(command);
+  const help = `banger ${path} --help`;
+  const options = Object.fromEntries(
+    Object.entries(command.flags).map(([name, flag]) => {
+      const short = aliasesOf(flag).find((alias) => alias.length === 1);
+      const type = flag.type === "boolean" ? ("boolean" as const) : ("string" as const);
+      return [name, short === undefined ? { type } : { type, short }];
+    }),
+  );
+  const { tokens } = parseArgs({
+    args: [...argv],
+    options,
+    strict: false,
+    allowPositionals: true,
+    tokens: true,
+  });
+  const words: string[] = [];
+  const all: Record<string, string[]> = {};
+  for (const token of tokens) {
+    if (token.kind === "positional") words.push(token.value);
+    if (token.kind !== "option") continue;
+    const found = known.get(token.name);
+    if (found === undefined) {
+      const meant = suggest(token.name, [...known.keys(), "help"]);
+      throw usageError(
+        `unknown flag ${token.rawName}`,
+        meant === undefined ? help : `${dashed(meant)} (${help})`,
+      );
+    }
+    if (found.flag.type === "boolean") {
+      if (token.value !== undefined) throw usageError(`${token.rawName} takes no value`, help);
+      continue;
+    }
+    if (token.value === undefined || (!token.inlineValue && token.value.startsWith("-"))) {
+      throw usageError(`${token.rawName} needs a value`, help);
+    }
+    all[found.name] = [...(all[found.name] ?? []), token.value];
+  }
+  checkWords(command, path, words);
+  return { words, all };
+}
+
+function checkWords(command: Command, path: string, words: readonly string[]): void {
+  const { min, max, name } = command.words ?? { min: 0, max: 0, name: "" };
+  const usage = `banger ${path} ${command.usage}`;
+  if (words.length < min) throw usageError(`${name} is missing`, usage);
+  const extra = words[max];
+  if (extra === undefined) return;
+  if (command.refuseWord !== undefined) throw command.refuseWord(extra);
+  const after = command.takesCommand ? "; a command for the guest goes after --" : "";
+  throw usageError(`unexpected argument "${extra}"${after}`, usage);
+}

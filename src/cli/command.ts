@@ -1,0 +1,56 @@
+/** What a command of the CLI is: citty's definition, plus what citty does not know: examples, `--` and strictness. */
+import { type ArgsDef, type CommandDef, defineCommand, type ParsedArgs } from "citty";
+import type { BangerError } from "../errors.js";
+import type { Context } from "./context.js";
+
+/** What a command gets beside its flags. */
+export interface Invocation {
+  context: Context;
+  /** Every argument that is not a flag. */
+  words: string[];
+  /** What stands after `--`; undefined without one. */
+  command: string[] | undefined;
+  /** All values of every value flag, by the flag's name, in the order given. */
+  all: Record<string, string[]>;
+}
+
+interface Traits {
+  summary: string;
+  /** What follows the command's name in its usage line. */
+  usage: string;
+  examples: readonly string[];
+  /** How many words it takes; none unless told. */
+  words?: { min: number; max: number; name: string };
+  /** Whether `-- CMD` is understood. */
+  takesCommand?: boolean;
+  /** What `--help` tells beside flags and examples. */
+  moreHelp?: (context: Context) => Promise<string>;
+  /** The error for a word too many, where a better one than the usual can be given. */
+  refuseWord?: (word: string) => BangerError;
+}
+
+export interface Command extends Traits {
+  flags: ArgsDef;
+  definition: CommandDef<ArgsDef>;
+}
+
+interface Definition<A extends ArgsDef> extends Traits {
+  flags: A;
+  /** Gives the exit status; 0 when it returns nothing. */
+  run: (flags: ParsedArgs<A>, invocation: Invocation) => Promise<number | undefined>;
+}
+
+export function command<const A extends ArgsDef>({ run, ...rest }: Definition<A>): Command {
+  const definition = defineCommand<A>({
+    meta: { description: rest.summary },
+    args: rest.flags,
+    run: ({ args, data }) => run(args, data as Invocation),
+  });
+  return { ...rest, definition: definition as unknown as CommandDef<ArgsDef> };
+}
+
+/** Flags that many commands share. */
+export const jsonFlag = { type: "boolean", description: "Print JSON" } as const;
+export const quietFlag = { type: "boolean", alias: "q", description: "Print ids only" } as const;
+export const oneRef = { min: 1, max: 1, name: "REF" };
+export const manyRefs = { min: 1, max: Number.POSITIVE_INFINITY, name: "REF" };

@@ -1,0 +1,91 @@
+/** What every command works with: the streams, the home, the daemon (started when it is needed) and Ctrl-C. */
+import { fileURLToPath } from "node:url";
+import { type CallOptions, Client, type RouteName } from "../client.js";
+import type { Clock } from "../clock.js";
+import { BangerError } from "../errors.js";
+import { type Home, homeHandles } from "../handles.js";
+import type { Interrupts } from "./interrupts.js";
+import { liveLine } from "./render/live-line.js";
+import type { Output } from "./render/style.js";
+
+export interface Context {
+  env: NodeJS.ProcessEnv;
+  home: Home;
+  clock: Clock;
+  stdin: NodeJS.ReadStream;
+  stdout: Output;
+  stderr: Output;
+  interrupts: Interrupts;
+  client: Client;
+  /** Makes a missing daemon run; the program that `startDaemon` is given. */
+  daemonScript: string;
+}
+
+const defaultDaemonScript = fileURLToPath(new URL("../daemon-main.js", import.meta.url));
+
+export function makeContext(parts: Omit<Context, "client" | "daemonScript">): Context {
+  return {
+    ...parts,
+    client: new Client(homeHandles(parts.home).apiSocket),
+    daemonScript: defaultDaemonScript,
+  };
+}
+
+const slowStartMs = 400;
+
+/** Starts the daemon unless it runs; says so when that takes a while. */
+export async function ensureDaemon(context: Context): Promise<void> {
+  const { startDaemon } = await import("../start-daemon.js");
+  const line = liveLine(context.stderr, context.clock);
+  let said = false;
+  try {
+    await startDaemon({
+      home: context.home,
+      env: context.env,
+      script: context.daemonScript,
+      signal: context.interrupts.signal,
+      onWait: (elapsedMs) => {
+        if (said || elapsedMs < slowStartMs) return;
+        said = true;
+        line.show("starting the daemon");
+      },
+    });
+  } finally {
+    line.clear();
+  }
+}
+
+/** Whether nobody can have heard the request, so that it may be sent again. */
+export const neverArrived = (error: unknown): boolean =>
+  error instanceof BangerError && error.code === "daemon_not_running";
+
+/** Runs `ask`; when there is no daemon, starts one and runs it once more. */
+export async function withDaemon<T>(context: Context, ask: () => Promise<T>): Promise<T> {
+  try {
+    return await ask();
+  } catch (error) {
+    if (!neverArrived(error)) throw error;
+  }
+  await ensureDaemon(context);
+  return ask();
+}
+
+/** One API call, which starts the daemon when it is not running and ends on Ctrl-C. */
+export function call<K extends RouteName>(context: Context, route: K, options: CallOptions<K> = {}) {
+  const { signal } = context.interrupts;
+  return withDaemon(context, () => context.client.call(route, { signal, ...options }));
+}
+
+/** Writes to stdout, waiting while the reader is slow. */
+export async function print(context: Context, text: string | Uint8Array): Promise<void> {
+  if (context.stdout.write(text)) return;
+  await new Promise<void>((resolve) => context.stdout.once("drain", resolve));
+}
+
+export const printJson = (context: Context, value: unknown): Promise<void> =>
+  print(context, `${JSON.stringify(value, null, 2)}\n`);
+
+/** A line for the user beside the command's output. */
+export function say(context: Context, text: string): void {
+  context.stderr.write(`${text}\n`);
+}

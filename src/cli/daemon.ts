@@ -1,0 +1,74 @@
+/** `banger daemon status` and `daemon stop`: the two commands that never start the daemon. */
+import { pause } from "../clock.js";
+import { BangerError } from "../errors.js";
+import { command, jsonFlag } from "./command.js";
+import { type Context, neverArrived, print, printJson, say } from "./context.js";
+import { daemonDetails } from "./render/daemon.js";
+import { styleFor } from "./render/style.js";
+
+/** What `ask` yields, or undefined when no daemon runs. */
+async function ifRunning<T>(ask: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await ask();
+  } catch (error) {
+    if (neverArrived(error)) return undefined;
+    throw error;
+  }
+}
+
+const look = ({ client, interrupts: { signal } }: Context) =>
+  ifRunning(() => client.call("daemon", { signal }));
+
+export const status = command({
+  summary: "Tell whether the daemon runs; status 1 when it does not",
+  usage: "[flags]",
+  examples: ["banger daemon status", "banger daemon status --json"],
+  flags: { json: jsonFlag },
+  async run(flags, { context }) {
+    const daemon = await look(context);
+    if (flags.json) await printJson(context, { running: daemon !== undefined, ...daemon });
+    else if (daemon === undefined) say(context, "the daemon is not running");
+    else
+      await print(context, daemonDetails(daemon, context.clock.now(), styleFor(context.stdout, context.env)));
+    return daemon === undefined ? 1 : 0;
+  },
+});
+
+const stopDeadlineMs = 15_000;
+const pollMs = 20;
+
+export const stop = command({
+  summary: "Stop the daemon; VMs go on running, and the next command finds them again",
+  usage: "",
+  examples: ["banger daemon stop"],
+  flags: {},
+  async run(_flags, { context }) {
+    const { client, interrupts } = context;
+    const asked = await ifRunning(() => client.call("daemonStop", { signal: interrupts.signal }));
+    if (asked === undefined) {
+      say(context, "the daemon is not running");
+      return 0;
+    }
+    for (let waitedMs = 0; stillThere(asked.pid); waitedMs += pollMs) {
+      interrupts.signal.throwIfAborted();
+      if (waitedMs >= stopDeadlineMs) {
+        throw new BangerError("daemon_stuck", `the daemon (pid ${asked.pid}) does not end`, {
+          hint: `kill ${asked.pid}`,
+        });
+      }
+      await pause(pollMs);
+    }
+    await print(context, "the daemon has stopped; VMs go on\n");
+    return 0;
+  },
+});
+
+/** Only for waiting: nothing is signalled, so a pid that was used again costs no more than the wait. */
+function stillThere(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}

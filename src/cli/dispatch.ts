@@ -1,0 +1,74 @@
+/** From the words of a command line to the command that they mean. */
+import type { BangerError } from "../errors.js";
+import { usageError } from "./check.js";
+import { suggest } from "./suggest.js";
+import { type Group, isGroup, type Leaf, type Node, root } from "./tree.js";
+
+export interface Route {
+  /** The words that lead there, without aliases: "vm list". */
+  path: string;
+  node: Node;
+  /** The command to run; undefined for a group that does nothing by itself. */
+  leaf: Leaf | undefined;
+  /** What follows those words, up to `--`. */
+  rest: string[];
+  /** What follows `--`; undefined without one. */
+  command: string[] | undefined;
+  /** Whether help is asked for instead. */
+  help: boolean;
+}
+
+const isHelp = (word: string): boolean => word === "--help" || word === "-h";
+
+/** @throws BangerError `usage` for a word that is no command */
+export function dispatch(argv: readonly string[]): Route {
+  const split = argv.indexOf("--");
+  const command = split === -1 ? undefined : argv.slice(split + 1);
+  let words = argv.slice(0, split === -1 ? undefined : split);
+  let help = words.some(isHelp);
+  words = words.filter((word) => !isHelp(word));
+  if (words[0] === "help") {
+    help = true;
+    words.shift();
+  }
+  if (words[0] === "--version" || words[0] === "-V") words[0] = "version";
+  let node: Node = root;
+  const path: string[] = [];
+  while (isGroup(node)) {
+    const word: string | undefined = words[0];
+    const found = word === undefined ? undefined : findCommand(node, word);
+    if (found === undefined) {
+      if (word === undefined || node.itself !== undefined) break;
+      throw unknown(node, path, word);
+    }
+    words.shift();
+    path.push(found[0]);
+    node = found[1];
+  }
+  return {
+    path: path.join(" "),
+    node,
+    leaf: isGroup(node) ? node.itself : node,
+    rest: words,
+    command,
+    help,
+  };
+}
+
+function findCommand(group: Group, word: string): [string, Node] | undefined {
+  return Object.entries(group.commands).find(([name, { alias }]) => name === word || alias === word);
+}
+
+function unknown(group: Group, path: readonly string[], word: string): BangerError {
+  const prefix = ["banger", ...path].join(" ");
+  const what = word.startsWith("-") ? "flag" : "command";
+  const names = Object.entries(group.commands).flatMap(([name, { alias }]) => [name, alias ?? name]);
+  const meant = suggest(word, names);
+  if (meant !== undefined) return usageError(`unknown ${what} "${word}"`, `${prefix} ${meant}`);
+  // "banger list" is what somebody types who has not met the nouns yet.
+  const elsewhere = Object.entries(root.commands).find(
+    ([, node]) => group === root && isGroup(node) && findCommand(node, word) !== undefined,
+  );
+  const hint = elsewhere === undefined ? `${prefix} --help` : `banger ${elsewhere[0]} ${word}`;
+  return usageError(`unknown ${what} "${word}"`, hint);
+}

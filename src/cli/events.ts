@@ -1,0 +1,84 @@
+/** `banger events`, `events verify` and `events replay`. */
+import type { EventsQuery } from "../contract.js";
+import { usageError } from "./check.js";
+import { command, jsonFlag } from "./command.js";
+import { call, print, printJson, withDaemon } from "./context.js";
+import { eventLine, verifyText } from "./render/event.js";
+import { styleFor } from "./render/style.js";
+import { wholeNumber } from "./whole-number.js";
+
+/** `--since` takes a seq as well as a time; the API has a field for each. */
+export function sinceQuery(text: string): Pick<EventsQuery, "after" | "since"> {
+  return /^\d+$/.test(text) ? { after: Number(text) } : { since: text };
+}
+
+export const events = command({
+  summary: "Print events of all streams, or of one",
+  usage: "[REF] [flags]",
+  examples: [
+    "banger events",
+    "banger events box --since 10m",
+    'banger events --type "vm.*" -f',
+    "banger events image/debian-slim-0a1b2c3d --json",
+  ],
+  words: { min: 0, max: 1, name: "REF" },
+  flags: {
+    since: {
+      type: "string",
+      valueHint: "T|SEQ",
+      description: "After a seq, or since a time such as 10m or 2026-01-31T12:00:00Z",
+    },
+    type: { type: "string", valueHint: "GLOB", description: 'Types such as "vm.*"' },
+    limit: { type: "string", valueHint: "N", description: "At most N events" },
+    follow: { type: "boolean", alias: "f", description: "Go on printing what comes" },
+    json: { type: "boolean", description: "Print one JSON object a line" },
+  },
+  async run(flags, { context, words }) {
+    const { signal } = context.interrupts;
+    const query: EventsQuery = {
+      ...(words[0] !== undefined && { ref: words[0] }),
+      ...(flags.since !== undefined && sinceQuery(flags.since)),
+      ...(flags.type !== undefined && { type: flags.type }),
+      ...(flags.limit !== undefined && { limit: wholeNumber("limit", flags.limit, 1_000_000) }),
+      ...(flags.follow === true && { follow: true }),
+    };
+    if (query.limit === 0) return 0;
+    const style = styleFor(context.stdout, context.env);
+    await withDaemon(context, async () => {
+      for await (const event of context.client.events(query, signal)) {
+        const line = flags.json ? `${JSON.stringify(event)}\n` : eventLine(event, context.clock.now(), style);
+        await print(context, line);
+      }
+    });
+    return 0;
+  },
+});
+
+export const verify = command({
+  summary: "Fold the log anew and compare the result with the live state; status 1 when they differ",
+  usage: "[flags]",
+  examples: ["banger events verify"],
+  flags: { json: jsonFlag },
+  async run(flags, { context }) {
+    const result = await call(context, "eventsVerify");
+    if (flags.json) await printJson(context, result);
+    else await print(context, verifyText(result, styleFor(context.stdout, context.env)));
+    return result.ok ? 0 : 1;
+  },
+});
+
+export const replay = command({
+  summary: "Print the state as it was after an event, as JSON",
+  usage: "--until SEQ",
+  examples: ["banger events replay --until 120"],
+  flags: {
+    until: { type: "string", valueHint: "SEQ", description: "Seq of the last event to fold" },
+    json: jsonFlag,
+  },
+  async run(flags, { context }) {
+    if (flags.until === undefined) throw usageError("--until is missing", "banger events replay --until 120");
+    const until = wholeNumber("until", flags.until, Number.MAX_SAFE_INTEGER);
+    await printJson(context, await call(context, "eventsReplay", { query: { until } }));
+    return 0;
+  },
+});

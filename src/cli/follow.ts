@@ -1,0 +1,107 @@
+/** Following the log until something is so, across a daemon that goes away and comes back. */
+import type { EventsQuery, EventView, VmView } from "../contract.js";
+import { BangerError } from "../errors.js";
+import { type Context, call, ensureDaemon } from "./context.js";
+
+const losses = new Set(["daemon_lost", "daemon_not_running"]);
+const mostLosses = 5;
+
+/** The events after `query.after`, without end; gives up when the daemon is lost again and again without news. */
+export async function* follow(context: Context, query: EventsQuery): AsyncGenerator<EventView> {
+  const { signal } = context.interrupts;
+  let after = query.after ?? 0;
+  for (let lost = 0; lost < mostLosses; lost++) {
+    try {
+      for await (const event of context.client.events({ ...query, after, follow: true }, signal)) {
+        after = event.seq;
+        lost = 0;
+        yield event;
+      }
+    } catch (error) {
+      if (!(error instanceof BangerError && losses.has(error.code))) throw error;
+    }
+    await ensureDaemon(context);
+  }
+  throw new BangerError("daemon_lost", "the daemon keeps going away", { hint: "banger doctor" });
+}
+
+export type Goal = "running" | "stopped" | "deleted";
+export type Verdict = "wait" | "done" | BangerError;
+
+/** Whether a VM that was asked to get somewhere is there, on its way, or will not come; undefined: it is gone. */
+export function verdict(vm: VmView | undefined, goal: Goal): Verdict {
+  if (vm === undefined || vm.phase === "deleted") {
+    return goal === "deleted"
+      ? "done"
+      : new BangerError("vm_deleted", "it was deleted", { hint: "banger vm list" });
+  }
+  if (goal === "deleted") return "wait";
+  if (vm.phase === "deleting") return new BangerError("vm_deleted", "it is being deleted");
+  if (vm.phase === goal) return "done";
+  if (vm.phase === "error" && vm.error !== null) {
+    return new BangerError(vm.error.code, vm.error.message, {
+      hint: vm.error.hint ?? `banger vm why ${vm.name}`,
+      retry: vm.error.retry,
+    });
+  }
+  if (goal === "stopped" && vm.phase !== "stopping") {
+    return new BangerError("vm_started_again", `it is ${vm.phase}: it was started again`, {
+      hint: `banger vm why ${vm.name}`,
+    });
+  }
+  if (goal === "running" && vm.phase === "stopped") {
+    const why = vm.lastExit?.detail ?? "it stopped";
+    return new BangerError("vm_stopped", `it stopped before it was ready: ${why}`, {
+      hint: `banger vm why ${vm.name}`,
+    });
+  }
+  return "wait";
+}
+
+/** Events after which a VM's phase can be one that was waited for. */
+const turningPoints = new Set(["vm.ready", "vm.step_failed", "vm.process_exited", "vm.deleted"]);
+
+export interface Wanted {
+  id: string;
+  goal: Goal;
+  /** Events up to this seq say nothing of what becomes of the command. */
+  after: number;
+}
+
+/**
+ * Follows VMs until each has got where it was sent, or will not. Looks at the VM itself at each turning point of its
+ * stream, so that it does not matter which events led there. `settled` is called once for each.
+ */
+export async function settle(
+  context: Context,
+  wanted: readonly Wanted[],
+  settled: (id: string, verdict: "done" | BangerError) => void,
+  seen: (event: EventView) => void = () => undefined,
+): Promise<void> {
+  const open = new Map(wanted.map((each) => [each.id, each]));
+  if (open.size === 0) return;
+  const only = open.size === 1 ? { ref: `vm/${wanted[0]?.id}` } : { type: "vm.*" };
+  const after = Math.min(...wanted.map((each) => each.after));
+  for await (const event of follow(context, { ...only, after })) {
+    const id = event.stream.slice("vm/".length);
+    const one = open.get(id);
+    if (one === undefined || event.seq <= one.after) continue;
+    seen(event);
+    if (!turningPoints.has(event.type)) continue;
+    const found = verdict(await show(context, id), one.goal);
+    if (found === "wait") continue;
+    open.delete(id);
+    settled(id, found);
+    if (open.size === 0) return;
+  }
+}
+
+/** The VM, or undefined when there is none of that id any more. */
+async function show(context: Context, id: string): Promise<VmView | undefined> {
+  try {
+    return await call(context, "vmShow", { ref: id });
+  } catch (error) {
+    if (error instanceof BangerError && error.code === "vm_not_found") return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,132 @@
+/** What `vm run` and `vm create` share: flags, defaults, the missing image, and the create that can be sent again. */
+import type { DefaultsView, VmCreate, VmView } from "../contract.js";
+import { BangerError } from "../errors.js";
+import { parseSize } from "../sizes.js";
+import { usageError } from "./check.js";
+import { type Context, call, ensureDaemon, say } from "./context.js";
+import { settle } from "./follow.js";
+import { pullImage } from "./image.js";
+import { type StageReport, stageReport } from "./render/stages.js";
+import { styleFor } from "./render/style.js";
+import { specText } from "./render/vm.js";
+
+export const newVmFlags = {
+  name: { type: "string", valueHint: "NAME", description: "Name; two words are chosen without one" },
+  image: {
+    type: "string",
+    valueHint: "IMAGE",
+    description: "Image name or id; the default image without it",
+  },
+  vcpu: { type: "string", valueHint: "N", description: "Virtual CPUs" },
+  memory: { type: "string", valueHint: "SIZE", description: "Memory, such as 512M or 4G" },
+  "disk-size": { type: "string", valueHint: "SIZE", description: "Size of the work disk at /root" },
+  nat: {
+    type: "boolean",
+    default: true,
+    valueHint: "both",
+    description: "Whether the guest may open connections to the outside (it may)",
+  },
+} as const;
+
+export interface NewVmFlags {
+  name?: string | undefined;
+  image?: string | undefined;
+  vcpu?: string | undefined;
+  memory?: string | undefined;
+  "disk-size"?: string | undefined;
+  nat?: boolean | undefined;
+}
+
+function sizeOf(flag: string, text: string): number {
+  try {
+    return parseSize(text);
+  } catch (error) {
+    if (!(error instanceof BangerError)) throw error;
+    throw usageError(`--${flag}: ${error.message}`, error.hint ?? "");
+  }
+}
+
+/** The fields that the flags set. @throws BangerError `usage` */
+export function specOf(flags: NewVmFlags): VmCreate["spec"] {
+  const { vcpu, memory, "disk-size": diskSize, nat } = flags;
+  if (vcpu !== undefined && !(/^\d{1,4}$/.test(vcpu) && Number(vcpu) > 0)) {
+    throw usageError(`--vcpu: "${vcpu}" is not a number of CPUs`, "--vcpu 2");
+  }
+  return {
+    ...(vcpu !== undefined && { vcpu: Number(vcpu) }),
+    ...(memory !== undefined && { memoryMiB: sizeOf("memory", memory) }),
+    ...(diskSize !== undefined && { diskMiB: sizeOf("disk-size", diskSize) }),
+    ...(nat === false && { nat }),
+  };
+}
+
+const mostSends = 4;
+
+/** Creates the VM once: when the connection breaks the same command is sent again, and creates nothing twice. */
+async function sendCreate(context: Context, body: VmCreate): Promise<VmView> {
+  for (let sent = 1; ; sent++) {
+    try {
+      return await call(context, "vmCreate", { body });
+    } catch (error) {
+      const lost = error instanceof BangerError && error.code === "daemon_lost";
+      if (!lost || sent >= mostSends) throw error;
+    }
+    await ensureDaemon(context);
+  }
+}
+
+/** Says what will be made, pulls a missing default image, and creates. */
+export async function createVm(
+  context: Context,
+  flags: NewVmFlags,
+  options: { start: boolean; quiet: boolean },
+): Promise<VmView> {
+  const spec = specOf(flags);
+  const defaults = await call(context, "defaults");
+  if (!options.quiet) say(context, `spec: ${specText(withDefaults(spec, defaults))}`);
+  if (flags.image === undefined) await ensureImage(context, defaults.image, options.quiet);
+  return sendCreate(context, {
+    commandId: context.clock.hex(16),
+    ...(flags.name !== undefined && { name: flags.name }),
+    ...(flags.image !== undefined && { image: flags.image }),
+    spec,
+    start: options.start,
+  });
+}
+
+const withDefaults = (spec: VmCreate["spec"], defaults: DefaultsView) => ({
+  vcpu: spec.vcpu ?? defaults.vcpu.value,
+  memoryMiB: spec.memoryMiB ?? defaults.memoryMiB.value,
+  diskMiB: spec.diskMiB ?? defaults.diskMiB.value,
+});
+
+async function ensureImage(context: Context, name: string, quiet: boolean): Promise<void> {
+  const images = await call(context, "imageList");
+  const here = images.some((image) => (image.name === name || image.id === name) && image.phase === "ready");
+  if (!here) await pullImage(context, name, quiet);
+}
+
+/** Returns when the VM's guest answers. @throws BangerError with the step that failed */
+export async function waitUntilReady(context: Context, vm: VmView, quiet: boolean): Promise<void> {
+  const report = startReport(context, quiet);
+  try {
+    let failure: BangerError | undefined;
+    // From the stream's beginning, which is short for a new VM: a reply may be older than the seq that it carries.
+    await settle(
+      context,
+      [{ id: vm.id, goal: "running", after: 0 }],
+      (_id, verdict) => {
+        if (verdict !== "done") failure = verdict;
+      },
+      report.see,
+    );
+    if (failure !== undefined) throw failure;
+  } finally {
+    report.close();
+  }
+}
+
+export function startReport(context: Context, quiet: boolean): StageReport {
+  const { stderr: output, clock, env } = context;
+  return stageReport({ output, clock, quiet, keep: false, style: styleFor(output, env) });
+}

@@ -1,0 +1,22 @@
+/** The daemon as people see it. */
+import type { DaemonView } from "../../contract.js";
+import type { Style } from "./style.js";
+import { details } from "./table.js";
+import { ago, bytes } from "./units.js";
+
+export function daemonDetails(daemon: DaemonView, nowMs: number, style: Style): string {
+  const vms = Object.entries(daemon.vms).map(([phase, count]) => `${count} ${phase}`);
+  return details(
+    [
+      ["pid", String(daemon.pid)],
+      ["version", daemon.version],
+      ["started", ago(daemon.startedAt, nowMs)],
+      ["vmm", `${daemon.vmm} (${daemon.accelerator})`],
+      ["vms", vms.length === 0 ? "none" : vms.join(", ")],
+      ["events", String(daemon.seq)],
+      ["memory", bytes(daemon.rssBytes)],
+      ["state", daemon.stateDir],
+    ],
+    style,
+  );
+}

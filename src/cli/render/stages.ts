@@ -1,0 +1,95 @@
+/** What goes on while something starts or is built: one live line on a terminal, plain lines elsewhere. */
+import type { Clock } from "../../clock.js";
+import type { EventView } from "../../contract.js";
+import { formatDuration } from "../../sizes.js";
+import { type LiveLine, liveLine } from "./live-line.js";
+import { clean, type Output, type Style } from "./style.js";
+
+/** What an event ends and what begins with it; `done` says that the whole is over, well or not. */
+export interface Stage {
+  ended?: string;
+  begins?: string;
+  /** Something to tell that neither begins nor ends a stage. */
+  note?: string;
+  done?: boolean;
+}
+
+/** The stages of a VM's start and stop, and of an image's build. */
+export function stageOf(event: EventView): Stage | undefined {
+  switch (event.type) {
+    case "vm.start_requested":
+      return { begins: "preparing the disk" };
+    case "vm.disk_attached":
+      return { ended: "disk", begins: "preparing the network" };
+    case "vm.network_attached":
+      return { ended: "network", begins: "starting the virtual machine" };
+    case "vm.process_started":
+      return { ended: "virtual machine", begins: "booting the guest" };
+    case "vm.ready":
+      return { ended: "guest", done: true };
+    case "vm.stop_requested":
+    case "vm.restart_requested":
+      return { begins: "waiting for the guest to shut down" };
+    case "vm.process_exited":
+      return { ended: "shutdown", begins: "preparing the disk" };
+    case "vm.effect_failed":
+      return { note: event.sentence };
+    case "image.pull_requested":
+      return { begins: "preparing" };
+    case "image.stage_reached": {
+      const { stage } = event.data as { stage: string };
+      return { ended: "", begins: stage };
+    }
+    case "image.ready":
+      return { ended: "", done: true };
+    case "vm.step_failed":
+    case "image.build_failed":
+      return { done: true };
+    default:
+      return undefined;
+  }
+}
+
+export interface StageReport {
+  see(event: EventView): void;
+  /** Takes the live line away. To be called before anything else is written, and at the end. */
+  close(): void;
+}
+
+interface ReportOptions {
+  output: Output;
+  clock: Clock;
+  style: Style;
+  quiet: boolean;
+  /** Whether every ended stage keeps its line on a terminal too. */
+  keep: boolean;
+}
+
+export function stageReport({ output, clock, style, quiet, keep }: ReportOptions): StageReport {
+  if (quiet) return { see() {}, close() {} };
+  const line: LiveLine = liveLine(output, clock);
+  const lasting = keep || output.isTTY !== true;
+  let current: { label: string; sinceMs: number } | undefined;
+  return {
+    see(event) {
+      const stage = stageOf(event);
+      if (stage === undefined) return;
+      if (stage.note !== undefined) {
+        line.clear();
+        output.write(`${style.yellow("note:")} ${clean(stage.note)}\n`);
+        if (current !== undefined) line.show(current.label);
+        return;
+      }
+      const atMs = Date.parse(event.at);
+      if (stage.ended !== undefined && current !== undefined && lasting) {
+        line.clear();
+        const label = stage.ended === "" ? current.label : stage.ended;
+        output.write(`${style.dim(`${clean(label)}: ${formatDuration(atMs - current.sinceMs)}`)}\n`);
+      }
+      current = stage.begins === undefined ? undefined : { label: stage.begins, sinceMs: atMs };
+      if (current === undefined) line.clear();
+      else line.show(current.label);
+    },
+    close: () => line.clear(),
+  };
+}

@@ -1,0 +1,97 @@
+/** VMs as people see them. */
+import type { HealthView, HistoryView, PortView, VmView } from "../../contract.js";
+import { formatDuration, formatSize } from "../../sizes.js";
+import { clean, type Style } from "./style.js";
+import { details, type TableOptions, table } from "./table.js";
+import { ago } from "./units.js";
+
+type Spec = VmView["spec"];
+
+/** "4 vcpu · 8192 MiB · 8G disk". */
+export const specText = (spec: Pick<Spec, "vcpu" | "memoryMiB" | "diskMiB">): string =>
+  `${spec.vcpu} vcpu · ${spec.memoryMiB} MiB · ${formatSize(spec.diskMiB)} disk`;
+
+/** The phase, with the step of a start under way. */
+export const stateText = (vm: VmView): string => (vm.step === null ? vm.phase : `${vm.phase} (${vm.step})`);
+
+/** Why the VM is not running, where there is more to say than that it was asked to stop. */
+export function causeText(vm: VmView): string {
+  if (vm.phase === "error" && vm.error !== null) return vm.error.message;
+  if (vm.phase === "stopped" && vm.lastExit !== null && vm.lastExit.reason !== "asked") {
+    return vm.lastExit.detail;
+  }
+  return "";
+}
+
+export function vmTable(vms: readonly VmView[], nowMs: number, options: TableOptions): string {
+  const rows = vms.map((vm) => [
+    vm.name,
+    vm.id,
+    stateText(vm),
+    vm.image,
+    `${vm.spec.vcpu}/${formatSize(vm.spec.memoryMiB)}/${formatSize(vm.spec.diskMiB)}`,
+    vm.address,
+    ago(vm.createdAt, nowMs),
+    causeText(vm),
+  ]);
+  const head = ["NAME", "ID", "STATE", "IMAGE", "CPU/MEM/DISK", "ADDRESS", "CREATED", "CAUSE"];
+  return table(head, rows, options);
+}
+
+export function vmDetails(vm: VmView, nowMs: number, style: Style): string {
+  const bootMs = Date.parse(vm.readyAt ?? "") - Date.parse(vm.startedAt ?? "");
+  const booted = Number.isNaN(bootMs) ? "" : `, ready after ${formatDuration(bootMs)}`;
+  return details(
+    [
+      ["name", vm.name],
+      ["id", vm.id],
+      ["state", `${stateText(vm)}, since ${ago(vm.changedAt, nowMs)}`],
+      ["error", vm.error && `${vm.error.message} (${vm.error.step})`],
+      ["try", vm.error?.hint ?? null],
+      ["last exit", vm.lastExit && `${vm.lastExit.detail}, ${ago(vm.lastExit.at, nowMs)}`],
+      ["image", vm.image],
+      ["spec", `${specText(vm.spec)}${vm.spec.nat ? "" : ", no network beyond the host"}`],
+      ["address", vm.address],
+      ["forwards", vm.forwards.map((each) => `${each.hostPort} → ${each.guestPort}`).join(", ")],
+      ["pid", vm.pid === null ? null : String(vm.pid)],
+      ["created", ago(vm.createdAt, nowMs)],
+      ["started", vm.startedAt && `${ago(vm.startedAt, nowMs)}${booted}`],
+      ["console log", vm.consoleLog],
+      ["vmm log", vm.vmmLog],
+    ],
+    style,
+  );
+}
+
+export const portTable = (ports: readonly PortView[], options: TableOptions): string =>
+  table(
+    ["PROTO", "ENDPOINT", "PROCESS", "COMMAND"],
+    ports.map((port) => [
+      port.proto,
+      port.endpoint ?? `${port.address}:${port.port} (${port.reason ?? "not reachable"})`,
+      port.process,
+      port.command,
+    ]),
+    options,
+  );
+
+export function healthText(health: HealthView, style: Style): string {
+  const word = health.healthy ? style.green("healthy") : style.red("unhealthy");
+  const uptime = health.uptimeMs === null ? "" : `, up ${formatDuration(health.uptimeMs)}`;
+  const agent = health.agent === null ? "" : `, agent ${clean(health.agent)}`;
+  const detail = health.detail === "" ? "" : `: ${clean(health.detail)}`;
+  return `${word}${uptime}${agent}${detail}\n`;
+}
+
+export function historyText({ entries }: HistoryView, nowMs: number, style: Style): string {
+  const times = entries.map((entry) => ago(entry.at, nowMs));
+  const lasted = entries.map(({ durationMs }) => (durationMs === null ? "" : formatDuration(durationMs)));
+  const widest = (texts: readonly string[]): number => Math.max(0, ...texts.map((text) => text.length));
+  const [timeWidth, lastedWidth] = [widest(times), widest(lasted)];
+  return entries
+    .map(({ sentence }, index) => {
+      const time = style.dim((times[index] ?? "").padStart(timeWidth));
+      return `${time}  ${(lasted[index] ?? "").padStart(lastedWidth)}  ${clean(sentence)}\n`;
+    })
+    .join("");
+}

@@ -1,0 +1,132 @@
+/** Every command by its words, each loaded only when it is called: a command pays for itself alone. */
+import type { Command } from "./command.js";
+
+export interface Leaf {
+  summary: string;
+  alias?: string;
+  load: () => Promise<Command>;
+}
+
+export interface Group {
+  summary: string;
+  alias?: string;
+  commands: Record<string, Node>;
+  /** What the group's own word does when no command follows it. */
+  itself?: Leaf;
+}
+
+export type Node = Leaf | Group;
+
+export const isGroup = (node: Node): node is Group => "commands" in node;
+
+const vm: Group = {
+  summary: "Disposable Linux VMs",
+  commands: {
+    run: {
+      summary: "Create a VM, wait for it, and run a shell or a command in it",
+      load: async () => (await import("./vm-run.js")).run,
+    },
+    create: {
+      summary: "Create a VM and start it",
+      load: async () => (await import("./vm-create.js")).create,
+    },
+    start: { summary: "Start VMs", load: async () => (await import("./vm-act.js")).start },
+    stop: { summary: "Shut VMs down", load: async () => (await import("./vm-act.js")).stop },
+    restart: {
+      summary: "Shut VMs down and start them again",
+      load: async () => (await import("./vm-act.js")).restart,
+    },
+    kill: { summary: "Stop VMs at once", load: async () => (await import("./vm-act.js")).kill },
+    delete: {
+      summary: "Delete VMs and their disks",
+      alias: "rm",
+      load: async () => (await import("./vm-act.js")).remove,
+    },
+    list: { summary: "List VMs", alias: "ls", load: async () => (await import("./vm-list.js")).list },
+    show: { summary: "Show one VM", load: async () => (await import("./vm-list.js")).show },
+    logs: {
+      summary: "Print a VM's console or VMM log",
+      load: async () => (await import("./vm-logs.js")).logs,
+    },
+    exec: {
+      summary: "Run a command in a VM",
+      load: async () => (await import("./vm-exec.js")).exec,
+    },
+    ssh: { summary: "Open an SSH session to a VM", load: async () => (await import("./vm-ssh.js")).ssh },
+    health: {
+      summary: "Ask a VM's agent whether the guest is well",
+      load: async () => (await import("./vm-ask.js")).health,
+    },
+    ports: {
+      summary: "List what listens in a VM, and where to reach it",
+      load: async () => (await import("./vm-ask.js")).ports,
+    },
+    history: {
+      summary: "Tell a VM's life with durations",
+      load: async () => (await import("./vm-ask.js")).history,
+    },
+    why: {
+      summary: "Tell why a VM is as it is",
+      load: async () => (await import("./vm-ask.js")).why,
+    },
+    prune: {
+      summary: "Delete every VM that is not running",
+      load: async () => (await import("./vm-prune.js")).prune,
+    },
+  },
+};
+
+const image: Group = {
+  summary: "Images that VMs are made of",
+  commands: {
+    list: { summary: "List images", alias: "ls", load: async () => (await import("./image.js")).list },
+    pull: {
+      summary: "Build or fetch a catalog image",
+      load: async () => (await import("./image.js")).pull,
+    },
+  },
+};
+
+const events: Group = {
+  summary: "The event log",
+  itself: { summary: "Print events", load: async () => (await import("./events.js")).events },
+  commands: {
+    verify: {
+      summary: "Fold the log and compare it with the live state",
+      load: async () => (await import("./events.js")).verify,
+    },
+    replay: {
+      summary: "Print the state as it was",
+      load: async () => (await import("./events.js")).replay,
+    },
+  },
+};
+
+const daemon: Group = {
+  summary: "The background daemon",
+  commands: {
+    status: {
+      summary: "Tell whether the daemon runs",
+      load: async () => (await import("./daemon.js")).status,
+    },
+    stop: {
+      summary: "Stop the daemon; VMs go on",
+      load: async () => (await import("./daemon.js")).stop,
+    },
+  },
+};
+
+export const root: Group = {
+  summary: "Disposable Linux microVMs on your own machine",
+  commands: {
+    vm,
+    image,
+    events,
+    daemon,
+    doctor: {
+      summary: "Check whether this machine has what banger needs",
+      load: async () => (await import("./doctor.js")).doctor,
+    },
+    version: { summary: "Print the version", load: async () => (await import("./version.js")).version },
+  },
+};

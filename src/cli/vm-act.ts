@@ -1,0 +1,117 @@
+/** `banger vm start|stop|restart|kill|delete`: one request for all VMs, then waiting until each is there. */
+import type { VmAction } from "../contract.js";
+import { BangerError } from "../errors.js";
+import { command, manyRefs } from "./command.js";
+import { type Context, call, print } from "./context.js";
+import { type Goal, settle, verdict, type Wanted } from "./follow.js";
+import { startReport } from "./new-vm.js";
+import { errorText } from "./render/error.js";
+import { styleFor } from "./render/style.js";
+
+type Action = VmAction["action"];
+
+const outcomes: Record<Action, { goal: Goal; done: string }> = {
+  start: { goal: "running", done: "running" },
+  stop: { goal: "stopped", done: "stopped" },
+  restart: { goal: "running", done: "running" },
+  kill: { goal: "stopped", done: "killed" },
+  delete: { goal: "deleted", done: "deleted" },
+};
+
+/** One VM's line of the report; `end` comes when it is known how the command ended for it. */
+export interface Result {
+  name: string;
+  id: string | undefined;
+  end: "done" | BangerError | undefined;
+}
+
+/** Results in the order of the refs, each printed as soon as it and all before it are known. */
+export function inOrder(results: readonly Result[], show: (result: Result) => void): () => void {
+  let shown = 0;
+  return () => {
+    for (let next = results[shown]; next?.end !== undefined; next = results[shown]) {
+      show(next);
+      shown += 1;
+    }
+  };
+}
+
+/** Sends `action` for all refs at once and waits for every VM. Whether all went well. */
+export async function act(
+  context: Context,
+  action: Action,
+  refs: readonly string[],
+  quiet: boolean,
+): Promise<{ results: Result[]; ok: boolean }> {
+  const { goal, done } = outcomes[action];
+  const reply = await call(context, "vmAct", { body: { action, refs: [...new Set(refs)] } });
+  const wanted: Wanted[] = [];
+  const results = reply.results.map(({ ref, vm, error, after }): Result => {
+    const failure =
+      error && new BangerError(error.code, error.message, { hint: error.hint ?? "", retry: error.retry });
+    // A restart begins with a running VM: that alone says nothing.
+    const now = vm === undefined || action === "restart" ? "wait" : verdict(vm, goal);
+    const end = failure ?? (now === "done" ? now : undefined);
+    if (vm !== undefined && end === undefined) wanted.push({ id: vm.id, goal, after });
+    return { name: vm?.name ?? ref, id: vm?.id, end };
+  });
+  const report = startReport(context, quiet || wanted.length !== 1);
+  const pending: string[] = [];
+  const flush = inOrder(results, ({ name, end }) => {
+    report.close();
+    if (end === "done" || end === undefined) pending.push(`${name} ${done}\n`);
+    else context.stderr.write(errorText(end, styleFor(context.stderr, context.env), name));
+  });
+  const write = async () => {
+    flush();
+    if (!quiet) for (const line of pending.splice(0)) await print(context, line);
+  };
+  try {
+    await write();
+    await settle(
+      context,
+      wanted,
+      (id, end) => {
+        const result = results.find((each) => each.id === id);
+        if (result !== undefined) result.end = end;
+        void write();
+      },
+      report.see,
+    );
+  } finally {
+    report.close();
+  }
+  return { results, ok: results.every(({ end }) => end === "done") };
+}
+
+function actionCommand(action: Action, summary: string, examples: readonly string[]) {
+  return command({
+    summary,
+    usage: "REF… [flags]",
+    examples,
+    words: manyRefs,
+    flags: { quiet: { type: "boolean", alias: "q", description: "Print errors only" } },
+    async run(flags, { context, words }) {
+      const { ok } = await act(context, action, words, flags.quiet === true);
+      return ok ? 0 : 1;
+    },
+  });
+}
+
+export const start = actionCommand("start", "Start VMs and wait until their guests answer", [
+  "banger vm start box",
+  "banger vm start $(banger vm list -q)",
+]);
+export const stop = actionCommand("stop", "Shut VMs down; a guest that does not is stopped hard", [
+  "banger vm stop box other-box",
+]);
+export const restart = actionCommand("restart", "Shut VMs down and start them again", [
+  "banger vm restart box",
+]);
+export const kill = actionCommand("kill", "Stop VMs at once, without asking their guests", [
+  "banger vm kill box",
+]);
+export const remove = actionCommand("delete", "Delete VMs and their disks, whether they run or not", [
+  "banger vm delete box",
+  "banger vm rm 3f2a",
+]);

@@ -1,0 +1,47 @@
+/** `banger vm create`. */
+import type { DefaultsView } from "../contract.js";
+import { formatSize } from "../sizes.js";
+import { command } from "./command.js";
+import { type Context, call, print, printJson } from "./context.js";
+import { createVm, newVmFlags, waitUntilReady } from "./new-vm.js";
+
+export const create = command({
+  summary: "Create a VM and start it",
+  usage: "[flags]",
+  examples: [
+    "banger vm create --name box",
+    "banger vm create --vcpu 2 --memory 1G --disk-size 4G",
+    "banger vm create --no-start",
+  ],
+  flags: {
+    ...newVmFlags,
+    start: { type: "boolean", default: true, description: "Create it only; do not start it" },
+    json: { type: "boolean", description: "Print the VM as JSON" },
+    quiet: { type: "boolean", alias: "q", description: "Print its id only" },
+  },
+  moreHelp: defaultsHelp,
+  async run(flags, { context }) {
+    const quiet = flags.quiet === true || flags.json === true;
+    const start = flags.start !== false;
+    const vm = await createVm(context, flags, { start, quiet });
+    if (start) await waitUntilReady(context, vm, quiet);
+    if (flags.json) await printJson(context, await call(context, "vmShow", { ref: vm.id }));
+    else await print(context, quiet ? `${vm.id}\n` : `${vm.name} ${start ? "running" : "created"}\n`);
+    return 0;
+  },
+});
+
+/** The defaults of new VMs, each with where it came from; needs no daemon. */
+export async function defaultsHelp(context: Context): Promise<string> {
+  const { defaultsHere } = await import("./defaults.js");
+  return defaultsText(defaultsHere(context.home));
+}
+
+export const defaultsText = ({ vcpu, memoryMiB, diskMiB, image }: DefaultsView): string =>
+  [
+    "Defaults:\n",
+    `  --vcpu ${vcpu.value} (${vcpu.source})\n`,
+    `  --memory ${formatSize(memoryMiB.value)} (${memoryMiB.source})\n`,
+    `  --disk-size ${formatSize(diskMiB.value)} (${diskMiB.source})\n`,
+    `  --image ${image}\n`,
+  ].join("");

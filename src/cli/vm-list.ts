@@ -1,0 +1,36 @@
+/** `banger vm list` and `vm show`. */
+import { command, jsonFlag, oneRef, quietFlag } from "./command.js";
+import { call, print, printJson } from "./context.js";
+import { styleFor } from "./render/style.js";
+import { vmDetails, vmTable } from "./render/vm.js";
+
+export const list = command({
+  summary: "List VMs",
+  usage: "[flags]",
+  examples: ["banger vm list", "banger vm ls --json", "banger vm stop $(banger vm list -q)"],
+  flags: { json: jsonFlag, quiet: quietFlag },
+  async run(flags, { context }) {
+    const vms = await call(context, "vmList");
+    if (flags.json) await printJson(context, vms);
+    else if (flags.quiet) await print(context, vms.map(({ id }) => `${id}\n`).join(""));
+    else {
+      const style = styleFor(context.stdout, context.env);
+      await print(context, vmTable(vms, context.clock.now(), { style, width: context.stdout.columns }));
+    }
+    return 0;
+  },
+});
+
+export const show = command({
+  summary: "Show one VM",
+  usage: "REF [flags]",
+  examples: ["banger vm show box", "banger vm show box --json"],
+  words: oneRef,
+  flags: { json: jsonFlag },
+  async run(flags, { context, words }) {
+    const vm = await call(context, "vmShow", { ref: words[0] ?? "" });
+    if (flags.json) await printJson(context, vm);
+    else await print(context, vmDetails(vm, context.clock.now(), styleFor(context.stdout, context.env)));
+    return 0;
+  },
+});

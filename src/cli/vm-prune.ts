@@ -1,0 +1,58 @@
+/** `banger vm prune`. */
+import type { VmView } from "../contract.js";
+import { BangerError } from "../errors.js";
+import { command } from "./command.js";
+import { type Context, call, print, say } from "./context.js";
+import { styleFor } from "./render/style.js";
+import { vmTable } from "./render/vm.js";
+import { act } from "./vm-act.js";
+
+/** VMs that nobody uses: neither running nor on their way up or down. */
+export const prunable = (vms: readonly VmView[]): VmView[] =>
+  vms.filter(({ phase }) => phase === "stopped" || phase === "error");
+
+async function confirmed(context: Context, count: number): Promise<boolean> {
+  if (context.stdin.isTTY !== true || context.stderr.isTTY !== true) {
+    throw new BangerError("not_confirmed", "there is no terminal to confirm this on", {
+      hint: "banger vm prune -f",
+    });
+  }
+  const { confirm } = await import("@clack/prompts");
+  const message =
+    count === 1 ? "Delete this VM and its disks?" : `Delete these ${count} VMs and their disks?`;
+  return (await confirm({ message, initialValue: false })) === true;
+}
+
+export const prune = command({
+  summary: "Delete every VM that is stopped or in error, after asking",
+  usage: "[flags]",
+  examples: ["banger vm prune --dry-run", "banger vm prune -f"],
+  flags: {
+    force: { type: "boolean", alias: "f", description: "Do not ask" },
+    "dry-run": { type: "boolean", description: "Print what would be deleted; delete nothing" },
+  },
+  async run(flags, { context }) {
+    const vms = prunable(await call(context, "vmList"));
+    if (vms.length === 0) {
+      say(context, "there is nothing to delete: no VM is stopped or in error");
+      return 0;
+    }
+    if (flags["dry-run"]) {
+      for (const { name } of vms) await print(context, `${name} would be deleted\n`);
+      return 0;
+    }
+    if (!flags.force) {
+      const style = styleFor(context.stderr, context.env);
+      context.stderr.write(vmTable(vms, context.clock.now(), { style, width: context.stderr.columns }));
+      if (!(await confirmed(context, vms.length))) {
+        say(context, "nothing was deleted");
+        return 1;
+      }
+    }
+    const ids = vms.map(({ id }) => id);
+    const { results, ok } = await act(context, "delete", ids, false);
+    const failed = results.filter(({ end }) => end !== "done").map(({ name }) => name);
+    if (!ok) say(context, `${failed.length} of ${results.length} were not deleted: ${failed.join(", ")}`);
+    return ok ? 0 : 1;
+  },
+});

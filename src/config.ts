@@ -1,0 +1,233 @@
+/** The configuration file: its keys, how it is read and refused, and what new VMs get by default. */
+import { type TSchema, Type } from "@sinclair/typebox";
+import { Value } from "@sinclair/typebox/value";
+import { configEntries, readConfigText } from "./config-file.js";
+import { limits } from "./contract.js";
+import { BangerError } from "./errors.js";
+import { formatSize, parseDuration, parseSize } from "./sizes.js";
+
+/** A key as the file has it; `read` turns the value, which the schema has passed, into ours or throws. */
+export interface ConfigKey<T = unknown> {
+  schema: TSchema;
+  read: (value: unknown) => T;
+  /** What error messages and the documentation say is allowed. */
+  allowed: string;
+  /** As the file would have it; left out where the key has no fixed default. */
+  default?: string | number;
+  about: string;
+}
+
+interface Range {
+  minimum: number;
+  maximum: number;
+}
+
+const choice = <T extends string>(...values: T[]) => ({
+  schema: Type.Union(values.map((value) => Type.Literal(value))),
+  read: (value: unknown) => value as T,
+  allowed: values.map((value) => `"${value}"`).join(" or "),
+});
+
+const text = (pattern: string, allowed: string) => ({
+  schema: Type.String({ pattern }),
+  read: (value: unknown) => value as string,
+  allowed,
+});
+
+const count = (range: Range) => ({
+  schema: Type.Integer({ ...range }),
+  read: (value: unknown) => value as number,
+  allowed: `a whole number from ${range.minimum} to ${range.maximum}`,
+});
+
+function within({ minimum, maximum }: Range, value: number): number {
+  if (value < minimum || value > maximum) throw new RangeError(`${value} is out of range`);
+  return value;
+}
+
+const size = (range: Range) => ({
+  schema: Type.Union([Type.Integer(), Type.String()]),
+  read: (value: unknown) => within(range, parseSize(String(value))),
+  allowed: `a size from ${formatSize(range.minimum)} to ${formatSize(range.maximum)}, as "4G" or 4096 (MiB)`,
+});
+
+const duration = (shortest: string, longest: string) => ({
+  schema: Type.String(),
+  read: (value: unknown) =>
+    within(
+      { minimum: parseDuration(shortest), maximum: parseDuration(longest) },
+      parseDuration(String(value)),
+    ),
+  allowed: `a duration from "${shortest}" to "${longest}"`,
+});
+
+/** Every key, in the order of docs/config.md. A name with a dot stands in the table before the dot. */
+export const configKeys = {
+  log_level: {
+    ...choice("trace", "debug", "info", "warn", "error"),
+    default: "info",
+    about: "Least severe lines that go into the daemon's log.",
+  },
+  vmm: {
+    ...choice("auto", "qemu"),
+    default: "auto",
+    about: "What runs the VMs; `auto` takes what the host can run.",
+  },
+  qemu_bin: {
+    ...text("^(/.*)?[^/]+$", "the name of a program in PATH, or an absolute path"),
+    default: "qemu-system-x86_64",
+    about: "QEMU's system emulator.",
+  },
+  default_image: {
+    ...text("^[a-z0-9][a-z0-9.-]{0,127}$", "the name or id of an image"),
+    default: "debian-slim",
+    about: "Image of VMs that are created without `--image`.",
+  },
+  mirror: {
+    ...text("^(https?|file|copy)://\\S+$", "an http, https, file or copy URL"),
+    about: "Debian mirror that images are built from; without it the host's own apt configuration says.",
+  },
+  resync_interval: {
+    ...duration("1s", "1h"),
+    default: "10s",
+    about: "How often the daemon compares the whole host with what is wanted.",
+  },
+  boot_timeout: {
+    ...duration("1s", "1h"),
+    default: "3m",
+    about: "How long a guest has to answer after its VMM started; then the start has failed.",
+  },
+  stop_timeout: {
+    ...duration("1s", "1h"),
+    default: "30s",
+    about: "How long a guest has to shut down before it is killed.",
+  },
+  retention: {
+    ...duration("1m", "3650d"),
+    default: "7d",
+    about: "How long a deleted VM stays in the event log before its events move to the archive.",
+  },
+  "vm_defaults.vcpu": { ...count(limits.vcpu), about: "CPUs of a new VM." },
+  "vm_defaults.memory": { ...size(limits.memoryMiB), about: "Memory of a new VM." },
+  "vm_defaults.disk_size": { ...size(limits.diskMiB), about: "Size of a new VM's disk for `/root`." },
+} satisfies Record<string, ConfigKey>;
+
+type KeyName = keyof typeof configKeys;
+type ValueOf<K extends ConfigKey> = ReturnType<K["read"]> | (K extends { default: unknown } ? never : null);
+
+const tables = new Set(Object.keys(configKeys).flatMap((name) => name.split(".").slice(0, -1)));
+
+export interface Config {
+  logLevel: "trace" | "debug" | "info" | "warn" | "error";
+  vmm: "auto" | "qemu";
+  qemuBin: string;
+  defaultImage: string;
+  /** Null: what the host's apt configuration says. */
+  mirror: string | null;
+  resyncIntervalMs: number;
+  bootTimeoutMs: number;
+  stopTimeoutMs: number;
+  retentionMs: number;
+  vmDefaults: { vcpu: number | null; memoryMiB: number | null; diskMiB: number | null };
+}
+
+/**
+ * The configuration at `path`; a file that is not there means the defaults.
+ * @throws BangerError `config_unreadable`, or `config_invalid` with file, line and what is allowed instead
+ */
+export function loadConfig(path: string): Config {
+  return parseConfig(readConfigText(path), path);
+}
+
+/** The configuration that `text` holds; `path` is for messages. */
+export function parseConfig(text: string, path: string): Config {
+  const values = new Map<string, unknown>();
+  const mistakes: string[] = [];
+  for (const { name, line, value } of configEntries(text, path, tables)) {
+    const mistake = checkInto(values, name, value);
+    if (mistake !== undefined) mistakes.push(`${path}:${line}: ${mistake}`);
+  }
+  if (mistakes.length > 0) {
+    throw new BangerError("config_invalid", mistakes.join("; "), { hint: `edit ${path}` });
+  }
+  const get = <K extends KeyName>(name: K) => {
+    const key: ConfigKey = configKeys[name];
+    const value = values.has(name)
+      ? values.get(name)
+      : key.default === undefined
+        ? null
+        : key.read(key.default);
+    return value as ValueOf<(typeof configKeys)[K]>;
+  };
+  return {
+    logLevel: get("log_level"),
+    vmm: get("vmm"),
+    qemuBin: get("qemu_bin"),
+    defaultImage: get("default_image"),
+    mirror: get("mirror"),
+    resyncIntervalMs: get("resync_interval"),
+    bootTimeoutMs: get("boot_timeout"),
+    stopTimeoutMs: get("stop_timeout"),
+    retentionMs: get("retention"),
+    vmDefaults: {
+      vcpu: get("vm_defaults.vcpu"),
+      memoryMiB: get("vm_defaults.memory"),
+      diskMiB: get("vm_defaults.disk_size"),
+    },
+  };
+}
+
+/** Puts the value where it is right, else says what is wrong with it. */
+function checkInto(values: Map<string, unknown>, name: string, value: unknown): string | undefined {
+  const keys: Readonly<Record<string, ConfigKey>> = configKeys;
+  if (tables.has(name)) return `${name} must be a table: write [${name}]`;
+  const key = Object.hasOwn(keys, name) ? keys[name] : undefined;
+  if (key === undefined) return `"${name}" is not a key; the keys are ${Object.keys(keys).join(", ")}`;
+  try {
+    if (Value.Check(key.schema, value)) {
+      values.set(name, key.read(value));
+      return undefined;
+    }
+  } catch {
+    // What `read` refuses is as wrong as what the schema refuses, and told in the same words.
+  }
+  return `${name} must be ${key.allowed}, not ${JSON.stringify(value) ?? typeof value}`;
+}
+
+export interface Host {
+  cpus: number;
+  memoryMiB: number;
+}
+
+/** A default of new VMs and where it came from. */
+export interface Default {
+  value: number;
+  source: "config" | "host" | "built-in";
+}
+
+const builtIn = { vcpu: 1, memoryMiB: 512, diskMiB: 8192 } as const;
+const hostShare = { cpus: 4, memory: 8 } as const;
+const mostFromHost = { vcpu: 4, memoryMiB: 8192 } as const;
+
+/** What a VM gets without being asked: each from the config, else a share of the host, else built in. */
+export function resolveDefaults(
+  config: Config,
+  host: Host,
+): { vcpu: Default; memoryMiB: Default; diskMiB: Default } {
+  const resolve = (configured: number | null, share: number, most: number, least: number): Default => {
+    if (configured !== null) return { value: configured, source: "config" };
+    const value = Math.min(most, Math.floor(share));
+    return value >= least ? { value, source: "host" } : { value: least, source: "built-in" };
+  };
+  const { vcpu, memoryMiB, diskMiB } = config.vmDefaults;
+  return {
+    vcpu: resolve(vcpu, host.cpus / hostShare.cpus, mostFromHost.vcpu, builtIn.vcpu),
+    memoryMiB: resolve(
+      memoryMiB,
+      host.memoryMiB / hostShare.memory,
+      mostFromHost.memoryMiB,
+      builtIn.memoryMiB,
+    ),
+    diskMiB: resolve(diskMiB, 0, 0, builtIn.diskMiB),
+  };
+}

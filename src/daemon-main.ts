@@ -1,0 +1,58 @@
+/** Entry point of the daemon: one JSON line per event on standard output, status 0 when another one serves. */
+import { readFileSync } from "node:fs";
+import { availableParallelism, totalmem } from "node:os";
+import { pino } from "pino";
+import { systemClock } from "./clock.js";
+import { loadConfig, resolveDefaults } from "./config.js";
+import { startDaemon } from "./daemon.js";
+import { createLocalWorld } from "./effects/local-world.js";
+import { BangerError, errorBody } from "./errors.js";
+import { homeHandles } from "./handles.js";
+import { addressBlock, homeFrom } from "./home.js";
+import { imageIdOf } from "./images/catalog.js";
+
+/** Values under these keys never reach the log. */
+const secretKeys = ["env", "authorization", "password", "token", "key", "stdin"];
+
+const logger = pino(
+  { base: null, redact: { paths: secretKeys.flatMap((key) => [key, `*.${key}`, `*.*.${key}`]) } },
+  pino.destination({ fd: 1, sync: true }),
+);
+
+const version = (
+  JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string }
+).version;
+
+async function main(): Promise<void> {
+  process.umask(0o077);
+  process.title = "banger daemon";
+  const home = homeFrom(process.env, process.getuid?.() ?? 0);
+  const config = loadConfig(homeHandles(home).configFile);
+  logger.level = config.logLevel;
+  const host = { cpus: availableParallelism(), memoryMiB: Math.floor(totalmem() / 2 ** 20) };
+  const daemon = await startDaemon({
+    home,
+    config,
+    clock: systemClock,
+    logger,
+    version,
+    openWorld: () => createLocalWorld({ home, config, clock: systemClock, logger }),
+    api: {
+      defaults: { image: config.defaultImage, ...resolveDefaults(config, host) },
+      sshKey: homeHandles(home).sshKey,
+      addressBlock: addressBlock(home),
+      imageIdOf,
+    },
+  });
+  for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => void daemon.close());
+  process.on("SIGHUP", () => undefined);
+  process.exitCode = (await daemon.closed) === undefined ? 0 : 1;
+}
+
+try {
+  await main();
+} catch (thrown) {
+  if (thrown instanceof BangerError && thrown.code === "log_busy") process.exit(0);
+  logger.fatal({ error: errorBody(thrown) }, "the daemon cannot start");
+  process.exit(1);
+}

@@ -1,0 +1,172 @@
+/** Wiring only: log, loop, world and API of one home, started and stopped as one. */
+import { mkdirSync, rmSync, statSync } from "node:fs";
+import type { FastifyInstance } from "fastify";
+import type { Logger } from "pino";
+import type { ApiDeps } from "./api/route.js";
+import { buildApi } from "./api/server.js";
+import type { Clock, Timer } from "./clock.js";
+import type { Config } from "./config.js";
+import { BangerError, errorBody } from "./errors.js";
+import { daemonStream, event, vmStream } from "./events.js";
+import { type Home, homeHandles } from "./handles.js";
+import { Ledger } from "./ledger.js";
+import { Log } from "./log.js";
+import { Loop } from "./loop.js";
+import type { World } from "./world.js";
+
+export interface DaemonOptions {
+  home: Home;
+  config: Config;
+  clock: Clock;
+  logger: Logger;
+  version: string;
+  /** Makes the drivers of this host. */
+  openWorld(): Promise<ApiDeps["world"] & Pick<ApiDeps["about"], "vmm" | "accelerator">>;
+  api: Pick<ApiDeps, "defaults" | "sshKey" | "addressBlock" | "imageIdOf">;
+}
+
+export interface Daemon {
+  /** Ends the daemon and leaves the VMs running; a second call joins the first. */
+  close(): Promise<void>;
+  /** Resolves when the daemon has ended, with the error that ended it, if one did. */
+  readonly closed: Promise<unknown>;
+}
+
+const concurrency = 16;
+const attempts = 6;
+const archiveIntervalMs = 10 * 60_000;
+
+/**
+ * Starts the daemon of a home: replay, one whole look at the host, then API and loop.
+ * @throws BangerError `log_busy` when another daemon serves the home, and what log, config and home can say.
+ */
+export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
+  const { home, config, clock, logger, version } = options;
+  makePlaces(home);
+  const log = Log.open(homeHandles(home).log, clock);
+  let end: (error?: unknown) => void = () => {};
+  const ended = new Promise<unknown>((resolve) => {
+    end = resolve;
+  });
+  const fatal = (error: unknown) => {
+    logger.fatal({ error: errorBody(error) }, "the log refuses events; the daemon ends");
+    end(error);
+  };
+  const parts: (() => Promise<void> | void)[] = [];
+  try {
+    const ledger = new Ledger(log, fatal);
+    parts.unshift(() => ledger.close());
+    ledger.commit([event(daemonStream, "daemon.started", { version })], "host:start");
+    const world = await options.openWorld();
+    parts.unshift(() => world.close());
+    const loop = new Loop(ledger, world, clock, {
+      concurrency,
+      attempts,
+      resyncIntervalMs: config.resyncIntervalMs,
+      warn: (message, details) => logger.warn(details, message),
+    });
+    parts.unshift(() => loop.stop());
+    await loop.start();
+    const about = {
+      pid: process.pid,
+      version,
+      startedAt: new Date(clock.now()).toISOString(),
+      vmm: world.vmm,
+      accelerator: world.accelerator,
+    };
+    const timeouts = { bootTimeoutMs: config.bootTimeoutMs, stopTimeoutMs: config.stopTimeoutMs };
+    const warn = (message: string, details: object) => logger.warn(details, message);
+    const api = buildApi({
+      ...options.api,
+      ledger,
+      world,
+      home,
+      clock,
+      timeouts,
+      about,
+      warn,
+      stop: () => end(),
+    });
+    await listen(api, homeHandles(home).apiSocket);
+    parts.unshift(() => api.close());
+    const archiver = archivePeriodically(ledger, world, clock, config.retentionMs);
+    parts.unshift(() => archiver.cancel());
+    logger.info({ home: home.state, ...about }, "the daemon serves");
+  } catch (thrown) {
+    await closeAll(parts, logger);
+    if (parts.length === 0) log.close();
+    throw thrown;
+  }
+  const closed = ended.then(async (error) => {
+    await closeAll(parts, logger);
+    logger.info("the daemon has ended; VMs go on");
+    return error;
+  });
+  return {
+    async close() {
+      end();
+      await closed;
+    },
+    closed,
+  };
+}
+
+async function closeAll(parts: readonly (() => Promise<void> | void)[], logger: Logger): Promise<void> {
+  for (const close of parts) {
+    try {
+      await close();
+    } catch (thrown) {
+      logger.error({ error: errorBody(thrown) }, "a part of the daemon did not end cleanly");
+    }
+  }
+}
+
+/** The home's directories, for their owner alone; the one for sockets may lie in a place that others write to. */
+function makePlaces(home: Home): void {
+  const { vms, runtimeVms, images } = homeHandles(home);
+  for (const path of [home.state, vms, home.data, images, home.cache, home.runtime, runtimeVms]) {
+    try {
+      mkdirSync(path, { recursive: true, mode: 0o700 });
+    } catch (cause) {
+      throw new BangerError("home_unwritable", `cannot make ${path}: ${(cause as Error).message}`, {
+        hint: `make it writable, or point the XDG variables elsewhere: ls -ld ${path}`,
+        cause,
+      });
+    }
+  }
+  const { uid, mode } = statSync(home.runtime);
+  if (uid !== process.getuid?.() || (mode & 0o077) !== 0) {
+    throw new BangerError("runtime_unsafe", `${home.runtime} belongs to, or is open to, somebody else`, {
+      hint: `rm -r ${home.runtime}`,
+    });
+  }
+}
+
+/** A socket that is there already is a dead daemon's: the log's lock has told that none is alive. */
+async function listen(api: FastifyInstance, path: string): Promise<void> {
+  rmSync(path, { force: true });
+  await api.listen({ path });
+}
+
+/** Moves the streams of VMs that were deleted long ago, and of which nothing is left, out of the log. */
+function archivePeriodically(ledger: Ledger, world: World, clock: Clock, retentionMs: number): Timer {
+  let timer: Timer;
+  const archive = async () => {
+    const { vms } = await world.observe();
+    for (const vm of Object.values(ledger.state.vms)) {
+      if (vm.phase !== "deleted" || vms.has(vm.id) || clock.now() - vm.changedAt < retentionMs) continue;
+      ledger.archive(vmStream(vm.id));
+    }
+  };
+  const again = () => {
+    timer = clock.after(
+      archiveIntervalMs,
+      () =>
+        void archive()
+          .catch(() => undefined)
+          .finally(again),
+    );
+  };
+  again();
+  return { cancel: () => timer.cancel() };
+}

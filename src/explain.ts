@@ -1,0 +1,163 @@
+/** Pure: events as plain sentences, one VM's life as a list, and the chain of causes behind its state. */
+import { type StoredEvent, vmStream } from "./events.js";
+import type { Phase, ProcessExit, Vm } from "./model.js";
+import { fold, initialState } from "./projection.js";
+import { formatDuration, formatSize } from "./sizes.js";
+
+/** The event as one plain sentence. */
+export function sentence(event: StoredEvent): string {
+  const text = clause(event);
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
+}
+
+/** The event as a main clause, to be used within a sentence. */
+function clause(event: StoredEvent): string {
+  switch (event.type) {
+    case "vm.created": {
+      const { name, imageId, spec, address } = event.data;
+      const size = `${spec.vcpu} vcpu, ${spec.memoryMiB} MiB and a ${formatSize(spec.diskMiB)} disk`;
+      return `${name} was created from ${imageId} with ${size}, at ${address}`;
+    }
+    case "vm.start_requested":
+      return `a client asked for a start (failed unless ready in ${formatDuration(event.data.bootTimeoutMs)})`;
+    case "vm.stop_requested":
+      return `a client asked for a stop (killed after ${formatDuration(event.data.timeoutMs)})`;
+    case "vm.kill_requested":
+      return "a client asked for a kill";
+    case "vm.restart_requested":
+      return `a client asked for a restart (killed after ${formatDuration(event.data.timeoutMs)})`;
+    case "vm.delete_requested":
+      return "a client asked for it to be deleted";
+    case "vm.disk_attached":
+      return "its disks are in place";
+    case "vm.network_attached":
+      return `its network is in place, with the address ${event.data.address}`;
+    case "vm.process_started":
+      return `its VMM process started (pid ${event.data.pid})`;
+    case "vm.ready":
+      return `its guest answered (agent ${event.data.agent})`;
+    case "vm.adopted":
+      return `a newly started daemon found its VMM process (pid ${event.data.pid}) and took it over`;
+    case "vm.shutdown_asked":
+      return "its guest was asked to shut down";
+    case "vm.process_exited":
+      return exitClause(event.data);
+    case "vm.effect_failed":
+      return `${event.data.effect} failed and ${again(event.data.retry)}: ${event.data.message}`;
+    case "vm.step_failed":
+      return `its start failed at the ${event.data.step} step: ${event.data.message}`;
+    case "vm.deleted":
+      return "nothing of it is left on the host";
+    case "image.pull_requested":
+      return `a client asked for the image ${event.data.name}`;
+    case "image.stage_reached":
+      return `the image build reached ${[event.data.stage, event.data.detail].filter(Boolean).join(": ")}`;
+    case "image.ready":
+      return `the image is ready (${formatSize(Math.ceil(event.data.sizeBytes / 2 ** 20))})`;
+    case "image.build_failed":
+      return `the image build failed: ${event.data.message}`;
+    case "image.delete_requested":
+      return "a client asked for the image to be deleted";
+    case "image.deleted":
+      return "nothing of the image is left on the host";
+    case "daemon.started":
+      return `the daemon started (version ${event.data.version})`;
+    case "log.stream_archived":
+      return `the events of ${event.data.stream} moved to the archive`;
+    default:
+      event satisfies never;
+      return (event as StoredEvent).type;
+  }
+}
+
+const again = (retry: "never" | "later"): string => (retry === "later" ? "is tried again" : "is given up");
+
+function exitClause({ reason, detail }: ProcessExit): string {
+  switch (reason) {
+    case "asked":
+      return `its VMM process ended as asked (${detail})`;
+    case "guest":
+      return `its guest ended by itself (${detail})`;
+    case "lost":
+      return `its VMM process ended without being asked (${detail})`;
+    default:
+      return reason satisfies never;
+  }
+}
+
+export interface HistoryEntry {
+  seq: number;
+  /** Ms since the epoch. */
+  at: number;
+  /** Until the next entry; null for the last one. */
+  durationMs: number | null;
+  type: string;
+  sentence: string;
+}
+
+/** One stream's events with how long each lasted. */
+export function history(events: readonly StoredEvent[]): HistoryEntry[] {
+  return events.map((event, index) => {
+    const next = events[index + 1];
+    // A clock that was set back makes no negative durations.
+    const durationMs = next === undefined ? null : Math.max(0, next.at - event.at);
+    return { seq: event.seq, at: event.at, durationMs, type: event.type, sentence: sentence(event) };
+  });
+}
+
+/** An event that brought the VM into another phase. */
+interface Turn {
+  event: StoredEvent;
+  phase: Phase;
+}
+
+function turnsOf(vm: Vm, events: readonly StoredEvent[]): Turn[] {
+  const turns: Turn[] = [];
+  let state = initialState;
+  for (const event of events) {
+    state = fold(state, [event]);
+    const phase = state.vms[vm.id]?.phase;
+    if (phase !== undefined && phase !== turns.at(-1)?.phase) turns.push({ event, phase });
+  }
+  return turns;
+}
+
+/**
+ * Why the VM is as it is: its present phase first, then back along the causes to what a client asked for.
+ * `events` are those of its stream, oldest first.
+ */
+export function why(vm: Vm, events: readonly StoredEvent[]): string[] {
+  const own = events.filter(({ stream }) => stream === vmStream(vm.id));
+  const turns = turnsOf(vm, own);
+  const present = turns.at(-1);
+  if (present === undefined) return [`${vm.name} is ${vm.phase}; the log holds no event of it.`];
+  const time = (at: number) => timeNear(at, present.event.at);
+  const chain = [`${vm.name} is ${vm.phase} since ${timeOf(present.event.at)}: ${clause(present.event)}.`];
+  for (const event of own.slice(own.indexOf(present.event) + 1)) {
+    chain.push(`Since then, at ${time(event.at)}: ${clause(event)}.`);
+  }
+  let turn = present;
+  while (!turn.event.cause.startsWith("request:")) {
+    const before = turnBefore(turns, turn, own);
+    if (before === undefined) break;
+    const verb = before.event.type === "vm.created" ? "was" : "had been";
+    chain.push(`It ${verb} ${before.phase} since ${time(before.event.at)}: ${clause(before.event)}.`);
+    turn = before;
+  }
+  const { cause } = turn.event;
+  if (cause.startsWith("request:")) chain.push(`That was asked for by request ${cause.slice(8)}.`);
+  return chain;
+}
+
+/** The turn that led to this one: that of its cause, else the one before it in the stream. */
+function turnBefore(turns: readonly Turn[], turn: Turn, own: readonly StoredEvent[]): Turn | undefined {
+  const cause = own.find(({ seq }) => turn.event.cause === `event:${seq}`);
+  const limit = cause === undefined ? turn.event.seq - 1 : cause.seq;
+  return turns.findLast(({ event }) => event.seq <= limit && event.seq < turn.event.seq);
+}
+
+const timeOf = (at: number): string => `${new Date(at).toISOString().slice(0, 19).replace("T", " ")} UTC`;
+
+/** The time alone on the reference's day, else with the date. */
+const timeNear = (at: number, reference: number): string =>
+  timeOf(at).slice(0, 10) === timeOf(reference).slice(0, 10) ? timeOf(at).slice(11) : timeOf(at);

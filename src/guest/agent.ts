@@ -1,0 +1,254 @@
+/** The client of a guest's agent: one HTTP exchange per stream, whatever carries the streams. */
+import { type ClientRequest, request as httpRequest, type IncomingMessage } from "node:http";
+import type { Duplex, Readable } from "node:stream";
+import { type Static, type TSchema, Type } from "@sinclair/typebox";
+import { Value } from "@sinclair/typebox/value";
+import { BangerError } from "../errors.js";
+
+const Health = Type.Object({
+  status: Type.Literal("ok"),
+  agent: Type.String({ maxLength: 64 }),
+  /** Since the guest's kernel started. */
+  uptimeMs: Type.Number(),
+  /** Another one after each boot of the guest. */
+  bootId: Type.String({ maxLength: 64 }),
+});
+const Ports = Type.Object({
+  ports: Type.Array(
+    Type.Object({
+      proto: Type.Union([Type.Literal("tcp"), Type.Literal("udp")]),
+      address: Type.String({ maxLength: 64 }),
+      port: Type.Integer({ minimum: 1, maximum: 65_535 }),
+      /** 0 when the socket is the kernel's own or its owner is unknown. */
+      pid: Type.Integer({ minimum: 0 }),
+      process: Type.String({ maxLength: 256 }),
+      command: Type.String({ maxLength: 1024 }),
+    }),
+    { maxItems: 1024 },
+  ),
+});
+const Failure = Type.Object({ code: Type.String({ pattern: "^[a-z_]{1,64}$" }), message: Type.String() });
+const Done = Type.Object({});
+
+export type AgentHealth = Static<typeof Health>;
+export type AgentListener = Static<typeof Ports>["ports"][number];
+
+export interface AgentExec {
+  argv: string[];
+  cwd?: string;
+  env?: Record<string, string>;
+  tty?: boolean;
+  cols?: number;
+  rows?: number;
+  user?: string;
+}
+
+export interface FileAttributes {
+  /** Permission bits; 0o644 when absent. */
+  mode?: number;
+  uid?: number;
+  gid?: number;
+}
+
+interface Call {
+  method: string;
+  path: string;
+  headers?: Record<string, string | number>;
+  body?: Buffer;
+  /** Ends the exchange early; a deadline is `AbortSignal.timeout(ms)`. */
+  signal?: AbortSignal | undefined;
+}
+
+/** The longest reply that is kept in memory; the agent's own bound is far below. */
+const replyMaxBytes = 1024 * 1024;
+
+function unreachable(cause: unknown): BangerError {
+  if (cause instanceof BangerError) return cause;
+  const why = cause instanceof Error ? cause.message : String(cause);
+  return new BangerError("agent_unreachable", `the guest's agent does not answer: ${why}`, {
+    retry: "later",
+    cause,
+  });
+}
+
+function garbled(cause?: unknown): BangerError {
+  return new BangerError("agent_garbled", "the guest's agent sent what is no reply", { cause });
+}
+
+async function readAll(reply: IncomingMessage): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  try {
+    for await (const chunk of reply as AsyncIterable<Buffer>) {
+      length += chunk.length;
+      if (length > replyMaxBytes) throw garbled();
+      chunks.push(chunk);
+    }
+  } catch (cause) {
+    throw unreachable(cause);
+  }
+  return Buffer.concat(chunks);
+}
+
+function parse<T extends TSchema>(schema: T, text: string): Static<T> {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw garbled(cause);
+  }
+  if (!Value.Check(schema, value)) throw garbled();
+  return value;
+}
+
+/** The agent's refusal as an error; its own code stands in front of its message. */
+async function refusal(reply: IncomingMessage): Promise<BangerError> {
+  const text = (await readAll(reply)).toString("utf8");
+  try {
+    const body = parse(Failure, text);
+    const retry = reply.statusCode === 503 ? "later" : "never";
+    return new BangerError("agent_refused", `${body.code}: ${body.message}`, { retry });
+  } catch {
+    return garbled();
+  }
+}
+
+/** `open` yields a new byte stream to the agent each time, such as `MuxHost.open` or a vsock connection. */
+export class AgentClient {
+  readonly #open: () => Duplex;
+
+  constructor(open: () => Duplex) {
+    this.#open = open;
+  }
+
+  /** Whether the guest is up, and since when. */
+  health(signal?: AbortSignal): Promise<AgentHealth> {
+    return this.#json(Health, { method: "GET", path: "/healthz", signal });
+  }
+
+  /** What listens in the guest now. */
+  async ports(signal?: AbortSignal): Promise<AgentListener[]> {
+    return (await this.#json(Ports, { method: "GET", path: "/ports", signal })).ports;
+  }
+
+  /**
+   * Calls `listener` with what listens in the guest, at once and again within a second of each change. Resolves when
+   * `signal` aborts; rejects when the agent goes away.
+   */
+  async watchPorts(listener: (ports: AgentListener[]) => void, signal: AbortSignal): Promise<void> {
+    try {
+      const reply = await this.#request({ method: "GET", path: "/ports?watch=1", signal });
+      let pending = "";
+      reply.setEncoding("utf8");
+      for await (const text of reply as AsyncIterable<string>) {
+        const lines = (pending + text).split("\n");
+        pending = lines.pop() ?? "";
+        if (pending.length > replyMaxBytes) throw garbled();
+        for (const line of lines) listener(parse(Ports, line).ports);
+      }
+    } catch (error) {
+      if (signal.aborted) return;
+      throw unreachable(error);
+    }
+    if (!signal.aborted) throw unreachable(new Error("it stopped telling its ports"));
+  }
+
+  /** Asks the guest to end itself; resolves when it has begun to. */
+  async shutdown(signal?: AbortSignal): Promise<void> {
+    await this.#json(Done, { method: "POST", path: "/shutdown", signal });
+  }
+
+  /** Writes the guest's file systems out. */
+  async sync(signal?: AbortSignal): Promise<void> {
+    await this.#json(Done, { method: "POST", path: "/sync", signal });
+  }
+
+  /** Replaces a file of the guest as a whole; it is on the disk afterwards. */
+  async putFile(
+    path: string,
+    content: Buffer,
+    attributes: FileAttributes = {},
+    signal?: AbortSignal,
+  ): Promise<void> {
+    const query = new URLSearchParams({ path, mode: (attributes.mode ?? 0o644).toString(8) });
+    if (attributes.uid !== undefined) query.set("uid", String(attributes.uid));
+    if (attributes.gid !== undefined) query.set("gid", String(attributes.gid));
+    const headers = { "content-length": content.length };
+    await this.#json(Done, { method: "PUT", path: `/files?${query}`, headers, body: content, signal });
+  }
+
+  /** A file of the guest as a stream, which fails when it breaks off before the file's end. */
+  getFile(path: string, signal?: AbortSignal): Promise<Readable> {
+    return this.#request({ method: "GET", path: `/files?${new URLSearchParams({ path })}`, signal });
+  }
+
+  /**
+   * Starts a command. Resolves with the stream of its frames, for an ExecClient at this end or at the end of another
+   * connection; that the program cannot be run is told there. `signal` counts until then. A stream that breaks
+   * closes without an `end`.
+   */
+  exec(command: AgentExec, signal?: AbortSignal): Promise<Duplex> {
+    const body = Buffer.from(JSON.stringify(command));
+    const headers = { connection: "Upgrade", upgrade: "banger-exec", "content-length": body.length };
+    const giveUp = new AbortController();
+    const abort = () => giveUp.abort(signal?.reason);
+    signal?.addEventListener("abort", abort);
+    if (signal?.aborted) abort();
+    return new Promise<Duplex>((resolve, reject) => {
+      const call = { method: "POST", path: "/exec", headers, body, signal: giveUp.signal };
+      const sent = this.#send(call, reject);
+      sent?.on("upgrade", (_reply: IncomingMessage, stream: Duplex, head: Buffer) => {
+        stream.on("error", () => {});
+        if (head.length > 0) stream.unshift(head);
+        resolve(stream);
+      });
+      sent?.on("response", (reply: IncomingMessage) => void refusal(reply).then(reject, reject));
+    }).finally(() => signal?.removeEventListener("abort", abort));
+  }
+
+  async #json<T extends TSchema>(schema: T, call: Call): Promise<Static<T>> {
+    return parse(schema, (await readAll(await this.#request(call))).toString("utf8"));
+  }
+
+  /** Resolves with a reply of success, its body unread. */
+  #request(call: Call): Promise<IncomingMessage> {
+    return new Promise((resolve, reject) => {
+      const sent = this.#send(call, reject);
+      sent?.on("response", (reply: IncomingMessage) => {
+        const status = reply.statusCode ?? 0;
+        if (status >= 200 && status < 300) resolve(reply);
+        else refusal(reply).then(reject, reject);
+      });
+    });
+  }
+
+  #send(call: Call, reject: (error: BangerError) => void): ClientRequest | undefined {
+    let stream: Duplex;
+    try {
+      stream = this.#open();
+    } catch (error) {
+      reject(unreachable(error));
+      return undefined;
+    }
+    const sent = httpRequest({
+      method: call.method,
+      path: call.path,
+      headers: { host: "agent", connection: "close", ...call.headers },
+      createConnection: () => stream,
+      ...(call.signal === undefined ? {} : { signal: call.signal }),
+    });
+    /* A stream may break before node:http listens to it. */
+    const broken = (cause?: unknown) => reject(unreachable(cause ?? new Error("the stream closed")));
+    stream.on("error", broken);
+    stream.on("close", broken);
+    const answered = () => stream.off("close", broken);
+    sent.on("response", answered);
+    sent.on("upgrade", answered);
+    sent.on("error", (cause) => {
+      stream.destroy();
+      reject(unreachable(cause));
+    });
+    sent.end(call.body);
+    return sent;
+  }
+}

@@ -1,0 +1,210 @@
+/** Runs one command over an upgraded connection: input and output with backpressure, resizes, signals and its end. */
+import type { Duplex, Readable, Writable } from "node:stream";
+import { BangerError } from "../errors.js";
+import {
+  encodeFrame,
+  encodeSize,
+  type Frame,
+  FrameReader,
+  framePayloadMax,
+  frameType,
+} from "./exec-frames.js";
+
+/** How a command ended. */
+export type ExecResult = { code: number } | { signal: string; number: number };
+
+export interface ExecStreams {
+  /** Absent: the command's input is empty. */
+  stdin?: Readable;
+  stdout: Writable;
+  /** Not used by a command that has a terminal. */
+  stderr: Writable;
+}
+
+/** Input that may be sent before the guest grants more, so that a signal never waits behind it. */
+const stdinWindowBytes = 65_536;
+
+function lost(cause?: unknown): BangerError {
+  const message = "the connection to the command was lost";
+  return new BangerError("exec_lost", message, { retry: "later", cause });
+}
+
+/** Reads a frame's JSON object; `undefined` when it is none. */
+function readObject(payload: Buffer): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(payload.toString("utf8"));
+    return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function readResult(payload: Buffer): ExecResult {
+  const body = readObject(payload);
+  if (typeof body?.["code"] === "number") return { code: body["code"] };
+  if (typeof body?.["signal"] === "string" && typeof body["number"] === "number") {
+    return { signal: body["signal"], number: body["number"] };
+  }
+  throw new BangerError("exec_protocol", "the command's end is not readable");
+}
+
+/** What an `error` frame says, as `exec_<code>`: `exec_not_found`, `exec_not_executable`, `exec_bad_cwd`, … */
+function readFailure(payload: Buffer): BangerError {
+  const body = readObject(payload);
+  const code = typeof body?.["code"] === "string" && /^[a-z_]+$/.test(body["code"]) ? body["code"] : "failed";
+  const message =
+    typeof body?.["message"] === "string" ? body["message"] : "the command could not be started";
+  return new BangerError(`exec_${code}`, message);
+}
+
+/** One running command. Output is written to the given streams, which are not ended. */
+export class ExecClient {
+  /** How the command ended. Rejects with `exec_*` when it could not be started, `exec_lost` when the connection broke. */
+  readonly result: Promise<ExecResult>;
+  readonly #connection: Duplex;
+  readonly #streams: ExecStreams;
+  readonly #reader = new FrameReader();
+  readonly #listeners: (() => void)[] = [];
+  #settle!: { resolve: (result: ExecResult) => void; reject: (error: Error) => void };
+  #settled = false;
+  #stdinCredit = stdinWindowBytes;
+  /** Input taken from stdin for which there is no credit yet: one chunk, for then stdin is paused. */
+  #unsent: Buffer = Buffer.alloc(0);
+  #stdinEnded = false;
+  #stdinDone = false;
+  /** Outputs that take no more for now. */
+  readonly #full = new Set<Writable>();
+
+  constructor(connection: Duplex, streams: ExecStreams) {
+    this.#connection = connection;
+    this.#streams = streams;
+    this.result = new Promise((resolve, reject) => {
+      this.#settle = { resolve, reject };
+    });
+    this.#listen(connection, "data", (bytes: Buffer) => this.#take(bytes));
+    this.#listen(connection, "drain", () => this.#sendStdin());
+    this.#listen(connection, "end", () => this.#fail(lost()));
+    this.#listen(connection, "close", () => this.#fail(lost()));
+    connection.on("error", (cause) => this.#fail(lost(cause)));
+    for (const output of new Set([streams.stdout, streams.stderr])) {
+      this.#listen(output, "drain", () => this.#drained(output));
+      this.#listen(output, "close", () => this.#drained(output));
+      /* The reader of the output went away: the command is told as by a closed pipe, when it is told at all. */
+      this.#listen(output, "error", () => this.destroy());
+    }
+    this.#wireStdin(streams.stdin);
+  }
+
+  /** Tells the command's terminal its new size. */
+  resize(cols: number, rows: number): void {
+    if (!this.#settled) this.#connection.write(encodeSize(cols, rows));
+  }
+
+  /** Sends a signal, by its Linux number, to the command's process group. */
+  signal(number: number): void {
+    if (!this.#settled) this.#connection.write(encodeFrame(frameType.signal, Uint8Array.of(number)));
+  }
+
+  /** Gives the command up: the guest hangs it up, then kills it. */
+  destroy(): void {
+    this.#fail(lost());
+  }
+
+  #listen(emitter: Readable | Writable, event: string, listener: (...values: never[]) => void): void {
+    emitter.on(event, listener as (...values: unknown[]) => void);
+    this.#listeners.push(() => emitter.off(event, listener as (...values: unknown[]) => void));
+  }
+
+  #wireStdin(stdin: Readable | undefined): void {
+    if (stdin === undefined) {
+      this.#stdinEnded = true;
+      this.#sendStdin();
+      return;
+    }
+    this.#listen(stdin, "data", (bytes: Buffer | string) => {
+      this.#unsent = Buffer.concat([this.#unsent, Buffer.from(bytes as Buffer)]);
+      this.#sendStdin();
+    });
+    const ended = () => {
+      this.#stdinEnded = true;
+      this.#sendStdin();
+    };
+    for (const event of ["end", "close", "error"]) this.#listen(stdin, event, ended);
+  }
+
+  #sendStdin(): void {
+    while (this.#unsent.length > 0 && this.#stdinCredit > 0 && !this.#connection.writableNeedDrain) {
+      const part = this.#unsent.subarray(
+        0,
+        Math.min(this.#unsent.length, this.#stdinCredit, framePayloadMax),
+      );
+      this.#unsent = this.#unsent.subarray(part.length);
+      this.#stdinCredit -= part.length;
+      this.#connection.write(encodeFrame(frameType.stdin, part));
+    }
+    if (this.#stdinDone || this.#settled) return;
+    if (this.#unsent.length > 0) {
+      this.#streams.stdin?.pause();
+    } else if (this.#stdinEnded) {
+      this.#stdinDone = true;
+      this.#connection.write(encodeFrame(frameType.stdinEnd));
+    } else {
+      this.#streams.stdin?.resume();
+    }
+  }
+
+  #drained(output: Writable): void {
+    this.#full.delete(output);
+    if (this.#full.size === 0) this.#connection.resume();
+  }
+
+  #take(bytes: Buffer): void {
+    try {
+      for (const frame of this.#reader.push(bytes)) this.#takeFrame(frame);
+    } catch (error) {
+      this.#fail(error as Error);
+    }
+  }
+
+  #takeFrame({ type, payload }: Frame): void {
+    if (this.#settled) return;
+    switch (type) {
+      case frameType.stdout:
+        return this.#output(this.#streams.stdout, payload);
+      case frameType.stderr:
+        return this.#output(this.#streams.stderr, payload);
+      case frameType.stdinCredit:
+        if (payload.length === 4) this.#stdinCredit += payload.readUInt32LE();
+        return this.#sendStdin();
+      case frameType.exit: {
+        const result = readResult(payload);
+        this.#leave();
+        return this.#settle.resolve(result);
+      }
+      case frameType.error:
+        return this.#fail(readFailure(payload));
+      default:
+        throw new BangerError("exec_protocol", `the command's connection carries an unknown frame ${type}`);
+    }
+  }
+
+  #output(output: Writable, payload: Buffer): void {
+    if (output.destroyed || output.write(payload)) return;
+    this.#full.add(output);
+    this.#connection.pause();
+  }
+
+  #fail(error: Error): void {
+    if (this.#settled) return;
+    this.#leave();
+    this.#settle.reject(error);
+  }
+
+  /** Lets go of everything. The connection is of no use any more; stdin is the caller's. */
+  #leave(): void {
+    this.#settled = true;
+    for (const unlisten of this.#listeners) unlisten();
+    this.#streams.stdin?.pause();
+    this.#connection.destroy();
+  }
+}

@@ -1,0 +1,51 @@
+/** Where one banger lives: its XDG directories and loopback block, from nothing but environment and uid. */
+import { createHash } from "node:crypto";
+import { isAbsolute } from "node:path";
+import { BangerError } from "./errors.js";
+import { type Home, homeHandles, vmHandles } from "./handles.js";
+
+/** `sun_path` has 108 bytes, of which the last is a NUL (unix(7)). */
+const longestSocketPath = 107;
+
+const hashOf = (text: string): Buffer => createHash("sha256").update(text).digest();
+
+/**
+ * The home of this environment. As the XDG base directory specification says, relative and empty values
+ * count as unset. Sockets move to /tmp where the runtime directory is too deep for them.
+ * @throws BangerError `home_unknown`
+ */
+export function homeFrom(env: Readonly<Record<string, string | undefined>>, uid: number): Home {
+  const absolute = (name: string): string | undefined => {
+    const value = env[name];
+    return value !== undefined && isAbsolute(value) ? value.replace(/(?<=.)\/+$/, "") : undefined;
+  };
+  const place = (name: string, belowHome: string): string => {
+    const base = absolute(name) ?? (absolute("HOME") && `${absolute("HOME")}/${belowHome}`);
+    if (base === undefined) {
+      throw new BangerError("home_unknown", "neither HOME nor the XDG variables name a directory", {
+        hint: "export HOME=/home/you",
+      });
+    }
+    return `${base}/banger`;
+  };
+  const state = place("XDG_STATE_HOME", ".local/state");
+  const runtimeName = `banger-${uid}-${hashOf(state).toString("hex").slice(0, 8)}`;
+  const home: Home = {
+    state,
+    data: place("XDG_DATA_HOME", ".local/share"),
+    cache: place("XDG_CACHE_HOME", ".cache"),
+    config: place("XDG_CONFIG_HOME", ".config"),
+    runtime: `${absolute("XDG_RUNTIME_DIR") ?? "/tmp"}/${runtimeName}`,
+  };
+  return socketsFit(home) ? home : { ...home, runtime: `/tmp/${runtimeName}` };
+}
+
+function socketsFit(home: Home): boolean {
+  const { qmpSocket, agentSocket } = vmHandles(home, "00000000");
+  return [qmpSocket, agentSocket, homeHandles(home).apiSocket].every(
+    (path) => Buffer.byteLength(path) <= longestSocketPath,
+  );
+}
+
+/** Second octet (1…254) of the home's loopback addresses; 127.0 is left to everybody else. */
+export const addressBlock = (home: Home): number => 1 + (hashOf(home.state).readUInt32BE(4) % 254);

@@ -1,0 +1,94 @@
+/** Pure: one stream's plan: what an observation tells the log, and what is to be done on the host. */
+import type { ErrorBody } from "./errors.js";
+import { event, imageStream, type NewEvent, vmStream } from "./events.js";
+import type { Capabilities, Effect, Image, Observed, State, Vm } from "./model.js";
+import { noticeImage, noticeVm } from "./notice.js";
+import { nextDeadline, reconcileImage, reconcileVm } from "./reconcilers/index.js";
+
+export interface Plan {
+  /** Goes into the log first; the effects are those of the state before it. */
+  facts: NewEvent[];
+  effects: Effect[];
+  /** When passing time alone changes the plan, in ms since the epoch. */
+  deadlineAt: number | null;
+  /** Phase and step: attempts are counted anew in each. */
+  position: string;
+}
+
+const parse = (stream: string): [noun: string, id: string] => stream.split("/") as [string, string];
+
+const vmOf = (state: State, stream: string): Vm | undefined => {
+  const [noun, id] = parse(stream);
+  return noun === "vm" ? state.vms[id] : undefined;
+};
+
+const imageOf = (state: State, stream: string): Image | undefined => {
+  const [noun, id] = parse(stream);
+  return noun === "image" ? state.images[id] : undefined;
+};
+
+/**
+ * The plan of a VM or image, undefined for a stream that the state does not know.
+ * `adopted` says that this daemon has put the VMM process into the log already, as started or adopted.
+ */
+export function planFor(
+  state: State,
+  stream: string,
+  observed: Observed,
+  capabilities: Capabilities,
+  now: number,
+  adopted: boolean,
+): Plan | undefined {
+  const vm = vmOf(state, stream);
+  if (vm !== undefined) {
+    const seen = observed.vms.get(vm.id) ?? observed.unlistedVm;
+    const facts = noticeVm(vm, seen, capabilities, now);
+    const guest = vm.phase === "running" || vm.step === "agent";
+    if (!adopted && guest && seen.process.is === "present") {
+      facts.unshift(event(stream, "vm.adopted", { pid: seen.process.pid }));
+    }
+    return {
+      facts,
+      effects: reconcileVm(vm, seen, capabilities, now),
+      deadlineAt: nextDeadline(vm),
+      position: `${vm.phase}.${vm.step}`,
+    };
+  }
+  const image = imageOf(state, stream);
+  if (image === undefined) return undefined;
+  const seen = observed.images.get(image.id) ?? observed.unlistedImage;
+  return {
+    facts: noticeImage(image, seen),
+    effects: reconcileImage(image, seen),
+    deadlineAt: null,
+    position: image.phase,
+  };
+}
+
+/** What a deed tells the log because no observation can find it again. */
+export const deedFacts = (effect: Effect): NewEvent[] =>
+  effect.kind === "ensureShutdownAsked" ? [event(vmStream(effect.vmId), "vm.shutdown_asked", {})] : [];
+
+/** Whether a failure of the effect, when no try is left, fails the start that it belongs to. */
+const ofStart = (effect: Effect): boolean => effect.kind === "ensureDisk" || effect.kind === "ensureProcess";
+
+/** What a failed effect tells the log. `final`: it is not tried again; `repeated`: the log has this very failure. */
+export function failureFacts(
+  state: State,
+  effect: Effect,
+  failure: ErrorBody,
+  { final, repeated }: { final: boolean; repeated: boolean },
+): NewEvent[] {
+  if ("vmId" in effect) {
+    const stream = vmStream(effect.vmId);
+    const vm = vmOf(state, stream);
+    if (vm === undefined) return [];
+    if (final && ofStart(effect) && vm.step !== null) {
+      return [event(stream, "vm.step_failed", { ...failure, step: vm.step })];
+    }
+    return repeated ? [] : [event(stream, "vm.effect_failed", { ...failure, effect: effect.kind })];
+  }
+  const stream = imageStream(effect.imageId);
+  const building = imageOf(state, stream)?.phase === "building";
+  return final && building ? [event(stream, "image.build_failed", failure)] : [];
+}

@@ -1,0 +1,148 @@
+/** Starts the daemon in the background and waits until it answers; of two starts at once one wins, the other joins. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { closeSync, fstatSync, mkdirSync, openSync, readSync } from "node:fs";
+import { Client } from "./client.js";
+import { pause } from "./clock.js";
+import { BangerError, type ErrorBody } from "./errors.js";
+import { type Home, homeHandles } from "./handles.js";
+
+export interface StartDaemonOptions {
+  home: Home;
+  env: NodeJS.ProcessEnv;
+  /** The program that node runs; it must end with status 0 when another daemon serves this home. */
+  script: string;
+  /** Called about every 20 ms while the daemon does not answer yet. */
+  onWait?: (elapsedMs: number) => void;
+  deadlineMs?: number;
+  signal?: AbortSignal;
+}
+
+const defaultDeadlineMs = 30_000;
+const pollMs = 20;
+const quotedLogBytes = 8 * 1024;
+const quotedLogLines = 6;
+
+/** What became of the started process, as far as known. */
+type Fate = { is: "running" } | { is: "ended"; status: number | null; how: string };
+
+/**
+ * Returns once the daemon of `home` answers on its socket.
+ * @throws BangerError `home_unwritable`, `daemon_failed` with the daemon's last words, or `daemon_silent`.
+ */
+export async function startDaemon(options: StartDaemonOptions): Promise<void> {
+  const { home, deadlineMs = defaultDeadlineMs, signal } = options;
+  const { apiSocket, daemonLog } = homeHandles(home);
+  const log = openLog(home, daemonLog);
+  const logStart = fstatSync(log).size;
+  const fate = watch(spawnDaemon(options, log));
+  closeSync(log);
+  const startedAt = performance.now();
+  for (;;) {
+    signal?.throwIfAborted();
+    if (await answers(apiSocket, signal)) return;
+    const now = fate();
+    if (now.is === "ended" && now.status !== 0) {
+      throw failed(`the daemon ended while starting (${now.how})`, daemonLog, logStart);
+    }
+    const elapsedMs = performance.now() - startedAt;
+    if (elapsedMs > deadlineMs) {
+      const other = now.is === "ended" ? "; another one seems to hold this home" : "";
+      throw failed(
+        `no daemon answers on ${apiSocket} after ${Math.round(deadlineMs / 1000)} s${other}`,
+        daemonLog,
+        logStart,
+      );
+    }
+    options.onWait?.(elapsedMs);
+    await pause(pollMs);
+  }
+}
+
+function openLog(home: Home, path: string): number {
+  try {
+    mkdirSync(home.state, { recursive: true, mode: 0o700 });
+    return openSync(path, "a+", 0o600);
+  } catch (error) {
+    throw new BangerError("home_unwritable", `cannot write ${path}: ${(error as Error).message}`, {
+      hint: `make ${home.state} writable, or point XDG_STATE_HOME elsewhere`,
+      cause: error,
+    });
+  }
+}
+
+function spawnDaemon({ env, script }: StartDaemonOptions, log: number): ChildProcess {
+  return spawn(process.execPath, [script], {
+    cwd: "/",
+    env,
+    detached: true,
+    stdio: ["ignore", log, log],
+  });
+}
+
+/** Follows the process without holding this one open for it. */
+function watch(child: ChildProcess): () => Fate {
+  let fate: Fate = { is: "running" };
+  child.once("exit", (status, killedBy) => {
+    fate = { is: "ended", status, how: killedBy === null ? `status ${status}` : `${killedBy}` };
+  });
+  child.once("error", (error) => {
+    fate = { is: "ended", status: null, how: error.message };
+  });
+  child.unref();
+  return () => fate;
+}
+
+/** Whether a daemon gives any answer; only "nobody there" counts as no. */
+async function answers(socketPath: string, signal: AbortSignal | undefined): Promise<boolean> {
+  try {
+    await new Client(socketPath).call("daemon", signal === undefined ? {} : { signal });
+    return true;
+  } catch (error) {
+    const code = error instanceof BangerError ? error.code : undefined;
+    if (code === "daemon_not_running" || code === "daemon_lost") return false;
+    throw error;
+  }
+}
+
+function failed(message: string, logPath: string, from: number): BangerError {
+  const lines = lastLines(logPath, from);
+  const hint = `banger doctor, or read ${logPath}`;
+  const named = lines.map(namedError).findLast((error) => error !== undefined);
+  if (named !== undefined) {
+    return new BangerError(named.code, `the daemon cannot start: ${named.message}`, {
+      hint: named.hint ?? hint,
+    });
+  }
+  const said = lines.length === 0 ? "" : `; it said:\n${lines.map((line) => `  ${line}`).join("\n")}`;
+  return new BangerError("daemon_failed", `${message}${said}`, { hint });
+}
+
+/** The last lines that the log gained since it was `from` bytes long. */
+function lastLines(path: string, from: number): string[] {
+  try {
+    const file = openSync(path, "r");
+    try {
+      const { size } = fstatSync(file);
+      const start = Math.max(from, size - quotedLogBytes);
+      const bytes = Buffer.alloc(Math.max(0, size - start));
+      readSync(file, bytes, 0, bytes.length, start);
+      const lines = bytes.toString("utf8").split("\n");
+      return lines.filter((line) => line.trim() !== "").slice(-quotedLogLines);
+    } finally {
+      closeSync(file);
+    }
+  } catch {
+    return [];
+  }
+}
+
+/** The error that a line of the daemon's log carries, if it is one with a code. */
+function namedError(line: string): ErrorBody | undefined {
+  try {
+    const { error } = JSON.parse(line) as { error?: Partial<ErrorBody> };
+    const whole = typeof error?.code === "string" && typeof error.message === "string";
+    return whole && error.code !== "internal" ? (error as ErrorBody) : undefined;
+  } catch {
+    return undefined;
+  }
+}
