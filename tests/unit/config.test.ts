@@ -1,4 +1,4 @@
-/** The configuration: what is refused and where, the defaults of VMs, and that docs/config.md lists every key. */
+/** The configuration: what is refused and where, the defaults of VMs, and docs/config.md. */
 import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
