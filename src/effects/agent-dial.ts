@@ -18,6 +18,7 @@ export function agentDial(home: Home): Dial<AgentClient> {
         },
       });
       const abort = () => mux.destroy();
+      if (signal.aborted) abort();
       signal.addEventListener("abort", abort, { once: true });
       void mux.closed.then(() => {
         signal.removeEventListener("abort", abort);
