@@ -96,7 +96,12 @@ export class TestHome {
 
   async events(ref: string): Promise<EventView[]> {
     const text = await this.ok("events", ref, "--json");
-    return text.trim() === "" ? [] : text.trim().split("\n").map((line) => JSON.parse(line) as EventView);
+    return text.trim() === ""
+      ? []
+      : text
+          .trim()
+          .split("\n")
+          .map((line) => JSON.parse(line) as EventView);
   }
 
   async daemonPid(): Promise<number> {
@@ -113,7 +118,8 @@ export class TestHome {
   /** What is left of VMs on the host: processes, sockets, directories. */
   leftovers(): string[] {
     const { vms, runtimeVms } = homeHandles(this.home);
-    const entries = (path: string) => (existsSync(path) ? readdirSync(path).map((name) => `${path}/${name}`) : []);
+    const entries = (path: string) =>
+      existsSync(path) ? readdirSync(path).map((name) => `${path}/${name}`) : [];
     return [...vmmPids(this.root).map((pid) => `process ${pid}`), ...entries(vms), ...entries(runtimeVms)];
   }
 
