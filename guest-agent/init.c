@@ -4,6 +4,7 @@
 
 #include "agent.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -107,13 +108,39 @@ static void load_modules(void) {
   unlink("/modules.list");
 }
 
-/* Waits until the kernel shows the disk `name` ("vda"); writes its device path. */
-static int wait_for_disk(const char *name, int wait_ms, char *path, size_t size) {
+static int has_serial(const char *disk, const char *serial) {
+  char path[300], value[64];
+  snprintf(path, sizeof path, "/sys/block/%s/serial", disk);
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  ssize_t length = fd < 0 ? 0 : read(fd, value, sizeof value - 1);
+  if (fd >= 0) close(fd);
+  value[length < 0 ? 0 : length] = 0;
+  value[strcspn(value, "\n")] = 0;
+  return !strcmp(value, serial);
+}
+
+/* Whether the kernel shows the disk `name`, its device name ("vda") or its serial ("root"); writes its path. */
+static int find_disk(const char *name, char *path, size_t size) {
+  struct stat status;
   snprintf(path, size, "/dev/%s", name);
-  if (strchr(name, '/')) return -1;
+  if (stat(path, &status) == 0 && S_ISBLK(status.st_mode)) return 1;
+  DIR *disks = opendir("/sys/block");
+  if (!disks) return 0;
+  int found = 0;
+  for (struct dirent *disk; !found && (disk = readdir(disks));) {
+    if (*disk->d_name == '.' || !has_serial(disk->d_name, name)) continue;
+    snprintf(path, size, "/dev/%.32s", disk->d_name);
+    found = stat(path, &status) == 0 && S_ISBLK(status.st_mode);
+  }
+  closedir(disks);
+  if (!found) snprintf(path, size, "%s", name);
+  return found;
+}
+
+/* Waits for a disk; the order in which a machine shows its disks is its own, so serials are the names to go by. */
+static int wait_for_disk(const char *name, int wait_ms, char *path, size_t size) {
   for (int waited = 0; waited <= wait_ms; waited++) {
-    struct stat status;
-    if (stat(path, &status) == 0 && S_ISBLK(status.st_mode)) return 0;
+    if (find_disk(name, path, size)) return 0;
     usleep(1000);
   }
   return -1;

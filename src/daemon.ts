@@ -91,7 +91,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     parts.unshift(() => api.close());
     const archiver = archivePeriodically(ledger, world, clock, config.retentionMs);
     parts.unshift(() => archiver.cancel());
-    logger.info({ version, home: home.state, ...about }, "the daemon serves");
+    logger.info({ home: home.state, ...about }, "the daemon serves");
   } catch (thrown) {
     await closeAll(parts, logger);
     if (parts.length === 0) log.close();

@@ -19,7 +19,7 @@ function clause(event: StoredEvent): string {
       return `${name} was created from ${imageId} with ${size}, at ${address}`;
     }
     case "vm.start_requested":
-      return `a client asked for a start (failed unless ready in ${formatDuration(event.data.bootTimeoutMs)})`;
+      return `a client asked for a start (it fails after ${formatDuration(event.data.bootTimeoutMs)})`;
     case "vm.stop_requested":
       return `a client asked for a stop (killed after ${formatDuration(event.data.timeoutMs)})`;
     case "vm.kill_requested":
@@ -130,9 +130,11 @@ export function why(vm: Vm, events: readonly StoredEvent[]): string[] {
   const own = events.filter(({ stream }) => stream === vmStream(vm.id));
   const turns = turnsOf(vm, own);
   const present = turns.at(-1);
-  if (present === undefined) return [`${vm.name} is ${vm.phase}; the log holds no event of it.`];
+  if (present === undefined) return [`${vm.name} is ${inPhase(vm.phase)}; the log holds no event of it.`];
   const time = (at: number) => timeNear(at, present.event.at);
-  const chain = [`${vm.name} is ${vm.phase} since ${timeOf(present.event.at)}: ${clause(present.event)}.`];
+  const chain = [
+    `${vm.name} is ${inPhase(vm.phase)} since ${timeOf(present.event.at)}: ${clause(present.event)}.`,
+  ];
   for (const event of own.slice(own.indexOf(present.event) + 1)) {
     chain.push(`Since then, at ${time(event.at)}: ${clause(event)}.`);
   }
@@ -140,8 +142,9 @@ export function why(vm: Vm, events: readonly StoredEvent[]): string[] {
   while (!turn.event.cause.startsWith("request:")) {
     const before = turnBefore(turns, turn, own);
     if (before === undefined) break;
-    const verb = before.event.type === "vm.created" ? "was" : "had been";
-    chain.push(`It ${verb} ${before.phase} since ${time(before.event.at)}: ${clause(before.event)}.`);
+    chain.push(
+      `It had been ${inPhase(before.phase)} since ${time(before.event.at)}: ${clause(before.event)}.`,
+    );
     turn = before;
   }
   const { cause } = turn.event;
@@ -155,6 +158,8 @@ function turnBefore(turns: readonly Turn[], turn: Turn, own: readonly StoredEven
   const limit = cause === undefined ? turn.event.seq - 1 : cause.seq;
   return turns.findLast(({ event }) => event.seq <= limit && event.seq < turn.event.seq);
 }
+
+const inPhase = (phase: Phase): string => (phase === "error" ? "in error" : phase);
 
 const timeOf = (at: number): string => `${new Date(at).toISOString().slice(0, 19).replace("T", " ")} UTC`;
 

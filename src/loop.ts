@@ -5,7 +5,7 @@ import type { NewEvent } from "./events.js";
 import { Keyring } from "./keyring.js";
 import type { Ledger } from "./ledger.js";
 import type { Effect, EffectKind, Observed } from "./model.js";
-import { failureFacts, type Plan, planFor } from "./plan.js";
+import { deedFacts, failureFacts, type Plan, planFor } from "./plan.js";
 import type { World } from "./world.js";
 
 export interface LoopOptions {
@@ -163,7 +163,10 @@ export class Loop {
     for (const effect of plan.effects) {
       const failure = await this.#perform(effect);
       if (this.#stopping.signal.aborted) return;
-      if (failure === undefined) continue;
+      if (failure === undefined) {
+        this.#commit(deedFacts(effect));
+        continue;
+      }
       failed = true;
       this.#tellFailure(stream, track, effect, failure);
     }
@@ -237,7 +240,7 @@ export class Loop {
 
   #backoffMs(attempt: number): number {
     const ceiling = Math.min(backoff.maxMs, backoff.firstMs * 2 ** Math.min(attempt, 20));
-    return ceiling / 2 + (this.#clock.random() * ceiling) / 2;
+    return Math.round(ceiling / 2 + (this.#clock.random() * ceiling) / 2);
   }
 
   #wakeAt(stream: string, at: number): void {

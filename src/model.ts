@@ -41,7 +41,9 @@ export interface Vm {
   /** Loopback address in user mode, unique among VMs that are not deleted. */
   address: string;
   addressIndex: number;
-  /** True from the first boot on: from then the disks are the user's and go only with the VM. */
+  /** A VMM was seen on the disks. */
+  everStarted: boolean;
+  /** A guest may have written to the disks: they are the user's and go only with the VM. */
   disksHoldData: boolean;
   stop: { mode: "graceful" | "kill"; deadlineAt: number; asked: boolean } | null;
   /** A start is wanted as soon as the VM has stopped. */

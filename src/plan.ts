@@ -65,6 +65,10 @@ export function planFor(
   };
 }
 
+/** What a deed tells the log because no observation can find it again. */
+export const deedFacts = (effect: Effect): NewEvent[] =>
+  effect.kind === "ensureShutdownAsked" ? [event(vmStream(effect.vmId), "vm.shutdown_asked", {})] : [];
+
 /** Whether a failure of the effect, when no try is left, fails the start that it belongs to. */
 const ofStart = (effect: Effect): boolean => effect.kind === "ensureDisk" || effect.kind === "ensureProcess";
 

@@ -27,6 +27,7 @@ function newVm(event: Extract<StoredEvent, { type: "vm.created" }>): Vm {
     step: null,
     address,
     addressIndex,
+    everStarted: false,
     disksHoldData: false,
     stop: null,
     restart: false,

@@ -4,12 +4,11 @@ import { BangerError } from "../errors.js";
 import type { Listener, ProcessIdentity, Seen, VmId } from "../model.js";
 import { orAborted, sleep } from "./wait.js";
 
-/** What a link asks of a guest agent; each call ends when the signal is aborted. */
+/** What a link asks of a guest agent; each call ends when the signal is aborted. `AgentClient` is one. */
 export interface GuestAgent {
-  /** The agent's version, once it answers /healthz. */
-  health(signal: AbortSignal): Promise<string>;
+  health(signal: AbortSignal): Promise<{ agent: string }>;
   /** Tells the full list at once and again at each change, until the connection or the signal ends it. */
-  watchListeners(tell: (list: Listener[]) => void, signal: AbortSignal): Promise<void>;
+  watchPorts(tell: (list: Listener[]) => void, signal: AbortSignal): Promise<void>;
   shutdown(signal: AbortSignal): Promise<void>;
 }
 
@@ -89,10 +88,10 @@ class AgentLink<C extends GuestAgent> {
       late.abort(new BangerError("agent_timeout", "the agent did not answer /healthz", { retry: "later" })),
     );
     const signal = AbortSignal.any([over, late.signal]);
-    const version = await orAborted(client.health(signal), signal).finally(() => timer.cancel());
-    this.#show(client, version);
+    const { agent } = await orAborted(client.health(signal), signal).finally(() => timer.cancel());
+    this.#show(client, agent);
     await orAborted(
-      client.watchListeners((list) => {
+      client.watchPorts((list) => {
         this.listeners = { is: "present", list };
         this.#changed();
       }, over),

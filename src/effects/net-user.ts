@@ -94,7 +94,8 @@ export function userForwards(controls: VmmControls): ForwardDriver {
       await control.refreshForwards();
     },
     async ensureNone(id, address, hostPort) {
-      const control = controls.require(id);
+      const control = controls.get(id);
+      if (control === undefined) return;
       await removeForward(await control.client(), address, hostPort);
       await control.refreshForwards();
     },

@@ -1,5 +1,5 @@
 /** From an effect to the driver that makes it true. */
-import { event, imageStream, vmStream } from "../events.js";
+import { event, imageStream } from "../events.js";
 import type { Effect } from "../model.js";
 import type { PerformContext } from "../world.js";
 import type { DiskDriver } from "./disk-overlay.js";
@@ -32,8 +32,7 @@ export async function perform(drivers: Drivers, effect: Effect, context: Perform
     case "ensureNoForward":
       return forwards.ensureNone(effect.vmId, effect.address, effect.hostPort);
     case "ensureShutdownAsked":
-      await vmm.ensureShutdownAsked(effect.vmId, signal);
-      return note(event(vmStream(effect.vmId), "vm.shutdown_asked", {}));
+      return vmm.ensureShutdownAsked(effect.vmId, signal);
     case "ensureNoProcess":
       return vmm.ensureNoProcess(effect.vmId, effect.process, signal);
     case "ensureNoRuntime":

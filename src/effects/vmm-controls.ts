@@ -62,6 +62,10 @@ export class VmmControls {
     return this.#controls.keys();
   }
 
+  get(id: VmId): VmmControl | undefined {
+    return this.#controls.get(id);
+  }
+
   /** The control of the VM's process. @throws BangerError `vm_not_running`. */
   require(id: VmId): VmmControl {
     const control = this.#controls.get(id);

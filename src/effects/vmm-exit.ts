@@ -60,7 +60,7 @@ const startFailures: readonly StartFailure[] = [
     says: /Failed to get "(write|consistent read)" lock|Failed to lock byte/,
     code: "disk_in_use",
     message: "another process has the VM's disk open",
-    hint: "fuser -v",
+    hint: "pgrep -af guest=banger-",
     retry: "later",
   },
   {

@@ -76,9 +76,15 @@ const machine = setup({
         if (vm.stop !== null) vm.stop.asked = true;
       }),
     ),
+    // From here on a VMM may run before anybody has seen it.
+    noteDisksInUse: assign(
+      edit((vm) => {
+        vm.disksHoldData = true;
+      }),
+    ),
     noteProcess: assign(
       edit((vm, _event, at) => {
-        vm.disksHoldData = true;
+        vm.everStarted = true;
         vm.bootDeadlineAt = at + vm.bootTimeoutMs;
       }),
     ),
@@ -92,6 +98,7 @@ const machine = setup({
       edit<"vm.step_failed">((vm, event) => {
         vm.error = event.data;
         vm.bootDeadlineAt = null;
+        if (event.data.step === "process" && !vm.everStarted) vm.disksHoldData = false;
       }),
     ),
     noteEarlyExit: assign(
@@ -131,7 +138,7 @@ const machine = setup({
       initial: "disk",
       states: {
         disk: { on: { "vm.disk_attached": "network" } },
-        network: { on: { "vm.network_attached": "process" } },
+        network: { on: { "vm.network_attached": { target: "process", actions: "noteDisksInUse" } } },
         process: { on: { "vm.process_started": { target: "agent", actions: "noteProcess" } } },
         agent: {
           on: {

@@ -3,8 +3,8 @@ import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync 
 import { tmpdir } from "node:os";
 import { systemClock } from "../../src/clock.js";
 import type { GuestAgent, Session } from "../../src/effects/agent-links.js";
+import { assembleWorld } from "../../src/effects/assemble-world.js";
 import type { ImageMaker } from "../../src/effects/image-store.js";
-import { createLocalWorld } from "../../src/effects/local-world.js";
 import { scanProcesses } from "../../src/effects/proc.js";
 import type { Launch } from "../../src/effects/qemu.js";
 import { type Home, homeHandles, imageHandles, loopbackAddress, vmHandles } from "../../src/handles.js";
@@ -63,8 +63,8 @@ function instantAgent(): Promise<Session<GuestAgent>> {
     close = resolve;
   });
   const client: GuestAgent = {
-    health: async () => "0",
-    watchListeners: (tell) => {
+    health: async () => ({ agent: "0" }),
+    watchPorts: (tell) => {
       tell([]);
       return closed;
     },
@@ -80,7 +80,7 @@ async function makeBench(): Promise<Bench> {
   const images = emptyImages(home);
   images.make(readyImage);
   const make = () =>
-    createLocalWorld({
+    assembleWorld({
       home,
       clock: systemClock,
       searchPath: process.env["PATH"] ?? "",

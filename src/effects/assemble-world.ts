@@ -1,4 +1,4 @@
-/** The real host in user mode, put together from its drivers: QEMU, overlay disks, user networking, images. */
+/** Drivers put together to a world: QEMU, overlay disks, user networking and images of one home. */
 import type { Clock } from "../clock.js";
 import { BangerError } from "../errors.js";
 import { vmStream } from "../events.js";
@@ -18,7 +18,7 @@ import { sharedRun } from "./shared-run.js";
 import { sshKeys } from "./ssh-keys.js";
 import { VmmControls } from "./vmm-controls.js";
 
-export interface LocalWorldOptions<C extends GuestAgent> {
+export interface AssemblyOptions<C extends GuestAgent> {
   home: Home;
   clock: Clock;
   /** Where programs are looked up, as in PATH. */
@@ -32,12 +32,12 @@ export interface LocalWorldOptions<C extends GuestAgent> {
   warn: Warn;
 }
 
-export interface LocalWorld<C extends GuestAgent> extends World {
+export interface AssembledWorld<C extends GuestAgent> extends World {
   /** The client of a guest agent that answers now, or undefined. */
   clientOf(id: VmId): C | undefined;
 }
 
-export function createLocalWorld<C extends GuestAgent>(options: LocalWorldOptions<C>): LocalWorld<C> {
+export function assembleWorld<C extends GuestAgent>(options: AssemblyOptions<C>): AssembledWorld<C> {
   const { home, clock } = options;
   const listeners: ((stream: string) => void)[] = [];
   const wake = (stream: string) => {

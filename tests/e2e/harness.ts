@@ -1,0 +1,191 @@
+/** A banger of its own for a test: real CLI, daemon, QEMU and guests in a home that is gone afterwards. */
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import type { EventView, VmView } from "../../src/contract.js";
+import { type Home, homeHandles } from "../../src/handles.js";
+import { homeFrom } from "../../src/home.js";
+
+export const program = new URL("../../../bin/banger", import.meta.url).pathname;
+/** Images take minutes to build and never change: every test home shares them, and so does the next run. */
+const sharedData = join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "banger-tests");
+
+export interface Ended {
+  status: number | null;
+  signal: NodeJS.Signals | null;
+  stdout: string;
+  stderr: string;
+}
+
+export interface Started {
+  child: ChildProcess;
+  ended: Promise<Ended>;
+}
+
+export interface RunOptions {
+  input?: string;
+  env?: NodeJS.ProcessEnv;
+  /** Kills the command when it takes longer. */
+  timeoutMs?: number;
+}
+
+export class TestHome {
+  readonly root: string;
+  readonly env: NodeJS.ProcessEnv;
+  readonly home: Home;
+
+  constructor(env: NodeJS.ProcessEnv = {}) {
+    this.root = mkdtempSync("/tmp/banger-e2e-");
+    this.env = {
+      ...process.env,
+      NO_COLOR: "1",
+      XDG_STATE_HOME: join(this.root, "state"),
+      XDG_CONFIG_HOME: join(this.root, "config"),
+      XDG_CACHE_HOME: join(this.root, "cache"),
+      XDG_DATA_HOME: sharedData,
+      XDG_RUNTIME_DIR: this.root,
+      ...env,
+    };
+    this.home = homeFrom(this.env, process.getuid?.() ?? 0);
+  }
+
+  start(args: readonly string[], { input, env, timeoutMs = 120_000 }: RunOptions = {}): Started {
+    const child = spawn(program, args, {
+      env: { ...this.env, ...env },
+      cwd: this.root,
+      timeout: timeoutMs,
+      killSignal: "SIGKILL",
+    });
+    const out: Record<"stdout" | "stderr", Buffer[]> = { stdout: [], stderr: [] };
+    for (const name of ["stdout", "stderr"] as const) {
+      child[name].on("data", (chunk: Buffer) => out[name].push(chunk));
+    }
+    child.stdin.on("error", () => undefined);
+    child.stdin.end(input ?? "");
+    const text = (name: "stdout" | "stderr") => Buffer.concat(out[name]).toString("utf8");
+    const ended = new Promise<Ended>((resolve, reject) => {
+      child.on("error", reject);
+      child.on("close", (status, signal) =>
+        resolve({ status, signal, stdout: text("stdout"), stderr: text("stderr") }),
+      );
+    });
+    return { child, ended };
+  }
+
+  run(args: readonly string[], options: RunOptions = {}): Promise<Ended> {
+    return this.start(args, options).ended;
+  }
+
+  /** Runs a command that must succeed; yields what it printed. */
+  async ok(...args: string[]): Promise<string> {
+    const { status, stdout, stderr } = await this.run(args);
+    assert.equal(status, 0, `banger ${args.join(" ")} ended with ${status}\n${stdout}${stderr}`);
+    return stdout;
+  }
+
+  async json<T>(...args: string[]): Promise<T> {
+    return JSON.parse(await this.ok(...args, "--json")) as T;
+  }
+
+  vm(name: string): Promise<VmView> {
+    return this.json<VmView>("vm", "show", name);
+  }
+
+  async events(ref: string): Promise<EventView[]> {
+    const text = await this.ok("events", ref, "--json");
+    return text.trim() === ""
+      ? []
+      : text
+          .trim()
+          .split("\n")
+          .map((line) => JSON.parse(line) as EventView);
+  }
+
+  async daemonPid(): Promise<number> {
+    return (await this.json<{ pid: number }>("daemon", "status")).pid;
+  }
+
+  /** The daemon dies as in a power cut, and is gone when this resolves. */
+  async killDaemon(): Promise<void> {
+    const pid = await this.daemonPid();
+    process.kill(pid, "SIGKILL");
+    await until("the daemon is dead", () => !isRunning(pid));
+  }
+
+  /** What is left of VMs on the host: processes, sockets, directories. */
+  leftovers(): string[] {
+    const { vms, runtimeVms } = homeHandles(this.home);
+    const entries = (path: string) =>
+      existsSync(path) ? readdirSync(path).map((name) => `${path}/${name}`) : [];
+    return [...vmmPids(this.root).map((pid) => `process ${pid}`), ...entries(vms), ...entries(runtimeVms)];
+  }
+
+  async dispose(): Promise<void> {
+    await this.run(["daemon", "stop"]).catch(() => undefined);
+    for (const pid of processesOf(this.root)) {
+      try {
+        process.kill(pid, "SIGKILL");
+      } catch {
+        // It has ended by itself.
+      }
+    }
+    await until("every process of the home is gone", () => processesOf(this.root).length === 0);
+    rmSync(this.root, { recursive: true, force: true });
+  }
+}
+
+/** Processes whose command line or environment names the test's directory, this one excluded. */
+function processesOf(root: string): number[] {
+  return readdirSync("/proc")
+    .map(Number)
+    .filter((pid) => pid > 0 && pid !== process.pid && isRunning(pid))
+    .filter((pid) => {
+      try {
+        const [command, environment] = ["cmdline", "environ"].map((name) =>
+          readFileSync(`/proc/${pid}/${name}`, "latin1"),
+        ) as [string, string];
+        return command.includes(root) || environment.includes(root);
+      } catch {
+        return false;
+      }
+    });
+}
+
+const vmmPids = (root: string): number[] =>
+  processesOf(root).filter((pid) => readFileSync(`/proc/${pid}/cmdline`, "latin1").includes("guest=banger-"));
+
+/** A zombie has ended; it is only not yet waited for. */
+export function isRunning(pid: number): boolean {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+    return !/^[ZX]/.test(stat.slice(stat.lastIndexOf(")") + 2));
+  } catch {
+    return false;
+  }
+}
+
+/** Waits for a state of the world; the deadline only bounds a failing test. */
+export async function until(
+  what: string,
+  holds: () => boolean | Promise<boolean>,
+  deadlineMs = 60_000,
+): Promise<void> {
+  const end = Date.now() + deadlineMs;
+  while (!(await holds())) {
+    assert.ok(Date.now() < end, `still not so after ${deadlineMs / 1000} s: ${what}`);
+    await pause(50);
+  }
+}
+
+/** Runs a test in a home of its own and takes it away whatever happens. */
+export async function withHome(body: (home: TestHome) => Promise<void>, env: NodeJS.ProcessEnv = {}) {
+  const home = new TestHome(env);
+  try {
+    await body(home);
+  } finally {
+    await home.dispose();
+  }
+}

@@ -1,0 +1,111 @@
+/** What must hold: at every moment, and when everything has settled. */
+
+import { differences } from "../../src/api/views.js";
+import type { Ledger } from "../../src/ledger.js";
+import type { Capabilities, Observed, State, Vm } from "../../src/model.js";
+import { planFor } from "../../src/plan.js";
+import { fold, initialState } from "../../src/projection.js";
+import type { SimHost } from "./host.js";
+
+/** What clients were told is done. */
+export interface Acknowledged {
+  /** Name → id of the VM created last under it. */
+  created: Map<string, string>;
+  /** Id → last command that was answered, or "unanswered". */
+  verbs: Map<string, string>;
+}
+
+const wantsDeletion = (vm: Vm | undefined): boolean => vm?.phase === "deleting" || vm?.phase === "deleted";
+
+/** Holds after every step of a run. */
+export function checkAlways(state: State, host: SimHost): string[] {
+  const problems: string[] = [];
+  const live = Object.values(state.vms).filter((vm) => vm.phase !== "deleted");
+  for (const key of ["name", "address", "addressIndex"] as const) {
+    const values = live.map((vm) => vm[key]);
+    if (new Set(values).size !== values.length) problems.push(`two VMs share their ${key}`);
+  }
+  for (const id of host.lost) {
+    if (!wantsDeletion(state.vms[id]))
+      problems.push(`the disks of ${id} are gone, and nobody asked for that`);
+  }
+  return problems;
+}
+
+const settledPhases = new Set(["stopped", "running", "error", "deleted"]);
+
+/** Holds when faults have ended and time has gone by. */
+export function checkSettled(
+  ledger: Ledger,
+  observed: Observed,
+  capabilities: Capabilities,
+  host: SimHost,
+  acknowledged: Acknowledged,
+  now: number,
+): string[] {
+  const { state } = ledger;
+  const problems = checkAlways(state, host);
+  for (const stream of [
+    ...Object.keys(state.vms).map((id) => `vm/${id}`),
+    ...Object.keys(state.images).map((id) => `image/${id}`),
+  ]) {
+    const plan = planFor(state, stream, observed, capabilities, now, true);
+    if (plan === undefined || plan.facts.length + plan.effects.length === 0) continue;
+    problems.push(`${stream} is not settled: ${JSON.stringify(plan)}`);
+  }
+  for (const vm of Object.values(state.vms)) problems.push(...checkVm(vm, host));
+  for (const [id, seen] of host.vms) {
+    if (state.vms[id] !== undefined) continue;
+    if (seen.directory || seen.runtime || seen.process)
+      problems.push(`${id} is on the host, but nobody knows it`);
+  }
+  for (const [id, image] of host.images) {
+    if (image.partial) problems.push(`a half-built ${id} is left`);
+    if (state.images[id]?.phase === "building") problems.push(`${id} is still building`);
+  }
+  for (const [id, verb] of acknowledged.verbs) problems.push(...checkPromise(state.vms[id], id, verb));
+  const folded = fold(initialState, ledger.log.read());
+  problems.push(...ledger.log.checkIntegrity());
+  problems.push(...differences(folded, state).map((path) => `fold and live state differ at ${path}`));
+  return problems;
+}
+
+function checkVm(vm: Vm, host: SimHost): string[] {
+  const on = host.vm(vm.id);
+  const problems: string[] = [];
+  const wrong = (what: string) => problems.push(`${vm.id} (${vm.name}) is ${vm.phase}, but ${what}`);
+  if (!settledPhases.has(vm.phase)) wrong("that is no end");
+  if (vm.phase === "running") {
+    if (on.process?.guest !== "up") wrong("no guest is up");
+    const listeners = [...new Set(on.process?.listeners.map(({ port }) => port))].sort();
+    const forwards = on.process?.forwards.map(({ guestPort }) => guestPort).sort();
+    if (String(listeners) !== String(forwards)) wrong(`forwards [${forwards}] stand for [${listeners}]`);
+  } else {
+    if (on.process !== null) wrong("a VMM runs");
+    if (on.runtime) wrong("its sockets are left");
+  }
+  const disks = on.directory || on.rootDisk || on.workDisk || on.seed;
+  if (vm.phase === "deleted" && disks) wrong("its directory is left");
+  if (vm.phase !== "deleted" && vm.disksHoldData && !(on.rootDisk && on.workDisk))
+    wrong("its disks are gone");
+  return problems;
+}
+
+/** An acknowledged command is never forgotten: the phase is one that it, and what befell the VM later, allow. */
+function checkPromise(vm: Vm | undefined, id: string, verb: string): string[] {
+  if (vm === undefined) return [`${id} was created, and is forgotten`];
+  const allowed: Record<string, string[]> = {
+    create: ["stopped"],
+    start: ["running", "stopped", "error"],
+    restart: ["running", "stopped", "error"],
+    stop: ["stopped"],
+    kill: ["stopped"],
+    delete: ["deleted"],
+    unanswered: [...settledPhases],
+  };
+  const phases = allowed[verb] ?? [];
+  if (!phases.includes(vm.phase)) return [`${id}: ${verb} was acknowledged, but it is ${vm.phase}`];
+  const unexplained =
+    (verb === "start" || verb === "restart") && vm.phase === "stopped" && vm.lastExit === null;
+  return unexplained ? [`${id} was started and is stopped, and nothing says why`] : [];
+}

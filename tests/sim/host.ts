@@ -1,0 +1,145 @@
+/** The simulated host: what outlives a daemon. Directories, processes, guests, images; and chance that breaks them. */
+import type { Forward, ImageId, Listener, ProcessExit, ProcessIdentity, VmId } from "../../src/model.js";
+import type { Random } from "./random.js";
+import type { Time } from "./time.js";
+
+export interface SimProcess extends ProcessIdentity {
+  guest: "booting" | "up" | "hung";
+  forwards: Forward[];
+  listeners: Listener[];
+  shutdownAsked: boolean;
+}
+
+export interface SimVm {
+  directory: boolean;
+  rootDisk: boolean;
+  workDisk: boolean;
+  seed: boolean;
+  runtime: boolean;
+  process: SimProcess | null;
+  /** A guest was up on these disks: they hold what a user may have written. */
+  holdsData: boolean;
+}
+
+const nothing = (): SimVm => ({
+  directory: false,
+  rootDisk: false,
+  workDisk: false,
+  seed: false,
+  runtime: false,
+  process: null,
+  holdsData: false,
+});
+
+export interface SimImage {
+  ready: boolean;
+  partial: boolean;
+  /** A builder that outlived the daemon which started it. */
+  builder: boolean;
+}
+
+export class SimHost {
+  readonly vms = new Map<VmId, SimVm>();
+  readonly images = new Map<ImageId, SimImage>();
+  /** While false nothing fails of itself; what is broken already stays so. */
+  faults = true;
+  /** VMs whose disks were removed while they held data; the checks ask whether that was wanted. */
+  readonly lost: VmId[] = [];
+  #lastPid = 100;
+  #listener: (id: VmId, exit?: ProcessExit) => void = () => {};
+
+  constructor(
+    readonly time: Time,
+    readonly chance: Random,
+  ) {}
+
+  vm(id: VmId): SimVm {
+    const known = this.vms.get(id);
+    if (known !== undefined) return known;
+    const made = nothing();
+    this.vms.set(id, made);
+    return made;
+  }
+
+  image(id: ImageId): SimImage {
+    const known = this.images.get(id);
+    if (known !== undefined) return known;
+    const made = { ready: false, partial: false, builder: false };
+    this.images.set(id, made);
+    return made;
+  }
+
+  /** The daemon that lives now is told of what happens; the one before it no more. */
+  listen(listener: (id: VmId, exit?: ProcessExit) => void): void {
+    this.#listener = listener;
+  }
+
+  faulty(probability: number): boolean {
+    return this.faults && this.chance.chance(probability);
+  }
+
+  spawn(id: VmId): void {
+    const process: SimProcess = {
+      pid: ++this.#lastPid,
+      startTime: String(this.time.now()),
+      guest: this.faulty(0.1) ? "hung" : "booting",
+      forwards: [],
+      listeners: [],
+      shutdownAsked: false,
+    };
+    this.vm(id).process = process;
+    const still = () => this.vm(id).process === process;
+    if (this.faulty(0.1)) {
+      this.time.after(this.chance.between(0, 9000), () => {
+        if (still()) this.exit(id, { reason: "lost", detail: "crashed" });
+      });
+    }
+    this.time.after(this.chance.between(500, 20_000), () => {
+      if (!still() || process.guest === "hung") return;
+      process.guest = "up";
+      this.vm(id).holdsData = true;
+      process.listeners = [listener(22)];
+      this.#listener(id);
+    });
+  }
+
+  exit(id: VmId, exit: ProcessExit): void {
+    this.vm(id).process = null;
+    this.#listener(id, exit);
+  }
+
+  askShutdown(id: VmId): void {
+    const { process } = this.vm(id);
+    if (process === null || process.shutdownAsked) return;
+    process.shutdownAsked = true;
+    if (process.guest !== "up" || this.faulty(0.2)) return;
+    this.time.after(this.chance.between(100, 6000), () => {
+      if (this.vm(id).process === process) this.exit(id, { reason: "guest", detail: "powered off" });
+    });
+  }
+
+  /** The guest begins or ends to listen on a port. */
+  toggleListener(id: VmId, port: number): void {
+    const process = this.vms.get(id)?.process;
+    if (process?.guest !== "up") return;
+    const others = process.listeners.filter((each) => each.port !== port);
+    process.listeners =
+      others.length === process.listeners.length ? [...process.listeners, listener(port)] : others;
+    this.#listener(id);
+  }
+
+  removeDirectory(id: VmId): void {
+    const { process, runtime, holdsData } = this.vm(id);
+    if (holdsData) this.lost.push(id);
+    this.vms.set(id, { ...nothing(), process, runtime });
+  }
+}
+
+const listener = (port: number): Listener => ({
+  proto: "tcp",
+  address: "0.0.0.0",
+  port,
+  pid: port,
+  process: `server-${port}`,
+  command: `server-${port}`,
+});

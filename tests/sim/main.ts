@@ -1,0 +1,44 @@
+/** Runs seeds: `npm run sim -- --seeds 10000 [--from SEED] [--trace]`; a failing seed is shrunk and printed. */
+import { parseArgs } from "node:util";
+import { Run } from "./run.js";
+import { type Scenario, scenario, shrink } from "./scenario.js";
+
+/** Runs one seed; the text of its failure, shrunk and with the command that replays it, or undefined. */
+export async function trySeed(seed: number, trace = false): Promise<string | undefined> {
+  const whole = scenario(seed);
+  const outcome = await new Run(whole).outcome();
+  if (trace) console.log(outcome.trace.join("\n"));
+  if (outcome.problems.length === 0) return undefined;
+  const fails = async (candidate: Scenario) => (await new Run(candidate).outcome()).problems.length > 0;
+  const small = await shrink(whole, fails);
+  const { problems, trace: lines } = await new Run(small).outcome();
+  return [
+    `seed ${seed}: ${outcome.problems.join("; ")}`,
+    `shrunk to ${small.actions.length} of ${whole.actions.length} actions, faults ${small.faults ? "on" : "off"}:`,
+    ...problems,
+    ...lines,
+    `replay: npm run sim -- --seeds 1 --from ${seed} --trace`,
+  ].join("\n");
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      seeds: { type: "string", default: "200" },
+      from: { type: "string", default: "1" },
+      trace: { type: "boolean", default: false },
+    },
+  });
+  const first = Number(values.from);
+  for (let seed = first; seed < first + Number(values.seeds); seed++) {
+    const failure = await trySeed(seed, values.trace);
+    if (failure !== undefined) {
+      console.error(failure);
+      process.exitCode = 1;
+      return;
+    }
+  }
+  console.log(`${values.seeds} seeds from ${first}: every run held`);
+}
+
+if (process.argv[1] === import.meta.filename) await main();

@@ -1,0 +1,298 @@
+/** One run: the real log, fold, decisions, reconcilers and loop against the simulated host, from one scenario. */
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type CreateCommand, decide, type VmVerb } from "../../src/decide.js";
+import { BangerError } from "../../src/errors.js";
+import { daemonStream, event } from "../../src/events.js";
+import { Ledger } from "../../src/ledger.js";
+import { Log } from "../../src/log.js";
+import { Loop } from "../../src/loop.js";
+import type { Vm } from "../../src/model.js";
+import { type Acknowledged, checkAlways, checkSettled } from "./check.js";
+import { SimHost } from "./host.js";
+import { seeded } from "./random.js";
+import type { Action, Scenario } from "./scenario.js";
+import { LifeClock, Time } from "./time.js";
+import { SimWorld } from "./world.js";
+
+const timeouts = { bootTimeoutMs: 60_000, stopTimeoutMs: 20_000 };
+const spec = { vcpu: 1, memoryMiB: 512, diskMiB: 1024, nat: true };
+const imageId = (n: number) => `sim-${n}-0000000${n}`;
+/** Memory rather than a disk: what is durable is the log's own test. */
+const fastest = existsSync("/dev/shm") ? "/dev/shm" : tmpdir();
+/** Long enough for every retry, boot and build of the safety phase to come to its end. */
+const livenessMs = 20 * 60_000;
+const quietMs = 2 * 60_000;
+
+/** One life of the daemon, ended by a kill. */
+interface Life {
+  ledger: Ledger;
+  log: Log;
+  clock: LifeClock;
+  world: SimWorld;
+  loop: Loop;
+  pulse: { alive: boolean };
+}
+
+export interface Outcome {
+  /** What is wrong, in words; empty when the run held. */
+  problems: string[];
+  events: number;
+  /** Everything that happened, for reading a failing run. */
+  trace: string[];
+}
+
+export class Run {
+  readonly #scenario: Scenario;
+  readonly #time = new Time();
+  readonly #chance;
+  readonly #host: SimHost;
+  readonly #directory: string;
+  readonly #trace: string[] = [];
+  readonly #problems: string[] = [];
+  readonly #acknowledged: Acknowledged = { created: new Map(), verbs: new Map() };
+  #life: Life | undefined;
+  #killAt: number | null = null;
+  #commands = 0;
+
+  constructor(scenario: Scenario) {
+    this.#scenario = scenario;
+    this.#chance = seeded(scenario.seed ^ 0x5eed);
+    this.#host = new SimHost(this.#time, this.#chance);
+    this.#host.faults = scenario.faults;
+    this.#directory = mkdtempSync(join(fastest, "banger-sim-"));
+  }
+
+  async outcome(): Promise<Outcome> {
+    try {
+      await this.#pullFirstImage();
+      for (const action of this.#scenario.actions) {
+        await this.#time.advance(action.afterMs);
+        this.#note(JSON.stringify(action));
+        await this.#act(action);
+        this.#checkAlways();
+      }
+      await this.#settle();
+    } catch (thrown) {
+      this.#problems.push(`thrown: ${thrown instanceof Error ? thrown.stack : String(thrown)}`);
+    } finally {
+      this.#kill();
+      rmSync(this.#directory, { recursive: true, force: true });
+    }
+    const events = this.#trace.filter((line) => line.includes(" event ")).length;
+    return { problems: this.#problems, events, trace: this.#trace };
+  }
+
+  /** Faults off: what was begun must now come to its end, and then nothing more may happen. */
+  async #settle(): Promise<void> {
+    this.#host.faults = false;
+    this.#killAt = null;
+    await this.#daemon();
+    await this.#time.advance(livenessMs);
+    const { ledger } = await this.#daemon();
+    const before = ledger.state.seq;
+    await this.#time.advance(quietMs);
+    const life = await this.#daemon();
+    if (life.ledger.state.seq !== before) this.#problems.push("events go on after everything has settled");
+    const observed = await Promise.all([life.world.observe(), this.#time.advance(10)]).then(([seen]) => seen);
+    this.#problems.push(
+      ...checkSettled(
+        life.ledger,
+        observed,
+        life.world.capabilities,
+        this.#host,
+        this.#acknowledged,
+        life.clock.now(),
+      ),
+    );
+  }
+
+  async #pullFirstImage(): Promise<void> {
+    const { faults } = this.#host;
+    this.#host.faults = false;
+    await this.#act({ kind: "pull", image: 0, afterMs: 0 });
+    await this.#time.advance(120_000);
+    this.#host.faults = faults;
+  }
+
+  /** The daemon that lives; as the CLI does, one is started when there is none. */
+  async #daemon(): Promise<Life> {
+    while (this.#life?.pulse.alive !== true) {
+      this.#kill();
+      const life = this.#bear();
+      this.#life = life;
+      // A look that fails fails the start; the next command tries again.
+      const started = life.loop.start().catch((thrown: unknown) => {
+        this.#note(`start failed: ${String(thrown)}`);
+        life.pulse.alive = false;
+      });
+      await Promise.race([started, this.#time.advance(1000)]);
+      await this.#time.advance(10);
+    }
+    return this.#life;
+  }
+
+  #bear(): Life {
+    const clock = new LifeClock(this.#time, this.#chance);
+    const log = Log.open(join(this.#directory, "banger.db"), clock);
+    const pulse = { alive: true };
+    const boundary = () => this.#boundary(pulse);
+    const ledger = new Ledger(mortal(log, pulse, boundary), () => undefined);
+    const world = new SimWorld(this.#host, clock, boundary);
+    ledger.onCommit((events) => {
+      for (const { seq, stream, type, data } of events) {
+        this.#note(`event ${seq} ${stream} ${type} ${JSON.stringify(data)}`);
+      }
+    });
+    const loop = new Loop(ledger, world, clock, {
+      concurrency: 4,
+      attempts: 6,
+      resyncIntervalMs: 30_000,
+      warn: (message, details) => {
+        this.#note(`warn ${message} ${JSON.stringify(details)}`);
+        const { error } = details as { error?: { code: string; message: string } };
+        if (error?.code === "internal" && pulse.alive) this.#problems.push(`${message}: ${error.message}`);
+      },
+    });
+    const life: Life = { ledger, log, clock, world, loop, pulse };
+    this.#note("the daemon starts");
+    ledger.commit([event(daemonStream, "daemon.started", { version: "sim" })], "host:start");
+    return life;
+  }
+
+  #boundary(pulse: Life["pulse"]): void {
+    if (this.#killAt === null || this.#life?.pulse !== pulse) return;
+    this.#killAt -= 1;
+    if (this.#killAt > 0) return;
+    this.#killAt = null;
+    this.#note("the daemon dies at a boundary");
+    this.#end(this.#life);
+  }
+
+  #end(life: Life): void {
+    life.pulse.alive = false;
+    life.world.kill();
+    life.clock.kill();
+  }
+
+  /** What a kill leaves behind is the log's file, without the farewell of a clean end. */
+  #kill(): void {
+    if (this.#life === undefined) return;
+    this.#end(this.#life);
+    this.#life.log.close();
+    this.#life = undefined;
+  }
+
+  async #act(action: Action): Promise<void> {
+    switch (action.kind) {
+      case "killDaemon":
+        return this.#kill();
+      case "killDaemonAt":
+        this.#killAt = action.boundary;
+        return;
+      case "startDaemon":
+        await this.#daemon();
+        return;
+      case "killVmm":
+        return this.#toVmm(action.name, (id) =>
+          this.#host.exit(id, { reason: "lost", detail: "killed from outside" }),
+        );
+      case "powerOff":
+        return this.#toVmm(action.name, (id) =>
+          this.#host.exit(id, { reason: "guest", detail: "powered off" }),
+        );
+      case "listen":
+        return this.#toVmm(action.name, (id) => this.#host.toggleListener(id, action.port));
+      case "pull":
+        await this.#command((life) => {
+          const id = imageId(action.image);
+          const command = { kind: "pullImage", imageId: id, name: `sim-${action.image}` } as const;
+          life.ledger.commit(decide(life.ledger.state, command, timeouts), `request:${++this.#commands}`);
+        });
+        return;
+      case "create":
+        return this.#create(action);
+      default:
+        return this.#verb(action.kind, action.name);
+    }
+  }
+
+  #toVmm(name: number, act: (id: string) => void): void {
+    const id = this.#acknowledged.created.get(`vm-${name}`);
+    if (id !== undefined && this.#host.vms.get(id)?.process) act(id);
+  }
+
+  /** Runs as the API would; refusals are answers, and a daemon that dies on the way gives none. */
+  async #command(run: (life: Life) => void): Promise<boolean> {
+    const life = await this.#daemon();
+    try {
+      run(life);
+    } catch (thrown) {
+      if (!(thrown instanceof BangerError) && life.pulse.alive) throw thrown;
+      this.#note(`refused: ${String(thrown)}`);
+      return false;
+    }
+    return life.pulse.alive;
+  }
+
+  async #create({ name, start }: Extract<Action, { kind: "create" }>): Promise<void> {
+    const number = ++this.#commands;
+    const vmId = number.toString(16).padStart(8, "0");
+    const command: CreateCommand = {
+      kind: "create",
+      commandId: `command-${number}`,
+      vmId,
+      name: `vm-${name}`,
+      image: "sim-0",
+      spec,
+      start,
+      addressBlock: 7,
+    };
+    const done = await this.#command((life) =>
+      life.ledger.commit(decide(life.ledger.state, command, timeouts), `request:${number}`),
+    );
+    if (!done) return;
+    this.#acknowledged.created.set(command.name as string, vmId);
+    this.#acknowledged.verbs.set(vmId, start ? "start" : "create");
+  }
+
+  async #verb(kind: VmVerb, name: number): Promise<void> {
+    const find = (life: Life): Vm | undefined =>
+      Object.values(life.ledger.state.vms).find((vm) => vm.name === `vm-${name}` && vm.phase !== "deleted");
+    let vmId: string | undefined;
+    const done = await this.#command((life) => {
+      vmId = find(life)?.id;
+      if (vmId === undefined) throw new BangerError("vm_not_found", "none");
+      life.ledger.commit(decide(life.ledger.state, { kind, vmId }, timeouts), `request:${++this.#commands}`);
+    });
+    if (vmId === undefined) return;
+    // Without an answer the command may stand or not: nothing is promised of this VM any more.
+    this.#acknowledged.verbs.set(vmId, done ? kind : "unanswered");
+  }
+
+  #checkAlways(): void {
+    if (this.#life?.pulse.alive) this.#problems.push(...checkAlways(this.#life.ledger.state, this.#host));
+  }
+
+  #note(line: string): void {
+    this.#trace.push(`${String((this.#time.now() / 1000) % 1e7).padStart(12)} ${line}`);
+  }
+}
+
+/** The log as its daemon sees it: once that is dead nothing reaches the file any more. */
+function mortal(log: Log, pulse: Life["pulse"], boundary: () => void): Log {
+  return new Proxy(log, {
+    get(target, name) {
+      const value: unknown = Reflect.get(target, name, target);
+      if (typeof value !== "function") return value;
+      return (...parameters: unknown[]) => {
+        if (name === "append") boundary();
+        if (!pulse.alive) throw new Error("the daemon is dead");
+        const result: unknown = Reflect.apply(value, target, parameters);
+        if (name === "append") boundary();
+        return result;
+      };
+    },
+  });
+}

@@ -1,0 +1,77 @@
+/** What happens in a run, as plain data: made from a seed, shrunk by leaving actions out. */
+import type { VmVerb } from "../../src/decide.js";
+import { type Random, seeded } from "./random.js";
+
+export type Action = { afterMs: number } & (
+  | { kind: "create"; name: number; start: boolean }
+  | { kind: VmVerb; name: number }
+  | { kind: "pull"; image: number }
+  | { kind: "killDaemon" }
+  /** The daemon dies at the nth boundary from now: before or after an append or a change of the host. */
+  | { kind: "killDaemonAt"; boundary: number }
+  | { kind: "startDaemon" }
+  | { kind: "killVmm"; name: number }
+  | { kind: "powerOff"; name: number }
+  | { kind: "listen"; name: number; port: number }
+);
+
+export interface Scenario {
+  seed: number;
+  faults: boolean;
+  actions: Action[];
+}
+
+export const names = 6;
+export const images = 2;
+const verbs: readonly VmVerb[] = ["start", "stop", "restart", "kill", "delete"];
+
+export function scenario(seed: number): Scenario {
+  const chance = seeded(seed);
+  const length = chance.between(5, 40);
+  return {
+    seed,
+    faults: chance.chance(0.8),
+    actions: Array.from({ length }, () => ({ afterMs: delay(chance), ...what(chance) }) as Action),
+  };
+}
+
+/** Often at once, sometimes after a boot's time. */
+const delay = (chance: Random): number =>
+  chance.chance(0.5) ? chance.between(0, 200) : chance.between(200, chance.chance(0.3) ? 90_000 : 8000);
+
+function what(chance: Random): object {
+  const name = chance.between(0, names - 1);
+  const dice = chance.between(0, 99);
+  if (dice < 25) return { kind: "create", name, start: chance.chance(0.85) };
+  if (dice < 60) return { kind: chance.pick(verbs), name };
+  if (dice < 64) return { kind: "pull", image: chance.between(0, images - 1) };
+  if (dice < 70) return { kind: "killDaemon" };
+  if (dice < 82) return { kind: "killDaemonAt", boundary: chance.between(1, 30) };
+  if (dice < 86) return { kind: "startDaemon" };
+  if (dice < 92) return { kind: "killVmm", name };
+  if (dice < 95) return { kind: "powerOff", name };
+  return { kind: "listen", name, port: chance.pick([80, 3000, 8080]) };
+}
+
+/** The smallest part of a failing scenario that still fails. Each try is a whole run. */
+export async function shrink(
+  failing: Scenario,
+  fails: (candidate: Scenario) => Promise<boolean>,
+): Promise<Scenario> {
+  let smallest = failing;
+  const quiet = { ...smallest, faults: false };
+  if (smallest.faults && (await fails(quiet))) smallest = quiet;
+  for (let size = Math.ceil(smallest.actions.length / 2); size >= 1; ) {
+    let shrunk = false;
+    for (let start = 0; start < smallest.actions.length; start += size) {
+      const actions = smallest.actions.toSpliced(start, size);
+      const candidate = { ...smallest, actions };
+      if (!(await fails(candidate))) continue;
+      smallest = candidate;
+      shrunk = true;
+      break;
+    }
+    if (!shrunk) size = size === 1 ? 0 : Math.ceil(size / 2);
+  }
+  return smallest;
+}

@@ -1,0 +1,225 @@
+/** The simulated twin of the local world: one daemon's hands on the simulated host. */
+import type { Clock } from "../../src/clock.js";
+import { BangerError } from "../../src/errors.js";
+import { event, imageStream } from "../../src/events.js";
+import type {
+  Capabilities,
+  Effect,
+  Observed,
+  ObservedImage,
+  ObservedVm,
+  ProcessExit,
+  Seen,
+  VmId,
+} from "../../src/model.js";
+import { absentImage, absentVm } from "../../src/unlisted.js";
+import type { PerformContext, World } from "../../src/world.js";
+import type { SimHost, SimImage, SimVm } from "./host.js";
+
+type EffectOf<K extends Effect["kind"]> = Extract<Effect, { kind: K }>;
+
+const flaky = (message: string) => new BangerError("flaky", message, { retry: "later" });
+
+const never = new Promise<never>(() => {});
+
+export class SimWorld implements World {
+  readonly capabilities: Capabilities = { userNetworking: true, portForwarding: true };
+  readonly #links = new Set<VmId>();
+  readonly #exits = new Map<VmId, ProcessExit>();
+  #wake: (stream: string) => void = () => {};
+  #alive = true;
+
+  /** `boundary` is called before and after every change of the host: a place where the daemon can be killed. */
+  constructor(
+    readonly host: SimHost,
+    readonly clock: Clock,
+    readonly boundary: () => void,
+  ) {
+    host.listen((id, exit) => {
+      if (exit !== undefined && host.chance.chance(0.7)) this.#exits.set(id, exit);
+      // A lost wake-up must cost time only.
+      if (!host.faulty(0.2)) this.#wake(`vm/${id}`);
+    });
+  }
+
+  /** From now on this daemon is dead: what it has begun stays as it is. */
+  kill(): void {
+    this.#alive = false;
+  }
+
+  onWake(listener: (stream: string) => void): void {
+    this.#wake = (stream) => {
+      if (this.#alive) listener(stream);
+    };
+  }
+
+  async close(): Promise<void> {
+    this.kill();
+  }
+
+  async observe(): Promise<Observed> {
+    await this.#pause(0, 3);
+    if (this.host.faulty(0.01)) throw flaky("a look failed");
+    const vms = new Map<VmId, ObservedVm>();
+    for (const [id, vm] of this.host.vms) vms.set(id, this.#seenVm(id, vm));
+    const images = new Map<string, ObservedImage>();
+    for (const [id, image] of this.host.images) images.set(id, this.#seenImage(image));
+    return { vms, images, unlistedVm: absentVm, unlistedImage: absentImage };
+  }
+
+  #see<T extends object>(there: T | false | null): Seen<T> {
+    if (this.host.faulty(0.02)) return { is: "unknown", cause: "simulated" };
+    return there === false || there === null ? { is: "absent" } : { is: "present", ...there };
+  }
+
+  #seenVm(id: VmId, vm: SimVm): ObservedVm {
+    const { process } = vm;
+    if (process === null) this.#links.delete(id);
+    const exit = this.#exits.get(id);
+    const linked = process !== null && this.#links.has(id);
+    const here = (there: boolean) => this.#see(there && {});
+    return {
+      directory: here(vm.directory),
+      rootDisk: here(vm.rootDisk),
+      workDisk: here(vm.workDisk),
+      seed: here(vm.seed),
+      runtime: here(vm.runtime),
+      process: this.#see(process && { pid: process.pid, startTime: process.startTime }),
+      ...(process === null && exit !== undefined && { exit }),
+      agent: this.#see(linked && { answering: process.guest === "up", version: "sim" }),
+      forwards: this.#see(process && { list: [...process.forwards] }),
+      listeners:
+        linked && process.guest === "up"
+          ? this.#see({ list: [...process.listeners] })
+          : { is: "unknown", cause: "no link" },
+    };
+  }
+
+  #seenImage(image: SimImage): ObservedImage {
+    return {
+      image: this.#see(image.ready && { sizeBytes: 1000 }),
+      partial: this.#see(image.partial && { building: image.builder }),
+    };
+  }
+
+  async perform(effect: Effect, context: PerformContext): Promise<void> {
+    try {
+      await this.#pause(0, 50);
+      if (this.host.faulty(0.08)) await this.#fault(effect, context);
+      await this.#carryOut(effect, context);
+      // Done, but the daemon never learns of it.
+      if (this.host.faulty(0.03)) throw flaky(`${effect.kind} lost its answer`);
+    } finally {
+      if (!this.#alive) await never;
+    }
+  }
+
+  async #fault(effect: Effect, { signal }: PerformContext): Promise<void> {
+    const kind = this.host.chance.between(0, 9);
+    if (kind === 0) throw new BangerError("hopeless", `${effect.kind} can never succeed`);
+    // A build may take an hour: to wait that long for a hanging one tells nothing more.
+    if (kind > 2 || effect.kind === "ensureImage") throw flaky(`${effect.kind} failed`);
+    await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+    throw signal.reason;
+  }
+
+  async #carryOut(effect: Effect, context: PerformContext): Promise<void> {
+    switch (effect.kind) {
+      case "ensureDisk":
+        return this.#ensureDisk(effect);
+      case "ensureProcess":
+        return this.#ensureProcess(effect);
+      case "ensureAgentLink":
+        this.#links.add(effect.vmId);
+        return;
+      case "ensureForward":
+        return this.#ensureForward(effect);
+      case "ensureNoForward":
+        return this.#change(() => {
+          const { process } = this.host.vm(effect.vmId);
+          if (process === null) return;
+          process.forwards = process.forwards.filter((each) => each.guestPort !== effect.guestPort);
+        });
+      case "ensureShutdownAsked":
+        return this.#change(() => this.host.askShutdown(effect.vmId));
+      case "ensureNoProcess":
+        return this.#change(() => {
+          const { process } = this.host.vm(effect.vmId);
+          if (process?.pid !== effect.process.pid || process.startTime !== effect.process.startTime) return;
+          this.host.exit(effect.vmId, { reason: "asked", detail: "killed" });
+        });
+      case "ensureNoRuntime":
+        return this.#change(() => {
+          this.host.vm(effect.vmId).runtime = false;
+        });
+      case "ensureNoDirectory":
+        return this.#change(() => this.host.removeDirectory(effect.vmId));
+      case "ensureImage":
+        return this.#ensureImage(effect, context);
+      case "ensureNoPartialImage":
+        return this.#change(() =>
+          Object.assign(this.host.image(effect.imageId), { partial: false, builder: false }),
+        );
+      case "ensureNoImage":
+        return this.#change(() => {
+          this.host.image(effect.imageId).ready = false;
+        });
+      default:
+        effect satisfies never;
+    }
+  }
+
+  async #ensureDisk({ vmId }: EffectOf<"ensureDisk">): Promise<void> {
+    for (const part of ["runtime", "directory", "rootDisk", "workDisk", "seed"] as const) {
+      await this.#pause(1, 40);
+      this.#change(() => {
+        this.host.vm(vmId)[part] = true;
+      });
+    }
+  }
+
+  async #ensureProcess({ vmId }: EffectOf<"ensureProcess">): Promise<void> {
+    this.#exits.delete(vmId);
+    this.#change(() => {
+      if (this.host.vm(vmId).process === null) this.host.spawn(vmId);
+    });
+    await this.#pause(1, 200);
+  }
+
+  #ensureForward({ vmId, guestPort }: EffectOf<"ensureForward">): void {
+    const hostPort = this.host.faulty(0.2) ? guestPort + 10_000 : guestPort;
+    this.#change(() => {
+      const { process } = this.host.vm(vmId);
+      if (process === null) throw flaky("there is no VMM");
+      if (process.forwards.some((each) => each.guestPort === guestPort)) return;
+      process.forwards.push({ guestPort, hostPort });
+    });
+  }
+
+  async #ensureImage({ imageId }: EffectOf<"ensureImage">, { signal, note }: PerformContext): Promise<void> {
+    const image = this.host.image(imageId);
+    this.#change(() => Object.assign(image, { partial: true, builder: true }));
+    for (const stage of ["packages", "disk"]) {
+      note(event(imageStream(imageId), "image.stage_reached", { stage }));
+      await this.#pause(1000, 30_000);
+      if (signal.aborted) {
+        this.#change(() => Object.assign(image, { partial: false, builder: false }));
+        throw signal.reason;
+      }
+    }
+    this.#change(() => Object.assign(image, { ready: true, partial: false, builder: false }));
+  }
+
+  #change(change: () => void): void {
+    this.boundary();
+    if (!this.#alive) return;
+    change();
+    this.boundary();
+  }
+
+  /** Time goes by; a daemon that was killed meanwhile never comes back. */
+  async #pause(low: number, high: number): Promise<void> {
+    await new Promise<void>((resolve) => this.clock.after(this.host.chance.between(low, high), resolve));
+    if (!this.#alive) await never;
+  }
+}

@@ -1,0 +1,88 @@
+/** The configuration: what is refused and where, the defaults of VMs, and docs/config.md. */
+import assert from "node:assert/strict";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { configKeys, loadConfig, parseConfig, resolveDefaults } from "../../src/config.js";
+import { BangerError } from "../../src/errors.js";
+
+const refusal = (text: string): string => {
+  try {
+    parseConfig(text, "c.toml");
+  } catch (thrown) {
+    assert.ok(thrown instanceof BangerError && thrown.code === "config_invalid", String(thrown));
+    return thrown.message;
+  }
+  throw new assert.AssertionError({ message: `accepted: ${text}` });
+};
+
+test("a missing file means the defaults, an unreadable one is an error", (t) => {
+  const directory = mkdtempSync(join(tmpdir(), "banger-config-"));
+  t.after(() => rmSync(directory, { recursive: true }));
+  const path = join(directory, "config.toml");
+  assert.deepEqual(loadConfig(path), parseConfig("", path));
+  assert.throws(() => loadConfig(directory), { code: "config_unreadable" });
+  writeFileSync(path, 'stop_timeout = "1m"\n[vm_defaults]\nmemory = "4G"\nvcpu = 2\n');
+  const config = loadConfig(path);
+  assert.equal(config.stopTimeoutMs, 60_000);
+  assert.deepEqual(config.vmDefaults, { vcpu: 2, memoryMiB: 4096, diskMiB: null });
+});
+
+test("unknown keys are refused with their line and the keys that there are", () => {
+  assert.match(
+    refusal('vmm = "qemu"\n\nlog_levl = "info"\n'),
+    /^c\.toml:3: "log_levl" is not a key; .*log_level/,
+  );
+  assert.match(refusal("[vm_defaults]\n# cores\ncpus = 2\n"), /^c\.toml:3: "vm_defaults\.cpus" is not a key/);
+  assert.match(refusal("[vm_default]\nvcpu = 2\n"), /^c\.toml:1: "vm_default" is not a key/);
+  assert.match(refusal("toString = 1"), /"toString" is not a key/);
+});
+
+test("wrong types and bad values are refused with key, line and what is allowed", () => {
+  const cases: [string, RegExp][] = [
+    ['vmm = "xen"', /^c\.toml:1: vmm must be "auto" or "qemu", not "xen"$/],
+    ["\nlog_level = 3", /^c\.toml:2: log_level must be "trace"/],
+    ['qemu_bin = "./qemu"', /qemu_bin must be the name of a program/],
+    ['mirror = "ftp://x"', /mirror must be/],
+    ["boot_timeout = 30", /boot_timeout must be a duration from "1s" to "1h", not 30/],
+    ['stop_timeout = "0s"', /stop_timeout must be a duration/],
+    ["vm_defaults = 3", /^c\.toml:1: vm_defaults must be a table/],
+    [
+      "vm_defaults = { vcpu = 1.5 }",
+      /^c\.toml:1: vm_defaults\.vcpu must be a whole number from 1 to 64, not 1\.5/,
+    ],
+    [
+      'a = 1\n[vm_defaults]\nvcpu = 0\nmemory = "4X"',
+      /c\.toml:1: .*; c\.toml:3: .*; c\.toml:4: vm_defaults\.memory/,
+    ],
+    ['[vm_defaults]\ndisk_size = "1M"', /disk_size must be a size from 64M to 16T/],
+    ["x = [\n", /^c\.toml:\d: Invalid TOML/],
+  ];
+  for (const [text, message] of cases) assert.match(refusal(text), message);
+});
+
+test("VM defaults come from the config, else from the host, else are built in", () => {
+  const host = (cpus: number, memoryMiB: number, text = "") =>
+    resolveDefaults(parseConfig(text, "c"), { cpus, memoryMiB });
+  assert.deepEqual(host(8, 32_768), {
+    vcpu: { value: 2, source: "host" },
+    memoryMiB: { value: 4096, source: "host" },
+    diskMiB: { value: 8192, source: "built-in" },
+  });
+  assert.deepEqual(host(128, 1_000_000).vcpu, { value: 4, source: "host" });
+  assert.deepEqual(host(128, 1_000_000).memoryMiB, { value: 8192, source: "host" });
+  assert.deepEqual(host(2, 2048).vcpu, { value: 1, source: "built-in" });
+  assert.deepEqual(host(2, 2048).memoryMiB, { value: 512, source: "built-in" });
+  assert.deepEqual(host(2, 2048, "[vm_defaults]\nvcpu = 7").vcpu, { value: 7, source: "config" });
+});
+
+test("docs/config.md has the very table of the keys", () => {
+  const text = readFileSync(new URL("../../../docs/config.md", import.meta.url), "utf8");
+  const documented = text.split("\n").filter((line) => line.startsWith("| `"));
+  const keys = Object.entries(configKeys).map(([name, key]) => {
+    const standard = "default" in key ? `\`${JSON.stringify(key.default)}\`` : "–";
+    return `| \`${name}\` | ${key.allowed} | ${standard} | ${key.about} |`;
+  });
+  assert.deepEqual(documented, keys);
+});

@@ -1,0 +1,103 @@
+/** Sentences, histories and the reasons behind a state, on the log of tests/histories; docs/events.md. */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import Database from "better-sqlite3";
+import { type RawEvent, type StoredEvent, schemaVersions, upcast } from "../../src/events.js";
+import { history, sentence, why } from "../../src/explain.js";
+import type { Vm } from "../../src/model.js";
+import { fold, initialState } from "../../src/projection.js";
+
+const repository = new URL("../../../", import.meta.url);
+const textOf = (path: string): string => readFileSync(new URL(path, repository), "utf8");
+
+/** Every event of the fixture, archived ones included. */
+function fixture(): StoredEvent[] {
+  const db = new Database(":memory:");
+  db.exec(textOf("tests/histories/v1.sql"));
+  const rows = db.prepare("SELECT * FROM events UNION SELECT * FROM archived_events ORDER BY seq").all();
+  db.close();
+  return (rows as (RawEvent & { data: string })[]).map((row) =>
+    upcast({ ...row, data: JSON.parse(row.data) }),
+  );
+}
+
+const events = fixture();
+const state = fold(initialState, events);
+const of = (id: string) => events.filter(({ stream }) => stream === `vm/${id}`);
+const whyOf = (id: string, own = of(id)) => why(fold(initialState, own).vms[id] as Vm, own);
+
+test("the fixture has every type of event, and each has a sentence of its own", () => {
+  const types = new Set(events.map(({ type }) => type));
+  assert.deepEqual([...types].sort(), Object.keys(schemaVersions).sort());
+  for (const event of events) {
+    const text = sentence(event);
+    assert.match(text, /^[A-Z0-9a-z].*[^.]\.$/, text);
+    assert.doesNotMatch(text, /undefined|\[object|NaN/, text);
+  }
+});
+
+test("a VMM that was killed from outside is told from there back to the request", () => {
+  assert.deepEqual(whyOf("00000002"), [
+    "brisk-otter is stopped since 2026-01-02 12:02:54 UTC: " +
+      "its VMM process ended without being asked (killed by SIGKILL).",
+    "It had been running since 12:01:52 UTC: its guest answered (agent 0.1.0).",
+    "It had been starting since 12:01:41 UTC: a client asked for a start (it fails after 3m).",
+    "That was asked for by request r6.",
+  ]);
+});
+
+test("a failed start names its step, and the client that asked for it", () => {
+  assert.deepEqual(whyOf("00000003"), [
+    "calm-crane is in error since 2026-01-02 12:03:29 UTC: its start failed at the disk step: no space left.",
+    "It had been starting since 12:03:28 UTC: a client asked for a start (it fails after 3m).",
+    "That was asked for by request r11.",
+  ]);
+});
+
+test("what has happened since the present phase began is told", () => {
+  const own = of("00000002").filter(({ type }) => type !== "vm.process_exited");
+  assert.deepEqual(whyOf("00000002", own).slice(1, 3), [
+    "Since then, at 12:01:53 UTC: ensureForward failed and is tried again: 127.77.0.2:80 is taken.",
+    "Since then, at 12:01:54 UTC: a newly started daemon found its VMM process (pid 4242) and took it over.",
+  ]);
+});
+
+test("a cause in another stream does not break the chain, and the chain always ends", () => {
+  const vm = state.vms["00000002"] as Vm;
+  const strayed = of("00000002").map((event) => ({ ...event, cause: "event:1" }) as StoredEvent);
+  const chain = why(vm, strayed);
+  assert.match(chain.at(-1) ?? "", /^It had been stopped since .*: brisk-otter was created/);
+  const looped = of("00000002").map((event) => ({ ...event, cause: `event:${event.seq}` }) as StoredEvent);
+  assert.equal(why(vm, looped).length, chain.length);
+  assert.deepEqual(why(vm, []), ["brisk-otter is stopped; the log holds no event of it."]);
+});
+
+test("a history has each event with how long it lasted", () => {
+  const entries = history(of("00000002"));
+  assert.equal(entries.length, 9);
+  assert.deepEqual(entries[4]?.durationMs, 8000);
+  assert.equal(entries.at(-1)?.durationMs, null);
+  const [first, second] = of("00000002") as [StoredEvent, StoredEvent];
+  assert.equal(history([{ ...first, at: second.at + 5 }, second])[0]?.durationMs, 0, "a clock set back");
+});
+
+test("docs/events.md has every event with its schema and each field of its data", () => {
+  const rows = textOf("docs/events.md")
+    .split("\n")
+    .filter((line) => line.startsWith("| `"))
+    .map((line) => line.split("|").map((cell) => cell.trim()));
+  const documented = Object.fromEntries(
+    rows.map(([, type, schema]) => [type?.replaceAll("`", ""), Number(schema)]),
+  );
+  assert.deepEqual(documented, { ...schemaVersions });
+  const ofErrorBody = ["code", "message", "hint", "retry"];
+  for (const event of events) {
+    const data = rows.find(([, type]) => type === `\`${event.type}\``)?.[3] ?? "";
+    const fields = Object.keys(event.data).filter(
+      (name) => !(data.includes("ErrorBody") && ofErrorBody.includes(name)),
+    );
+    for (const name of fields) assert.ok(data.includes(`\`${name}\``), `${event.type}: ${name}`);
+    if (fields.length === 0 && !data.includes("ErrorBody")) assert.equal(data, "–", event.type);
+  }
+});

@@ -1,0 +1,93 @@
+/** A VMM that does not start: each cause has a name, and nothing is left running. */
+import assert from "node:assert/strict";
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { after, before, describe, test } from "node:test";
+import { systemClock } from "../../src/clock.js";
+import { type EnsureProcess, qemuDriver } from "../../src/effects/qemu.js";
+import { toolEnvironment } from "../../src/effects/run-tool.js";
+import { VmmControls } from "../../src/effects/vmm-controls.js";
+import { type Home, vmHandles } from "../../src/handles.js";
+
+const root = mkdtempSync(`${tmpdir()}/banger-start-`);
+const home: Home = { state: `${root}/s`, data: "", cache: "", config: "", runtime: `${root}/r` };
+const id = "0123abcd";
+const handles = vmHandles(home, id);
+const effect: EnsureProcess = {
+  kind: "ensureProcess",
+  vmId: id,
+  imageId: "debian-slim-00000000",
+  name: "calm-otter",
+  spec: { vcpu: 1, memoryMiB: 64, diskMiB: 64, nat: true },
+  address: "127.1.0.1",
+};
+
+/** Starts `file` as the VMM, by a driver of its own. */
+async function start(file: string): Promise<void> {
+  for (const directory of [handles.directory, handles.runtime]) mkdirSync(directory, { recursive: true });
+  const controls = new VmmControls(home, systemClock, () => {});
+  const driver = qemuDriver({
+    home,
+    clock: systemClock,
+    controls,
+    environment: toolEnvironment("/usr/bin:/bin"),
+    launch: async () => ({ file, argv: ["-name", `guest=${handles.guestName}`] }),
+    askGuest: () => Promise.reject(new Error("no guest")),
+  });
+  try {
+    await driver.ensureProcess(effect, new AbortController().signal);
+  } finally {
+    controls.close();
+  }
+}
+
+/** A program in place of QEMU. */
+function script(name: string, body: string): string {
+  writeFileSync(`${root}/${name}`, `#!/bin/sh\n${body}\n`);
+  chmodSync(`${root}/${name}`, 0o755);
+  return `${root}/${name}`;
+}
+
+describe("ensureProcess", () => {
+  let keepAlive: NodeJS.Timeout;
+  // A VMM outlives its daemon, so waiting for one does not keep this process alive.
+  before(() => {
+    keepAlive = setInterval(() => {}, 1_000);
+  });
+  after(() => {
+    clearInterval(keepAlive);
+    rmSync(root, { recursive: true });
+  });
+
+  test("a program that is not installed", async () => {
+    await assert.rejects(start("qemu-system-none"), { code: "qemu_missing", hint: /^apt-get install qemu/ });
+  });
+
+  test("a program that may not be executed", async () => {
+    const file = script("forbidden", "exit 0");
+    chmodSync(file, 0o644);
+    await assert.rejects(start(file), { code: "vmm_failed", message: /EACCES/ });
+  });
+
+  test("a program that ends at once is told with its last words, which vmm.log keeps", async () => {
+    const file = script("unhappy", "echo first >&2; echo 'machine type unknown' >&2; exit 3");
+    await assert.rejects(start(file), {
+      code: "vmm_failed",
+      message: /\(status 3\): first; machine type unknown$/,
+      retry: "later",
+    });
+    assert.match(
+      readFileSync(handles.vmmLog, "utf8"),
+      /guest=banger-0123abcd\nfirst\nmachine type unknown\n$/,
+    );
+  });
+
+  test("a cause that QEMU names gets that name", async () => {
+    const file = script("locked", "echo 'qemu: Failed to get \"write\" lock' >&2; exit 1");
+    await assert.rejects(start(file), { code: "disk_in_use" });
+  });
+
+  test("a program that is killed", async () => {
+    await assert.rejects(start(script("killed", "kill -KILL $$")), { message: /killed by SIGKILL/ });
+  });
+});
