@@ -1,14 +1,17 @@
 /** One command in a guest, joined to this process's own streams: input, output, window size, signals, status. */
-import { once } from "node:events";
-import type { Duplex } from "node:stream";
 import type { ExecRequest } from "../contract.js";
 import { BangerError } from "../errors.js";
-import { encodeFrame, encodeResize, execFrame, type Frame, FrameDecoder } from "../guest/exec-stream.js";
+import { ExecClient } from "../guest/exec-stream.js";
 import { type Context, withDaemon } from "./context.js";
 import { Interrupted } from "./interrupts.js";
+import { errorText } from "./render/error.js";
+import { styleFor } from "./render/style.js";
 
 /** What a POSIX shell answers for a command that it cannot run. */
-const statusOfError: Record<string, number> = { not_found: 127, not_executable: 126 };
+const statusOfError: Readonly<Record<string, number>> = { exec_not_found: 127, exec_not_executable: 126 };
+
+/** A command that outlives this many signals is left: its user wants to go. */
+const mostSignals = 3;
 
 export interface SessionRequest {
   argv: string[];
@@ -22,127 +25,79 @@ export interface SessionRequest {
   thenDelete?: boolean;
 }
 
-/** How the command ended; `error` says why it never began. */
-export interface Ending {
-  status: number;
-  error?: BangerError;
-}
+/** Whether a command gets a terminal without being asked: when its user sits at one on both ends. */
+export const onTerminal = ({ stdin, stdout }: Context): boolean =>
+  stdin().isTTY === true && stdout.isTTY === true;
 
-/** The exit status of the command: its own, 128 + n for signal n, 127 and 126 as a shell has them. */
+const columnsOf = ({ stdout }: Context): number => stdout.columns ?? 80;
+const rowsOf = ({ stdout }: Context): number => stdout.rows ?? 24;
+
+/**
+ * The exit status of the command: its own, 128 + n for signal n, 127 and 126 as a shell has them.
+ * @throws BangerError when it could not be started for another reason, or its connection broke
+ */
 export async function runSession(
   context: Context,
   ref: string,
   { tty, input, ...request }: SessionRequest,
-): Promise<Ending> {
-  const { stdout, env } = context;
+): Promise<number> {
+  const { env, stdin, stdout, stderr } = context;
   const body: ExecRequest = { ...request, tty };
   if (tty) {
-    body.cols = stdout.columns ?? 80;
-    body.rows = (stdout as NodeJS.WriteStream).rows ?? 24;
+    body.cols = columnsOf(context);
+    body.rows = rowsOf(context);
     body.env = { ...(env["TERM"] !== undefined && { TERM: env["TERM"] }), ...request.env };
   }
   const { stream, head } = await withDaemon(context, () => context.client.exec(ref, body));
-  const undo = [forwardSignals(context, stream, tty)];
-  if (tty) undo.push(useRawTerminal(context, stream));
-  // A stream that breaks while input is sent breaks for the receiver as well, which says so.
-  (input ? sendInput(context, stream) : endInput(stream)).catch(() => undefined);
+  if (head.length > 0) stream.unshift(head);
+  const command = new ExecClient(stream, { ...(input && { stdin: stdin() }), stdout, stderr });
+  let left: Interrupted | undefined;
+  const releases = [
+    forwardSignals(context, command, tty, (interrupted) => {
+      left = interrupted;
+      command.destroy();
+    }),
+    tty ? useRawTerminal(context, command) : () => undefined,
+  ];
   try {
-    return await receive(context, stream, head);
-  } finally {
-    for (const each of undo) each();
-    stream.destroy();
-    context.stdin().pause();
-  }
-}
-
-/** Reads frames until the command has ended, writing its output at the pace at which it is taken. */
-async function receive(context: Context, stream: Duplex, head: Buffer): Promise<Ending> {
-  const decoder = new FrameDecoder();
-  for (const frame of decoder.push(head)) {
-    const ending = await take(context, frame);
-    if (ending !== undefined) return ending;
-  }
-  try {
-    for await (const chunk of stream as AsyncIterable<Buffer>) {
-      for (const frame of decoder.push(chunk)) {
-        const ending = await take(context, frame);
-        if (ending !== undefined) return ending;
-      }
-    }
+    const result = await command.result;
+    return "code" in result ? result.code : 128 + result.number;
   } catch (error) {
-    if (error instanceof BangerError || error instanceof Interrupted) throw error;
-  }
-  throw new BangerError("session_lost", "the connection to the guest broke before the command ended", {
-    hint: "banger vm list",
-    retry: "later",
-  });
-}
-
-async function take(context: Context, { type, payload }: Frame): Promise<Ending | undefined> {
-  switch (type) {
-    case execFrame.stdout:
-      await write(context.stdout, payload);
-      return undefined;
-    case execFrame.stderr:
-      await write(context.stderr, payload);
-      return undefined;
-    case execFrame.exit: {
-      const { code, number } = JSON.parse(payload.toString("utf8")) as { code?: number; number?: number };
-      return { status: code ?? 128 + (number ?? 0) };
-    }
-    case execFrame.error: {
-      const { code, message } = JSON.parse(payload.toString("utf8")) as { code: string; message: string };
-      return { error: new BangerError(code, message), status: statusOfError[code] ?? 1 };
-    }
-    default:
-      return undefined;
+    if (left !== undefined) throw left;
+    const status = error instanceof BangerError ? statusOfError[error.code] : undefined;
+    if (status === undefined) throw error;
+    stderr.write(errorText(error, styleFor(stderr, env)));
+    return status;
+  } finally {
+    for (const release of releases) release();
   }
 }
-
-async function write(output: Context["stdout"], bytes: Buffer): Promise<void> {
-  if (!output.write(bytes)) await new Promise<void>((resolve) => output.once("drain", resolve));
-}
-
-async function endInput(stream: Duplex): Promise<void> {
-  stream.write(encodeFrame(execFrame.stdinEof));
-}
-
-const chunkBytes = 16 * 1024;
-
-async function sendInput({ stdin }: Context, stream: Duplex): Promise<void> {
-  for await (const chunk of stdin() as AsyncIterable<Buffer>) {
-    for (let at = 0; at < chunk.length; at += chunkBytes) {
-      const frame = encodeFrame(execFrame.stdin, chunk.subarray(at, at + chunkBytes));
-      if (!stream.write(frame)) await once(stream, "drain");
-    }
-  }
-  await endInput(stream);
-}
-
-/** A command that outlives this many signals is left: its user wants to go. */
-const mostSignals = 3;
 
 /** Signals to this process become signals to the command; a shell on a terminal would only ignore them. */
-function forwardSignals({ interrupts }: Context, stream: Duplex, tty: boolean): () => void {
+function forwardSignals(
+  { interrupts }: Context,
+  command: ExecClient,
+  tty: boolean,
+  leave: (interrupted: Interrupted) => void,
+): () => void {
   let count = 0;
   return interrupts.take((name, number) => {
     count += 1;
-    if (count > mostSignals || (tty && name !== "SIGINT")) stream.destroy(new Interrupted(name));
-    else stream.write(encodeFrame(execFrame.signal, Buffer.of(number)));
+    if (count > mostSignals || (tty && name !== "SIGINT")) leave(new Interrupted(name));
+    else command.signal(number);
   });
 }
 
 /** Keys go to the guest as they are typed, and so does the size of the window. Undone at the end, whatever ends it. */
-function useRawTerminal({ stdin, stdout }: Context, stream: Duplex): () => void {
-  const terminal = stdin();
-  const output = stdout as NodeJS.WriteStream;
-  const resize = () => stream.write(encodeResize(output.columns ?? 80, output.rows ?? 24));
+function useRawTerminal(context: Context, command: ExecClient): () => void {
+  const terminal = context.stdin();
+  const resize = () => command.resize(columnsOf(context), rowsOf(context));
   const restore = () => terminal.setRawMode(false);
   terminal.setRawMode(true);
-  output.on("resize", resize);
+  context.stdout.on("resize", resize);
   process.once("exit", restore);
   return () => {
-    output.off("resize", resize);
+    context.stdout.off("resize", resize);
     process.off("exit", restore);
     restore();
   };

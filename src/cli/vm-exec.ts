@@ -1,10 +1,7 @@
 /** `banger vm exec`. */
 import { usageError } from "./check.js";
 import { command, oneRef } from "./command.js";
-import type { Context } from "./context.js";
-import { errorText } from "./render/error.js";
-import { styleFor } from "./render/style.js";
-import { runSession, type SessionRequest } from "./session.js";
+import { onTerminal, runSession } from "./session.js";
 
 /** `K=V` words as an environment. @throws BangerError `usage` */
 export function environmentOf(pairs: readonly string[]): Record<string, string> {
@@ -15,19 +12,6 @@ export function environmentOf(pairs: readonly string[]): Record<string, string> 
       return [pair.slice(0, at), pair.slice(at + 1)];
     }),
   );
-}
-
-/** Whether a command gets a terminal without being asked: when its user sits at one on both ends. */
-export const onTerminal = ({ stdin, stdout }: Context): boolean =>
-  stdin().isTTY === true && stdout.isTTY === true;
-
-/** Runs the session and prints why the command could not run, if it could not. */
-export async function sessionStatus(context: Context, ref: string, request: SessionRequest): Promise<number> {
-  const { status, error } = await runSession(context, ref, request);
-  if (error !== undefined) {
-    context.stderr.write(errorText(error, styleFor(context.stderr, context.env)));
-  }
-  return status;
 }
 
 export const exec = command({
@@ -61,7 +45,7 @@ export const exec = command({
     if (flags.tty === true && !(input && onTerminal(context))) {
       throw usageError("--tty needs a terminal for input and output", `banger vm exec ${ref} -- CMD`);
     }
-    return sessionStatus(context, ref, {
+    return runSession(context, ref, {
       argv,
       tty: flags.tty === true,
       input,

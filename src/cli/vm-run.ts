@@ -6,8 +6,8 @@ import { type Context, call, print, say } from "./context.js";
 import { settle } from "./follow.js";
 import { Interrupted } from "./interrupts.js";
 import { createVm, newVmFlags, waitUntilReady } from "./new-vm.js";
+import { onTerminal, runSession } from "./session.js";
 import { defaultsHelp } from "./vm-create.js";
-import { onTerminal, sessionStatus } from "./vm-exec.js";
 
 /** A login shell: bash where the image has it. */
 const shell = ["/bin/sh", "-c", "if command -v bash >/dev/null; then exec bash -l; fi; exec sh -l"];
@@ -78,7 +78,7 @@ async function runVm(
   try {
     const tty = onTerminal(context);
     const request = { argv: guestCommand ?? shell, tty, input: true };
-    return await sessionStatus(context, vm.id, remove ? { ...request, thenDelete: true } : request);
+    return await runSession(context, vm.id, remove ? { ...request, thenDelete: true } : request);
   } finally {
     if (remove) await removeVm(context, vm);
     else if (guestCommand === undefined && !quiet) {

@@ -5,7 +5,7 @@ import { mkdir } from "node:fs/promises";
 import type { Duplex } from "node:stream";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { encodeFrame, execFrame, FrameDecoder } from "../../src/guest/exec-stream.js";
+import { encodeFrame, FrameReader, frameType } from "../../src/guest/exec-frames.js";
 import { homeHandles } from "../../src/handles.js";
 import { homeFrom } from "../../src/home.js";
 import { FakeApi, inTemporaryDirectory, sendError, sendEvents } from "../doubles/fake-api.js";
@@ -62,19 +62,19 @@ function withHost(use: (host: Host) => Promise<void>): Promise<void> {
 }
 
 const switching = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: banger-exec\r\n\r\n";
-const exit = (ending: object): Buffer => encodeFrame(execFrame.exit, Buffer.from(JSON.stringify(ending)));
+const exit = (ending: object): Buffer => encodeFrame(frameType.exit, Buffer.from(JSON.stringify(ending)));
 
 /** A guest that echoes its input to both outputs and then ends as told. */
 function echoingGuest(stream: Duplex, ending: object): void {
   stream.write(switching);
-  const decoder = new FrameDecoder();
+  const decoder = new FrameReader();
   stream.on("data", (chunk: Buffer) => {
     for (const { type, payload } of decoder.push(chunk)) {
-      if (type === execFrame.stdin) {
-        stream.write(encodeFrame(execFrame.stdout, payload));
-        stream.write(encodeFrame(execFrame.stderr, Buffer.from("noise\n")));
+      if (type === frameType.stdin) {
+        stream.write(encodeFrame(frameType.stdout, payload));
+        stream.write(encodeFrame(frameType.stderr, Buffer.from("noise\n")));
       }
-      if (type === execFrame.stdinEof) stream.write(exit(ending));
+      if (type === frameType.stdinEnd) stream.write(exit(ending));
     }
   });
 }
@@ -171,7 +171,7 @@ test("a command that the guest does not have is status 127, as in a shell", () =
     const error = Buffer.from(JSON.stringify({ code: "not_found", message: "nope: no such command" }));
     api.onExec(
       (_asked, stream) =>
-        void stream.write(switching + encodeFrame(execFrame.error, error).toString("latin1")),
+        void stream.write(switching + encodeFrame(frameType.error, error).toString("latin1")),
     );
     const { status, stderr } = await banger(["vm", "exec", "box", "--", "nope"]);
     assert.deepEqual({ status, stderr }, { status: 127, stderr: "banger: nope: no such command\n" });
@@ -182,13 +182,13 @@ test("Ctrl-C goes to the command as a signal, and its status comes back", () =>
     let interrupt = (_signal: NodeJS.Signals): void => undefined;
     api.onExec((_asked, stream) => {
       stream.write(switching);
-      stream.write(encodeFrame(execFrame.stdout, Buffer.from("ready\n")));
-      const decoder = new FrameDecoder();
+      stream.write(encodeFrame(frameType.stdout, Buffer.from("ready\n")));
+      const decoder = new FrameReader();
       stream.on("data", (chunk: Buffer) => {
         for (const { type, payload } of decoder.push(chunk)) {
           // The end of its input is the sign that the client listens for signals.
-          if (type === execFrame.stdinEof) interrupt("SIGINT");
-          if (type === execFrame.signal) stream.write(exit({ code: 40 + (payload[0] ?? 0) }));
+          if (type === frameType.stdinEnd) interrupt("SIGINT");
+          if (type === frameType.signal) stream.write(exit({ code: 40 + (payload[0] ?? 0) }));
         }
       });
     });
