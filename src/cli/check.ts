@@ -3,7 +3,6 @@ import { parseArgs } from "node:util";
 import type { ArgDef } from "citty";
 import { BangerError } from "../errors.js";
 import type { Command } from "./command.js";
-import { suggest } from "./suggest.js";
 
 /** A wrong command line: exit status 2. */
 export function usageError(message: string, hint: string): BangerError {
@@ -31,11 +30,11 @@ function spellings(command: Command): Map<string, { name: string; flag: ArgDef; 
  * The words and the values of value flags in `argv`, which holds what stands before `--`.
  * @throws BangerError `usage`
  */
-export function checkArguments(
+export async function checkArguments(
   command: Command,
   path: string,
   argv: readonly string[],
-): { words: string[]; all: Record<string, string[]> } {
+): Promise<{ words: string[]; all: Record<string, string[]> }> {
   const known = spellings(command);
   const help = `banger ${path} --help`;
   const options = Object.fromEntries(
@@ -59,6 +58,7 @@ export function checkArguments(
     if (token.kind !== "option") continue;
     const found = known.get(token.name);
     if (found === undefined) {
+      const { suggest } = await import("./suggest.js");
       const meant = suggest(token.name, [...known.keys(), "help"]);
       throw usageError(
         `unknown flag ${token.rawName}`,

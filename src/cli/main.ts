@@ -2,11 +2,10 @@
 import { systemClock } from "../clock.js";
 import { BangerError } from "../errors.js";
 import { homeFrom } from "../home.js";
+import { checkArguments, usageError } from "./check.js";
 import { type Context, makeContext, print } from "./context.js";
 import { dispatch, type Route } from "./dispatch.js";
 import { Interrupted, listenForInterrupts } from "./interrupts.js";
-import { errorJson, errorText } from "./render/error.js";
-import { styleFor } from "./render/style.js";
 import { isGroup } from "./tree.js";
 
 /** Codes of errors in the command line itself. */
@@ -32,14 +31,16 @@ export async function runCli(): Promise<never> {
     });
     status = await runCommandLine(argv, context);
   } catch (thrown) {
-    status = report(thrown, argv);
+    status = await report(thrown, argv);
   }
   process.exit(status);
 }
 
-function report(thrown: unknown, argv: readonly string[]): number {
+async function report(thrown: unknown, argv: readonly string[]): Promise<number> {
   if (thrown instanceof Interrupted) return thrown.exitStatus;
   const end = argv.indexOf("--");
+  const { errorJson, errorText } = await import("./render/error.js");
+  const { styleFor } = await import("./render/style.js");
   const json = argv.slice(0, end === -1 ? undefined : end).includes("--json");
   process.stderr.write(json ? errorJson(thrown) : errorText(thrown, styleFor(process.stderr, process.env)));
   return thrown instanceof BangerError && usageCodes.has(thrown.code) ? 2 : 1;
@@ -47,15 +48,14 @@ function report(thrown: unknown, argv: readonly string[]): number {
 
 /** @throws BangerError for whatever fails; the caller prints it. */
 export async function runCommandLine(argv: readonly string[], context: Context): Promise<number> {
-  const route = dispatch(argv);
+  const route = await dispatch(argv);
   const { leaf } = route;
   if (leaf === undefined || route.help) return printHelp(route, context);
   const command = await leaf.load();
-  const { checkArguments, usageError } = await import("./check.js");
   if (route.command !== undefined && command.takesCommand !== true) {
     throw usageError(`banger ${route.path} takes no command after --`, `banger ${route.path} --help`);
   }
-  const { words, all } = checkArguments(command, route.path, route.rest);
+  const { words, all } = await checkArguments(command, route.path, route.rest);
   const { runCommand } = await import("citty");
   const data = { context, words, all, command: route.command };
   const { result } = await runCommand(command.definition, { rawArgs: route.rest, data });
@@ -64,6 +64,7 @@ export async function runCommandLine(argv: readonly string[], context: Context):
 
 async function printHelp({ node, leaf, path }: Route, context: Context): Promise<number> {
   const { commandHelp, groupHelp } = await import("./help.js");
+  const { styleFor } = await import("./render/style.js");
   const style = styleFor(context.stdout, context.env);
   if (isGroup(node)) await print(context, groupHelp(node, path, style));
   if (leaf !== undefined) {
