@@ -48,9 +48,9 @@ export async function runSession(
     body.rows = rowsOf(context);
     body.env = { ...(env["TERM"] !== undefined && { TERM: env["TERM"] }), ...request.env };
   }
-  const { stream, head } = await withDaemon(context, () => context.client.exec(ref, body));
-  if (head.length > 0) stream.unshift(head);
-  const command = new ExecClient(stream, { ...(input && { stdin: stdin() }), stdout, stderr });
+  const connection = await withDaemon(context, () => context.client.exec(ref, body));
+  const command = new ExecClient(connection, { ...(input && { stdin: stdin() }), stdout, stderr });
+  connection.resume();
   let left: Interrupted | undefined;
   const releases = [
     forwardSignals(context, command, tty, (interrupted) => {
