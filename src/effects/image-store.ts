@@ -1,7 +1,7 @@
 /** Image directories: built beside their place, moved into it whole, and taken out of it whole. */
 import { mkdir, rename, rm } from "node:fs/promises";
 import { type Home, homeHandles, imageHandles } from "../handles.js";
-import type { ImageId, Seen } from "../model.js";
+import type { ImageId, ObservedImage } from "../model.js";
 import { hostError } from "./host-error.js";
 import { exists } from "./publish.js";
 
@@ -16,14 +16,14 @@ export interface ImageMaker {
   /** Builds the image in its partial directory and gives it its name. Kills what it started when aborted. */
   build(id: ImageId, name: string, context: BuildContext): Promise<void>;
   /** Looks at a finished image's directory: whole, or not there. */
-  inspect(id: ImageId): Seen<{ sizeBytes: number }>;
+  inspect(id: ImageId): ObservedImage["image"];
 }
 
 export interface ImageDriver {
   ensure(id: ImageId, name: string, context: BuildContext): Promise<void>;
   ensureNoPartial(id: ImageId): Promise<void>;
   ensureNone(id: ImageId): Promise<void>;
-  inspect(id: ImageId): Seen<{ sizeBytes: number }>;
+  inspect(id: ImageId): ObservedImage["image"];
   /** Whether this daemon is building the image. */
   isBuilding(id: ImageId): boolean;
 }

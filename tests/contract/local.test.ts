@@ -52,7 +52,7 @@ function emptyImages(home: Home): ImageMaker & { make: (id: ImageId) => void } {
   return {
     make,
     build: async (id) => make(id),
-    inspect: (id) => (built.has(id) ? { is: "present", sizeBytes: 1 << 20 } : { is: "absent" }),
+    inspect: (id) => (built.has(id) ? { is: "present", sizeBytes: 1 << 20, damage: null } : { is: "absent" }),
   };
 }
 
