@@ -11,11 +11,13 @@ import { imageMaker } from "../images/build.js";
 import { observePartial } from "../images/builder-process.js";
 import { ensureInitrd } from "../images/initrd.js";
 import { verifyImage } from "../images/manifest.js";
+import type { ImageId } from "../model.js";
 import { agentDial } from "./agent-dial.js";
 import { type AssembledWorld, assembleWorld } from "./assemble-world.js";
 import { kvmState } from "./kvm.js";
 import type { EnsureProcess, Launch } from "./qemu.js";
 import { hostTscKHz, qemuArgv } from "./qemu-argv.js";
+import { sharedRun } from "./shared-run.js";
 
 export interface LocalWorldOptions {
   home: Home;
@@ -43,20 +45,35 @@ interface Machine {
   agentPath: string;
 }
 
+/** Makes the first root of an image; VMs that start at the same time share the making. */
+function initrdMaker(home: Home, agentPath: string): (id: ImageId) => Promise<string> {
+  const makers = new Map<ImageId, () => Promise<string>>();
+  const make = async (id: ImageId): Promise<string> => {
+    try {
+      return await ensureInitrd(imageHandles(home, id).directory, agentPath);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).path !== agentPath) throw error;
+      throw new BangerError("agent_missing", `the guest's agent is not at ${agentPath}`, {
+        hint: "make build/banger-agent",
+        cause: error,
+      });
+    }
+  };
+  return (id) => {
+    const maker = makers.get(id) ?? sharedRun(() => make(id));
+    makers.set(id, maker);
+    return maker();
+  };
+}
+
 /** How QEMU runs a VM here. The image is checked first: a damaged one would only fail later and less clearly. */
 function launcher({ home, qemuBin, accelerator, agentPath }: Machine) {
   const tscKHz = hostTscKHz(readFileSync("/proc/cpuinfo", "utf8"));
+  const initrdOf = initrdMaker(home, agentPath);
   return async ({ vmId, imageId, spec }: EnsureProcess): Promise<Launch> => {
     const { directory, kernel } = imageHandles(home, imageId);
     const { bootArguments } = verifyImage(directory);
-    let initrd: string;
-    try {
-      initrd = await ensureInitrd(directory, agentPath);
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).path !== agentPath) throw error;
-      const hint = { hint: "make build/banger-agent", cause: error };
-      throw new BangerError("agent_missing", `the guest's agent is not at ${agentPath}`, hint);
-    }
+    const initrd = await initrdOf(imageId);
     const handles = vmHandles(home, vmId);
     const machine = { handles, spec, accelerator, tscKHz, kernel, initrd, bootArguments };
     return { file: qemuBin, argv: qemuArgv(machine) };
