@@ -1,7 +1,7 @@
 /** Image directories: built beside their place, moved into it whole, and taken out of it whole. */
 import { mkdir, rename } from "node:fs/promises";
 import { type Home, homeHandles, imageHandles } from "../handles.js";
-import type { ImageId, Seen } from "../model.js";
+import type { ImageId, ObservedImage } from "../model.js";
 import { hostError } from "./host-error.js";
 import { exists } from "./publish.js";
 
@@ -11,31 +11,39 @@ export interface BuildContext {
   stage: (stage: string, detail?: string) => void;
 }
 
-/** The part that knows recipes, manifests and builders (src/images). */
+/** The part that knows recipes and manifests (src/images). */
 export interface ImageMaker {
-  /** Builds the image in its partial directory and gives it its name. Ends what it started when aborted. */
+  /** Builds the image in its partial directory and gives it its name. Kills what it started when aborted. */
   build(id: ImageId, name: string, context: BuildContext): Promise<void>;
   /** Looks at a finished image's directory: whole, or not there. */
-  inspect(id: ImageId): Seen<{ sizeBytes: number }>;
-  /** Whether a builder, of whichever daemon, is at work in the partial directory. */
-  isBuilding(id: ImageId): boolean;
-  /** Ends that builder and removes what it made. */
+  inspect(id: ImageId): ObservedImage["image"];
+  /** Removes the partial directory and, before that, whoever still builds in it. */
   removePartial(id: ImageId): Promise<void>;
+  /** Whether a builder, this daemon's or one that outlived its own, is at work in the partial directory. */
+  isBuilding(id: ImageId): boolean;
 }
 
 export interface ImageDriver {
   ensure(id: ImageId, name: string, context: BuildContext): Promise<void>;
   ensureNoPartial(id: ImageId): Promise<void>;
   ensureNone(id: ImageId): Promise<void>;
-  inspect(id: ImageId): Seen<{ sizeBytes: number }>;
+  inspect(id: ImageId): ObservedImage["image"];
   isBuilding(id: ImageId): boolean;
 }
 
 export function imageStore(home: Home, maker: ImageMaker): ImageDriver {
+  async function removePartial(id: ImageId): Promise<void> {
+    try {
+      await maker.removePartial(id);
+    } catch (error) {
+      throw hostError(error, imageHandles(home, id).partial);
+    }
+  }
+
   return {
     inspect: (id) => maker.inspect(id),
-    ensureNoPartial: (id) => maker.removePartial(id),
     isBuilding: (id) => maker.isBuilding(id),
+    ensureNoPartial: removePartial,
 
     async ensure(id, name, context) {
       if (maker.inspect(id).is === "present") return;
@@ -50,14 +58,14 @@ export function imageStore(home: Home, maker: ImageMaker): ImageDriver {
 
     async ensureNone(id) {
       const { directory, partial } = imageHandles(home, id);
-      await maker.removePartial(id);
+      await removePartial(id);
       try {
         // An image that is only half removed must not look like one.
         if (await exists(directory)) await rename(directory, partial);
       } catch (error) {
         throw hostError(error, directory);
       }
-      await maker.removePartial(id);
+      await removePartial(id);
     },
   };
 }

@@ -41,7 +41,7 @@ function launch(home: Home, vmId: string): Launch {
 
 /** An image with nothing in it: what the contract needs is that it is there whole or not at all. */
 function emptyImages(home: Home): ImageMaker & { make: (id: ImageId) => void } {
-  const there = { is: "present", sizeBytes: 1 << 20 } as const;
+  const there = { is: "present", sizeBytes: 1 << 20, damage: null } as const;
   const make = (id: ImageId) => {
     const { partial, directory } = imageHandles(home, id);
     mkdirSync(partial, { recursive: true });

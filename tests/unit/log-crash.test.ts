@@ -1,6 +1,6 @@
 /** The log among processes: one of many openers wins, a killed writer loses nothing, a full disk is told. */
 import assert from "node:assert/strict";
-import { type ChildProcessByStdio, spawn, spawnSync } from "node:child_process";
+import { type ChildProcessByStdio, type SpawnSyncReturns, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { copyFileSync, mkdtempSync, rmSync, statSync, truncateSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -81,17 +81,23 @@ test("a write-ahead log cut anywhere leaves a sound beginning of the log", async
   }
 });
 
+/** Runs a command as root of namespaces of its own: what it mounts ends with it. */
+function isolated(...command: string[]): SpawnSyncReturns<string> {
+  const program = "unshare";
+  return spawnSync(program, ["--user", "--map-root-user", "--mount", ...command], { encoding: "utf8" });
+}
+
 test("a full disk is named, and what was acknowledged is kept", (t) => {
-  // A file system of its own, in a mount namespace that ends with the command.
-  const script = `mount -t tmpfs -o size=400k none "$1" && "$2" "$3" append "$1/banger.db" &&
-    cp -a "$1"/. "$4"`;
+  if (isolated("true").status !== 0) {
+    t.skip("this host allows no user namespaces");
+    return;
+  }
   const target = join(scratch(t), "..");
   const mount = mkdtempSync(join(tmpdir(), "banger-full-"));
   t.after(() => rmSync(mount, { recursive: true }));
-  const args = [
-    "--user",
-    "--map-root-user",
-    "--mount",
+  const script =
+    'mount -t tmpfs -o size=400k none "$1" && "$2" "$3" append "$1/banger.db" && cp -a "$1"/. "$4"';
+  const { stdout, stderr, status } = isolated(
     "sh",
     "-c",
     script,
@@ -100,12 +106,7 @@ test("a full disk is named, and what was acknowledged is kept", (t) => {
     process.execPath,
     program,
     target,
-  ];
-  if (spawnSync("unshare", ["--user", "--map-root-user", "--mount", "true"]).status !== 0) {
-    t.skip("this host allows no user namespaces");
-    return;
-  }
-  const { stdout, stderr, status } = spawnSync("unshare", args, { encoding: "utf8" });
+  );
   assert.equal(status, 0, stderr);
   const lines = stdout.trim().split("\n");
   assert.equal(lines.at(-1), "disk_full");

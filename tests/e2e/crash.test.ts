@@ -1,0 +1,137 @@
+/** Whatever dies whenever, the next command finds everything again: real daemon, real QEMU, real SIGKILL. */
+import assert from "node:assert/strict";
+import { existsSync, rmSync, writeFileSync } from "node:fs";
+import { after, before, test } from "node:test";
+import type { EventView, VmView } from "../../src/contract.js";
+import { homeHandles } from "../../src/handles.js";
+import { isRunning, TestHome, until } from "./harness.js";
+
+const home = new TestHome();
+after(() => home.dispose());
+const small = ["--memory", "256M", "--vcpu", "1"];
+const handlesCache = homeHandles(home.home).handlesCache;
+
+before(async () => {
+  await home.run(["image", "pull", "debian-slim"], { timeoutMs: 900_000 });
+});
+
+/** Kills the daemon the moment that the VM's stream has an event of that type. */
+async function killAt(name: string, type: string): Promise<void> {
+  const follower = home.start(["events", name, "--follow", "--json", "--type", type]);
+  const seen = new Promise<void>((resolve) => follower.child.stdout?.once("data", () => resolve()));
+  await seen;
+  await home.killDaemon();
+  follower.child.kill("SIGKILL");
+  await follower.ended;
+}
+
+const phaseOf = async (name: string): Promise<string | undefined> =>
+  (await home.json<VmView[]>("vm", "list")).find((vm) => vm.name === name)?.phase;
+
+for (const damage of ["nothing", "deleted", "garbage"] as const) {
+  test(`after kill -9 of the daemon, with ${damage} done to handles.json, VMs are adopted`, async () => {
+    await home.ok("vm", "run", "-d", "--name", "adoptee", ...small);
+    const { pid } = await home.vm("adoptee");
+    await home.killDaemon();
+    assert.ok(existsSync(handlesCache));
+    if (damage === "deleted") rmSync(handlesCache);
+    if (damage === "garbage") writeFileSync(handlesCache, '{"vms":{"00000000":{"pid":1}}');
+    assert.equal(await home.ok("vm", "exec", "adoptee", "--", "echo", "still here"), "still here\n");
+    const vm = await home.vm("adoptee");
+    assert.equal(vm.pid, pid);
+    assert.equal(vm.phase, "running");
+    assert.equal((await home.events("adoptee")).filter(({ type }) => type === "vm.adopted").length, 1);
+    await home.ok("vm", "stop", "adoptee");
+    assert.equal(isRunning(pid ?? 0), false);
+    await home.ok("vm", "delete", "adoptee");
+    assert.deepEqual(home.leftovers(), []);
+  });
+}
+
+for (const stage of ["vm.created", "vm.disk_attached", "vm.process_started", "vm.ready"]) {
+  test(`a create whose daemon dies after ${stage} goes on to running`, async () => {
+    const created = home.start(["vm", "create", "--name", "phoenix", ...small]);
+    await until("it is created", async () => (await phaseOf("phoenix")) !== undefined);
+    await killAt("phoenix", stage);
+    await created.ended;
+    await until("it runs", async () => (await phaseOf("phoenix")) === "running");
+    assert.equal(await home.ok("vm", "exec", "phoenix", "--", "echo", "up"), "up\n");
+    await home.ok("vm", "delete", "phoenix");
+    assert.deepEqual(home.leftovers(), []);
+  });
+}
+
+for (const stage of ["vm.stop_requested", "vm.shutdown_asked", "vm.process_exited"]) {
+  test(`a stop whose daemon dies after ${stage} ends in stopped, with its disks`, async () => {
+    await home.ok("vm", "create", "--name", "sleeper", ...small);
+    await until("it runs", async () => (await phaseOf("sleeper")) === "running");
+    await home.ok("vm", "exec", "sleeper", "--", "sh", "-c", "echo kept > /root/file; sync");
+    const stopped = home.start(["vm", "stop", "sleeper"]);
+    await killAt("sleeper", stage);
+    await stopped.ended;
+    await until("it is stopped", async () => (await phaseOf("sleeper")) === "stopped");
+    await home.ok("vm", "start", "sleeper");
+    await until("it runs", async () => (await phaseOf("sleeper")) === "running");
+    assert.equal(await home.ok("vm", "exec", "sleeper", "--", "cat", "/root/file"), "kept\n");
+    await home.ok("vm", "delete", "sleeper");
+    assert.deepEqual(home.leftovers(), []);
+  });
+}
+
+test("a delete whose daemon dies after it was asked for ends with nothing left", async () => {
+  await home.ok("vm", "run", "-d", "--name", "goner", ...small);
+  const { id } = await home.vm("goner");
+  const deleted = home.start(["vm", "delete", "goner"]);
+  await killAt(`vm/${id}`, "vm.delete_requested");
+  await deleted.ended;
+  await until(
+    "it is gone",
+    async () => (await phaseOf("goner")) === undefined && home.leftovers().length === 0,
+  );
+  const last = (await home.events(`vm/${id}`)).at(-1);
+  assert.equal(last?.type, "vm.deleted");
+});
+
+test("a QEMU that is killed from outside is a stopped VM with a cause", async () => {
+  await home.ok("vm", "run", "-d", "--name", "victim", ...small);
+  const { pid } = await home.vm("victim");
+  process.kill(pid ?? 0, "SIGKILL");
+  await until("the list shows it stopped", async () => (await phaseOf("victim")) === "stopped", 15_000);
+  const vm = await home.vm("victim");
+  assert.equal(vm.lastExit?.reason, "lost");
+  assert.match(await home.ok("vm", "why", "victim"), /victim is stopped/);
+  await home.ok("vm", "start", "victim");
+  assert.equal(await home.ok("vm", "exec", "victim", "--", "echo", "back"), "back\n");
+  await home.ok("vm", "delete", "victim");
+  assert.deepEqual(home.leftovers(), []);
+});
+
+test("two daemons at once: one serves, the other joins", async () => {
+  await home.ok("daemon", "stop");
+  const lists = await Promise.all(Array.from({ length: 4 }, () => home.run(["vm", "list", "--json"])));
+  assert.deepEqual(
+    lists.map(({ status }) => status),
+    [0, 0, 0, 0],
+    lists.map(({ stderr }) => stderr).join(),
+  );
+  const starts = await home.ok("events", "daemon", "--json");
+  const events = starts
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as EventView);
+  const status = await home.json<{ pid: number }>("daemon", "status");
+  assert.ok(isRunning(status.pid));
+  assert.equal(events.at(-1)?.type, "daemon.started");
+});
+
+test("SIGTERM ends the daemon and leaves VMs running", async () => {
+  await home.ok("vm", "run", "-d", "--name", "survivor", ...small);
+  const { pid } = await home.vm("survivor");
+  const daemon = await home.daemonPid();
+  process.kill(daemon, "SIGTERM");
+  await until("the daemon has ended", () => !isRunning(daemon));
+  assert.ok(isRunning(pid ?? 0));
+  assert.equal((await home.vm("survivor")).pid, pid);
+  await home.ok("vm", "delete", "survivor");
+  assert.deepEqual(home.leftovers(), []);
+});
