@@ -53,6 +53,8 @@ function emptyImages(home: Home): ImageMaker & { make: (id: ImageId) => void } {
     make,
     build: async (id) => make(id),
     inspect: (id) => (built.has(id) ? { is: "present", sizeBytes: 1 << 20 } : { is: "absent" }),
+    removePartial: async (id) => rmSync(imageHandles(home, id).partial, { recursive: true, force: true }),
+    isBuilding: () => false,
   };
 }
 
