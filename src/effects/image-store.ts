@@ -46,7 +46,8 @@ export function imageStore(home: Home, maker: ImageMaker): ImageDriver {
     ensureNoPartial: removePartial,
 
     async ensure(id, name, context) {
-      if (maker.inspect(id).is === "present") return;
+      const seen = maker.inspect(id);
+      if (seen.is === "present" && seen.damage === null) return;
       const { images } = homeHandles(home);
       try {
         await mkdir(images, { recursive: true, mode: 0o700 });
