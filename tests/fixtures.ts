@@ -53,6 +53,7 @@ export const sampleData: EventData = {
   "image.stage_reached": { stage: "packages" },
   "image.ready": { sizeBytes: 1000 },
   "image.build_failed": failure,
+  "image.damaged": failure,
   "image.delete_requested": {},
   "image.deleted": {},
   "daemon.started": { version: "0" },
