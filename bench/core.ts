@@ -4,7 +4,9 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import Database from "better-sqlite3";
+import { pino } from "pino";
 import { systemClock } from "../src/clock.js";
+import { parseConfig } from "../src/config.js";
 import { createLocalWorld } from "../src/effects/local-world.js";
 import { event, type NewEvent, vmStream } from "../src/events.js";
 import { homeHandles, loopbackAddress, vmHandles } from "../src/handles.js";
@@ -117,7 +119,13 @@ export async function sweep(home: TestHome): Promise<Figure[]> {
   fill(home, idleVms * 8);
   const log = Log.open(homeHandles(home.home).log, systemClock);
   const ledger = new Ledger(log, () => undefined);
-  const world = await createLocalWorld({ home: home.home });
+  const world = await createLocalWorld({
+    home: home.home,
+    config: parseConfig("", "none"),
+    clock: systemClock,
+    logger: pino({ level: "silent" }),
+    environment: process.env,
+  });
   let looks = 0;
   const observe = () => {
     looks += 1;
