@@ -1,4 +1,3 @@
-#!/bin/sh
 # Makes a fresh Debian tree ($1) into a guest that boots fast; runs as root of the build, outside of the tree.
 set -eu
 root=$1
@@ -58,5 +57,8 @@ ln -sf /usr/lib/systemd/system/multi-user.target "$root/etc/systemd/system/defau
 # Marks the tree as up to date: without these files the first boot rebuilds caches.
 touch "$root/etc/.updated" "$root/var/.updated"
 
-rm -f "$root"/etc/apt/apt.conf.d/99mmdebstrap
-rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/* "$root"/var/log/apt "$root"/var/log/dpkg.log
+# A key that only the build's host has would keep the guest's own apt from working.
+key=$(sed -n 's/.*signed-by="\{0,1\}\([^]" ]*\).*/\1/p' "$root/etc/apt/sources.list" | head -n 1)
+if [ -n "$key" ] && [ ! -e "$root$key" ]; then sed -i 's/\[[^]]*\] //' "$root/etc/apt/sources.list"; fi
+rm -rf "$root"/var/cache/apt/*.bin "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/*
+rm -rf "$root"/var/log/apt "$root"/var/log/dpkg.log "$root"/var/log/alternatives.log

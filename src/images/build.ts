@@ -1,0 +1,98 @@
+/** Builds images for the daemon: starts the builder, passes its progress on, and leaves nothing half-built behind. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import type { Clock } from "../clock.js";
+import type { ImageMaker } from "../effects/image-store.js";
+import { toolEnvironment } from "../effects/run-tool.js";
+import { BangerError, type ErrorBody } from "../errors.js";
+import { type Home, imageHandles } from "../handles.js";
+import { type BuildJob, type BuildReport, ensureNoPartial, observePartial } from "./builder-process.js";
+import { inspectImage } from "./manifest.js";
+
+export interface ImageMakerOptions {
+  home: Home;
+  clock: Clock;
+  /** URL of a Debian mirror; null for what the host's apt uses. */
+  mirror: string | null;
+  /** Where tools are looked up, as in PATH. */
+  searchPath: string;
+  /** The caller's environment; only its proxy variables are read. */
+  environment: Readonly<Record<string, string | undefined>>;
+}
+
+const builderProgram = fileURLToPath(new URL("./builder-main.js", import.meta.url));
+
+function proxiesOf(environment: ImageMakerOptions["environment"]): Record<string, string> {
+  const proxies: Record<string, string> = {};
+  for (const [key, value] of Object.entries(environment))
+    if (/^(https?|all|no)_proxy$/i.test(key) && value !== undefined) proxies[key] = value;
+  return proxies;
+}
+
+function fromBody(body: ErrorBody): BangerError {
+  const hint = body.hint === undefined ? {} : { hint: body.hint };
+  return new BangerError(body.code, body.message, { ...hint, retry: body.retry });
+}
+
+/** Follows a builder to its end. @throws BangerError what it reported, or `image_build_failed`. */
+async function follow(child: ChildProcess, stage: (stage: string, detail?: string) => void): Promise<void> {
+  const ended = new Promise<string>((resolve, reject) => {
+    child.once("error", reject);
+    child.once("close", (code, signal) => resolve(signal ?? `status ${code}`));
+  });
+  ended.catch(() => undefined);
+  let done = false;
+  let failure: BangerError | undefined;
+  for await (const line of createInterface({ input: child.stdout as NodeJS.ReadableStream })) {
+    const report = JSON.parse(line) as BuildReport;
+    if ("stage" in report) stage(report.stage, report.detail);
+    else if ("error" in report) failure = fromBody(report.error);
+    else done = true;
+  }
+  const how = await ended;
+  if (failure !== undefined) throw failure;
+  if (!done)
+    throw new BangerError("image_build_failed", `the image builder ended with ${how}`, { retry: "later" });
+}
+
+/** Makes the images of one home. */
+export function imageMaker(options: ImageMakerOptions): ImageMaker {
+  const { home, clock, mirror, searchPath } = options;
+  const inspect: ImageMaker["inspect"] = (id) => inspectImage(imageHandles(home, id).directory);
+  const removePartial: ImageMaker["removePartial"] = (id) =>
+    ensureNoPartial(imageHandles(home, id).partial, searchPath, clock);
+
+  return {
+    inspect,
+    removePartial,
+    isBuilding: (id) => observePartial(imageHandles(home, id).partial).building,
+    async build(id, name, { signal, stage }) {
+      const { directory, partial } = imageHandles(home, id);
+      // A builder that outlived its daemon may have finished just now.
+      await removePartial(id);
+      if (inspect(id).is === "present") return;
+      signal.throwIfAborted();
+      const proxies = proxiesOf(options.environment);
+      const job: BuildJob = { imageId: id, name, directory, partial, mirror, searchPath, proxies };
+      const child = spawn(process.execPath, [builderProgram], {
+        detached: true,
+        cwd: "/",
+        env: toolEnvironment(searchPath),
+        stdio: ["pipe", "pipe", "ignore"],
+      });
+      child.stdin?.on("error", () => undefined);
+      child.stdin?.end(JSON.stringify(job));
+      const abort = () => child.kill("SIGTERM");
+      signal.addEventListener("abort", abort, { once: true });
+      try {
+        await follow(child, stage);
+      } catch (error) {
+        await removePartial(id);
+        throw signal.aborted ? signal.reason : error;
+      } finally {
+        signal.removeEventListener("abort", abort);
+      }
+    },
+  };
+}

@@ -1,0 +1,140 @@
+/** The builder's process as others see it: its job, its reports, the record that it leaves, and its end. */
+import { spawn } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import type { Clock } from "../clock.js";
+import { hostError } from "../effects/host-error.js";
+import { identify } from "../effects/proc.js";
+import { toolEnvironment } from "../effects/run-tool.js";
+import { holdsWithin } from "../effects/wait.js";
+import { BangerError, type ErrorBody } from "../errors.js";
+import type { ImageId, ProcessIdentity } from "../model.js";
+
+export interface BuildJob {
+  imageId: ImageId;
+  /** Name in the catalog. */
+  name: string;
+  directory: string;
+  partial: string;
+  /** URL of a Debian mirror; null for what the host's apt uses. */
+  mirror: string | null;
+  searchPath: string;
+  /** http_proxy and its like, for programs that know them. */
+  proxies: Record<string, string>;
+}
+
+export type BuildReport = { stage: string; detail?: string } | { done: true } | { error: ErrorBody };
+
+/** Lies in a half-built image and says who builds it. */
+export const builderFile = "builder.json";
+
+/** Identity of the builder and the boot in which it holds: after another, the numbers mean somebody else. */
+type Builder = ProcessIdentity & {
+  bootId: string;
+  /** Directory outside of the image that goes with the build. */
+  scratch?: string;
+};
+
+const bootId = (): string => readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+
+/** What the calling process, the builder, leaves in the image so that it can be found. */
+export function builderRecord(scratch?: string): string {
+  const seen = identify(process.pid);
+  if (seen.is !== "present") throw new BangerError("host_failed", "/proc does not show this process");
+  const { pid, startTime } = seen;
+  return JSON.stringify({ pid, startTime, bootId: bootId(), ...(scratch === undefined ? {} : { scratch }) });
+}
+
+function readBuilder(partial: string): Builder | undefined {
+  try {
+    const text = readFileSync(`${partial}/${builderFile}`, "utf8");
+    const { pid, startTime, bootId, scratch } = JSON.parse(text) as Builder;
+    if (!Number.isInteger(pid) || pid < 2 || typeof startTime !== "string") return undefined;
+    const ours = typeof scratch === "string" && /^\/var\/tmp\/banger-build-\w+$/.test(scratch);
+    return ours ? { pid, startTime, bootId, scratch } : { pid, startTime, bootId };
+  } catch {
+    return undefined;
+  }
+}
+
+/** True while the process group has a member, zombies included. */
+function groupLives(group: number): boolean {
+  try {
+    process.kill(-group, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+}
+
+/**
+ * Whether the builder or something that it started is there. Without the builder itself its group still counts:
+ * within one boot no other process gets a number that a group has.
+ */
+function isAtWork(builder: Builder): boolean {
+  if (builder.bootId !== bootId()) return false;
+  const seen = identify(builder.pid);
+  if (seen.is === "present") return seen.startTime === builder.startTime;
+  return groupLives(builder.pid);
+}
+
+/** Whether somebody is at work in a half-built image. */
+export function observePartial(partial: string): { building: boolean } {
+  const builder = readBuilder(partial);
+  return { building: builder !== undefined && isAtWork(builder) };
+}
+
+const terminateMs = 10_000;
+const killedMs = 5_000;
+
+function signalGroup(group: number, name: "SIGTERM" | "SIGKILL"): void {
+  try {
+    process.kill(-group, name);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
+}
+
+/** Ends the builder and all that it started: asked first, so that mmdebstrap can take its mounts away. */
+async function endGroup(leader: ProcessIdentity, clock: Clock): Promise<void> {
+  const gone = (ms: number) => holdsWithin(clock, ms, () => !groupLives(leader.pid));
+  signalGroup(leader.pid, "SIGTERM");
+  if (await gone(terminateMs)) return;
+  signalGroup(leader.pid, "SIGKILL");
+  if (await gone(killedMs)) return;
+  throw new BangerError("process_stuck", `the image builder (process group ${leader.pid}) does not end`, {
+    hint: `ps -o pid,stat,wchan,args -g ${leader.pid}`,
+    retry: "later",
+  });
+}
+
+/** Removes a tree whose files belong to users of a namespace, which only its root can do. */
+function removeScratch(scratch: string, searchPath: string): Promise<void> {
+  return new Promise((resolve) => {
+    const argv = ["--unshare-helper", "rm", "-rf", "--one-file-system", scratch];
+    const child = spawn("mmdebstrap", argv, {
+      stdio: "ignore",
+      env: toolEnvironment(searchPath),
+      timeout: 60_000,
+    });
+    child.once("error", () => resolve());
+    child.once("close", () => resolve());
+  });
+}
+
+/**
+ * Nobody builds in `partial` any more, and it is gone with all that belongs to it.
+ */
+export async function ensureNoPartial(partial: string, searchPath: string, clock: Clock): Promise<void> {
+  const builder = readBuilder(partial);
+  if (builder !== undefined && isAtWork(builder)) await endGroup(builder, clock);
+  try {
+    if (builder?.scratch !== undefined) {
+      await removeScratch(builder.scratch, searchPath);
+      await rm(builder.scratch, { recursive: true, force: true });
+    }
+    await rm(partial, { recursive: true, force: true });
+  } catch (error) {
+    throw hostError(error, partial);
+  }
+}

@@ -1,0 +1,50 @@
+/** The guest's first root: the modules that lead to the root disk, packed with the image, and the agent as /init. */
+import { createHash } from "node:crypto";
+import { readdir, readFile, rm } from "node:fs/promises";
+import { exists, publishContent } from "../effects/publish.js";
+import { type CpioEntry, characterDevice, cpioArchive, directory, regularFile } from "./cpio.js";
+import { moduleName, trimModule } from "./kernel-modules.js";
+import { modulesFile } from "./manifest.js";
+
+/** Where the guest's first process reads what to load; see guest-agent/init.c. */
+const moduleList = "modules.list";
+
+/** The image's part of the first root: modules in loading order and the list of them. */
+export function modulesArchive(modules: readonly { path: string; content: Buffer }[]): Buffer {
+  const files = modules.map(({ path, content }) => ({
+    path: `${moduleName(path)}.ko`,
+    mode: regularFile | 0o400,
+    content: trimModule(content),
+  }));
+  const list = Buffer.from(files.map((file) => `/${file.path}\n`).join(""));
+  return cpioArchive([...files, { path: moduleList, mode: regularFile | 0o400, content: list }]);
+}
+
+/** The agent's part: the program itself, and the console that it speaks to before there is a /dev. */
+export function agentArchive(agent: Buffer): Buffer {
+  const entries: CpioEntry[] = [
+    { path: "dev", mode: directory | 0o755 },
+    { path: "dev/console", mode: characterDevice | 0o600, device: [5, 1] },
+    { path: "init", mode: regularFile | 0o755, content: agent },
+  ];
+  return cpioArchive(entries);
+}
+
+const initrdName = (agent: Buffer): string =>
+  `initrd-${createHash("sha256").update(agent).digest("hex").slice(0, 16)}.cpio`;
+
+/**
+ * The path of the first root for this image and agent, made where it is missing: the kernel unpacks archives that
+ * follow one another. Those of other agents go; a running guest has long read its own.
+ */
+export async function ensureInitrd(imageDirectory: string, agentPath: string): Promise<string> {
+  const agent = await readFile(agentPath);
+  const name = initrdName(agent);
+  const path = `${imageDirectory}/${name}`;
+  if (await exists(path)) return path;
+  const modules = await readFile(`${imageDirectory}/${modulesFile}`);
+  await publishContent(path, Buffer.concat([modules, agentArchive(agent)]), 0o600);
+  for (const file of await readdir(imageDirectory))
+    if (/^initrd-[0-9a-f]{16}\.cpio$/.test(file) && file !== name) await rm(`${imageDirectory}/${file}`);
+  return path;
+}

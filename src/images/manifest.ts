@@ -1,0 +1,89 @@
+/** What an image says of itself, and the check that its files are still what the build made. */
+import { readFileSync, statSync } from "node:fs";
+import { type Static, Type } from "@sinclair/typebox";
+import { Value } from "@sinclair/typebox/value";
+import { BangerError } from "../errors.js";
+import type { ObservedImage } from "../model.js";
+
+const File = Type.Object({
+  bytes: Type.Integer({ minimum: 1 }),
+  sha256: Type.String({ pattern: "^[0-9a-f]{64}$" }),
+});
+
+const Manifest = Type.Object({
+  schema: Type.Literal(1),
+  imageId: Type.String(),
+  name: Type.String(),
+  suite: Type.String(),
+  kernelRelease: Type.String(),
+  /** Kernel arguments that the image itself asks for. */
+  bootArguments: Type.String(),
+  /** Bytes that the image takes on the host's disk. */
+  sizeBytes: Type.Integer({ minimum: 1 }),
+  files: Type.Record(Type.String(), File),
+});
+
+export type Manifest = Static<typeof Manifest>;
+
+export const rootfsFile = "rootfs.ext4";
+export const kernelFile = "vmlinux";
+export const modulesFile = "modules.cpio";
+export const manifestFile = "manifest.json";
+
+const corrupt = (directory: string, why: string, cause?: unknown): BangerError =>
+  new BangerError("image_corrupt", `the image in ${directory} is damaged: ${why}`, {
+    hint: "banger image pull NAME, to build it anew",
+    cause,
+  });
+
+/** @throws BangerError `image_corrupt`; ENOENT of the directory itself comes out as it is. */
+export function readManifest(directory: string): Manifest {
+  let value: unknown;
+  try {
+    value = JSON.parse(readFileSync(`${directory}/${manifestFile}`, "utf8"));
+  } catch (error) {
+    throw corrupt(directory, (error as Error).message, error);
+  }
+  if (!Value.Check(Manifest, value)) throw corrupt(directory, `${manifestFile} has not the expected form`);
+  return value;
+}
+
+/**
+ * The manifest of an image whose files all have the size that it says. Contents are not read: that takes seconds.
+ * @throws BangerError `image_corrupt` which names the file.
+ */
+export function verifyImage(directory: string): Manifest {
+  const manifest = readManifest(directory);
+  for (const file of [rootfsFile, kernelFile, modulesFile]) {
+    const expected = manifest.files[file];
+    let bytes: number;
+    try {
+      bytes = statSync(`${directory}/${file}`).size;
+    } catch (error) {
+      throw corrupt(directory, (error as Error).message, error);
+    }
+    if (expected === undefined || bytes !== expected.bytes)
+      throw corrupt(directory, `${file} has ${bytes} bytes instead of ${expected?.bytes ?? "none"}`);
+  }
+  return manifest;
+}
+
+/** ENOENT, and what is no error of the host at all, are evidence; anything else only says that the look failed. */
+function isEvidence(error: unknown): boolean {
+  if (!(error instanceof BangerError)) return false;
+  const { code } = (error.cause ?? {}) as NodeJS.ErrnoException;
+  return code === undefined || code === "ENOENT";
+}
+
+/** Looks at an image: there and whole, there and damaged, not there, or not to be told. */
+export function inspectImage(directory: string): ObservedImage["image"] {
+  try {
+    if (statSync(directory, { throwIfNoEntry: false }) === undefined) return { is: "absent" };
+    return { is: "present", sizeBytes: verifyImage(directory).sizeBytes, damage: null };
+  } catch (error) {
+    const { message } = error as Error;
+    return isEvidence(error)
+      ? { is: "present", sizeBytes: 0, damage: message }
+      : { is: "unknown", cause: message };
+  }
+}

@@ -1,0 +1,153 @@
+/** Makes the root disk of an image: mmdebstrap unpacks Debian, the recipe's scripts trim it and write it as ext4. */
+import { spawn } from "node:child_process";
+import { open } from "node:fs/promises";
+import { createInterface } from "node:readline";
+import { diskFull } from "../effects/host-error.js";
+import { BangerError } from "../errors.js";
+import type { PackageSources } from "./apt-sources.js";
+import type { ResolvedRecipe } from "./catalog.js";
+
+export interface RootfsJob {
+  resolved: ResolvedRecipe;
+  sources: PackageSources;
+  /** The ext4 file to write. */
+  output: string;
+  /** Directory for the unpacked tree, which the build's own user can enter. */
+  scratch: string;
+  environment: Readonly<Record<string, string>>;
+  /** As root of this machine, or as root of a user namespace. */
+  mode: "root" | "unshare";
+  stage: (stage: BuildStage, detail?: string) => void;
+}
+
+export const buildStages = ["download", "unpack", "configure", "disk", "kernel"] as const;
+export type BuildStage = (typeof buildStages)[number];
+
+/** Files that no program reads, left out of the image; licences stay. */
+const leftOut = [
+  ...[
+    "path-exclude=/usr/share/doc/*",
+    "path-include=/usr/share/doc/*/copyright",
+    "path-exclude=/usr/share/man/*",
+  ],
+  ...[
+    "path-exclude=/usr/share/info/*",
+    "path-exclude=/usr/share/locale/*",
+    "path-include=/usr/share/locale/locale.alias",
+  ],
+];
+
+/** Arguments of mmdebstrap; sources come on its standard input, the disk goes to file descriptor 3. Pure. */
+export function mmdebstrapArgv(job: Pick<RootfsJob, "resolved" | "sources" | "mode">): string[] {
+  const { recipe, suite, customize, writeDisk } = job.resolved;
+  return [
+    `--mode=${job.mode}`,
+    `--variant=${recipe.variant}`,
+    "--format=null",
+    "--skip=cleanup",
+    `--include=${recipe.packages.join(",")}`,
+    ...["force-unsafe-io", ...leftOut].map((option) => `--dpkgopt=${option}`),
+    ...job.sources.transport.map((option) => `--aptopt=${option}`),
+    `--customize-hook=${customize}`,
+    `--customize-hook=rootfs_mib=${recipe.rootfsMiB}\n${writeDisk}`,
+    suite,
+    "/dev/null",
+    "-",
+  ];
+}
+
+/** What mmdebstrap says when it begins a part of its work. */
+const milestones: readonly [RegExp, BuildStage, string][] = [
+  [/^I: running apt-get update/, "download", "package lists"],
+  [/^I: downloading packages/, "download", "base packages"],
+  [/^I: extracting archives/, "unpack", "base packages"],
+  [/^I: installing essential packages/, "unpack", "essential packages"],
+  [/^I: installing remaining packages/, "unpack", "remaining packages"],
+  [/^I: running --customize-hook in shell: sh -c 'rootfs_mib=/, "disk", "writing the root disk"],
+  [/^I: running --customize-hook/, "configure", "trimming for a fast boot"],
+];
+
+/** The stage that a line of mmdebstrap's output begins, if any. */
+export function stageOf(line: string): [BuildStage, string] | undefined {
+  const found = milestones.find(([pattern]) => pattern.test(line));
+  return found === undefined ? undefined : [found[1], found[2]];
+}
+
+/** The named error behind mmdebstrap's last words. */
+export function rootfsError(lines: readonly string[], output: string, cause: unknown): BangerError {
+  const text = lines.join("\n");
+  if (/failed to execute mmdebstrap/.test(text))
+    return new BangerError("tool_missing", "mmdebstrap is not installed", {
+      hint: "apt-get install mmdebstrap",
+    });
+  const last = lines.findLast((line) => /^E: /.test(line) && !/failed|exit code/.test(line));
+  const said = (last ?? lines.findLast((line) => /^(E: |mke2fs: )/.test(line)) ?? lines.at(-1) ?? "").slice(
+    0,
+    300,
+  );
+  if (/No space left on device|Disk quota exceeded|Could not allocate block/.test(text))
+    return diskFull(output, cause);
+  if (/NO_PUBKEY|not signed|EXPKEYSIG|BADSIG/.test(text))
+    return new BangerError("mirror_untrusted", `the package lists are not signed by a known key: ${said}`, {
+      hint: "apt-get install debian-archive-keyring",
+      cause,
+    });
+  if (
+    /Could not resolve|Temporary failure|Failed to fetch|Could not connect|Connection (refused|timed out)|Unable to connect/.test(
+      text,
+    )
+  )
+    return new BangerError("mirror_unreachable", `packages cannot be fetched: ${said}`, {
+      hint: "apt-get update; or set mirror in the configuration",
+      retry: "later",
+      cause,
+    });
+  if (/unshare|newuidmap|subuid|user namespace/i.test(text))
+    return new BangerError(
+      "namespaces_unusable",
+      `this host does not let users make user namespaces: ${said}`,
+      {
+        hint: "apt-get install uidmap; sysctl kernel.unprivileged_userns_clone=1 user.max_user_namespaces=15000",
+        cause,
+      },
+    );
+  return new BangerError("image_build_failed", `mmdebstrap failed: ${said}`, { retry: "later", cause });
+}
+
+const rememberedLines = 60;
+/** mmdebstrap, told to end, takes its mounts and its tree away; so it is told also when the builder is killed. */
+const dieWithBuilder = ["--pdeathsig", "TERM"];
+
+/** @throws BangerError `tool_missing`, `disk_full`, `mirror_untrusted`, `mirror_unreachable`, `namespaces_unusable`, `image_build_failed`. */
+export async function makeRootfs(job: RootfsJob): Promise<void> {
+  const disk = await open(job.output, "wx", 0o600);
+  const lines: string[] = [];
+  try {
+    // In a namespace the writer is another user; the directories around the file keep everybody else away.
+    if (job.mode === "unshare") await disk.chmod(0o666);
+    const child = spawn("setpriv", [...dieWithBuilder, "mmdebstrap", ...mmdebstrapArgv(job)], {
+      env: { ...job.environment, TMPDIR: job.scratch, INITRD: "No" },
+      cwd: "/",
+      stdio: ["pipe", "ignore", "pipe", disk.fd],
+    });
+    const ended = new Promise<string | undefined>((resolve, reject) => {
+      child.once("error", reject);
+      child.once("close", (code, signal) => resolve(code === 0 ? undefined : `${signal ?? code}`));
+    });
+    child.stdin?.on("error", () => undefined);
+    child.stdin?.end(job.sources.list);
+    for await (const line of createInterface({ input: child.stderr as NodeJS.ReadableStream })) {
+      lines.push(line);
+      if (lines.length > rememberedLines) lines.shift();
+      const reached = stageOf(line);
+      if (reached !== undefined) job.stage(...reached);
+    }
+    const failure = await ended;
+    if (failure !== undefined)
+      throw rootfsError(lines, job.output, new Error(`mmdebstrap ended with ${failure}`));
+    await disk.chmod(0o600);
+    await disk.sync();
+  } finally {
+    await disk.close();
+  }
+}
