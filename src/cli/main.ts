@@ -55,11 +55,8 @@ export async function runCommandLine(argv: readonly string[], context: Context):
   if (route.command !== undefined && command.takesCommand !== true) {
     throw usageError(`banger ${route.path} takes no command after --`, `banger ${route.path} --help`);
   }
-  const { words, all } = await checkArguments(command, route.path, route.rest);
-  const { runCommand } = await import("citty");
-  const data = { context, words, all, command: route.command };
-  const { result } = await runCommand(command.definition, { rawArgs: route.rest, data });
-  return (result as number | undefined) ?? 0;
+  const { flags, words, all } = await checkArguments(command, route.path, route.rest);
+  return (await command.run(flags, { context, words, all, command: route.command })) ?? 0;
 }
 
 async function printHelp({ node, leaf, path }: Route, context: Context): Promise<number> {

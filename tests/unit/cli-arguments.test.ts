@@ -34,12 +34,13 @@ const usage = (message: RegExp, hint?: RegExp) => (error: unknown) => {
 };
 
 test("flags and words are told apart, and a flag given again keeps all its values", async () => {
-  const { words, all } = await check("-f", "box", "--env", "A=1", "--env=B=2", "--no-json");
+  const { words, flags, all } = await check("-f", "box", "--env", "A=1", "--env=B=2", "--no-json");
   assert.deepEqual(words, ["box"]);
+  assert.deepEqual(flags, { follow: true, env: "B=2", json: false });
   assert.deepEqual(all, { env: ["A=1", "B=2"] });
 });
 
-test("what citty would let pass is refused", async () => {
+test("a command line that is not understood whole is refused", async () => {
   await assert.rejects(check("box", "--jsn"), usage(/unknown flag --jsn/, /--json/));
   await assert.rejects(check("box", "-x"), usage(/unknown flag -x/));
   await assert.rejects(check("box", "--diskSize", "4G"), usage(/unknown flag --diskSize/, /--disk-size/));
