@@ -1,25 +1,20 @@
 /** What every command works with: the streams, the home, the daemon (started when it is needed) and Ctrl-C. */
 import { fileURLToPath } from "node:url";
-import { type CallOptions, Client, type RouteName } from "../client.js";
+import type { CallOptions, Client, RouteName } from "../client.js";
 import type { Clock } from "../clock.js";
 import { BangerError } from "../errors.js";
-import { type Home, homeHandles } from "../handles.js";
+import type { Home } from "../handles.js";
 import type { Interrupts } from "./interrupts.js";
 
 export interface Context {
   env: NodeJS.ProcessEnv;
   home: Home;
   clock: Clock;
-  /** A function, because node makes a stream of standard input only when it is asked for. */
-  stdin: () => NodeJS.ReadStream;
+  stdin: NodeJS.ReadStream;
   stdout: NodeJS.WriteStream;
   stderr: NodeJS.WriteStream;
   interrupts: Interrupts;
   client: Client;
-}
-
-export function makeContext(parts: Omit<Context, "client">): Context {
-  return { ...parts, client: new Client(homeHandles(parts.home).apiSocket) };
 }
 
 const slowStartMs = 400;
