@@ -42,7 +42,7 @@ printf '[Manager]\nDefaultTimeoutStopSec=10s\nShowStatus=no\n' >"$root/etc/syste
 # Nothing below helps a machine with three known disks, one known interface and no screen.
 for unit in \
   apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service \
-  fstrim.timer motd-news.timer systemd-udev-settle.service systemd-networkd.service systemd-networkd.socket \
+  motd-news.timer systemd-udev-settle.service systemd-networkd.service systemd-networkd.socket \
   systemd-networkd-wait-online.service systemd-logind.service systemd-random-seed.service \
   systemd-pstore.service systemd-journal-flush.service systemd-update-utmp.service \
   systemd-update-utmp-runlevel.service systemd-boot-update.service systemd-binfmt.service \
