@@ -36,7 +36,7 @@ async function main(): Promise<void> {
     clock: systemClock,
     logger,
     version,
-    openWorld: () => createLocalWorld({ home, config, clock: systemClock, logger }),
+    openWorld: () => createLocalWorld({ home, config, clock: systemClock, logger, environment: process.env }),
     api: {
       defaults: { image: config.defaultImage, ...resolveDefaults(config, host) },
       sshKey: homeHandles(home).sshKey,

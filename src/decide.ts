@@ -185,6 +185,16 @@ function alreadySo(verb: VmVerb, vm: Vm): boolean {
 function decidePull(state: State, imageId: ImageId, name: string): NewEvent[] {
   const image = state.images[imageId];
   if (image?.phase === "building" || image?.phase === "ready") return [];
+  // What is built anew differs in its bytes, and disks that lie on top of the old one would be torn.
+  const users = Object.values(state.vms).filter(
+    (vm) => isLive(vm) && vm.imageId === imageId && vm.disksHoldData,
+  );
+  if (image?.error?.code === "image_damaged" && users.length > 0) {
+    const names = users.map((vm) => vm.name).join(" ");
+    throw new BangerError("image_in_use", `${image.error.message}; disks of ${names} lie on top of it`, {
+      hint: `put its files back, or: banger vm delete ${names}`,
+    });
+  }
   const wanted = event(imageStream(imageId), "image.pull_requested", { imageId, name });
   if (image === undefined || imageCan(image, wanted)) return [wanted];
   throw new BangerError("not_now", `image ${name} is ${image.phase}`, { retry: "later" });

@@ -32,6 +32,7 @@ export interface EventData {
   "image.stage_reached": { stage: string; detail?: string };
   "image.ready": { sizeBytes: number };
   "image.build_failed": ErrorBody;
+  "image.damaged": ErrorBody;
   "image.delete_requested": Record<string, never>;
   "image.deleted": Record<string, never>;
   "daemon.started": { version: string };
@@ -86,6 +87,7 @@ export const schemaVersions: Readonly<Record<EventType, number>> = {
   "image.stage_reached": 1,
   "image.ready": 1,
   "image.build_failed": 1,
+  "image.damaged": 1,
   "image.delete_requested": 1,
   "image.deleted": 1,
   "daemon.started": 1,

@@ -56,6 +56,8 @@ function clause(event: StoredEvent): string {
       return `the image is ready (${formatSize(Math.ceil(event.data.sizeBytes / 2 ** 20))})`;
     case "image.build_failed":
       return `the image build failed: ${event.data.message}`;
+    case "image.damaged":
+      return event.data.message;
     case "image.delete_requested":
       return "a client asked for the image to be deleted";
     case "image.deleted":

@@ -251,6 +251,8 @@ export class Loop {
   }
 
   #commit(facts: readonly NewEvent[]): void {
-    this.#ledger.commit(facts, `event:${this.#ledger.state.seq}`);
+    const { lastSeqs, seq } = this.#ledger.state;
+    const [first] = facts;
+    if (first !== undefined) this.#ledger.commit(facts, `event:${lastSeqs[first.stream] ?? seq}`);
   }
 }

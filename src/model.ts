@@ -80,6 +80,8 @@ export interface State {
   seq: number;
   /** Last version of each stream; what the next append expects. */
   versions: Record<string, number>;
+  /** Seq of the last event of each stream: the cause of what is seen next. */
+  lastSeqs: Record<string, number>;
   vms: Record<VmId, Vm>;
   images: Record<ImageId, Image>;
   /** Index of the address that was allocated last; allocation goes on from here. */
@@ -129,7 +131,8 @@ export interface ObservedVm {
 }
 
 export interface ObservedImage {
-  image: Seen<{ sizeBytes: number }>;
+  /** `damage` says what is wrong with an image that is there but not whole; null when nothing is. */
+  image: Seen<{ sizeBytes: number; damage: string | null }>;
   /** A half-built directory, with or without a builder at work in it. */
   partial: Seen<{ building: boolean }>;
 }

@@ -1,4 +1,5 @@
 /** Pure: what an observation tells that the log does not know yet, as events. Unknown handles tell nothing. */
+import type { ErrorBody } from "./errors.js";
 import { event, imageStream, type NewEvent, vmStream } from "./events.js";
 import type { Capabilities, Image, ObservedImage, ObservedVm, ProcessExit, Vm } from "./model.js";
 
@@ -63,8 +64,7 @@ const bootTimedOut = (vm: Vm): NewEvent =>
   });
 
 /** Nobody asked the VMM to end; the driver may have seen why it did. */
-const unasked = (seen: ObservedVm): ProcessExit =>
-  seen.exit ?? { reason: "lost", detail: "the VMM process is gone and nobody asked it to end" };
+const unasked = (seen: ObservedVm): ProcessExit => seen.exit ?? { reason: "lost", detail: "nobody saw how" };
 
 function stopDetail(vm: Vm): string {
   if (vm.stop?.mode === "kill") return "killed as asked";
@@ -74,11 +74,25 @@ function stopDetail(vm: Vm): string {
 /** The facts about one image. */
 export function noticeImage(image: Image, seen: ObservedImage): NewEvent[] {
   const stream = imageStream(image.id);
-  if (image.phase === "building" && seen.image.is === "present") {
+  if (image.phase === "building" && seen.image.is === "present" && seen.image.damage === null) {
     return [event(stream, "image.ready", { sizeBytes: seen.image.sizeBytes })];
+  }
+  if (image.phase === "ready") {
+    const damage = seen.image.is === "present" ? seen.image.damage : whenAbsent(seen.image);
+    if (damage !== null) return [event(stream, "image.damaged", damaged(image, damage))];
   }
   if (image.phase === "deleting" && seen.image.is === "absent" && seen.partial.is === "absent") {
     return [event(stream, "image.deleted", {})];
   }
   return [];
 }
+
+const whenAbsent = (handle: { is: "absent" | "unknown" }): string | null =>
+  handle.is === "absent" ? "its files are gone" : null;
+
+const damaged = (image: Image, damage: string): ErrorBody => ({
+  code: "image_damaged",
+  message: `image ${image.name} is damaged: ${damage}`,
+  hint: `banger image pull ${image.name}`,
+  retry: "never",
+});

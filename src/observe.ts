@@ -21,7 +21,7 @@ export interface Instruments {
   controls: VmmControls;
   links: AgentLinks<GuestAgent>;
   /** An image's own directory, which is there: whole, or not. */
-  inspectImage: (id: ImageId) => Seen<{ sizeBytes: number }>;
+  inspectImage: (id: ImageId) => ObservedImage["image"];
   isBuilding: (id: ImageId) => boolean;
 }
 

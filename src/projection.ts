@@ -11,6 +11,7 @@ export const stateSchema = 1;
 export const initialState: State = {
   seq: 0,
   versions: {},
+  lastSeqs: {},
   vms: {},
   images: {},
   lastAddressIndex: 0,
@@ -64,6 +65,7 @@ const plain = (<T>(value: T): T => (isDraft(value) ? (original(value as object) 
 function foldInto(draft: State, event: StoredEvent): void {
   draft.seq = event.seq;
   draft.versions[event.stream] = event.version;
+  draft.lastSeqs[event.stream] = event.seq;
   if (event.type === "vm.created") {
     draft.vms[event.data.vmId] = newVm(event);
     draft.lastAddressIndex = event.data.addressIndex;
@@ -72,6 +74,7 @@ function foldInto(draft: State, event: StoredEvent): void {
   if (event.type === "log.stream_archived") {
     delete draft.vms[event.data.stream.slice("vm/".length)];
     delete draft.versions[event.data.stream];
+    delete draft.lastSeqs[event.data.stream];
     draft.lastAddressIndex = event.data.lastAddressIndex;
     return;
   }

@@ -21,6 +21,7 @@ const defaultDeadlineMs = 30_000;
 const pollMs = 20;
 const quotedLogBytes = 8 * 1024;
 const quotedLogLines = 6;
+const stackFrame = /^ +at /;
 
 /** What became of the started process, as far as known. */
 type Fate = { is: "running" } | { is: "ended"; status: number | null; how: string };
@@ -127,7 +128,7 @@ function lastLines(path: string, from: number): string[] {
       const bytes = Buffer.alloc(Math.max(0, size - start));
       readSync(file, bytes, 0, bytes.length, start);
       const lines = bytes.toString("utf8").split("\n");
-      return lines.filter((line) => line.trim() !== "").slice(-quotedLogLines);
+      return lines.filter((line) => line.trim() !== "" && !stackFrame.test(line)).slice(-quotedLogLines);
     } finally {
       closeSync(file);
     }

@@ -62,7 +62,7 @@ export function checkArguments(
       const meant = suggest(token.name, [...known.keys(), "help"]);
       throw usageError(
         `unknown flag ${token.rawName}`,
-        meant === undefined ? help : `${dashed(meant)} (${help})`,
+        meant === undefined ? help : `${dashed(meant)}, or see ${help}`,
       );
     }
     if (found.flag.type === "boolean") {

@@ -6,15 +6,15 @@ import { BangerError } from "../errors.js";
 import { type Home, homeHandles } from "../handles.js";
 import type { Interrupts } from "./interrupts.js";
 import { liveLine } from "./render/live-line.js";
-import type { Output } from "./render/style.js";
 
 export interface Context {
   env: NodeJS.ProcessEnv;
   home: Home;
   clock: Clock;
-  stdin: NodeJS.ReadStream;
-  stdout: Output;
-  stderr: Output;
+  /** A function, because node makes a stream of standard input only when it is asked for. */
+  stdin: () => NodeJS.ReadStream;
+  stdout: NodeJS.WriteStream;
+  stderr: NodeJS.WriteStream;
   interrupts: Interrupts;
   client: Client;
   /** Makes a missing daemon run; the program that `startDaemon` is given. */

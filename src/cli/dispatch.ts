@@ -36,7 +36,7 @@ export function dispatch(argv: readonly string[]): Route {
   const path: string[] = [];
   while (isGroup(node)) {
     const word: string | undefined = words[0];
-    const found = word === undefined ? undefined : findCommand(node, word);
+    const found: [string, Node] | undefined = word === undefined ? undefined : findCommand(node, word);
     if (found === undefined) {
       if (word === undefined || node.itself !== undefined) break;
       throw unknown(node, path, word);

@@ -25,7 +25,7 @@ export async function runCli(): Promise<never> {
       env: process.env,
       home: homeFrom(process.env, process.getuid?.() ?? 0),
       clock: systemClock,
-      stdin: process.stdin,
+      stdin: () => process.stdin,
       stdout: process.stdout,
       stderr: process.stderr,
       interrupts: listenForInterrupts(process),

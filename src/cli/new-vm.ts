@@ -61,12 +61,14 @@ export function specOf(flags: NewVmFlags): VmCreate["spec"] {
 }
 
 const mostSends = 4;
+const uninterrupted = new AbortController().signal;
 
 /** Creates the VM once: when the connection breaks the same command is sent again, and creates nothing twice. */
 async function sendCreate(context: Context, body: VmCreate): Promise<VmView> {
   for (let sent = 1; ; sent++) {
     try {
-      return await call(context, "vmCreate", { body });
+      // Ctrl-C does not end this: what was created must be known, to be deleted or named to the user.
+      return await call(context, "vmCreate", { body, signal: uninterrupted });
     } catch (error) {
       const lost = error instanceof BangerError && error.code === "daemon_lost";
       if (!lost || sent >= mostSends) throw error;

@@ -1,5 +1,6 @@
 /** `banger vm create`. */
 import type { DefaultsView } from "../contract.js";
+import { homeHandles } from "../handles.js";
 import { formatSize } from "../sizes.js";
 import { command } from "./command.js";
 import { type Context, call, print, printJson } from "./context.js";
@@ -33,8 +34,9 @@ export const create = command({
 
 /** The defaults of new VMs, each with where it came from; needs no daemon. */
 export async function defaultsHelp(context: Context): Promise<string> {
-  const { defaultsHere } = await import("./defaults.js");
-  return defaultsText(defaultsHere(context.home));
+  const { defaultsOf } = await import("../defaults.js");
+  const { loadConfig } = await import("../config.js");
+  return defaultsText(defaultsOf(loadConfig(homeHandles(context.home).configFile)));
 }
 
 export const defaultsText = ({ vcpu, memoryMiB, diskMiB, image }: DefaultsView): string =>

@@ -1,7 +1,7 @@
 /** Image directories: built beside their place, moved into it whole, and taken out of it whole. */
 import { mkdir, rename } from "node:fs/promises";
 import { type Home, homeHandles, imageHandles } from "../handles.js";
-import type { ImageId, Seen } from "../model.js";
+import type { ImageId, ObservedImage } from "../model.js";
 import { hostError } from "./host-error.js";
 import { exists } from "./publish.js";
 
@@ -16,7 +16,7 @@ export interface ImageMaker {
   /** Builds the image in its partial directory and gives it its name. Kills what it started when aborted. */
   build(id: ImageId, name: string, context: BuildContext): Promise<void>;
   /** Looks at a finished image's directory: whole, or not there. */
-  inspect(id: ImageId): Seen<{ sizeBytes: number }>;
+  inspect(id: ImageId): ObservedImage["image"];
   /** Removes the partial directory and, before that, whoever still builds in it. */
   removePartial(id: ImageId): Promise<void>;
   /** Whether a builder, this daemon's or one that outlived its own, is at work in the partial directory. */
@@ -27,7 +27,7 @@ export interface ImageDriver {
   ensure(id: ImageId, name: string, context: BuildContext): Promise<void>;
   ensureNoPartial(id: ImageId): Promise<void>;
   ensureNone(id: ImageId): Promise<void>;
-  inspect(id: ImageId): Seen<{ sizeBytes: number }>;
+  inspect(id: ImageId): ObservedImage["image"];
   isBuilding(id: ImageId): boolean;
 }
 
@@ -46,7 +46,8 @@ export function imageStore(home: Home, maker: ImageMaker): ImageDriver {
     ensureNoPartial: removePartial,
 
     async ensure(id, name, context) {
-      if (maker.inspect(id).is === "present") return;
+      const seen = maker.inspect(id);
+      if (seen.is === "present" && seen.damage === null) return;
       const { images } = homeHandles(home);
       try {
         await mkdir(images, { recursive: true, mode: 0o700 });

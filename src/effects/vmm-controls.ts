@@ -12,6 +12,7 @@ const same = (a: ProcessIdentity, b: ProcessIdentity): boolean =>
 export class VmmControls {
   readonly #controls = new Map<VmId, VmmControl>();
   readonly #exits = new Map<VmId, ProcessExit>();
+  #closed = false;
   readonly #home: Home;
   readonly #clock: Clock;
   readonly #changed: (id: VmId) => void;
@@ -25,6 +26,8 @@ export class VmmControls {
 
   /** Takes up the processes that a scan found; those that are followed already stay so. */
   follow(byVm: ReadonlyMap<VmId, ProcessIdentity>): void {
+    // QEMU talks to one at a time: who has let go must not take hold again.
+    if (this.#closed) return;
     for (const [id, identity] of byVm) this.hold(id, identity);
   }
 
@@ -92,6 +95,7 @@ export class VmmControls {
   }
 
   close(): void {
+    this.#closed = true;
     for (const control of this.#controls.values()) control.close();
     this.#controls.clear();
   }

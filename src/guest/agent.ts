@@ -198,7 +198,6 @@ export class AgentClient {
       const call = { method: "POST", path: "/exec", headers, body, signal: giveUp.signal };
       const sent = this.#send(call, reject);
       sent?.on("upgrade", (_reply: IncomingMessage, stream: Duplex, head: Buffer) => {
-        stream.on("error", () => {});
         if (head.length > 0) stream.unshift(head);
         resolve(stream);
       });
@@ -238,10 +237,10 @@ export class AgentClient {
       ...(call.signal === undefined ? {} : { signal: call.signal }),
     });
     /* A stream may break before node:http listens to it. */
-    const broken = (cause?: unknown) => reject(unreachable(cause ?? new Error("the stream closed")));
-    stream.on("error", broken);
-    stream.on("close", broken);
-    const answered = () => stream.off("close", broken);
+    stream.on("error", (cause) => reject(unreachable(cause)));
+    const closed = () => reject(unreachable(new Error("the stream closed")));
+    stream.on("close", closed);
+    const answered = () => stream.off("close", closed);
     sent.on("response", answered);
     sent.on("upgrade", answered);
     sent.on("error", (cause) => {

@@ -231,13 +231,18 @@ export class MuxHost {
     this.#pending = this.#pending.length === 0 ? bytes : Buffer.concat([this.#pending, bytes]);
     if (!this.#up && !this.#findAnswer()) return;
     let at = 0;
-    while (this.#failure === undefined && this.#pending.length - at >= headerBytes) {
-      const length = this.#pending.readUInt16LE(at + 2);
-      const end = at + headerBytes + length;
-      if (this.#pending.length < end) break;
+    while (this.#pending.length - at >= headerBytes) {
       const kind = this.#pending.readUInt8(at);
-      this.#dispatch(kind, this.#pending.readUInt32LE(at + 4), this.#pending.subarray(at + headerBytes, end));
-      at = end;
+      const length = this.#pending.readUInt16LE(at + 2);
+      const id = this.#pending.readUInt32LE(at + 4);
+      if (kind < type.data || kind > type.reset || length > payloadMax || id === 0) {
+        this.#fail(unreachable("the link to the guest's agent is out of step"));
+        return;
+      }
+      const start = at + headerBytes;
+      if (this.#pending.length < start + length) break;
+      at = start + length;
+      this.#dispatch(kind, id, this.#pending.subarray(start, at));
     }
     this.#pending = this.#pending.subarray(at);
   }
@@ -256,11 +261,6 @@ export class MuxHost {
   }
 
   #dispatch(kind: number, id: number, payload: Buffer): void {
-    const known = kind === type.data || kind === type.window || kind === type.end || kind === type.reset;
-    if (!known || payload.length > payloadMax || id === 0) {
-      this.#fail(unreachable("the link to the guest's agent is out of step"));
-      return;
-    }
     /* A frame for a channel that is gone was on its way when it went. */
     const channel = this.#channels.get(id);
     if (channel !== undefined && !channel.accept(kind, payload)) {

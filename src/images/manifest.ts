@@ -3,7 +3,7 @@ import { readFileSync, statSync } from "node:fs";
 import { type Static, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import { BangerError } from "../errors.js";
-import type { Seen } from "../model.js";
+import type { ObservedImage } from "../model.js";
 
 const File = Type.Object({
   bytes: Type.Integer({ minimum: 1 }),
@@ -68,12 +68,22 @@ export function verifyImage(directory: string): Manifest {
   return manifest;
 }
 
-/** Looks at an image: there and whole, not there, or there and not to be trusted. */
-export function inspectImage(directory: string): Seen<{ sizeBytes: number }> {
+/** ENOENT, and what is no error of the host at all, are evidence; anything else only says that the look failed. */
+function isEvidence(error: unknown): boolean {
+  if (!(error instanceof BangerError)) return false;
+  const { code } = (error.cause ?? {}) as NodeJS.ErrnoException;
+  return code === undefined || code === "ENOENT";
+}
+
+/** Looks at an image: there and whole, there and damaged, not there, or not to be told. */
+export function inspectImage(directory: string): ObservedImage["image"] {
   try {
     if (statSync(directory, { throwIfNoEntry: false }) === undefined) return { is: "absent" };
-    return { is: "present", sizeBytes: verifyImage(directory).sizeBytes };
+    return { is: "present", sizeBytes: verifyImage(directory).sizeBytes, damage: null };
   } catch (error) {
-    return { is: "unknown", cause: (error as Error).message };
+    const { message } = error as Error;
+    return isEvidence(error)
+      ? { is: "present", sizeBytes: 0, damage: message }
+      : { is: "unknown", cause: message };
   }
 }

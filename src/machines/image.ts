@@ -20,7 +20,8 @@ const machine = setup({
     }),
     noteFailure: assign({
       stage: null,
-      error: ({ event, context }) => (event.type === "image.build_failed" ? event.data : context.error),
+      error: ({ event, context }) =>
+        event.type === "image.build_failed" || event.type === "image.damaged" ? event.data : context.error,
     }),
   },
 }).createMachine({
@@ -38,7 +39,7 @@ const machine = setup({
     },
     ready: {
       on: {
-        "image.pull_requested": { target: "building", actions: "begin" },
+        "image.damaged": { target: "failed", actions: "noteFailure" },
         "image.delete_requested": "deleting",
       },
     },

@@ -23,17 +23,26 @@ const beginStart = edit<"vm.start_requested" | "vm.restart_requested">((vm, even
   vm.bootTimeoutMs = event.data.bootTimeoutMs;
 });
 
+/** Whatever ends a start, or follows one that failed, ends its error and its deadline. */
+function endStart(vm: Vm): void {
+  vm.error = null;
+  vm.bootDeadlineAt = null;
+}
+
 const beginStop = edit<"vm.stop_requested">((vm, event, at) => {
+  endStart(vm);
   vm.stop = { mode: "graceful", deadlineAt: at + event.data.timeoutMs, asked: false };
   vm.restart = false;
 });
 
 const beginKill = edit<"vm.kill_requested">((vm, _event, at) => {
+  endStart(vm);
   vm.stop = { mode: "kill", deadlineAt: at, asked: false };
   vm.restart = false;
 });
 
 const beginRestart = edit<"vm.restart_requested">((vm, event, at) => {
+  endStart(vm);
   vm.stop = { mode: "graceful", deadlineAt: at + event.data.timeoutMs, asked: false };
   vm.restart = true;
   vm.bootTimeoutMs = event.data.bootTimeoutMs;
@@ -114,10 +123,9 @@ const machine = setup({
     ),
     beginDelete: assign(
       edit((vm) => {
+        endStart(vm);
         vm.stop = null;
         vm.restart = false;
-        vm.error = null;
-        vm.bootDeadlineAt = null;
       }),
     ),
   },
@@ -208,10 +216,10 @@ export const vmCan = (vm: Vm, event: NewEvent): boolean => snapshotOf(vm).can(ev
 /** The VM after `event`. An event that the phase does not know leaves it as it is: folding never rejects. */
 export function vmAfter(vm: Vm, event: StoredEvent): Vm {
   const [next] = transition(machine, snapshotOf(vm), event);
-  if (next.context === vm && next.value === vm.phase) return vm;
   const value = next.value as Phase | { starting: StartStep };
   const [phase, step]: [Phase, StartStep | null] =
     typeof value === "string" ? [value, null] : ["starting", value.starting];
+  if (next.context === vm && phase === vm.phase && step === vm.step) return vm;
   const changedAt = phase === vm.phase && step === vm.step ? vm.changedAt : event.at;
   return { ...next.context, phase, step, changedAt };
 }

@@ -1,5 +1,5 @@
 /** The world contract on this host: real files and real QEMU processes, of a machine that has no CPU running. */
-import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { systemClock } from "../../src/clock.js";
 import type { GuestAgent, Session } from "../../src/effects/agent-links.js";
@@ -41,20 +41,19 @@ function launch(home: Home, vmId: string): Launch {
 
 /** An image with nothing in it: what the contract needs is that it is there whole or not at all. */
 function emptyImages(home: Home): ImageMaker & { make: (id: ImageId) => void } {
-  const built = new Set<ImageId>();
+  const there = { is: "present", sizeBytes: 1 << 20, damage: null } as const;
   const make = (id: ImageId) => {
     const { partial, directory } = imageHandles(home, id);
     mkdirSync(partial, { recursive: true });
     writeFileSync(`${partial}/rootfs.ext4`, Buffer.alloc(1 << 20));
     renameSync(partial, directory);
-    built.add(id);
   };
   return {
     make,
     build: async (id) => make(id),
-    inspect: (id) => (built.has(id) ? { is: "present", sizeBytes: 1 << 20 } : { is: "absent" }),
-    removePartial: async (id) => rmSync(imageHandles(home, id).partial, { recursive: true, force: true }),
+    inspect: (id) => (existsSync(imageHandles(home, id).directory) ? there : { is: "absent" }),
     isBuilding: () => false,
+    removePartial: async (id) => rmSync(imageHandles(home, id).partial, { recursive: true, force: true }),
   };
 }
 

@@ -92,6 +92,7 @@ INSERT INTO "events" VALUES(43,'vm/00000004',4,'vm.network_attached',1,176735541
 INSERT INTO "events" VALUES(44,'vm/00000004',5,'vm.process_started',1,1767355413000,'event:43','{"pid":4500}');
 INSERT INTO "events" VALUES(45,'vm/00000004',6,'vm.ready',1,1767355421000,'event:44','{"agent":"0.1.0"}');
 INSERT INTO "events" VALUES(46,'log',1,'log.stream_archived',1,1767355422000,'event:45','{"stream":"vm/00000001","lastAddressIndex":4}');
+INSERT INTO "events" VALUES(47,'image/debian-slim-0badcafe',4,'image.damaged',1,1767355423000,'event:4','{"code":"image_damaged","message":"image debian-slim is damaged: its files are gone","hint":"banger image pull debian-slim","retry":"never"}');
 CREATE TABLE snapshots (seq INTEGER PRIMARY KEY, schema INTEGER NOT NULL, state TEXT NOT NULL) STRICT;
 CREATE UNIQUE INDEX events_command ON events (json_extract(data, '$.commandId')) WHERE type = 'vm.created';
 CREATE INDEX archived_names ON archived_events (json_extract(data, '$.name')) WHERE type = 'vm.created';
@@ -101,5 +102,5 @@ CREATE TRIGGER events_no_delete BEFORE DELETE ON events
 CREATE TRIGGER archived_no_update BEFORE UPDATE ON archived_events BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END;
 CREATE TRIGGER archived_no_delete BEFORE DELETE ON archived_events BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END;
 DELETE FROM "sqlite_sequence";
-INSERT INTO "sqlite_sequence" VALUES('events',46);
+INSERT INTO "sqlite_sequence" VALUES('events',47);
 COMMIT;

@@ -33,6 +33,7 @@ const nothing = (): SimVm => ({
 
 export interface SimImage {
   ready: boolean;
+  damaged: boolean;
   partial: boolean;
   /** A builder that outlived the daemon which started it. */
   builder: boolean;
@@ -64,7 +65,7 @@ export class SimHost {
   image(id: ImageId): SimImage {
     const known = this.images.get(id);
     if (known !== undefined) return known;
-    const made = { ready: false, partial: false, builder: false };
+    const made = { ready: false, damaged: false, partial: false, builder: false };
     this.images.set(id, made);
     return made;
   }

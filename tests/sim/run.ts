@@ -202,6 +202,12 @@ export class Run {
         return this.#toVmm(action.name, (id) =>
           this.#host.exit(id, { reason: "guest", detail: "powered off" }),
         );
+      case "damageImage": {
+        const image = this.#host.image(imageId(action.image));
+        if (image.ready)
+          Object.assign(image, this.#chance.chance(0.5) ? { damaged: true } : { ready: false });
+        return;
+      }
       case "listen":
         return this.#toVmm(action.name, (id) => this.#host.toggleListener(id, action.port));
       case "pull":

@@ -97,7 +97,7 @@ export class SimWorld implements World {
 
   #seenImage(image: SimImage): ObservedImage {
     return {
-      image: this.#see(image.ready && { sizeBytes: 1000 }),
+      image: this.#see(image.ready && { sizeBytes: 1000, damage: image.damaged ? "truncated" : null }),
       partial: this.#see(image.partial && { building: image.builder }),
     };
   }
@@ -162,7 +162,7 @@ export class SimWorld implements World {
         );
       case "ensureNoImage":
         return this.#change(() => {
-          this.host.image(effect.imageId).ready = false;
+          Object.assign(this.host.image(effect.imageId), { ready: false, damaged: false });
         });
       default:
         effect satisfies never;

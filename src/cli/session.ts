@@ -1,0 +1,104 @@
+/** One command in a guest, joined to this process's own streams: input, output, window size, signals, status. */
+import type { ExecRequest } from "../contract.js";
+import { BangerError } from "../errors.js";
+import { ExecClient } from "../guest/exec-stream.js";
+import { type Context, withDaemon } from "./context.js";
+import { Interrupted } from "./interrupts.js";
+import { errorText } from "./render/error.js";
+import { styleFor } from "./render/style.js";
+
+/** What a POSIX shell answers for a command that it cannot run. */
+const statusOfError: Readonly<Record<string, number>> = { exec_not_found: 127, exec_not_executable: 126 };
+
+/** A command that outlives this many signals is left: its user wants to go. */
+const mostSignals = 3;
+
+export interface SessionRequest {
+  argv: string[];
+  /** Whether the command gets a terminal; then input is raw and Ctrl-C goes to the guest as a key. */
+  tty: boolean;
+  /** Whether this process's input goes to the command; else it reads an end of file. */
+  input: boolean;
+  cwd?: string;
+  env?: Record<string, string>;
+  /** The VM is deleted when the command ends or this process goes away. */
+  thenDelete?: boolean;
+}
+
+/** Whether a command gets a terminal without being asked: when its user sits at one on both ends. */
+export const onTerminal = ({ stdin, stdout }: Context): boolean =>
+  stdin().isTTY === true && stdout.isTTY === true;
+
+const columnsOf = ({ stdout }: Context): number => stdout.columns ?? 80;
+const rowsOf = ({ stdout }: Context): number => stdout.rows ?? 24;
+
+/**
+ * The exit status of the command: its own, 128 + n for signal n, 127 and 126 as a shell has them.
+ * @throws BangerError when it could not be started for another reason, or its connection broke
+ */
+export async function runSession(
+  context: Context,
+  ref: string,
+  { tty, input, ...request }: SessionRequest,
+): Promise<number> {
+  const { env, stdin, stdout, stderr } = context;
+  const body: ExecRequest = { ...request, tty };
+  if (tty) {
+    body.cols = columnsOf(context);
+    body.rows = rowsOf(context);
+    body.env = { ...(env["TERM"] !== undefined && { TERM: env["TERM"] }), ...request.env };
+  }
+  const { stream, head } = await withDaemon(context, () => context.client.exec(ref, body));
+  if (head.length > 0) stream.unshift(head);
+  const command = new ExecClient(stream, { ...(input && { stdin: stdin() }), stdout, stderr });
+  let left: Interrupted | undefined;
+  const releases = [
+    forwardSignals(context, command, tty, (interrupted) => {
+      left = interrupted;
+      command.destroy();
+    }),
+    tty ? useRawTerminal(context, command) : () => undefined,
+  ];
+  try {
+    const result = await command.result;
+    return "code" in result ? result.code : 128 + result.number;
+  } catch (error) {
+    if (left !== undefined) throw left;
+    const status = error instanceof BangerError ? statusOfError[error.code] : undefined;
+    if (status === undefined) throw error;
+    stderr.write(errorText(error, styleFor(stderr, env)));
+    return status;
+  } finally {
+    for (const release of releases) release();
+  }
+}
+
+/** Signals to this process become signals to the command; a shell on a terminal would only ignore them. */
+function forwardSignals(
+  { interrupts }: Context,
+  command: ExecClient,
+  tty: boolean,
+  leave: (interrupted: Interrupted) => void,
+): () => void {
+  let count = 0;
+  return interrupts.take((name, number) => {
+    count += 1;
+    if (count > mostSignals || (tty && name !== "SIGINT")) leave(new Interrupted(name));
+    else command.signal(number);
+  });
+}
+
+/** Keys go to the guest as they are typed, and so does the size of the window. Undone at the end, whatever ends it. */
+function useRawTerminal(context: Context, command: ExecClient): () => void {
+  const terminal = context.stdin();
+  const resize = () => command.resize(columnsOf(context), rowsOf(context));
+  const restore = () => terminal.setRawMode(false);
+  terminal.setRawMode(true);
+  context.stdout.on("resize", resize);
+  process.once("exit", restore);
+  return () => {
+    context.stdout.off("resize", resize);
+    process.off("exit", restore);
+    restore();
+  };
+}

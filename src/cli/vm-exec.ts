@@ -1,0 +1,56 @@
+/** `banger vm exec`. */
+import { usageError } from "./check.js";
+import { command, oneRef } from "./command.js";
+import { onTerminal, runSession } from "./session.js";
+
+/** `K=V` words as an environment. @throws BangerError `usage` */
+export function environmentOf(pairs: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    pairs.map((pair) => {
+      const at = pair.indexOf("=");
+      if (at < 1) throw usageError(`--env: "${pair}" is not NAME=VALUE`, "--env NAME=VALUE");
+      return [pair.slice(0, at), pair.slice(at + 1)];
+    }),
+  );
+}
+
+export const exec = command({
+  summary: "Run a command in a running VM; ends with the command's status",
+  usage: "REF [flags] -- CMD…",
+  examples: [
+    "banger vm exec box -- uname -a",
+    "banger vm exec box -t -- bash -l",
+    "banger vm exec box --cwd /etc --env DEBUG=1 -- ls -l",
+    "tar c . | banger vm exec box -- tar x -C /root",
+  ],
+  words: oneRef,
+  takesCommand: true,
+  flags: {
+    tty: { type: "boolean", alias: "t", description: "Give the command a terminal" },
+    interactive: {
+      type: "boolean",
+      alias: "i",
+      default: true,
+      description: "Leave this input alone; the command reads an end of file",
+    },
+    cwd: { type: "string", valueHint: "DIR", description: "Directory to run it in; /root without it" },
+    env: { type: "string", valueHint: "NAME=VALUE", description: "Environment; can be given again" },
+  },
+  async run(flags, { context, words, all, command: argv }) {
+    const [ref = ""] = words;
+    if (argv === undefined || argv.length === 0) {
+      throw usageError("the command is missing", `banger vm exec ${ref} -- uname -a`);
+    }
+    const input = flags.interactive !== false;
+    if (flags.tty === true && !(input && onTerminal(context))) {
+      throw usageError("--tty needs a terminal for input and output", `banger vm exec ${ref} -- CMD`);
+    }
+    return runSession(context, ref, {
+      argv,
+      tty: flags.tty === true,
+      input,
+      ...(flags.cwd !== undefined && { cwd: flags.cwd }),
+      env: environmentOf(all["env"] ?? []),
+    });
+  },
+});

@@ -1,0 +1,127 @@
+/** `banger vm run`: create, wait, run a shell or a command, and with `--rm` delete, whatever came of it. */
+import { BangerError } from "../errors.js";
+import { usageError } from "./check.js";
+import { command } from "./command.js";
+import { type Context, call, print, say } from "./context.js";
+import { settle } from "./follow.js";
+import { Interrupted } from "./interrupts.js";
+import { createVm, newVmFlags, waitUntilReady } from "./new-vm.js";
+import { onTerminal, runSession } from "./session.js";
+import { defaultsHelp } from "./vm-create.js";
+
+/** A login shell: bash where the image has it. */
+const shell = ["/bin/sh", "-c", "if command -v bash >/dev/null; then exec bash -l; fi; exec sh -l"];
+const deleteDeadlineMs = 10_000;
+
+interface RunOptions {
+  remove: boolean;
+  detach: boolean;
+  quiet: boolean;
+  guestCommand: string[] | undefined;
+}
+
+export const run = command({
+  summary: "Create a VM, wait until it is ready, and run a shell or a command in it",
+  usage: "[flags] [-- CMD…]",
+  examples: [
+    "banger vm run",
+    "banger vm run --rm -- uname -a",
+    "banger vm run --name box --memory 2G -d",
+    "banger vm run --rm --no-nat -- sh -c 'exit 3'; echo $?",
+  ],
+  takesCommand: true,
+  refuseWord: (word) =>
+    new BangerError("usage", `"${word}": this version cannot place a repository in a VM yet`, {
+      hint: "leave the path out; a command goes after --: banger vm run -- CMD",
+    }),
+  flags: {
+    ...newVmFlags,
+    rm: { type: "boolean", description: "Delete the VM when the shell or command ends" },
+    detach: { type: "boolean", alias: "d", description: "Leave the VM running and print its id" },
+    quiet: { type: "boolean", alias: "q", description: "Print nothing but the command's output" },
+  },
+  moreHelp: defaultsHelp,
+  async run(flags, { context, command: guestCommand }) {
+    const remove = flags.rm === true;
+    const detach = flags.detach === true;
+    if (guestCommand?.length === 0)
+      throw usageError("the command after -- is missing", "banger vm run -- uname -a");
+    if (detach && (remove || guestCommand !== undefined)) {
+      throw usageError(
+        `--detach leaves the VM to itself: ${remove ? "--rm" : "a command"} does not go with it`,
+        "banger vm run -d --name box, then: banger vm exec box -- CMD",
+      );
+    }
+    if (guestCommand === undefined && !detach && !onTerminal(context)) {
+      throw usageError("a shell needs a terminal", "banger vm run -- CMD, or banger vm run -d");
+    }
+    return runVm(context, flags, { remove, detach, quiet: flags.quiet === true, guestCommand });
+  },
+});
+
+async function runVm(
+  context: Context,
+  flags: Parameters<typeof createVm>[1],
+  { remove, detach, quiet, guestCommand }: RunOptions,
+): Promise<number> {
+  const vm = await createVm(context, flags, { start: true, quiet });
+  if (!quiet) say(context, `vm: ${vm.name} (${vm.id})`);
+  try {
+    await waitUntilReady(context, vm, quiet);
+  } catch (error) {
+    throw await notReady(context, vm, remove, error);
+  }
+  if (detach) {
+    await print(context, `${vm.id}\n`);
+    return 0;
+  }
+  try {
+    const tty = onTerminal(context);
+    const request = { argv: guestCommand ?? shell, tty, input: true };
+    return await runSession(context, vm.id, remove ? { ...request, thenDelete: true } : request);
+  } finally {
+    if (remove) await removeVm(context, vm);
+    else if (guestCommand === undefined && !quiet) {
+      say(context, `${vm.name} still runs; stop it with: banger vm stop ${vm.name}`);
+    }
+  }
+}
+
+/** What to throw when the guest did not become ready. Only Ctrl-C with --rm deletes: else `vm logs` can still say why. */
+async function notReady(
+  context: Context,
+  vm: { id: string; name: string },
+  remove: boolean,
+  error: unknown,
+): Promise<unknown> {
+  if (error instanceof Interrupted) {
+    if (remove) await removeVm(context, vm);
+    else say(context, `${vm.name} goes on starting; stop it with: banger vm stop ${vm.name}`);
+    return error;
+  }
+  if (!(error instanceof BangerError)) return error;
+  const kept = remove ? `, and was kept so that you can see why` : "";
+  return new BangerError(error.code, `${vm.name} did not become ready${kept}: ${error.message}`, {
+    hint: `banger vm logs ${vm.name}, banger vm why ${vm.name}, then: banger vm delete ${vm.name}`,
+    retry: error.retry,
+    cause: error,
+  });
+}
+
+/** Deletes the VM and waits until nothing of it is left, even after Ctrl-C; the daemon goes on if that takes long. */
+async function removeVm(context: Context, vm: { id: string; name: string }): Promise<void> {
+  const deadline = AbortSignal.timeout(deleteDeadlineMs);
+  const calm: Context = { ...context, interrupts: { ...context.interrupts, signal: deadline } };
+  const release = context.interrupts.take(() => undefined);
+  try {
+    const { results } = await call(calm, "vmAct", { body: { action: "delete", refs: [vm.id] } });
+    const after = results[0]?.after ?? 0;
+    if (results[0]?.vm === undefined) return;
+    await settle(calm, [{ id: vm.id, goal: "deleted", after }], () => undefined);
+  } catch (error) {
+    const why = deadline.aborted ? "it is still being deleted" : (error as Error).message;
+    say(context, `banger: ${vm.name}: ${why}\n  try: banger vm delete ${vm.name}`);
+  } finally {
+    release();
+  }
+}

@@ -1,0 +1,121 @@
+/** Reads from this host what `banger doctor` judges. Starts no daemon and changes nothing. */
+import { execFile } from "node:child_process";
+import { accessSync, constants, existsSync, readdirSync, statSync } from "node:fs";
+import { statfs } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { promisify } from "node:util";
+import type { Client } from "./client.js";
+import { systemClock } from "./clock.js";
+import { loadConfig } from "./config.js";
+import { defaultsOf } from "./defaults.js";
+import { factOf, type HostFacts, type ToolName, toolPackages } from "./doctor.js";
+import { kvmState } from "./effects/kvm.js";
+import { BangerError } from "./errors.js";
+import { type Home, homeHandles, imageHandles, parseImageDirectory } from "./handles.js";
+
+const toolDeadlineMs = 5_000;
+
+/** Everything that doctor wants to know. `searchPath` is PATH's value. */
+export async function readHost(home: Home, client: Client, searchPath: string): Promise<HostFacts> {
+  const paths = [...searchPath.split(":").filter((each) => each !== ""), "/usr/sbin", "/sbin"];
+  const config = await factOf(() => loadConfig(homeHandles(home).configFile));
+  const daemon = await factOf(() => daemonOf(client));
+  const program = "ok" in config ? config.ok.qemuBin : "qemu-system-x86_64";
+  const tools = Object.keys(toolPackages).map((name) => [name, findTool(name, paths)]);
+  return {
+    architecture: process.arch,
+    kvm: kvmState(),
+    qemu: { program, version: await factOf(() => qemuVersion(program, paths)) },
+    tools: Object.fromEntries(tools) as Record<ToolName, string | null>,
+    places: [home.state, home.data, home.cache, home.runtime].map((path) => ({
+      path,
+      problem: problemOf(path),
+    })),
+    freeBytes: await factOf(() => freeBytes(home.data)),
+    image: "ok" in config ? await factOf(() => imageOf(home, config.ok.defaultImage)) : config,
+    defaults: "ok" in config ? { ok: defaultsOf(config.ok) } : config,
+    daemon,
+    log: await factOf(() => logOf(home, "ok" in daemon && daemon.ok !== null)),
+  };
+}
+
+function findTool(name: string, paths: readonly string[]): string | null {
+  const candidates = name.includes("/") ? [name] : paths.map((path) => join(path, name));
+  return candidates.find(isExecutable) ?? null;
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return statSync(path).isFile();
+  } catch {
+    return false;
+  }
+}
+
+async function qemuVersion(program: string, paths: readonly string[]): Promise<string> {
+  const path = findTool(program, paths);
+  if (path === null) throw new BangerError("qemu_missing", `${program} is not installed`);
+  const options = { timeout: toolDeadlineMs, killSignal: "SIGKILL" } as const;
+  const { stdout } = await promisify(execFile)(path, ["--version"], options);
+  return stdout.split("\n")[0] ?? "";
+}
+
+/** The path itself, or the nearest directory above it that exists. */
+function nearest(path: string): string {
+  return existsSync(path) || path === "/" ? path : nearest(dirname(path));
+}
+
+function problemOf(path: string): string | null {
+  const place = nearest(path);
+  try {
+    accessSync(place, constants.W_OK | constants.X_OK);
+    return statSync(place).isDirectory() ? null : `${place} is not a directory`;
+  } catch (error) {
+    return place === path ? (error as Error).message : `cannot be made: ${(error as Error).message}`;
+  }
+}
+
+async function freeBytes(path: string): Promise<{ path: string; bytes: number }> {
+  const place = nearest(path);
+  const { bavail, bsize } = await statfs(place);
+  return { path: place, bytes: bavail * bsize };
+}
+
+async function imageOf(home: Home, name: string): Promise<{ name: string; built: boolean }> {
+  const { images } = homeHandles(home);
+  const directories = existsSync(images) ? readdirSync(images) : [];
+  const built = directories.some((directory) => {
+    const found = parseImageDirectory(directory);
+    const ours = found?.id === name || found?.id.replace(/-[0-9a-f]{8}$/, "") === name;
+    return found !== undefined && ours && !found.partial && existsSync(imageHandles(home, found.id).manifest);
+  });
+  if (!built) {
+    const { imageIdOf } = await import("./images/catalog.js");
+    await imageIdOf(name);
+  }
+  return { name, built };
+}
+
+async function daemonOf(client: Client): Promise<{ pid: number } | null> {
+  try {
+    return await client.call("daemon", { timeoutMs: toolDeadlineMs });
+  } catch (error) {
+    if (error instanceof BangerError && error.code === "daemon_not_running") return null;
+    throw error;
+  }
+}
+
+/** A daemon that serves has opened its log; without one the log is opened here, for reading only. */
+async function logOf(home: Home, serving: boolean): Promise<{ faults: string[] } | null> {
+  const path = homeHandles(home).log;
+  if (!existsSync(path)) return null;
+  if (serving) return { faults: [] };
+  const { Log } = await import("./log.js");
+  const log = Log.open(path, systemClock, { readonly: true });
+  try {
+    return { faults: log.checkIntegrity() };
+  } finally {
+    log.close();
+  }
+}

@@ -1,0 +1,147 @@
+/** What this machine has and lacks for banger, as checks over facts: each passes, warns or fails, with one mend. */
+import type { DefaultsView } from "./contract.js";
+import { type ErrorBody, errorBody } from "./errors.js";
+import { formatSize } from "./sizes.js";
+
+export interface Check {
+  name: string;
+  status: "pass" | "warn" | "fail";
+  detail: string;
+  /** What to type or change; only where the check did not pass. */
+  mend?: string;
+}
+
+/** A value, or why it could not be had. */
+export type Fact<T> = { ok: T } | { failed: ErrorBody };
+
+/** What the checks judge. Every field is read from the host once (doctor-host.ts). */
+export interface HostFacts {
+  /** As `process.arch` has it. */
+  architecture: string;
+  kvm: { usable: true } | { usable: false; why: string };
+  /** First line of `qemu --version`, by the configured name. */
+  qemu: { program: string; version: Fact<string> };
+  /** Path of each tool, or null when there is none. */
+  tools: Record<ToolName, string | null>;
+  /** Each directory that banger writes to, and null or why it cannot. */
+  places: { path: string; problem: string | null }[];
+  freeBytes: Fact<{ path: string; bytes: number }>;
+  image: Fact<{ name: string; built: boolean }>;
+  defaults: Fact<DefaultsView>;
+  daemon: Fact<{ pid: number } | null>;
+  /** Number of faults found in the log; null when there is no log yet. */
+  log: Fact<{ faults: string[] } | null>;
+}
+
+export const toolPackages = {
+  "qemu-img": "qemu-utils",
+  mke2fs: "e2fsprogs",
+  ssh: "openssh-client",
+  "ssh-keygen": "openssh-client",
+  mmdebstrap: "mmdebstrap",
+} as const;
+export type ToolName = keyof typeof toolPackages;
+
+const oldestQemu = 6;
+const giB = 1024 ** 3;
+/** An image and a few overlays; below the second figure not even an image can be built. */
+const comfortableBytes = 10 * giB;
+const leastBytes = 3 * giB;
+
+const pass = (name: string, detail: string): Check => ({ name, status: "pass", detail });
+const warn = (name: string, detail: string, mend: string): Check => ({ name, status: "warn", detail, mend });
+const fail = (name: string, detail: string, mend: string): Check => ({ name, status: "fail", detail, mend });
+
+/** Judges a fact that was had; one that was not fails with its own hint. */
+function judge<T>(name: string, fact: Fact<T>, mend: string, about: (value: T) => Check): Check {
+  return "ok" in fact ? about(fact.ok) : fail(name, fact.failed.message, fact.failed.hint ?? mend);
+}
+
+/** All checks, in the order in which they are shown. */
+export function doctorChecks(facts: HostFacts): Check[] {
+  return [
+    architecture(facts.architecture),
+    facts.kvm.usable
+      ? pass("kvm", "usable")
+      : warn(
+          "kvm",
+          `not used: ${facts.kvm.why}; VMs run in software, slowly`,
+          "enable virtualization in the firmware, or: sudo usermod -aG kvm $USER",
+        ),
+    qemu(facts.qemu),
+    ...Object.entries(facts.tools).map(([name, path]) => tool(name as ToolName, path)),
+    ...facts.places.map(({ path, problem }) =>
+      problem === null
+        ? pass("directory", `${path} is writable`)
+        : fail("directory", `${path}: ${problem}`, `make it writable: ls -ld ${path}`),
+    ),
+    judge("disk space", facts.freeBytes, "df -h", space),
+    judge("image", facts.image, "banger image list", ({ name, built }) =>
+      pass("image", built ? `${name} is here` : `${name} is in the catalog; the first vm run builds it`),
+    ),
+    judge("vm defaults", facts.defaults, "banger doctor --json", (defaults) =>
+      pass("vm defaults", defaultsLine(defaults)),
+    ),
+    judge("daemon", facts.daemon, "banger daemon status", (daemon) =>
+      pass(
+        "daemon",
+        daemon === null ? "not running; the next command starts it" : `runs as pid ${daemon.pid}`,
+      ),
+    ),
+    judge("log", facts.log, "banger events verify", log),
+  ];
+}
+
+function architecture(name: string): Check {
+  if (name === "x64") return pass("architecture", "x86_64");
+  return fail(
+    "architecture",
+    `${name}: kernels and images are made for x86_64 only`,
+    "use a machine with an x86_64 processor",
+  );
+}
+
+function qemu({ program, version }: HostFacts["qemu"]): Check {
+  const install = "sudo apt-get install qemu-system-x86, or set qemu_bin in the configuration";
+  return judge("qemu", version, install, (text) => {
+    const [, number = "", major = ""] = /version ((\d+)[\d.]*)/.exec(text) ?? [];
+    if (number === "") return warn("qemu", `${program} does not say its version: ${text}`, install);
+    if (Number(major) >= oldestQemu) return pass("qemu", `${program} ${number}`);
+    return fail("qemu", `${program} ${number} is older than ${oldestQemu}.0`, install);
+  });
+}
+
+function tool(name: ToolName, path: string | null): Check {
+  if (path !== null) return pass(name, path);
+  return fail(name, "not installed", `sudo apt-get install ${toolPackages[name]}`);
+}
+
+function space({ path, bytes }: { path: string; bytes: number }): Check {
+  const detail = `${(bytes / giB).toFixed(1)} GiB free at ${path}`;
+  const mend = `make room (banger vm prune, df -h ${path}), or point XDG_DATA_HOME and XDG_STATE_HOME elsewhere`;
+  if (bytes < leastBytes) return fail("disk space", detail, mend);
+  return bytes < comfortableBytes ? warn("disk space", detail, mend) : pass("disk space", detail);
+}
+
+function log(found: { faults: string[] } | null): Check {
+  if (found === null) return pass("log", "none yet");
+  const [first] = found.faults;
+  if (first === undefined) return pass("log", "opens and is sound");
+  return fail("log", `${found.faults.length} faults, the first: ${first}`, "banger events verify");
+}
+
+const defaultsLine = ({ vcpu, memoryMiB, diskMiB }: DefaultsView): string =>
+  [
+    `${vcpu.value} vcpu (${vcpu.source})`,
+    `${memoryMiB.value} MiB (${memoryMiB.source})`,
+    `${formatSize(diskMiB.value)} disk (${diskMiB.source})`,
+  ].join(", ");
+
+/** What `look` yields, as a fact. */
+export async function factOf<T>(look: () => T | Promise<T>): Promise<Fact<T>> {
+  try {
+    return { ok: await look() };
+  } catch (thrown) {
+    return { failed: errorBody(thrown) };
+  }
+}

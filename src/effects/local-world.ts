@@ -1,0 +1,101 @@
+/** The world of user mode on this host: which QEMU, which accelerator, which images, which agent. */
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import type { Logger } from "pino";
+import type { Clock } from "../clock.js";
+import type { Config } from "../config.js";
+import { BangerError } from "../errors.js";
+import type { AgentClient } from "../guest/agent.js";
+import { type Home, imageHandles, vmHandles } from "../handles.js";
+import { imageMaker } from "../images/build.js";
+import { observePartial } from "../images/builder-process.js";
+import { ensureInitrd } from "../images/initrd.js";
+import { verifyImage } from "../images/manifest.js";
+import type { ImageId } from "../model.js";
+import { agentDial } from "./agent-dial.js";
+import { type AssembledWorld, assembleWorld } from "./assemble-world.js";
+import { kvmState } from "./kvm.js";
+import type { EnsureProcess, Launch } from "./qemu.js";
+import { hostTscKHz, qemuArgv } from "./qemu-argv.js";
+import { sharedRun } from "./shared-run.js";
+
+export interface LocalWorldOptions {
+  home: Home;
+  config: Config;
+  clock: Clock;
+  logger: Logger;
+  /** The daemon's own environment: PATH, and the proxies that image builds go through. */
+  environment: Readonly<Record<string, string | undefined>>;
+  /** The guest's agent; the one that was built with this program when absent. */
+  agentPath?: string;
+}
+
+export interface LocalWorld extends AssembledWorld<AgentClient> {
+  vmm: "qemu";
+  accelerator: "kvm" | "tcg";
+}
+
+const builtAgent = fileURLToPath(new URL("../../../build/banger-agent", import.meta.url));
+const usualPath = "/usr/local/bin:/usr/bin:/bin";
+
+interface Machine {
+  home: Home;
+  qemuBin: string;
+  accelerator: "kvm" | "tcg";
+  agentPath: string;
+}
+
+/** Makes the first root of an image; VMs that start at the same time share the making. */
+function initrdMaker(home: Home, agentPath: string): (id: ImageId) => Promise<string> {
+  const makers = new Map<ImageId, () => Promise<string>>();
+  const make = async (id: ImageId): Promise<string> => {
+    try {
+      return await ensureInitrd(imageHandles(home, id).directory, agentPath);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).path !== agentPath) throw error;
+      throw new BangerError("agent_missing", `the guest's agent is not at ${agentPath}`, {
+        hint: "make build/banger-agent",
+        cause: error,
+      });
+    }
+  };
+  return (id) => {
+    const maker = makers.get(id) ?? sharedRun(() => make(id));
+    makers.set(id, maker);
+    return maker();
+  };
+}
+
+/** How QEMU runs a VM here. The image is checked first: a damaged one would only fail later and less clearly. */
+function launcher({ home, qemuBin, accelerator, agentPath }: Machine) {
+  const tscKHz = hostTscKHz(readFileSync("/proc/cpuinfo", "utf8"));
+  const initrdOf = initrdMaker(home, agentPath);
+  return async ({ vmId, imageId, spec }: EnsureProcess): Promise<Launch> => {
+    const { directory, kernel } = imageHandles(home, imageId);
+    const { bootArguments } = verifyImage(directory);
+    const initrd = await initrdOf(imageId);
+    const handles = vmHandles(home, vmId);
+    const machine = { handles, spec, accelerator, tscKHz, kernel, initrd, bootArguments };
+    return { file: qemuBin, argv: qemuArgv(machine) };
+  };
+}
+
+/** Opens the world of a home; nothing is touched before the first look. */
+export async function createLocalWorld(options: LocalWorldOptions): Promise<LocalWorld> {
+  const { home, config, clock, logger, environment } = options;
+  const searchPath = environment["PATH"] || usualPath;
+  const accelerator = kvmState().usable ? "kvm" : "tcg";
+  const agentPath = options.agentPath ?? builtAgent;
+  const maker = imageMaker({ home, clock, mirror: config.mirror, searchPath, environment });
+  const world = assembleWorld({
+    home,
+    clock,
+    searchPath,
+    qemuImg: "qemu-img",
+    launch: launcher({ home, qemuBin: config.qemuBin, accelerator, agentPath }),
+    dial: agentDial(home),
+    images: { ...maker, isBuilding: (id) => observePartial(imageHandles(home, id).partial).building },
+    warn: (message, details) => logger.warn(details, message),
+  });
+  return { ...world, vmm: "qemu", accelerator };
+}

@@ -1,0 +1,32 @@
+/** A double of daemon-main: serves `GET /v1/daemon` as the only one of its home, or fails as DUMMY_DAEMON says. */
+import { appendFileSync, mkdirSync, rmSync } from "node:fs";
+import { createServer } from "node:http";
+import { homeHandles } from "../../src/handles.js";
+import { homeFrom } from "../../src/home.js";
+
+const home = homeFrom(process.env, process.getuid?.() ?? 0);
+const { apiSocket } = homeHandles(home);
+const mode = process.env["DUMMY_DAEMON"] ?? "serve";
+
+/** Lets the test find and end every process that it started. */
+appendFileSync(`${home.state}/pids`, `${process.pid}\n`);
+
+if (mode === "crash") throw new Error("the dummy crashes");
+if (mode === "refuse") {
+  const error = { code: "log_newer", message: "the log is too new", hint: "install it", retry: "never" };
+  process.stdout.write(`${JSON.stringify({ level: 60, error, msg: "the daemon cannot start" })}\n`);
+  process.exit(1);
+}
+if (mode === "leave") process.exit(0);
+
+try {
+  // The lock, for which the real daemon has its log.
+  mkdirSync(`${home.state}/lock`);
+} catch {
+  process.exit(0);
+}
+mkdirSync(home.runtime, { recursive: true });
+rmSync(apiSocket, { force: true });
+createServer((_request, response) => {
+  response.end(JSON.stringify({ pid: process.pid }));
+}).listen(apiSocket);

@@ -1,0 +1,41 @@
+/** VMs and events as the API would show them, for tests of the client side. */
+import type { EventView, VmView } from "../../src/contract.js";
+
+export function vmView(changes: Partial<VmView> = {}): VmView {
+  return {
+    id: "0a1b2c3d",
+    name: "box",
+    phase: "running",
+    step: null,
+    image: "debian-slim",
+    spec: { vcpu: 4, memoryMiB: 8192, diskMiB: 8192, nat: true },
+    address: "127.7.0.1",
+    createdAt: "2026-01-01T00:00:00.000Z",
+    changedAt: "2026-01-01T00:00:10.000Z",
+    startedAt: "2026-01-01T00:00:01.000Z",
+    readyAt: "2026-01-01T00:00:07.400Z",
+    error: null,
+    lastExit: null,
+    pid: 4242,
+    forwards: [],
+    consoleLog: "/state/vms/0a1b2c3d/console.log",
+    vmmLog: "/state/vms/0a1b2c3d/vmm.log",
+    seq: 9,
+    ...changes,
+  };
+}
+
+/** One event a tenth of a second after the one of the seq before. */
+export function eventView(seq: number, type: string, changes: Partial<EventView> = {}): EventView {
+  return {
+    seq,
+    stream: "vm/0a1b2c3d",
+    version: seq,
+    type,
+    at: new Date(Date.UTC(2026, 0, 1) + seq * 100).toISOString(),
+    cause: "request:test",
+    data: {},
+    sentence: `${type} happened`,
+    ...changes,
+  };
+}

@@ -1,0 +1,149 @@
+/** From argv to a command, or to an error that says what was meant. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { checkArguments } from "../../src/cli/check.js";
+import { command } from "../../src/cli/command.js";
+import { dispatch } from "../../src/cli/dispatch.js";
+import { specOf } from "../../src/cli/new-vm.js";
+import { editDistance, suggest } from "../../src/cli/suggest.js";
+import { isGroup, type Node, root } from "../../src/cli/tree.js";
+import { environmentOf } from "../../src/cli/vm-exec.js";
+import { shellQuote, sshArguments } from "../../src/cli/vm-ssh.js";
+import { BangerError } from "../../src/errors.js";
+
+const sample = command({
+  summary: "Sample",
+  usage: "REF",
+  examples: [],
+  words: { min: 1, max: 1, name: "REF" },
+  flags: {
+    json: { type: "boolean" },
+    follow: { type: "boolean", alias: "f" },
+    env: { type: "string" },
+    "disk-size": { type: "string" },
+  },
+  run: async () => 0,
+});
+const check = (...argv: string[]) => checkArguments(sample, "sample", argv);
+const usage = (message: RegExp, hint?: RegExp) => (error: unknown) => {
+  assert.ok(error instanceof BangerError);
+  assert.equal(error.code, "usage");
+  assert.match(error.message, message);
+  if (hint !== undefined) assert.match(error.hint ?? "", hint);
+  return true;
+};
+
+test("flags and words are told apart, and a flag given again keeps all its values", () => {
+  const { words, all } = check("-f", "box", "--env", "A=1", "--env=B=2", "--no-json");
+  assert.deepEqual(words, ["box"]);
+  assert.deepEqual(all, { env: ["A=1", "B=2"] });
+});
+
+test("what citty would let pass is refused", () => {
+  assert.throws(() => check("box", "--jsn"), usage(/unknown flag --jsn/, /--json/));
+  assert.throws(() => check("box", "-x"), usage(/unknown flag -x/));
+  assert.throws(() => check("box", "--diskSize", "4G"), usage(/unknown flag --diskSize/, /--disk-size/));
+  assert.throws(() => check("box", "--json=yes"), usage(/takes no value/));
+  assert.throws(() => check("box", "--env"), usage(/--env needs a value/));
+  assert.throws(() => check("box", "--env", "--json"), usage(/--env needs a value/));
+  assert.throws(() => check(), usage(/REF is missing/));
+  assert.throws(() => check("box", "other"), usage(/unexpected argument "other"/));
+});
+
+test("words lead to commands, through aliases too", () => {
+  assert.equal(dispatch(["vm", "ls", "--json"]).path, "vm list");
+  assert.equal(dispatch(["vm", "rm", "a", "b"]).path, "vm delete");
+  assert.deepEqual(dispatch(["vm", "rm", "a", "b"]).rest, ["a", "b"]);
+  assert.equal(dispatch(["events", "box"]).path, "events");
+  assert.equal(dispatch(["events", "verify"]).path, "events verify");
+  assert.equal(dispatch(["--version"]).path, "version");
+});
+
+test("what follows -- is the guest's, whatever it looks like", () => {
+  const route = dispatch(["vm", "exec", "box", "--", "ls", "--help", "--", "x"]);
+  assert.deepEqual(route.command, ["ls", "--help", "--", "x"]);
+  assert.equal(route.help, false);
+});
+
+test("help is understood before, after and as a command", () => {
+  for (const argv of [
+    ["vm", "run", "--help"],
+    ["vm", "-h", "run"],
+    ["help", "vm", "run"],
+  ]) {
+    const { help, path } = dispatch(argv);
+    assert.deepEqual({ help, path }, { help: true, path: "vm run" });
+  }
+});
+
+test("a mistyped command is answered with the one that was meant", () => {
+  assert.throws(() => dispatch(["vm", "lsit"]), usage(/unknown command "lsit"/, /banger vm list/));
+  assert.throws(() => dispatch(["evnets"]), usage(/"evnets"/, /banger events/));
+  assert.throws(() => dispatch(["prune"]), usage(/"prune"/, /banger vm prune/));
+  assert.throws(() => dispatch(["--json"]), usage(/unknown flag "--json"/, /banger --help/));
+});
+
+test("every command loads, and says how it is used", async () => {
+  const visit = async (node: Node): Promise<void> => {
+    if (isGroup(node)) {
+      if (node.itself !== undefined) await visit(node.itself);
+      for (const each of Object.values(node.commands)) await visit(each);
+      return;
+    }
+    const loaded = await node.load();
+    assert.ok(loaded.examples.length > 0);
+    for (const flag of Object.values(loaded.flags)) assert.ok(flag.description);
+  };
+  await visit(root);
+});
+
+test("the edit distance counts a swap of neighbours once", () => {
+  assert.equal(editDistance("lsit", "list"), 1);
+  assert.equal(editDistance("", "abc"), 3);
+  assert.equal(editDistance("kitten", "sitting"), 3);
+  assert.equal(suggest("zzzzz", ["list", "show"]), undefined);
+});
+
+test("sizes and numbers that make no VM are refused with the flag's name", () => {
+  assert.deepEqual(specOf({ vcpu: "2", memory: "4GiB", "disk-size": "1024", nat: false }), {
+    vcpu: 2,
+    memoryMiB: 4096,
+    diskMiB: 1024,
+    nat: false,
+  });
+  assert.deepEqual(specOf({ nat: true }), {});
+  for (const flags of [
+    { vcpu: "0" },
+    { vcpu: "-1" },
+    { memory: "0" },
+    { memory: "lots" },
+    { "disk-size": "-1G" },
+  ]) {
+    assert.throws(() => specOf(flags), usage(new RegExp(`--${Object.keys(flags)[0]}`)));
+  }
+});
+
+test("environment words need a name", () => {
+  assert.deepEqual(environmentOf(["A=b=c", "EMPTY="]), { A: "b=c", EMPTY: "" });
+  assert.throws(() => environmentOf(["=x"]), usage(/NAME=VALUE/));
+  assert.throws(() => environmentOf(["A"]), usage(/NAME=VALUE/));
+});
+
+test("ssh is told the pinned key, and the guest's shell sees the words as given", () => {
+  const argv = sshArguments(
+    {
+      user: "root",
+      address: "127.7.0.1",
+      port: 2222,
+      keyPath: "/k",
+      knownHostsPath: "/with space/known_hosts",
+      hostKeyAlias: "0a1b2c3d.banger",
+    },
+    ["echo", "it's", "$HOME"],
+  );
+  assert.ok(argv.includes("StrictHostKeyChecking=yes"));
+  assert.ok(argv.includes('UserKnownHostsFile="/with space/known_hosts"'));
+  assert.ok(argv.includes("HostKeyAlias=0a1b2c3d.banger"));
+  assert.equal(argv.at(-1), `echo 'it'\\''s' '$HOME'`);
+  assert.equal(shellQuote(""), "''");
+});

@@ -1,0 +1,290 @@
+/** The program itself as a child process, with canned replies in the daemon's place. */
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { mkdir } from "node:fs/promises";
+import type { Duplex } from "node:stream";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { encodeFrame, FrameReader, frameType } from "../../src/guest/exec-frames.js";
+import { homeHandles } from "../../src/handles.js";
+import { homeFrom } from "../../src/home.js";
+import { FakeApi, inTemporaryDirectory, sendError, sendEvents } from "../doubles/fake-api.js";
+import { eventView, vmView } from "../doubles/views.js";
+
+const program = fileURLToPath(new URL("../../../bin/banger", import.meta.url));
+const runDeadlineMs = 60_000;
+
+interface Ended {
+  status: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+interface Host {
+  api: FakeApi;
+  env: NodeJS.ProcessEnv;
+  banger(
+    argv: string[],
+    input?: string,
+    meanwhile?: (kill: (signal: NodeJS.Signals) => void) => void,
+  ): Promise<Ended>;
+}
+
+function withHost(use: (host: Host) => Promise<void>): Promise<void> {
+  return inTemporaryDirectory(async (directory) => {
+    const env = { HOME: directory, XDG_RUNTIME_DIR: directory, PATH: process.env["PATH"] };
+    const home = homeFrom(env, process.getuid?.() ?? 0);
+    await mkdir(home.runtime, { recursive: true });
+    const api = await FakeApi.listen(homeHandles(home).apiSocket);
+    try {
+      await use({
+        api,
+        env,
+        banger: (argv, input = "", meanwhile = () => undefined) =>
+          new Promise((resolve) => {
+            const child = spawn(process.execPath, [program, ...argv], {
+              env,
+              timeout: runDeadlineMs,
+              killSignal: "SIGKILL",
+            });
+            let [stdout, stderr] = ["", ""];
+            child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
+            child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
+            child.on("close", (status) => resolve({ status, stdout, stderr }));
+            child.stdin.on("error", () => undefined).end(input);
+            meanwhile((signal) => child.kill(signal));
+          }),
+      });
+    } finally {
+      await api.close();
+    }
+  });
+}
+
+const switching = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: banger-exec\r\n\r\n";
+const exit = (ending: object): Buffer => encodeFrame(frameType.exit, Buffer.from(JSON.stringify(ending)));
+
+/** A guest that echoes its input to both outputs and then ends as told. */
+function echoingGuest(stream: Duplex, ending: object): void {
+  stream.write(switching);
+  const decoder = new FrameReader();
+  stream.on("data", (chunk: Buffer) => {
+    for (const { type, payload } of decoder.push(chunk)) {
+      if (type === frameType.stdin) {
+        stream.write(encodeFrame(frameType.stdout, payload));
+        stream.write(encodeFrame(frameType.stderr, Buffer.from("noise\n")));
+      }
+      if (type === frameType.stdinEnd) stream.write(exit(ending));
+    }
+  });
+}
+
+/** Replies for a VM that is created, boots and answers. */
+function bootingVm(api: FakeApi): void {
+  const value = (amount: number) => ({ value: amount, source: "built-in" });
+  api.on("GET /v1/defaults", () => ({
+    image: "debian-slim",
+    vcpu: value(4),
+    memoryMiB: value(8192),
+    diskMiB: value(8192),
+  }));
+  api.on("GET /v1/images", () => [{ id: "debian-slim-00000000", name: "debian-slim", phase: "ready" }]);
+  api.on("POST /v1/vms", () => vmView({ phase: "starting", step: "disk" }));
+  api.on("GET /v1/vms/0a1b2c3d", () => vmView());
+  api.on("GET /v1/events", ({ line }, response) => {
+    const deleting = api.asked.some(({ line: asked }) => asked === "POST /v1/vms/actions");
+    const types = [
+      "created",
+      "start_requested",
+      "disk_attached",
+      "network_attached",
+      "process_started",
+      "ready",
+    ];
+    const boot = types.map((type, index) => eventView(index + 1, `vm.${type}`));
+    if (deleting) api.on("GET /v1/vms/0a1b2c3d", (_asked, reply) => sendError(reply, 404, notFound));
+    assert.match(line, /ref=vm%2F0a1b2c3d/);
+    sendEvents(response, deleting ? [eventView(8, "vm.deleted")] : boot);
+  });
+  api.on("POST /v1/vms/actions", () => ({
+    results: [{ ref: "0a1b2c3d", vm: vmView({ phase: "deleting" }), after: 6 }],
+  }));
+}
+
+const notFound = {
+  code: "vm_not_found",
+  message: 'no VM is called "x"',
+  hint: "banger vm list",
+  retry: "never",
+};
+
+test("vm list prints a table, JSON or ids", () =>
+  withHost(async ({ api, banger }) => {
+    api.on("GET /v1/vms", () => [vmView()]);
+    assert.match((await banger(["vm", "list"])).stdout, /^NAME .*\nbox +0a1b2c3d +running/);
+    assert.equal(JSON.parse((await banger(["vm", "ls", "--json"])).stdout)[0].name, "box");
+    assert.deepEqual(await banger(["vm", "list", "-q"]), { status: 0, stdout: "0a1b2c3d\n", stderr: "" });
+  }));
+
+test("errors are two lines and status 1; a wrong command line is status 2", () =>
+  withHost(async ({ api, banger }) => {
+    api.on("GET /v1/vms/x", (_asked, response) => sendError(response, 404, notFound));
+    const shown = await banger(["vm", "show", "x"]);
+    assert.deepEqual(shown, {
+      status: 1,
+      stdout: "",
+      stderr: 'banger: no VM is called "x"\n  try: banger vm list\n',
+    });
+    assert.equal(JSON.parse((await banger(["vm", "show", "x", "--json"])).stderr).error.code, "vm_not_found");
+    assert.equal((await banger(["vm", "show"])).status, 2);
+    const path = await banger(["vm", "run", "../repo"]);
+    assert.equal(path.status, 2);
+    assert.match(path.stderr, /cannot place a repository/);
+    assert.equal(api.asked.length, 2, "a wrong command line asks the daemon nothing");
+  }));
+
+test("daemon status never starts a daemon, and says with its status that there is none", () =>
+  withHost(async ({ api, banger }) => {
+    await api.close();
+    const { status, stdout } = await banger(["daemon", "status", "--json"]);
+    assert.deepEqual({ status, ...JSON.parse(stdout) }, { status: 1, running: false });
+  }));
+
+test("vm exec hands input, both outputs and the status through", () =>
+  withHost(async ({ api, banger }) => {
+    api.onExec((_asked, stream) => echoingGuest(stream, { code: 3 }));
+    const ended = await banger(
+      ["vm", "exec", "box", "--env", "A=1", "--cwd", "/etc", "--", "cat", "-"],
+      "hello\n",
+    );
+    assert.deepEqual(ended, { status: 3, stdout: "hello\n", stderr: "noise\n" });
+    assert.deepEqual(api.asked[0], {
+      line: "POST /v1/vms/box/exec",
+      body: { argv: ["cat", "-"], cwd: "/etc", env: { A: "1" }, tty: false },
+    });
+    api.onExec((_asked, stream) => echoingGuest(stream, { signal: "SIGKILL", number: 9 }));
+    assert.equal((await banger(["vm", "exec", "box", "--", "x"])).status, 137);
+  }));
+
+test("a command that the guest does not have is status 127, as in a shell", () =>
+  withHost(async ({ api, banger }) => {
+    const error = Buffer.from(JSON.stringify({ code: "not_found", message: "nope: no such command" }));
+    api.onExec(
+      (_asked, stream) =>
+        void stream.write(switching + encodeFrame(frameType.error, error).toString("latin1")),
+    );
+    const { status, stderr } = await banger(["vm", "exec", "box", "--", "nope"]);
+    assert.deepEqual({ status, stderr }, { status: 127, stderr: "banger: nope: no such command\n" });
+  }));
+
+test("Ctrl-C goes to the command as a signal, and its status comes back", () =>
+  withHost(async ({ api, banger }) => {
+    let interrupt = (_signal: NodeJS.Signals): void => undefined;
+    api.onExec((_asked, stream) => {
+      stream.write(switching);
+      stream.write(encodeFrame(frameType.stdout, Buffer.from("ready\n")));
+      const decoder = new FrameReader();
+      stream.on("data", (chunk: Buffer) => {
+        for (const { type, payload } of decoder.push(chunk)) {
+          // The end of its input is the sign that the client listens for signals.
+          if (type === frameType.stdinEnd) interrupt("SIGINT");
+          if (type === frameType.signal) stream.write(exit({ code: 40 + (payload[0] ?? 0) }));
+        }
+      });
+    });
+    const { status, stdout } = await banger(["vm", "exec", "box", "--", "sleep"], "", (kill) => {
+      interrupt = kill;
+    });
+    assert.deepEqual({ status, stdout }, { status: 42, stdout: "ready\n" });
+  }));
+
+test("vm run --rm says the spec first, waits, runs the command, deletes and ends with its status", () =>
+  withHost(async ({ api, banger }) => {
+    bootingVm(api);
+    api.onExec((_asked, stream) => echoingGuest(stream, { code: 5 }));
+    const { status, stdout, stderr } = await banger(["vm", "run", "--rm", "--", "cat"], "out\n");
+    assert.equal(status, 5);
+    assert.equal(stdout, "out\n");
+    assert.match(stderr, /^spec: 4 vcpu · 8192 MiB · 8G disk\nvm: box \(0a1b2c3d\)\ndisk: 100ms\n/);
+    const exec = api.asked.find(({ line }) => line.endsWith("/exec"));
+    assert.deepEqual(exec?.body, { argv: ["cat"], tty: false, thenDelete: true });
+    const act = api.asked.find(({ line }) => line === "POST /v1/vms/actions");
+    assert.deepEqual(act?.body, { action: "delete", refs: ["0a1b2c3d"] });
+  }));
+
+test("vm run --rm keeps a VM whose guest never became ready, and says how to see why", () =>
+  withHost(async ({ api, banger }) => {
+    bootingVm(api);
+    const error = {
+      step: "agent",
+      code: "boot_timeout",
+      message: "the guest did not answer",
+      retry: "never",
+    } as const;
+    api.on("GET /v1/events", (_asked, response) => sendEvents(response, [eventView(6, "vm.step_failed")]));
+    api.on("GET /v1/vms/0a1b2c3d", () => vmView({ phase: "error", error }));
+    const { status, stderr } = await banger(["vm", "run", "--rm", "--", "true"]);
+    assert.equal(status, 1);
+    assert.match(
+      stderr,
+      /box did not become ready.*kept.*the guest did not answer\n {2}try: banger vm logs box/,
+    );
+    assert.ok(api.asked.every(({ line }) => line !== "POST /v1/vms/actions"));
+  }));
+
+test("vm run --rm that is interrupted during the boot deletes the VM", () =>
+  withHost(async ({ api, banger }) => {
+    bootingVm(api);
+    let interrupt = (_signal: NodeJS.Signals): void => undefined;
+    const whole = api;
+    api.on("GET /v1/events", (_asked, response) => {
+      sendEvents(response, [eventView(1, "vm.created")]);
+      bootingVm(whole);
+      interrupt("SIGINT");
+    });
+    const { status } = await banger(["vm", "run", "--rm", "--", "true"], "", (kill) => {
+      interrupt = kill;
+    });
+    assert.equal(status, 130);
+    assert.ok(api.asked.some(({ line }) => line === "POST /v1/vms/actions"));
+  }));
+
+test("many refs are one request; one that is nobody does not stop the others, and the status is 1", () =>
+  withHost(async ({ api, banger }) => {
+    api.on("POST /v1/vms/actions", () => ({
+      results: [
+        { ref: "x", error: notFound, after: 3 },
+        { ref: "box", vm: vmView({ phase: "stopping" }), after: 3 },
+        { ref: "off", vm: vmView({ id: "00000001", name: "off", phase: "stopped" }), after: 3 },
+      ],
+    }));
+    api.on("GET /v1/events", (_asked, response) => sendEvents(response, [eventView(4, "vm.process_exited")]));
+    api.on("GET /v1/vms/0a1b2c3d", () => vmView({ phase: "stopped" }));
+    const { status, stdout, stderr } = await banger(["vm", "stop", "x", "box", "off", "x"]);
+    assert.deepEqual({ status, stdout }, { status: 1, stdout: "box stopped\noff stopped\n" });
+    assert.match(stderr, /^banger: x: no VM is called "x"\n/);
+    assert.deepEqual(api.asked[0]?.body, { action: "stop", refs: ["x", "box", "off"] });
+  }));
+
+test("prune asks nobody where there is no terminal: it wants -f", () =>
+  withHost(async ({ api, banger }) => {
+    api.on("GET /v1/vms", () => [vmView({ phase: "stopped" })]);
+    const refused = await banger(["vm", "prune"]);
+    assert.equal(refused.status, 1);
+    assert.match(refused.stderr, /try: banger vm prune -f/);
+    assert.equal((await banger(["vm", "prune", "--dry-run"])).stdout, "box would be deleted\n");
+  }));
+
+test("a reader that leaves early is no error", () =>
+  withHost(async ({ api, env }) => {
+    api.on("GET /v1/events", (_asked, response) => {
+      const lines = Array.from({ length: 20_000 }, (_, index) => eventView(index, "vm.ready"));
+      response.end(lines.map((line) => `${JSON.stringify(line)}\n`).join(""));
+    });
+    const child = spawn(process.execPath, [program, "events"], { env, timeout: runDeadlineMs });
+    let stderr = "";
+    child.stderr.on("data", (text: Buffer) => (stderr += text.toString()));
+    child.stdout.once("data", () => child.stdout.destroy());
+    const status = await new Promise((resolve) => child.on("exit", resolve));
+    assert.deepEqual({ status, stderr }, { status: 0, stderr: "" });
+  }));

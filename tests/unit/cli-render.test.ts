@@ -1,0 +1,127 @@
+/** What people read: tables, details, errors, stages and the doctor's lines. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { verdict } from "../../src/cli/follow.js";
+import { errorJson, errorText } from "../../src/cli/render/error.js";
+import { stageReport } from "../../src/cli/render/stages.js";
+import { type Output, plainStyle, styleFor } from "../../src/cli/render/style.js";
+import { table } from "../../src/cli/render/table.js";
+import { ago, bytes } from "../../src/cli/render/units.js";
+import { causeText, specText, vmTable } from "../../src/cli/render/vm.js";
+import { inOrder, type Result } from "../../src/cli/vm-act.js";
+import { prunable } from "../../src/cli/vm-prune.js";
+import { systemClock } from "../../src/clock.js";
+import { BangerError } from "../../src/errors.js";
+import { eventView, vmView } from "../doubles/views.js";
+
+const now = Date.parse("2026-01-01T00:03:10.000Z");
+
+function recorder(isTTY: boolean): { output: Output; text: () => string } {
+  let text = "";
+  const output = {
+    isTTY,
+    columns: 80,
+    once: () => output,
+    write: (chunk: string) => {
+      text += chunk;
+      return true;
+    },
+  };
+  return { output: output as unknown as Output, text: () => text };
+}
+
+test("a VM's line has its phase, and a cause only when there is one", () => {
+  const lost = { reason: "lost", detail: "killed by SIGKILL", at: "2026-01-01T00:02:00.000Z" };
+  const text = vmTable([vmView(), vmView({ name: "gone", phase: "stopped", lastExit: lost })], now, {
+    style: plainStyle,
+  });
+  const [head, running, stopped] = text.split("\n");
+  assert.match(head ?? "", /^NAME\s+ID\s+STATE/);
+  assert.match(running ?? "", /^box\s+0a1b2c3d\s+running\s+debian-slim\s+4\/8G\/8G\s+127\.7\.0\.1\s+3m ago$/);
+  assert.match(stopped ?? "", /killed by SIGKILL$/);
+  assert.equal(causeText(vmView({ phase: "stopped", lastExit: { ...lost, reason: "asked" } })), "");
+  assert.equal(specText(vmView().spec), "4 vcpu · 8192 MiB · 8G disk");
+});
+
+test("a table is cut to the terminal, and nothing in it reaches the terminal as a command", () => {
+  const rows = [["a", `evil\u001b]0;title\u0007 ${"x".repeat(100)}`]];
+  const line = table(["N", "COMMAND"], rows, { style: plainStyle, width: 40 }).split("\n")[1] ?? "";
+  assert.ok(line.length <= 40, line);
+  assert.doesNotMatch(line, /[\u001b\u0007]/);
+  assert.ok(line.endsWith("…"));
+});
+
+test("an error is two lines, and the same as JSON", () => {
+  const error = new BangerError("vm_not_found", 'no VM is called "x"', { hint: "banger vm list" });
+  assert.equal(errorText(error, plainStyle), 'banger: no VM is called "x"\n  try: banger vm list\n');
+  assert.equal(errorText(new Error("boom"), plainStyle), "banger: boom\n");
+  assert.deepEqual(JSON.parse(errorJson(error)).error.code, "vm_not_found");
+});
+
+test("colours appear on a terminal only, and never with NO_COLOR", () => {
+  assert.equal(styleFor({ isTTY: true }, {}).red("x"), "\u001b[31mx\u001b[39m");
+  assert.equal(styleFor({ isTTY: true }, { NO_COLOR: "1" }).red("x"), "x");
+  assert.equal(styleFor({ isTTY: true }, { TERM: "dumb" }).red("x"), "x");
+  assert.equal(styleFor({ isTTY: false }, {}).red("x"), "x");
+});
+
+test("times are relative, sizes readable", () => {
+  assert.equal(ago("2026-01-01T00:03:09.000Z", now), "just now");
+  assert.equal(ago("2026-01-01T00:02:30.000Z", now), "40s ago");
+  assert.equal(ago("2025-12-30T00:00:00.000Z", now), "2d ago");
+  assert.equal(bytes(412 * 1024 * 1024), "412 MiB");
+});
+
+test("a start is plain lines with durations where there is no terminal, one live line where there is", () => {
+  const events = ["start_requested", "disk_attached", "network_attached", "process_started", "ready"];
+  const stages = (isTTY: boolean, quiet = false): string => {
+    const { output, text } = recorder(isTTY);
+    const report = stageReport({ output, clock: systemClock, style: plainStyle, quiet, keep: false });
+    events.forEach((type, index) => report.see(eventView(index + 1, `vm.${type}`)));
+    report.close();
+    return text();
+  };
+  assert.equal(stages(false), "disk: 100ms\nnetwork: 100ms\nvirtual machine: 100ms\nguest: 100ms\n");
+  assert.equal(stages(false, true), "");
+  assert.match(stages(true), /booting the guest/);
+  assert.doesNotMatch(stages(true), /\n/);
+});
+
+test("a VM is judged by where it was sent", () => {
+  const error = { step: "agent", code: "boot_timeout", message: "no answer", retry: "never" } as const;
+  assert.equal(verdict(vmView(), "running"), "done");
+  assert.equal(verdict(vmView({ phase: "starting" }), "running"), "wait");
+  assert.equal(verdict(vmView({ phase: "stopping" }), "stopped"), "wait");
+  assert.equal(verdict(vmView({ phase: "deleting" }), "deleted"), "wait");
+  assert.equal(verdict(undefined, "deleted"), "done");
+  const codeOf = (found: ReturnType<typeof verdict>) => (found instanceof BangerError ? found.code : found);
+  assert.equal(codeOf(verdict(vmView({ phase: "error", error }), "running")), "boot_timeout");
+  assert.equal(codeOf(verdict(vmView({ phase: "stopped" }), "running")), "vm_stopped");
+  assert.equal(codeOf(verdict(vmView({ phase: "starting" }), "stopped")), "vm_started_again");
+  assert.equal(codeOf(verdict(undefined, "running")), "vm_deleted");
+});
+
+test("results come in the order of the refs, however they end", () => {
+  const results: Result[] = ["a", "b", "c"].map((name) => ({ name, id: name, end: undefined }));
+  const shown: string[] = [];
+  const flush = inOrder(results, ({ name }) => shown.push(name));
+  const end = (index: number) => {
+    (results[index] as Result).end = "done";
+    flush();
+  };
+  end(2);
+  assert.deepEqual(shown, []);
+  end(0);
+  assert.deepEqual(shown, ["a"]);
+  end(1);
+  assert.deepEqual(shown, ["a", "b", "c"]);
+});
+
+test("prune takes what is stopped or in error, and nothing on its way", () => {
+  const phases = ["stopped", "starting", "running", "stopping", "error", "deleting"];
+  const left = prunable(phases.map((phase) => vmView({ phase })));
+  assert.deepEqual(
+    left.map(({ phase }) => phase),
+    ["stopped", "error"],
+  );
+});

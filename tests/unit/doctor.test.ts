@@ -1,0 +1,70 @@
+/** The doctor's judgement of facts. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { doctorChecks, factOf, type HostFacts } from "../../src/doctor.js";
+import { BangerError } from "../../src/errors.js";
+
+const GiB = 1024 ** 3;
+const source = "built-in";
+const healthy: HostFacts = {
+  architecture: "x64",
+  kvm: { usable: true },
+  qemu: { program: "qemu-system-x86_64", version: { ok: "QEMU emulator version 7.2.22 (Debian 1:7.2)" } },
+  tools: { "qemu-img": "/q", mke2fs: "/m", ssh: "/s", "ssh-keygen": "/k", mmdebstrap: "/d" },
+  places: [{ path: "/state", problem: null }],
+  freeBytes: { ok: { path: "/", bytes: 100 * GiB } },
+  image: { ok: { name: "debian-slim", built: false } },
+  defaults: {
+    ok: {
+      image: "debian-slim",
+      vcpu: { value: 1, source },
+      memoryMiB: { value: 512, source },
+      diskMiB: { value: 8192, source },
+    },
+  },
+  daemon: { ok: null },
+  log: { ok: null },
+};
+
+const failed = { failed: { code: "x", message: "it broke", hint: "mend it", retry: "never" } } as const;
+const statusOf = (changes: Partial<HostFacts>, name: string) => {
+  const check = doctorChecks({ ...healthy, ...changes }).find((each) => each.name === name);
+  assert.ok(check, name);
+  assert.equal(check.mend === undefined, check.status === "pass", "a mend goes with whatever did not pass");
+  return check.status;
+};
+
+test("a machine that has everything passes every check", () => {
+  const checks = doctorChecks(healthy);
+  assert.deepEqual(
+    checks.filter(({ status }) => status !== "pass"),
+    [],
+  );
+});
+
+test("each lack is a warning or a failure of its own", () => {
+  assert.equal(statusOf({ architecture: "arm64" }, "architecture"), "fail");
+  assert.equal(statusOf({ kvm: { usable: false, why: "no svm" } }, "kvm"), "warn");
+  assert.equal(
+    statusOf({ qemu: { program: "q", version: { ok: "QEMU emulator version 5.2.0" } } }, "qemu"),
+    "fail",
+  );
+  assert.equal(statusOf({ qemu: { program: "q", version: failed } }, "qemu"), "fail");
+  assert.equal(statusOf({ tools: { ...healthy.tools, mke2fs: null } }, "mke2fs"), "fail");
+  assert.equal(statusOf({ places: [{ path: "/state", problem: "EACCES" }] }, "directory"), "fail");
+  assert.equal(statusOf({ freeBytes: { ok: { path: "/", bytes: 5 * GiB } } }, "disk space"), "warn");
+  assert.equal(statusOf({ freeBytes: { ok: { path: "/", bytes: GiB } } }, "disk space"), "fail");
+  assert.equal(statusOf({ image: failed }, "image"), "fail");
+  assert.equal(statusOf({ defaults: failed }, "vm defaults"), "fail");
+  assert.equal(statusOf({ daemon: failed }, "daemon"), "fail");
+  assert.equal(statusOf({ log: { ok: { faults: ["page 3"] } } }, "log"), "fail");
+});
+
+test("a look that throws is a fact with the error's own hint", async () => {
+  const fact = await factOf(() => {
+    throw new BangerError("config_invalid", "line 3", { hint: "fix line 3" });
+  });
+  assert.deepEqual(fact, {
+    failed: { code: "config_invalid", message: "line 3", hint: "fix line 3", retry: "never" },
+  });
+});

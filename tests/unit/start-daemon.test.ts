@@ -1,0 +1,104 @@
+/** Starting the daemon, with a dummy in its place: alone, twice at once, and when it cannot. */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { mkdir, writeFile } from "node:fs/promises";
+import { dirname } from "node:path";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { Client } from "../../src/client.js";
+import { BangerError } from "../../src/errors.js";
+import { type Home, homeHandles } from "../../src/handles.js";
+import { homeFrom } from "../../src/home.js";
+import { startDaemon } from "../../src/start-daemon.js";
+import { inTemporaryDirectory } from "../doubles/fake-api.js";
+
+const script = fileURLToPath(new URL("../doubles/dummy-daemon.js", import.meta.url));
+
+interface Place {
+  home: Home;
+  start(mode?: string, deadlineMs?: number): Promise<void>;
+}
+
+/** A home of its own, whose daemons are all killed afterwards. */
+function withHome(use: (place: Place) => Promise<void>): Promise<void> {
+  return inTemporaryDirectory(async (directory) => {
+    const env = { HOME: directory, XDG_RUNTIME_DIR: directory, PATH: process.env["PATH"] };
+    const home = homeFrom(env, process.getuid?.() ?? 0);
+    try {
+      await use({
+        home,
+        start: (mode = "serve", deadlineMs = 20_000) =>
+          startDaemon({ home, env: { ...env, DUMMY_DAEMON: mode }, script, deadlineMs }),
+      });
+    } finally {
+      for (const pid of pidsOf(home)) killIfThere(pid);
+    }
+  });
+}
+
+function pidsOf(home: Home): number[] {
+  try {
+    return readFileSync(`${home.state}/pids`, "utf8").trim().split("\n").map(Number);
+  } catch {
+    return [];
+  }
+}
+
+function killIfThere(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch (error) {
+    assert.equal((error as NodeJS.ErrnoException).code, "ESRCH");
+  }
+}
+
+const failsWith = (code: string, message: RegExp) => (error: unknown) => {
+  assert.ok(error instanceof BangerError, String(error));
+  assert.equal(error.code, code);
+  assert.match(error.message, message);
+  assert.ok(error.hint);
+  return true;
+};
+
+test("a start returns when the daemon answers", () =>
+  withHome(async ({ home, start }) => {
+    await start();
+    const { pid } = await new Client(homeHandles(home).apiSocket).call("daemon");
+    assert.ok(pidsOf(home).includes(pid));
+  }));
+
+test("of two starts at once one daemon serves and both return", () =>
+  withHome(async ({ home, start }) => {
+    await Promise.all([start(), start()]);
+    assert.equal(pidsOf(home).length, 2);
+    const { pid } = await new Client(homeHandles(home).apiSocket).call("daemon");
+    assert.ok(pidsOf(home).includes(pid));
+  }));
+
+test("what a daemon refuses by name is the error, with its own mend", () =>
+  withHome(async ({ start }) => {
+    await assert.rejects(start("refuse"), failsWith("log_newer", /cannot start: the log is too new/));
+  }));
+
+test("a crash is shown by the daemon's last words, without its stack", () =>
+  withHome(async ({ start }) => {
+    await assert.rejects(start("crash"), (error: Error) => {
+      assert.doesNotMatch(error.message, /^\s+at /m);
+      return failsWith("daemon_failed", /the dummy crashes/)(error);
+    });
+  }));
+
+test("a daemon that leaves the place to another which never answers is waited for no longer than the deadline", () =>
+  withHome(async ({ start }) => {
+    await assert.rejects(
+      start("leave", 300),
+      failsWith("daemon_failed", /another one seems to hold this home/),
+    );
+  }));
+
+test("a home that cannot be written to is named", () =>
+  withHome(async ({ home, start }) => {
+    await mkdir(dirname(home.state), { recursive: true });
+    await writeFile(home.state, "a file where the directory should be");
+    await assert.rejects(start(), failsWith("home_unwritable", /cannot write/));
+  }));
