@@ -81,7 +81,7 @@ async function writeManifest(
 async function build(job: BuildJob): Promise<void> {
   const asRoot = process.getuid?.() === 0;
   const environment = { ...toolEnvironment(job.searchPath), ...job.proxies };
-  const runTool = toolRunner(environment["PATH"] as string);
+  const runTool = toolRunner(job.searchPath);
   const { signal } = new AbortController();
   const resolved = await resolveRecipe(job.name);
   if (resolved.imageId !== job.imageId)
