@@ -54,6 +54,8 @@ for unit in \
   ln -sf /dev/null "$root/etc/systemd/system/$unit"
 done
 ln -sf /usr/lib/systemd/system/multi-user.target "$root/etc/systemd/system/default.target"
+# A halted guest would keep its VMM for ever.
+ln -sf /usr/lib/systemd/system/poweroff.target "$root/etc/systemd/system/halt.target"
 # Marks the tree as up to date: without these files the first boot rebuilds caches.
 touch "$root/etc/.updated" "$root/var/.updated"
 
