@@ -34,6 +34,8 @@ const deadlinesMs: Record<EffectKind, number> = {
   ensureNoImage: 2 * minute,
 };
 const backoff = { firstMs: 200, maxMs: 30_000 };
+/** Passes that may follow one another at once: a delete takes three (process, sockets, directory) and a last look. */
+const promptPasses = 4;
 
 /** What the loop remembers of one stream between passes; losing it costs a retry, never correctness. */
 interface Track {
@@ -174,7 +176,8 @@ export class Loop {
     if (!failed && track.attempts >= this.#options.attempts) {
       for (const effect of plan.effects) this.#tellFailure(stream, track, effect, unchanged(effect));
     }
-    const next = this.#clock.now() + (!failed && track.attempts <= 2 ? 0 : this.#backoffMs(track.attempts));
+    const next =
+      this.#clock.now() + (!failed && track.attempts < promptPasses ? 0 : this.#backoffMs(track.attempts));
     this.#wakeAt(stream, Math.min(next, plan.deadlineAt ?? next));
   }
 

@@ -15,7 +15,7 @@ import { createdBy, decide, isLive, resolveVm } from "../decide.js";
 import { BangerError, errorBody } from "../errors.js";
 import type { AgentClient } from "../guest/agent.js";
 import { homeHandles, vmHandles } from "../handles.js";
-import type { Observed, Vm } from "../model.js";
+import type { Forward, Observed, Vm } from "../model.js";
 import { suggestName } from "../names.js";
 import { followFile } from "./follow.js";
 import { type ApiDeps, type Handle, stream } from "./route.js";
@@ -24,7 +24,8 @@ import { portViews, seenOf, vmView } from "./views.js";
 const sshPort = 22;
 const healthDeadlineMs = 5_000;
 const linkWaitMs = 10_000;
-const linkPollMs = 50;
+const sshWaitMs = 90_000;
+const pollMs = 50;
 const nameCandidates = 16;
 
 export function vmRoutes(handle: Handle, deps: ApiDeps): void {
@@ -77,12 +78,7 @@ export function vmRoutes(handle: Handle, deps: ApiDeps): void {
   });
   handle("vmSsh", async (call): Promise<SshView> => {
     const vm = find(call);
-    const seen = seenOf(await world.observe(), vm);
-    const forward =
-      seen.forwards.is === "present"
-        ? seen.forwards.list.find((each) => each.guestPort === sshPort)
-        : undefined;
-    if (forward === undefined) throw notRunning(vm, "its SSH port is not forwarded");
+    const forward = await sshForward(deps, vm, call.gone);
     return {
       user: "root",
       address: vm.address,
@@ -162,14 +158,29 @@ const notRunning = (vm: Vm, detail: string): BangerError =>
     retry: "later",
   });
 
+/** Where sshd answers. In a young guest it comes long after the agent, and a port without it only hangs up. */
+async function sshForward(deps: ApiDeps, vm: Vm, gone: AbortSignal): Promise<Forward> {
+  for (let waited = 0; ; waited += pollMs) {
+    const { forwards, listeners } = seenOf(await deps.world.observe(), vm);
+    const up = listeners.is === "present" && listeners.list.some(({ port }) => port === sshPort);
+    const forward =
+      forwards.is === "present" ? forwards.list.find(({ guestPort }) => guestPort === sshPort) : undefined;
+    if (up && forward !== undefined) return forward;
+    if (deps.ledger.state.vms[vm.id]?.phase !== "running" || waited >= sshWaitMs || gone.aborted) {
+      throw notRunning(vm, "nothing listens on its SSH port");
+    }
+    await new Promise<void>((resolve) => deps.clock.after(pollMs, resolve));
+  }
+}
+
 /** The guest's client; after a daemon start its link may need a moment. */
 async function linked(deps: ApiDeps, vm: Vm): Promise<AgentClient> {
-  for (let waited = 0; ; waited += linkPollMs) {
+  for (let waited = 0; ; waited += pollMs) {
     const client = deps.world.clientOf(vm.id);
     if (client !== undefined) return client;
     const phase = deps.ledger.state.vms[vm.id]?.phase;
     if (phase !== "running" || waited >= linkWaitMs) throw notRunning(vm, "its guest agent does not answer");
-    await new Promise<void>((resolve) => deps.clock.after(linkPollMs, resolve));
+    await new Promise<void>((resolve) => deps.clock.after(pollMs, resolve));
   }
 }
 

@@ -5,7 +5,7 @@ import type { ImageId, ObservedImage } from "../model.js";
 import { hostError } from "./host-error.js";
 import { exists } from "./publish.js";
 
-export interface BuildContext {
+interface BuildContext {
   signal: AbortSignal;
   /** Tells how far the build is. */
   stage: (stage: string, detail?: string) => void;

@@ -2,7 +2,7 @@
 import { closeSync, constants, openSync, readFileSync } from "node:fs";
 
 /** Whether /proc/cpuinfo lists vmx (Intel) or svm (AMD). */
-export function hasVirtualization(cpuinfo: string): boolean {
+function hasVirtualization(cpuinfo: string): boolean {
   return /^flags\s*:.*\b(vmx|svm)\b/m.test(cpuinfo);
 }
 

@@ -6,7 +6,7 @@ import type { QmpClient } from "./qmp.js";
 import type { VmmControls } from "./vmm-controls.js";
 
 /** The id that the network back end has on QEMU's command line. */
-export const netdevId = "net0";
+const netdevId = "net0";
 
 /** A forward with the host address that it listens on. */
 export interface AddressedForward extends Forward {

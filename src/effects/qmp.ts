@@ -3,7 +3,7 @@ import { createConnection, type Socket } from "node:net";
 import type { Clock, Timer } from "../clock.js";
 import { BangerError } from "../errors.js";
 
-export interface QmpEvent {
+interface QmpEvent {
   event: string;
   data: Record<string, unknown>;
 }

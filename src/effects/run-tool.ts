@@ -3,7 +3,7 @@ import { execFile } from "node:child_process";
 import { BangerError } from "../errors.js";
 import { toolError } from "./host-error.js";
 
-export interface ToolRun {
+interface ToolRun {
   /** A name looked up in the search path and in the sbin directories (which an ordinary PATH lacks), or a path. */
   tool: string;
   argv: readonly string[];

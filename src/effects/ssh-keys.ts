@@ -29,7 +29,7 @@ async function ensureKey(
 }
 
 /** The pinning line of one guest, from its public key file. */
-export function knownHostsLine(alias: string, publicKey: string): string {
+function knownHostsLine(alias: string, publicKey: string): string {
   const [type, key] = publicKey.trim().split(/\s+/);
   return `${alias} ${type} ${key}`;
 }

@@ -9,7 +9,8 @@ import { scanProcesses } from "../../src/effects/proc.js";
 import type { Launch } from "../../src/effects/qemu.js";
 import { type Home, homeHandles, imageHandles, loopbackAddress, vmHandles } from "../../src/handles.js";
 import type { ImageId } from "../../src/model.js";
-import { type Bench, worldContract } from "./world.js";
+import type { Bench } from "./actor.js";
+import { worldContract } from "./world.js";
 
 const readyImage = "ready-00000001";
 const buildableImage = { id: "buildable-00000002", name: "buildable" };

@@ -1,6 +1,7 @@
 /** `vm run` on a real guest: output, status, input, `--rm`, Ctrl-C. */
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { after, test } from "node:test";
 import type { VmView } from "../../src/contract.js";
 import { TestHome, until } from "./harness.js";
@@ -10,14 +11,14 @@ after(() => home.dispose());
 const small = ["--memory", "512M", "--vcpu", "1"];
 
 test("a command's output, errors and status come from inside a VM, and --rm leaves nothing", async () => {
-  const script = "uname -sr; cat /proc/1/comm; echo oops >&2; exit 7";
+  const script = "uname -sr; readlink /proc/1/exe; echo oops >&2; exit 7";
   const run = await home.run(["vm", "run", "--rm", ...small, "--", "sh", "-c", script], {
     timeoutMs: 900_000,
   });
   assert.equal(run.status, 7, run.stderr);
   const [kernel, init] = run.stdout.trim().split("\n");
   assert.match(kernel ?? "", /^Linux .*cloud-amd64$/);
-  assert.equal(init, "systemd");
+  assert.match(init ?? "", /systemd$/);
   assert.match(run.stderr, /oops/);
   assert.match(run.stderr, /^spec: 1 vcpu · 512 MiB · \S+ disk$/m);
   assert.doesNotMatch(run.stdout, /oops|spec/);
@@ -106,7 +107,6 @@ test("a client that is killed takes its --rm VM with it", async () => {
 
 test("a guest that never answers is kept for its logs, and said so", async () => {
   const config = { XDG_CONFIG_HOME: `${home.root}/impatient` };
-  const { mkdirSync, writeFileSync } = await import("node:fs");
   mkdirSync(`${home.root}/impatient/banger`, { recursive: true });
   writeFileSync(`${home.root}/impatient/banger/config.toml`, 'boot_timeout = "1s"\n');
   await home.ok("daemon", "stop");
