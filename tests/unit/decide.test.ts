@@ -230,6 +230,20 @@ describe("images", () => {
     assert.throws(() => decided(deleting, pull), { code: "not_now" });
   });
 
+  test("a damaged image is built anew only when no disks lie on top of it", () => {
+    const fact = event(`image/${imageId}`, "image.damaged", {
+      code: "image_damaged",
+      message: "torn",
+      retry: "never",
+    });
+    const torn = given([fact], 0, withImage);
+    assert.deepEqual(typesOf(decided(torn, pull)), ["image.pull_requested"]);
+    const unused = { ...torn, vms: { [vmId]: vmAfterTypes() } };
+    assert.deepEqual(typesOf(decided(unused, pull)), ["image.pull_requested"]);
+    const used = { ...torn, vms: { [vmId]: vmAfterTypes(...(ways["running"] ?? [])) } };
+    assert.throws(() => decided(used, pull), { code: "image_in_use", hint: /banger vm delete ann/ });
+  });
+
   test("a name means its newest ready image, else its newest one", () => {
     const newer = "debian-slim-00000002";
     const asked = event(`image/${newer}`, "image.pull_requested", { imageId: newer, name: "debian-slim" });

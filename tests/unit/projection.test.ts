@@ -91,7 +91,7 @@ describe("fold", () => {
       if (type === "vm.created" || type === "image.pull_requested" || type === "log.stream_archived")
         continue;
       const state = given([sample(type)]);
-      assert.deepEqual({ ...state, versions: {} }, { ...initialState, seq: 1 }, type);
+      assert.deepEqual({ ...state, versions: {}, lastSeqs: {} }, { ...initialState, seq: 1 }, type);
     }
   });
 

@@ -2,6 +2,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
+import type { NewEvent } from "../../src/events.js";
+import { imageAfter, imageCan } from "../../src/machines/image.js";
 import { vmAfter, vmCan } from "../../src/machines/vm.js";
 import type { Effect, EffectKind, ObservedImage, ObservedVm, Seen, Vm } from "../../src/model.js";
 import { noticeImage, noticeVm } from "../../src/notice.js";
@@ -230,31 +232,56 @@ describe("deadlines", () => {
 
 describe("images", () => {
   const anySeenImage: fc.Arbitrary<ObservedImage> = fc.record({
-    image: seenAs(fc.constant({ sizeBytes: 1000 })),
+    image: seenAs(fc.record({ sizeBytes: fc.constant(1000), damage: fc.constantFrom(null, "torn") })),
     partial: seenAs(fc.record({ building: fc.boolean() })),
   });
+  const damage = { code: "image_damaged", message: "torn", retry: "never" } as const;
   const anyImage = fc.constantFrom(
     imageAfterTypes(),
     imageAfterTypes("image.ready"),
     imageAfterTypes("image.build_failed"),
+    { ...imageAfterTypes("image.ready", "image.damaged"), error: damage },
+    { ...imageAfterTypes("image.ready", "image.damaged", "image.delete_requested"), error: damage },
     imageAfterTypes("image.delete_requested"),
     imageAfterTypes("image.delete_requested", "image.deleted"),
   );
 
-  test("an image goes only when it is being deleted, and every effect rests on what was seen", () => {
+  test("an image goes only when it is being deleted or is torn, and every effect rests on what was seen", () => {
     fc.assert(
       fc.property(anyImage, anySeenImage, (image, seen) => {
         for (const { kind } of reconcileImage(image, seen)) {
+          const torn = seen.image.is === "present" && seen.image.damage !== null;
           if (kind === "ensureNoImage")
-            assert.deepEqual([image.phase, seen.image.is], ["deleting", "present"]);
+            assert.deepEqual([image.phase, seen.image.is], [torn ? image.phase : "deleting", "present"]);
           else if (kind === "ensureImage")
             assert.deepEqual([image.phase, seen.image.is], ["building", "absent"]);
           else assert.deepEqual([kind, seen.partial.is], ["ensureNoPartialImage", "present"]);
         }
+        for (const fact of noticeImage(image, seen)) assert.ok(imageCan(image, fact), fact.type);
         const blind = { image: unknown, partial: unknown };
         assert.deepEqual([reconcileImage(image, blind), noticeImage(image, blind)], [[], []]);
       }),
     );
+  });
+
+  test("a ready image that is gone or torn is damaged, and ready again when its files are back", () => {
+    const whole: ObservedImage = {
+      image: { is: "present", sizeBytes: 1000, damage: null },
+      partial: absent,
+    };
+    const torn: ObservedImage = { ...whole, image: { is: "present", sizeBytes: 0, damage: "torn" } };
+    const ready = imageAfterTypes("image.ready");
+    assert.deepEqual(noticeImage(ready, whole), []);
+    for (const seen of [torn, { ...whole, image: absent }]) {
+      const [fact] = noticeImage(ready, seen);
+      assert.equal(fact?.type, "image.damaged");
+      const failed = imageAfter(ready, stored(initialState, fact as NewEvent));
+      assert.equal(failed.phase, "failed");
+      assert.deepEqual(noticeImage(failed, seen), []);
+      const back = noticeImage(failed, whole).map((each) => imageAfter(failed, stored(initialState, each)));
+      assert.deepEqual([back[0]?.phase, back[0]?.error], ["ready", null]);
+    }
+    assert.deepEqual(noticeImage(imageAfterTypes("image.build_failed"), whole), []);
   });
 
   test("a build at work is not removed while its image is wanted", () => {
