@@ -13,6 +13,7 @@ import { guestCommands, vmRoutes } from "./vms.js";
 
 const statusOfCode: Record<string, number> = {
   invalid_request: 400,
+  bad_duration: 400,
   not_found: 404,
   vm_not_found: 404,
   image_missing: 404,

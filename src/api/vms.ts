@@ -99,7 +99,7 @@ export function vmRoutes(handle: Handle, deps: ApiDeps): void {
 
 function createVm(deps: ApiDeps, body: VmCreate, cause: string): Vm {
   const { ledger, clock, defaults, timeouts } = deps;
-  const candidates = () => Array.from({ length: nameCandidates }, () => suggestName(clock.random));
+  const candidates = () => Array.from({ length: nameCandidates }, () => suggestName(() => clock.random()));
   const command = {
     kind: "create",
     commandId: body.commandId,
