@@ -74,7 +74,8 @@ function stopDetail(vm: Vm): string {
 /** The facts about one image. */
 export function noticeImage(image: Image, seen: ObservedImage): NewEvent[] {
   const stream = imageStream(image.id);
-  if (image.phase === "building" && seen.image.is === "present" && seen.image.damage === null) {
+  const mended = image.phase === "failed" && image.error?.code === damageCode;
+  if ((image.phase === "building" || mended) && seen.image.is === "present" && seen.image.damage === null) {
     return [event(stream, "image.ready", { sizeBytes: seen.image.sizeBytes })];
   }
   if (image.phase === "ready") {
@@ -90,8 +91,10 @@ export function noticeImage(image: Image, seen: ObservedImage): NewEvent[] {
 const whenAbsent = (handle: { is: "absent" | "unknown" }): string | null =>
   handle.is === "absent" ? "its files are gone" : null;
 
+const damageCode = "image_damaged";
+
 const damaged = (image: Image, damage: string): ErrorBody => ({
-  code: "image_damaged",
+  code: damageCode,
   message: `image ${image.name} is damaged: ${damage}`,
   hint: `banger image pull ${image.name}`,
   retry: "never",

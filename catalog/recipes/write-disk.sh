@@ -13,7 +13,8 @@ rm -rf "$root"/tmp/* "$root"/var/tmp/* "$root"/run/*
 mkdir "$root/tmp/tree"
 mount --bind "$root" "$root/tmp/tree"
 # The descriptor's file may lie where the build's own user may not look; the link in /proc leads to it all the same.
-mke2fs -q -F -t ext4 -L banger-root -m 0 -E root_owner=0:0,lazy_itable_init=0 -d "$root/tmp/tree" \
+# What lazy initialisation leaves unwritten is a hole in the file, so zero already; the guest mounts it accordingly.
+mke2fs -q -F -t ext4 -L banger-root -m 0 -E root_owner=0:0,lazy_itable_init=1,lazy_journal_init=1 -d "$root/tmp/tree" \
   /proc/self/fd/3 "${rootfs_mib}M"
 umount "$root/tmp/tree"
 rmdir "$root/tmp/tree"

@@ -39,7 +39,7 @@ function emulationArguments(tscKHz: number | undefined): string {
 export function kernelArguments(machine: QemuMachine): string {
   const { accelerator, tscKHz, bootArguments } = machine;
   return [
-    "console=ttyS0 quiet panic=-1 reboot=t",
+    "console=ttyS0 quiet panic=-1 reboot=t pci=off",
     ...(accelerator === "tcg" ? [emulationArguments(tscKHz)] : []),
     ...(bootArguments === "" ? [] : [bootArguments]),
     "banger.root=root banger.work=work banger.seed=seed",

@@ -71,7 +71,8 @@ export function imageMaker(options: ImageMakerOptions): ImageMaker {
       const { directory, partial } = imageHandles(home, id);
       // A builder that outlived its daemon may have finished just now.
       await removePartial(id);
-      if (inspect(id).is === "present") return;
+      const found = inspect(id);
+      if (found.is === "present" && found.damage === null) return;
       signal.throwIfAborted();
       const proxies = proxiesOf(options.environment);
       const job: BuildJob = { imageId: id, name, directory, partial, mirror, searchPath, proxies };

@@ -7,7 +7,7 @@ import type { ObservedImage } from "../model.js";
 
 const File = Type.Object({
   bytes: Type.Integer({ minimum: 1 }),
-  sha256: Type.String({ pattern: "^[0-9a-f]{64}$" }),
+  sha256: Type.Optional(Type.String({ pattern: "^[0-9a-f]{64}$" })),
 });
 
 const Manifest = Type.Object({

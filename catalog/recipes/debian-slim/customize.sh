@@ -42,7 +42,7 @@ printf '[Manager]\nDefaultTimeoutStopSec=10s\nShowStatus=no\n' >"$root/etc/syste
 # Nothing below helps a machine with three known disks, one known interface and no screen.
 for unit in \
   apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service \
-  fstrim.timer motd-news.timer systemd-udev-settle.service systemd-networkd.service systemd-networkd.socket \
+  motd-news.timer systemd-udev-settle.service systemd-networkd.service systemd-networkd.socket \
   systemd-networkd-wait-online.service systemd-logind.service systemd-random-seed.service \
   systemd-pstore.service systemd-journal-flush.service systemd-update-utmp.service \
   systemd-update-utmp-runlevel.service systemd-boot-update.service systemd-binfmt.service \
@@ -54,6 +54,8 @@ for unit in \
   ln -sf /dev/null "$root/etc/systemd/system/$unit"
 done
 ln -sf /usr/lib/systemd/system/multi-user.target "$root/etc/systemd/system/default.target"
+# A halted guest would keep its VMM for ever.
+ln -sf /usr/lib/systemd/system/poweroff.target "$root/etc/systemd/system/halt.target"
 # Marks the tree as up to date: without these files the first boot rebuilds caches.
 touch "$root/etc/.updated" "$root/var/.updated"
 

@@ -1,0 +1,157 @@
+/** What a guest boots from: archives, modules and kernels are taken apart and put together byte by byte. */
+import assert from "node:assert/strict";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { gzipSync } from "node:zlib";
+import { newestKernel, parseListing } from "../../src/images/boot-files.js";
+import { ensureInitrd, modulesArchive } from "../../src/images/initrd.js";
+import { loadOrder, trimModule } from "../../src/images/kernel-modules.js";
+import { unpackLz4Legacy } from "../../src/images/lz4.js";
+import { extractVmlinux } from "../../src/images/vmlinux.js";
+
+/** Reads "newc" archives that follow one another, as the kernel does. */
+function readCpio(archive: Buffer): Map<string, { mode: number; content: Buffer }> {
+  const entries = new Map<string, { mode: number; content: Buffer }>();
+  const aligned = (offset: number) => (offset + 3) & ~3;
+  for (let at = 0; at < archive.length; ) {
+    assert.equal(archive.toString("latin1", at, at + 6), "070701");
+    const field = (n: number) =>
+      Number.parseInt(archive.toString("latin1", at + 6 + n * 8, at + 14 + n * 8), 16);
+    const [mode, size, nameSize] = [field(1), field(6), field(11)];
+    const name = archive.toString("utf8", at + 110, at + 110 + nameSize - 1);
+    const start = aligned(at + 110 + nameSize);
+    if (name !== "TRAILER!!!") entries.set(name, { mode, content: archive.subarray(start, start + size) });
+    at = aligned(start + size);
+  }
+  return entries;
+}
+
+/** A 64-bit ELF of sections without content: what `trimModule` looks at. */
+function elf(sections: readonly string[]): Buffer {
+  const names = Buffer.from(`\0${[...sections, ".shstrtab"].map((name) => `${name}\0`).join("")}`);
+  const headers = 64 + names.length;
+  const image = Buffer.alloc(headers + 64 * (sections.length + 2));
+  image.write("\x7fELF", "latin1");
+  names.copy(image, 64);
+  image.writeBigUInt64LE(BigInt(headers), 0x28);
+  image.writeUInt16LE(64, 0x3a);
+  image.writeUInt16LE(sections.length + 2, 0x3c);
+  image.writeUInt16LE(sections.length + 1, 0x3e);
+  let offset = 1;
+  for (const [index, name] of [...sections, ".shstrtab"].entries()) {
+    image.writeUInt32LE(offset, headers + 64 * (index + 1));
+    offset += name.length + 1;
+  }
+  image.writeBigUInt64LE(64n, headers + 64 * (sections.length + 1) + 0x18);
+  return image;
+}
+
+function sectionNames(image: Buffer): string[] {
+  const headers = Number(image.readBigUInt64LE(0x28));
+  return Array.from({ length: image.readUInt16LE(0x3c) }, (_, index) => {
+    const start = 64 + image.readUInt32LE(headers + 64 * index);
+    return image.toString("latin1", start, image.indexOf(0, start));
+  });
+}
+
+function signed(module: Buffer): Buffer {
+  const info = Buffer.alloc(12);
+  info.writeUInt32BE(5, 8);
+  return Buffer.concat([module, Buffer.from("12345"), info, Buffer.from("~Module signature appended~\n")]);
+}
+
+function bzImage(payload: Buffer): Buffer {
+  const image = Buffer.alloc(1024 * 4);
+  image.writeUInt8(1, 0x1f1);
+  image.write("HdrS", 0x202, "latin1");
+  image.writeUInt32LE(100, 0x248);
+  image.writeUInt32LE(payload.length, 0x24c);
+  return Buffer.concat([image.subarray(0, 1024 + 100), payload, Buffer.alloc(32)]);
+}
+
+const sizeOf = (kernel: Buffer): Buffer => {
+  const size = Buffer.alloc(4);
+  size.writeUInt32LE(kernel.length);
+  return size;
+};
+
+test("a module loses signature and type information, and nothing else", () => {
+  const module = elf([".text", ".BTF", ".BTF_ids"]);
+  const trimmed = trimModule(signed(module));
+  assert.equal(trimmed.length, module.length);
+  assert.deepEqual(sectionNames(trimmed), ["", ".text", "", ".BTF_ids", ".shstrtab"]);
+  assert.throws(() => trimModule(Buffer.from("no module")), { code: "kernel_unusable" });
+});
+
+test("modules load after what they need, built-in ones not at all, missing ones are named", () => {
+  const needs = `kernel/ring.ko:
+kernel/virtio.ko: kernel/ring.ko
+kernel/virtio_blk.ko.xz: kernel/virtio.ko kernel/ring.ko
+kernel/virtio-net.ko: kernel/failover.ko kernel/virtio.ko kernel/ring.ko
+kernel/failover.ko:
+`;
+  const order = loadOrder(needs, "kernel/fs/ext4.ko\n", ["virtio_blk", "ext4", "virtio_net"]);
+  assert.deepEqual(order, [
+    ...["kernel/ring.ko", "kernel/virtio.ko", "kernel/virtio_blk.ko.xz"],
+    ...["kernel/failover.ko", "kernel/virtio-net.ko"],
+  ]);
+  assert.throws(() => loadOrder(needs, "", ["virtio_console"]), /virtio_console/);
+});
+
+test("the first root is the image's modules followed by the agent, made once for each agent", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "banger-initrd-"));
+  try {
+    const content = elf([".text"]);
+    writeFileSync(
+      join(directory, "modules.cpio"),
+      modulesArchive([{ path: "kernel/virtio-blk.ko", content }]),
+    );
+    writeFileSync(join(directory, "agent"), "first");
+    const first = await ensureInitrd(directory, join(directory, "agent"));
+    const entries = readCpio(readFileSync(first));
+    assert.deepEqual([...entries.keys()], ["virtio_blk.ko", "modules.list", "dev", "dev/console", "init"]);
+    assert.equal(entries.get("modules.list")?.content.toString(), "/virtio_blk.ko\n");
+    assert.deepEqual(entries.get("init"), { mode: 0o100755, content: Buffer.from("first") });
+    assert.equal(await ensureInitrd(directory, join(directory, "agent")), first);
+    writeFileSync(join(directory, "agent"), "second");
+    const second = await ensureInitrd(directory, join(directory, "agent"));
+    const initrds = readdirSync(directory).filter((name) => name.startsWith("initrd-"));
+    assert.deepEqual(
+      initrds.map((name) => join(directory, name)),
+      [second],
+    );
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+});
+
+test("LZ4 blocks with literals and with matches that overlap themselves", () => {
+  // "abc", then 9 bytes from 3 back, then the literal "!"; the second sequence has no match.
+  const block = Buffer.from([0x35, 0x61, 0x62, 0x63, 3, 0, 0x10, 0x21]);
+  const frame = Buffer.concat([Buffer.from([0x02, 0x21, 0x4c, 0x18, block.length, 0, 0, 0]), block]);
+  assert.equal(unpackLz4Legacy(frame, 100).toString(), "abcabcabcabc!");
+  assert.throws(() => unpackLz4Legacy(frame, 10), RangeError);
+  const far = Buffer.from(frame);
+  far.writeUInt16LE(4, 12);
+  assert.throws(() => unpackLz4Legacy(far, 100), RangeError);
+});
+
+test("the kernel comes out of its bzImage, and what is none is refused", () => {
+  const kernel = Buffer.concat([Buffer.from("\x7fELF", "latin1"), Buffer.alloc(5000, 7)]);
+  const packed = Buffer.concat([gzipSync(kernel), sizeOf(kernel)]);
+  assert.deepEqual(extractVmlinux(bzImage(packed)), kernel);
+  assert.equal(extractVmlinux(kernel), kernel);
+  const notElf = Buffer.concat([gzipSync(Buffer.alloc(100)), sizeOf(Buffer.alloc(100))]);
+  const broken = Buffer.from(packed);
+  broken.fill(0, 20, 40);
+  for (const bad of [Buffer.alloc(4096), bzImage(Buffer.alloc(64)), bzImage(notElf), bzImage(broken)])
+    assert.throws(() => extractVmlinux(bad), { code: "kernel_unusable" });
+});
+
+test("the newest kernel of /boot is found by version, not by spelling", () => {
+  const listing = `/13/040755/0/0/.//\n/14/100644/0/0/vmlinuz-6.1.0-9-cloud-amd64/1/\n/15/100644/0/0/vmlinuz-6.1.0-56-cloud-amd64/1/\n\n`;
+  assert.equal(newestKernel(parseListing(listing)), "6.1.0-56-cloud-amd64");
+  assert.equal(newestKernel(["config-6.1"]), undefined);
+});

@@ -1,0 +1,66 @@
+/** The catalog says what it must, and an image's id changes with everything that its content depends on. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { BangerError } from "../../src/errors.js";
+import { parseImageDirectory } from "../../src/handles.js";
+import {
+  fingerprint,
+  imageIdOf,
+  parseCatalog,
+  readCatalog,
+  resolveRecipe,
+} from "../../src/images/catalog.js";
+
+const code = (expected: string) => (error: unknown) =>
+  error instanceof BangerError && error.code === expected;
+
+test("the catalog of this program is valid and its recipes resolve", async () => {
+  const { images } = await readCatalog();
+  assert.ok(images.some(({ name }) => name === "debian-slim"));
+  for (const { name } of images) {
+    const resolved = await resolveRecipe(name);
+    assert.deepEqual(parseImageDirectory(resolved.imageId), { id: resolved.imageId, partial: false });
+    assert.match(resolved.customize, /^# /);
+  }
+});
+
+test("a name stands for the id of its present recipe, an id for itself, another name for nothing", async () => {
+  const { imageId } = await resolveRecipe("debian-slim");
+  assert.equal(await imageIdOf("debian-slim"), imageId);
+  assert.equal(await imageIdOf("debian-slim-0123abcd"), "debian-slim-0123abcd");
+  await assert.rejects(imageIdOf("windows"), code("image_unknown"));
+  await assert.rejects(imageIdOf("../debian-slim"), code("image_unknown"));
+});
+
+test("a wrong catalog is refused with the offending place", async () => {
+  const good = JSON.parse(JSON.stringify(await readCatalog())) as { images: Record<string, unknown>[] };
+  const first = good.images[0] as { recipe: Record<string, unknown> };
+  const refused = (catalog: unknown, place: RegExp) =>
+    assert.throws(
+      () => parseCatalog(JSON.stringify(catalog)),
+      (error) => code("catalog_invalid")(error) && place.test((error as Error).message),
+    );
+  refused({ images: [{ ...first, extra: 1 }] }, /extra/);
+  refused({ images: [{ ...first, recipe: { ...first.recipe, rootfsMiB: -1 } }] }, /rootfsMiB/);
+  refused(
+    { images: [{ ...first, recipe: { ...first.recipe, customize: "../../etc/passwd.sh" } }] },
+    /customize/,
+  );
+  refused({ images: [first, first] }, /twice/);
+  refused({}, /images/);
+});
+
+test("the fingerprint covers recipe, release and scripts", async () => {
+  const resolved = await resolveRecipe("debian-slim");
+  const { recipe } = resolved;
+  const variants = [
+    resolved,
+    { ...resolved, suite: `${resolved.suite}x` },
+    { ...resolved, customize: `${resolved.customize}\n` },
+    { ...resolved, writeDisk: `${resolved.writeDisk}\n` },
+    { ...resolved, recipe: { ...recipe, packages: [...recipe.packages, "vim"] } },
+    { ...resolved, recipe: { ...recipe, bootArguments: "quiet" } },
+  ];
+  assert.equal(new Set(variants.map(fingerprint)).size, variants.length);
+  assert.equal(fingerprint({ ...resolved }), fingerprint(resolved));
+});

@@ -1,0 +1,77 @@
+/** The QEMU command line: whatever the machine, it opens nothing to the outside and keeps options apart. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { parseOption } from "../../src/effects/proc.js";
+import { hostTscKHz, kernelArguments, type QemuMachine, qemuArgv } from "../../src/effects/qemu-argv.js";
+import { vmHandles } from "../../src/handles.js";
+
+const homeOf = (root: string) => ({
+  state: `${root}/s`,
+  data: "/d",
+  cache: "/c",
+  config: "/f",
+  runtime: `${root}/r`,
+});
+
+const machines: fc.Arbitrary<QemuMachine> = fc.record({
+  handles: fc
+    .array(fc.constantFrom("a", ",", ",,", " ", "=", "é", "/b"), { maxLength: 12 })
+    .map((parts) => vmHandles(homeOf(`/${parts.join("")}`), "0123abcd")),
+  spec: fc.record({
+    vcpu: fc.integer({ min: 1, max: 64 }),
+    memoryMiB: fc.integer({ min: 128, max: 65_536 }),
+    diskMiB: fc.constant(1024),
+    nat: fc.boolean(),
+  }),
+  accelerator: fc.constantFrom("kvm" as const, "tcg" as const),
+  tscKHz: fc.option(fc.integer({ min: 1, max: 9_999_999 }), { nil: undefined }),
+  kernel: fc.constant("/d/vmlinux"),
+  initrd: fc.constant("/d/initrd.cpio"),
+  bootArguments: fc.constantFrom("", "audit=0"),
+});
+
+test("every path stays one option, whatever commas it has", () => {
+  fc.assert(
+    fc.property(machines, (machine) => {
+      const options = qemuArgv(machine).flatMap(parseOption);
+      const { handles } = machine;
+      for (const path of [handles.consoleLog, handles.qmpSocket, handles.agentSocket])
+        assert.ok(options.includes(`path=${path}`));
+      for (const path of [handles.rootDisk, handles.workDisk, handles.seed])
+        assert.ok(options.includes(`file=${path}`));
+    }),
+  );
+});
+
+test("no port is opened, NAT only on request, and nothing skips flushes of the disks", () => {
+  fc.assert(
+    fc.property(machines, (machine) => {
+      const argv = qemuArgv(machine);
+      assert.ok(argv.includes(`user,id=net0,restrict=${machine.spec.nat ? "off" : "on"}`));
+      assert.ok(!argv.some((argument) => /hostfwd|guestfwd|cache=unsafe|cache\.no-flush/.test(argument)));
+      const drives = argv.filter((argument) => argument.startsWith("if=none"));
+      assert.deepEqual(
+        drives.map((drive) => drive.includes("readonly=on")),
+        [false, false, true],
+      );
+      assert.ok(argv.includes("-no-reboot"));
+    }),
+  );
+});
+
+test("what only an emulated CPU needs is not told to a real one", () => {
+  fc.assert(
+    fc.property(machines, (machine) => {
+      const kernel = kernelArguments(machine);
+      const emulated = machine.accelerator === "tcg";
+      assert.equal(/mitigations=off/.test(kernel), emulated);
+      assert.equal(/tsc_early_khz=/.test(kernel), emulated && machine.tscKHz !== undefined);
+    }),
+  );
+});
+
+test("the counter's frequency comes from bogomips", () => {
+  assert.equal(hostTscKHz("cpu MHz\t\t: 800.000\nbogomips\t: 5192.24\n"), 2_596_120);
+  assert.equal(hostTscKHz("BogoMIPS\t: 50.00\n"), undefined);
+});
