@@ -1,17 +1,12 @@
 /** The API as TypeBox schemas: what the server validates, the client is typed by, and openapi.json shows. */
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
+import { limits } from "./limits.js";
 
 const Nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
 
 /** Times are RFC 3339 in UTC; sizes carry their unit in the name. */
 const Time = Type.String({ format: "date-time" });
 const Id = Type.String({ pattern: "^[0-9a-f]{8}$" });
-
-export const limits = {
-  vcpu: { minimum: 1, maximum: 64 },
-  memoryMiB: { minimum: 128, maximum: 1024 * 1024 },
-  diskMiB: { minimum: 64, maximum: 16 * 1024 * 1024 },
-} as const;
 
 export const VmName = Type.String({ pattern: "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$" });
 

@@ -118,6 +118,8 @@ test("sizes and numbers that make no VM are refused with the flag's name", () =>
     { vcpu: "-1" },
     { memory: "0" },
     { memory: "lots" },
+    { memory: "127" },
+    { vcpu: "65" },
     { "disk-size": "-1G" },
   ]) {
     assert.throws(() => specOf(flags), usage(new RegExp(`--${Object.keys(flags)[0]}`)));

@@ -205,7 +205,7 @@ test("vm run --rm says the spec first, waits, runs the command, deletes and ends
     const { status, stdout, stderr } = await banger(["vm", "run", "--rm", "--", "cat"], "out\n");
     assert.equal(status, 5);
     assert.equal(stdout, "out\n");
-    assert.match(stderr, /^spec: 4 vcpu · 8192 MiB · 8G disk\nvm: box \(0a1b2c3d\)\ndisk: 100ms\n/);
+    assert.match(stderr, /^spec: 4 vcpu · 8192 MiB · 8G disk\nvm: box \(0a1b2c3d\)\ndisk \(100ms\)\n/);
     const exec = api.asked.find(({ line }) => line.endsWith("/exec"));
     assert.deepEqual(exec?.body, { argv: ["cat"], tty: false, thenDelete: true });
     const act = api.asked.find(({ line }) => line === "POST /v1/vms/actions");
