@@ -1,4 +1,5 @@
 /** One command in a guest, joined to this process's own streams: input, output, window size, signals, status. */
+import { spawnSync } from "node:child_process";
 import type { ExecRequest } from "../contract.js";
 import { BangerError } from "../errors.js";
 import { ExecClient } from "../guest/exec-stream.js";
@@ -66,7 +67,7 @@ export async function runSession(
     if (left !== undefined) throw left;
     const status = error instanceof BangerError ? statusOfError[error.code] : undefined;
     if (status === undefined) throw error;
-    stderr.write(errorText(error, styleFor(stderr, env)));
+    stderr.write(errorText(error, styleFor(stderr, env), request.argv[0]));
     return status;
   } finally {
     for (const release of releases) release();
@@ -94,6 +95,8 @@ function useRawTerminal(context: Context, command: ExecClient): () => void {
   const resize = () => command.resize(columnsOf(context), rowsOf(context));
   const restore = () => terminal.setRawMode(false);
   terminal.setRawMode(true);
+  // Node's raw mode goes on turning "\n" into "\r\n", which garbles full-screen programs; restoring undoes this too.
+  spawnSync("stty", ["-opost"], { stdio: ["inherit", "ignore", "ignore"] });
   context.stdout.on("resize", resize);
   process.once("exit", restore);
   return () => {

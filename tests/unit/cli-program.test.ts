@@ -168,13 +168,13 @@ test("vm exec hands input, both outputs and the status through", () =>
 
 test("a command that the guest does not have is status 127, as in a shell", () =>
   withHost(async ({ api, banger }) => {
-    const error = Buffer.from(JSON.stringify({ code: "not_found", message: "nope: no such command" }));
+    const error = Buffer.from(JSON.stringify({ code: "not_found", message: "no such file" }));
     api.onExec(
       (_asked, stream) =>
         void stream.write(switching + encodeFrame(frameType.error, error).toString("latin1")),
     );
     const { status, stderr } = await banger(["vm", "exec", "box", "--", "nope"]);
-    assert.deepEqual({ status, stderr }, { status: 127, stderr: "banger: nope: no such command\n" });
+    assert.deepEqual({ status, stderr }, { status: 127, stderr: "banger: nope: no such file\n" });
   }));
 
 test("Ctrl-C goes to the command as a signal, and its status comes back", () =>
