@@ -54,6 +54,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   };
   const parts: (() => Promise<void> | void)[] = [];
   try {
+    log.keepReserve();
     const ledger = new Ledger(log, fatal);
     parts.unshift(() => ledger.close());
     ledger.commit([event(daemonStream, "daemon.started", { version })], "host:start");
@@ -152,6 +153,7 @@ async function listen(api: FastifyInstance, path: string): Promise<void> {
 function archivePeriodically(ledger: Ledger, world: World, clock: Clock, retentionMs: number): Timer {
   let timer: Timer;
   const archive = async () => {
+    ledger.log.keepReserve();
     const { vms } = await world.observe();
     for (const vm of Object.values(ledger.state.vms)) {
       if (vm.phase !== "deleted" || vms.has(vm.id) || clock.now() - vm.changedAt < retentionMs) continue;

@@ -66,7 +66,8 @@ export async function runSession(
     if (left !== undefined) throw left;
     const status = error instanceof BangerError ? statusOfError[error.code] : undefined;
     if (status === undefined) throw error;
-    stderr.write(errorText(error, styleFor(stderr, env)));
+    const { code, message } = error as BangerError;
+    stderr.write(errorText(new BangerError(code, `${request.argv[0]}: ${message}`), styleFor(stderr, env)));
     return status;
   } finally {
     for (const release of releases) release();
