@@ -1,9 +1,8 @@
-/** Refuses what citty lets pass: unknown flags, flags without their value, too many or too few words. */
+/** Reads flags and words; refuses unknown flags, flags without their value, too many or too few words. */
 import { parseArgs } from "node:util";
 import type { ArgDef } from "citty";
 import { BangerError } from "../errors.js";
-import type { Command } from "./command.js";
-import { suggest } from "./suggest.js";
+import type { Command, FlagValues } from "./command.js";
 
 /** A wrong command line: exit status 2. */
 export function usageError(message: string, hint: string): BangerError {
@@ -27,15 +26,22 @@ function spellings(command: Command): Map<string, { name: string; flag: ArgDef; 
   return known;
 }
 
+export interface Arguments {
+  words: string[];
+  flags: FlagValues;
+  /** All values of every value flag, in the order given; `flags` has the last one. */
+  all: Record<string, string[]>;
+}
+
 /**
- * The words and the values of value flags in `argv`, which holds what stands before `--`.
+ * The flags and words in `argv`, which holds what stands before `--`.
  * @throws BangerError `usage`
  */
-export function checkArguments(
+export async function checkArguments(
   command: Command,
   path: string,
   argv: readonly string[],
-): { words: string[]; all: Record<string, string[]> } {
+): Promise<Arguments> {
   const known = spellings(command);
   const help = `banger ${path} --help`;
   const options = Object.fromEntries(
@@ -53,12 +59,14 @@ export function checkArguments(
     tokens: true,
   });
   const words: string[] = [];
+  const flags = defaultsOf(command);
   const all: Record<string, string[]> = {};
   for (const token of tokens) {
     if (token.kind === "positional") words.push(token.value);
     if (token.kind !== "option") continue;
     const found = known.get(token.name);
     if (found === undefined) {
+      const { suggest } = await import("./suggest.js");
       const meant = suggest(token.name, [...known.keys(), "help"]);
       throw usageError(
         `unknown flag ${token.rawName}`,
@@ -67,16 +75,25 @@ export function checkArguments(
     }
     if (found.flag.type === "boolean") {
       if (token.value !== undefined) throw usageError(`${token.rawName} takes no value`, help);
+      flags[found.name] = !found.negated;
       continue;
     }
     if (token.value === undefined || (!token.inlineValue && token.value.startsWith("-"))) {
       throw usageError(`${token.rawName} needs a value`, help);
     }
+    flags[found.name] = token.value;
     all[found.name] = [...(all[found.name] ?? []), token.value];
   }
   checkWords(command, path, words);
-  return { words, all };
+  return { words, flags, all };
 }
+
+const defaultsOf = (command: Command): FlagValues =>
+  Object.fromEntries(
+    Object.entries(command.flags).flatMap(([name, { default: value }]) =>
+      value === undefined ? [] : [[name, value]],
+    ),
+  ) as FlagValues;
 
 function checkWords(command: Command, path: string, words: readonly string[]): void {
   const { min, max, name } = command.words ?? { min: 0, max: 0, name: "" };

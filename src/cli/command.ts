@@ -1,5 +1,8 @@
-/** What a command of the CLI is: citty's definition, plus what citty does not know: examples, `--` and strictness. */
-import { type ArgsDef, type CommandDef, defineCommand, type ParsedArgs } from "citty";
+/**
+ * What a command of the CLI is: flags as citty defines and types them, and what citty does not know: examples and `--`.
+ * Nothing of citty runs: its parser lets unknown flags pass, and a command that waits for nothing is mostly loading.
+ */
+import type { ArgsDef, ParsedArgs } from "citty";
 import type { BangerError } from "../errors.js";
 import type { Context } from "./context.js";
 
@@ -29,25 +32,23 @@ interface Traits {
   refuseWord?: (word: string) => BangerError;
 }
 
+/** Values by the flag's name: text, or whether a boolean flag is set. */
+export type FlagValues = Record<string, string | boolean>;
+
 export interface Command extends Traits {
   flags: ArgsDef;
-  definition: CommandDef<ArgsDef>;
+  /** Gives the exit status; 0 when it returns nothing. */
+  run: (flags: FlagValues, invocation: Invocation) => Promise<number | undefined>;
 }
 
 interface Definition<A extends ArgsDef> extends Traits {
   flags: A;
-  /** Gives the exit status; 0 when it returns nothing. */
   run: (flags: ParsedArgs<A>, invocation: Invocation) => Promise<number | undefined>;
 }
 
-export function command<const A extends ArgsDef>({ run, ...rest }: Definition<A>): Command {
-  const definition = defineCommand<A>({
-    meta: { description: rest.summary },
-    args: rest.flags,
-    run: ({ args, data }) => run(args, data as Invocation),
-  });
-  return { ...rest, definition: definition as unknown as CommandDef<ArgsDef> };
-}
+/** Ties what `run` gets to the flags of its command. */
+export const command = <const A extends ArgsDef>(definition: Definition<A>): Command =>
+  definition as unknown as Command;
 
 /** Flags that many commands share. */
 export const jsonFlag = { type: "boolean", description: "Print JSON" } as const;

@@ -27,7 +27,7 @@ export interface SessionRequest {
 
 /** Whether a command gets a terminal without being asked: when its user sits at one on both ends. */
 export const onTerminal = ({ stdin, stdout }: Context): boolean =>
-  stdin().isTTY === true && stdout.isTTY === true;
+  stdin.isTTY === true && stdout.isTTY === true;
 
 const columnsOf = ({ stdout }: Context): number => stdout.columns ?? 80;
 const rowsOf = ({ stdout }: Context): number => stdout.rows ?? 24;
@@ -41,16 +41,16 @@ export async function runSession(
   ref: string,
   { tty, input, ...request }: SessionRequest,
 ): Promise<number> {
-  const { env, stdin, stdout, stderr } = context;
+  const { env, stdout, stderr } = context;
   const body: ExecRequest = { ...request, tty };
   if (tty) {
     body.cols = columnsOf(context);
     body.rows = rowsOf(context);
     body.env = { ...(env["TERM"] !== undefined && { TERM: env["TERM"] }), ...request.env };
   }
-  const { stream, head } = await withDaemon(context, () => context.client.exec(ref, body));
-  if (head.length > 0) stream.unshift(head);
-  const command = new ExecClient(stream, { ...(input && { stdin: stdin() }), stdout, stderr });
+  const connection = await withDaemon(context, () => context.client.exec(ref, body));
+  const command = new ExecClient(connection, { ...(input && { stdin: context.stdin }), stdout, stderr });
+  connection.resume();
   let left: Interrupted | undefined;
   const releases = [
     forwardSignals(context, command, tty, (interrupted) => {
@@ -91,7 +91,7 @@ function forwardSignals(
 
 /** Keys go to the guest as they are typed, and so does the size of the window. Undone at the end, whatever ends it. */
 function useRawTerminal(context: Context, command: ExecClient): () => void {
-  const terminal = context.stdin();
+  const terminal = context.stdin;
   const resize = () => command.resize(columnsOf(context), rowsOf(context));
   const restore = () => terminal.setRawMode(false);
   terminal.setRawMode(true);
