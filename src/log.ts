@@ -5,6 +5,7 @@ import { BangerError } from "./errors.js";
 import { type NewEvent, type RawEvent, type StoredEvent, schemaVersions, upcast } from "./events.js";
 import { corrupt, logError, newer, versionConflict } from "./log-errors.js";
 import { openBusyMs, prepareFile } from "./log-file.js";
+import { LogReserve } from "./log-reserve.js";
 import { columns, integrityChecks } from "./log-schema.js";
 
 const rowsPerPage = 512;
