@@ -13,7 +13,7 @@ export const limits = {
   diskMiB: { minimum: 64, maximum: 16 * 1024 * 1024 },
 } as const;
 
-export const VmName = Type.String({ pattern: "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$" });
+const VmName = Type.String({ pattern: "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$" });
 
 export const ApiError = Type.Object({
   code: Type.String(),
@@ -22,7 +22,7 @@ export const ApiError = Type.Object({
   retry: Type.Union([Type.Literal("never"), Type.Literal("later")]),
 });
 
-export const VmSpecSchema = Type.Object(
+const VmSpecSchema = Type.Object(
   {
     vcpu: Type.Integer(limits.vcpu),
     memoryMiB: Type.Integer(limits.memoryMiB),
@@ -151,7 +151,7 @@ export const ImageView = Type.Object({
 });
 
 /** `after` is the seq to follow the image's stream from; `already` says that nothing had to be done. */
-export const ImagePull = Type.Object(
+const ImagePull = Type.Object(
   { name: Type.String({ minLength: 1, maxLength: 128 }) },
   { additionalProperties: false },
 );
