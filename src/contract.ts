@@ -22,7 +22,7 @@ export const ApiError = Type.Object({
   retry: Type.Union([Type.Literal("never"), Type.Literal("later")]),
 });
 
-const VmSpecSchema = Type.Object(
+export const VmSpecSchema = Type.Object(
   {
     vcpu: Type.Integer(limits.vcpu),
     memoryMiB: Type.Integer(limits.memoryMiB),

@@ -17,7 +17,7 @@ export interface EventFilter {
 const batch = 500;
 
 /** A matcher for a glob in which only `*` is special. */
-function globMatcher(glob: string): (text: string) => boolean {
+export function globMatcher(glob: string): (text: string) => boolean {
   const parts = glob.split("*").map((part) => part.replace(/[.+?^${}()|[\]\\]/g, "\\$&"));
   const pattern = new RegExp(`^${parts.join(".*")}$`);
   return (text) => pattern.test(text);

@@ -66,8 +66,7 @@ export async function runSession(
     if (left !== undefined) throw left;
     const status = error instanceof BangerError ? statusOfError[error.code] : undefined;
     if (status === undefined) throw error;
-    const { code, message } = error as BangerError;
-    stderr.write(errorText(new BangerError(code, `${request.argv[0]}: ${message}`), styleFor(stderr, env)));
+    stderr.write(errorText(error, styleFor(stderr, env), request.argv[0]));
     return status;
   } finally {
     for (const release of releases) release();

@@ -168,7 +168,7 @@ test("vm exec hands input, both outputs and the status through", () =>
 
 test("a command that the guest does not have is status 127, as in a shell", () =>
   withHost(async ({ api, banger }) => {
-    const error = Buffer.from(JSON.stringify({ code: "not_found", message: "nope: no such command" }));
+    const error = Buffer.from(JSON.stringify({ code: "not_found", message: "no such command" }));
     api.onExec(
       (_asked, stream) =>
         void stream.write(switching + encodeFrame(frameType.error, error).toString("latin1")),
