@@ -8,7 +8,7 @@ const Nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null
 const Time = Type.String({ format: "date-time" });
 const Id = Type.String({ pattern: "^[0-9a-f]{8}$" });
 
-export const VmName = Type.String({ pattern: "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$" });
+const VmName = Type.String({ pattern: "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$" });
 
 export const ApiError = Type.Object({
   code: Type.String(),
@@ -146,7 +146,7 @@ export const ImageView = Type.Object({
 });
 
 /** `after` is the seq to follow the image's stream from; `already` says that nothing had to be done. */
-export const ImagePull = Type.Object(
+const ImagePull = Type.Object(
   { name: Type.String({ minLength: 1, maxLength: 128 }) },
   { additionalProperties: false },
 );

@@ -12,6 +12,7 @@ import { type Home, homeHandles } from "./handles.js";
 import { Ledger } from "./ledger.js";
 import { Log } from "./log.js";
 import { Loop } from "./loop.js";
+import { nothingLeft } from "./notice.js";
 import type { World } from "./world.js";
 
 export interface DaemonOptions {
@@ -54,6 +55,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   };
   const parts: (() => Promise<void> | void)[] = [];
   try {
+    log.keepReserve();
     const ledger = new Ledger(log, fatal);
     parts.unshift(() => ledger.close());
     ledger.commit([event(daemonStream, "daemon.started", { version })], "host:start");
@@ -151,14 +153,20 @@ async function listen(api: FastifyInstance, path: string): Promise<void> {
 /** Moves the streams of VMs that were deleted long ago, and of which nothing is left, out of the log. */
 function archivePeriodically(ledger: Ledger, world: World, clock: Clock, retentionMs: number): Timer {
   let timer: Timer;
+  let stopped = false;
   const archive = async () => {
-    const { vms } = await world.observe();
+    ledger.log.keepReserve();
+    const observed = await world.observe();
     for (const vm of Object.values(ledger.state.vms)) {
-      if (vm.phase !== "deleted" || vms.has(vm.id) || clock.now() - vm.changedAt < retentionMs) continue;
-      ledger.archive(vmStream(vm.id));
+      if (stopped) return;
+      const due = vm.phase === "deleted" && clock.now() - vm.changedAt >= retentionMs;
+      if (due && nothingLeft(observed.vms.get(vm.id) ?? observed.unlistedVm)) {
+        ledger.archive(vmStream(vm.id));
+      }
     }
   };
   const again = () => {
+    if (stopped) return;
     timer = clock.after(
       archiveIntervalMs,
       () =>
@@ -168,5 +176,10 @@ function archivePeriodically(ledger: Ledger, world: World, clock: Clock, retenti
     );
   };
   again();
-  return { cancel: () => timer.cancel() };
+  return {
+    cancel: () => {
+      stopped = true;
+      timer.cancel();
+    },
+  };
 }

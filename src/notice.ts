@@ -16,9 +16,7 @@ export function noticeVm(vm: Vm, seen: ObservedVm, capabilities: Capabilities, n
         ? [event(stream, "vm.process_exited", { reason: "asked", detail: stopDetail(vm) })]
         : [];
     case "deleting":
-      return [seen.process, seen.runtime, seen.directory].every((handle) => handle.is === "absent")
-        ? [event(stream, "vm.deleted", {})]
-        : [];
+      return nothingLeft(seen) ? [event(stream, "vm.deleted", {})] : [];
     default:
       return [];
   }
@@ -50,6 +48,10 @@ function noticeStart(vm: Vm, seen: ObservedVm, capabilities: Capabilities, now: 
       return [];
   }
 }
+
+/** The VM is gone from the host, on the evidence of a look at each handle. */
+export const nothingLeft = (seen: ObservedVm): boolean =>
+  [seen.process, seen.runtime, seen.directory].every((handle) => handle.is === "absent");
 
 export const disksPresent = (seen: ObservedVm): boolean =>
   [seen.rootDisk, seen.workDisk, seen.seed, seen.runtime].every((handle) => handle.is === "present");

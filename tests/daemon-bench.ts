@@ -158,7 +158,7 @@ export class DaemonBench {
       clock: this.clock,
       logger: pino({ level: "silent" }),
       version: "0.0.0",
-      openWorld: async () => Object.assign(new SimWorld(this.host, this.clock, () => {}), this.#links()),
+      openWorld: () => this.openWorld(),
       api: {
         defaults: {
           image: "debian-slim",
@@ -178,15 +178,16 @@ export class DaemonBench {
     return daemon;
   }
 
-  #links() {
-    return {
+  /** A daemon's hands on the simulated host, and its links to the guests. */
+  async openWorld() {
+    return Object.assign(new SimWorld(this.host, this.clock, () => {}), {
       vmm: "simulated",
       accelerator: "none",
       clientOf: (id: string) =>
         this.host.vms.get(id)?.process?.guest === "up"
           ? new AgentClient(() => connect(this.guests.path))
           : undefined,
-    };
+    });
   }
 
   async close(): Promise<void> {

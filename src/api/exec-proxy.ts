@@ -8,7 +8,7 @@ import { validator } from "./validation.js";
 
 const path = /^\/v1\/vms\/([^/?]+)\/exec$/;
 const maximumBodyBytes = 1024 * 1024;
-export const protocol = "banger-exec";
+const protocol = "banger-exec";
 
 export interface ExecTarget {
   /**

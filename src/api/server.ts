@@ -24,7 +24,7 @@ const statusOfCode: Record<string, number> = {
 };
 
 /** HTTP status of an error body: the code decides, else whether trying again can help. */
-export const statusOf = (error: ErrorBody): number =>
+const statusOf = (error: ErrorBody): number =>
   statusOfCode[error.code] ?? (error.retry === "later" ? 503 : 422);
 
 const maximumBodyBytes = 2 * 1024 * 1024;

@@ -38,7 +38,7 @@ const leftOut = [
 ];
 
 /** Arguments of mmdebstrap; sources come on its standard input, the disk goes to file descriptor 3. Pure. */
-export function mmdebstrapArgv(job: Pick<RootfsJob, "resolved" | "sources" | "mode">): string[] {
+function mmdebstrapArgv(job: Pick<RootfsJob, "resolved" | "sources" | "mode">): string[] {
   const { recipe, suite, customize, writeDisk } = job.resolved;
   return [
     `--mode=${job.mode}`,

@@ -15,7 +15,7 @@ export interface Stage {
 }
 
 /** The stages of a VM's start and stop, and of an image's build. */
-export function stageOf(event: EventView): Stage | undefined {
+function stageOf(event: EventView): Stage | undefined {
   switch (event.type) {
     case "vm.start_requested":
       return { begins: "preparing the disk" };
