@@ -102,7 +102,7 @@ async function notReady(
   const kept = remove ? `, and was kept so that you can see why` : "";
   return new BangerError(error.code, `${vm.name} did not become ready${kept}: ${error.message}`, {
     hint: [
-      ...(error.hint === undefined || error.hint.includes("vm logs") ? [] : [error.hint]),
+      ...(error.hint === undefined || /banger vm (logs|why)/.test(error.hint) ? [] : [error.hint]),
       `banger vm logs ${vm.name}, banger vm why ${vm.name}`,
       `then: banger vm start ${vm.name}, or banger vm delete ${vm.name}`,
     ].join("; "),
