@@ -1,8 +1,8 @@
-/** Reads flags and words; refuses unknown flags, flags without their value, too many or too few words. */
+/** Refuses what citty lets pass: unknown flags, flags without their value, too many or too few words. */
 import { parseArgs } from "node:util";
 import type { ArgDef } from "citty";
 import { BangerError } from "../errors.js";
-import type { Command, FlagValues } from "./command.js";
+import type { Command } from "./command.js";
 
 /** A wrong command line: exit status 2. */
 export function usageError(message: string, hint: string): BangerError {
@@ -17,24 +17,23 @@ const aliasesOf = (flag: ArgDef): string[] => {
 const dashed = (name: string): string => (name.length === 1 ? `-${name}` : `--${name}`);
 
 /** Every spelling of every flag, to the flag's own name. */
-function spellings(command: Command): Map<string, { name: string; flag: ArgDef; negated: boolean }> {
-  const known = new Map<string, { name: string; flag: ArgDef; negated: boolean }>();
+function spellings(command: Command): Map<string, { name: string; flag: ArgDef }> {
+  const known = new Map<string, { name: string; flag: ArgDef }>();
   for (const [name, flag] of Object.entries(command.flags)) {
-    for (const spelling of [name, ...aliasesOf(flag)]) known.set(spelling, { name, flag, negated: false });
-    if (flag.type === "boolean") known.set(`no-${name}`, { name, flag, negated: true });
+    for (const spelling of [name, ...aliasesOf(flag)]) known.set(spelling, { name, flag });
+    if (flag.type === "boolean") known.set(`no-${name}`, { name, flag });
   }
   return known;
 }
 
 export interface Arguments {
   words: string[];
-  flags: FlagValues;
-  /** All values of every value flag, in the order given; `flags` has the last one. */
+  /** All values of every value flag, in the order given; citty keeps the last one. */
   all: Record<string, string[]>;
 }
 
 /**
- * The flags and words in `argv`, which holds what stands before `--`.
+ * The words and repeated flags in `argv`, which holds what stands before `--`.
  * @throws BangerError `usage`
  */
 export async function checkArguments(
@@ -59,7 +58,6 @@ export async function checkArguments(
     tokens: true,
   });
   const words: string[] = [];
-  const flags = defaultsOf(command);
   const all: Record<string, string[]> = {};
   for (const token of tokens) {
     if (token.kind === "positional") words.push(token.value);
@@ -75,25 +73,16 @@ export async function checkArguments(
     }
     if (found.flag.type === "boolean") {
       if (token.value !== undefined) throw usageError(`${token.rawName} takes no value`, help);
-      flags[found.name] = !found.negated;
       continue;
     }
     if (token.value === undefined || (!token.inlineValue && token.value.startsWith("-"))) {
       throw usageError(`${token.rawName} needs a value`, help);
     }
-    flags[found.name] = token.value;
     all[found.name] = [...(all[found.name] ?? []), token.value];
   }
   checkWords(command, path, words);
-  return { words, flags, all };
+  return { words, all };
 }
-
-const defaultsOf = (command: Command): FlagValues =>
-  Object.fromEntries(
-    Object.entries(command.flags).flatMap(([name, { default: value }]) =>
-      value === undefined ? [] : [[name, value]],
-    ),
-  ) as FlagValues;
 
 function checkWords(command: Command, path: string, words: readonly string[]): void {
   const { min, max, name } = command.words ?? { min: 0, max: 0, name: "" };

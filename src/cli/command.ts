@@ -1,7 +1,4 @@
-/**
- * What a command of the CLI is: flags as citty defines and types them, and what citty does not know: examples and `--`.
- * Nothing of citty runs: its parser lets unknown flags pass, and a command that waits for nothing is mostly loading.
- */
+/** What a command of the CLI is: a citty definition, and what citty does not know: words, examples and `--`. */
 import type { ArgsDef, ParsedArgs } from "citty";
 import type { BangerError } from "../errors.js";
 import type { Context } from "./context.js";
@@ -32,13 +29,10 @@ interface Traits {
   refuseWord?: (word: string) => BangerError;
 }
 
-/** Values by the flag's name: text, or whether a boolean flag is set. */
-export type FlagValues = Record<string, string | boolean>;
-
 export interface Command extends Traits {
   flags: ArgsDef;
   /** Gives the exit status; 0 when it returns nothing. */
-  run: (flags: FlagValues, invocation: Invocation) => Promise<number | undefined>;
+  run: (flags: ParsedArgs, invocation: Invocation) => Promise<number | undefined>;
 }
 
 interface Definition<A extends ArgsDef> extends Traits {

@@ -1,4 +1,6 @@
 /** The CLI's entry point: from argv to an exit status, with every error as two lines. */
+
+import type { ParsedArgs } from "citty";
 import { Client } from "../client.js";
 import { systemClock } from "../clock.js";
 import { BangerError } from "../errors.js";
@@ -75,8 +77,15 @@ export async function runCommandLine(argv: readonly string[], context: Context):
   if (route.command !== undefined && command.takesCommand !== true) {
     throw usageError(`banger ${route.path} takes no command after --`, `banger ${route.path} --help`);
   }
-  const { flags, words, all } = await checkArguments(command, route.path, route.rest);
-  return (await command.run(flags, { context, words, all, command: route.command })) ?? 0;
+  const { words, all } = await checkArguments(command, route.path, route.rest);
+  const { runCommand } = await import("citty");
+  const invocation = { context, words, all, command: route.command };
+  const definition = {
+    args: command.flags,
+    run: ({ args }: { args: ParsedArgs }) => command.run(args, invocation),
+  };
+  const { result } = await runCommand(definition, { rawArgs: route.rest });
+  return (result as number | undefined) ?? 0;
 }
 
 async function printHelp({ node, leaf, path }: Route, context: Context): Promise<number> {

@@ -61,7 +61,7 @@ test("a full disk during a create is said, rolled back, and the VM starts once t
   skip: rootOnly,
 }, async () => {
   const disk = mkdtempSync("/tmp/banger-e2e-disk-");
-  execFileSync("mount", ["-t", "tmpfs", "-o", "size=4m", "tmpfs", disk]);
+  execFileSync("mount", ["-t", "tmpfs", "-o", "size=24m", "tmpfs", disk]);
   try {
     await withHome(
       async (home) => {
