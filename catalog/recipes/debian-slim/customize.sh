@@ -6,7 +6,8 @@ root=$1
 rm -f "$root"/etc/ssh/ssh_host_* "$root"/etc/hostname "$root"/etc/resolv.conf
 : >"$root/etc/machine-id"
 rm -f "$root/var/lib/dbus/machine-id"
-: >"$root/etc/fstab"
+# Without these two systemd has nothing to remount and no module list to look through.
+rm -f "$root/etc/fstab" "$root/etc/modules-load.d/modules.conf"
 
 # The kernel is started from outside of the disk; only what modprobe reads stays.
 rm -f "$root"/boot/initrd.img-* "$root"/boot/System.map-* "$root"/initrd.img* "$root"/vmlinuz*
@@ -49,11 +50,32 @@ for unit in \
   systemd-hwdb-update.service systemd-pcrphase.service systemd-pcrphase-sysinit.service systemd-pcrmachine.service \
   proc-sys-fs-binfmt_misc.automount proc-sys-fs-binfmt_misc.mount sys-kernel-debug.mount sys-kernel-tracing.mount \
   dev-hugepages.mount modprobe@.service getty.target getty@.service serial-getty@.service \
-  console-getty.service systemd-ask-password-console.path systemd-ask-password-wall.path \
+  console-getty.service kmod-static-nodes.service systemd-ask-password-console.path systemd-ask-password-wall.path \
   ifupdown-pre.service networking.service keyboard-setup.service console-setup.service; do
   ln -sf /dev/null "$root/etc/systemd/system/$unit"
 done
 ln -sf /usr/lib/systemd/system/multi-user.target "$root/etc/systemd/system/default.target"
+for generator in cryptsetup debug getty gpt-auto hibernate-resume integritysetup rc-local run system-update veritysetup; do
+  mkdir -p "$root/etc/systemd/system-generators"
+  ln -sf /dev/null "$root/etc/systemd/system-generators/systemd-$generator-generator"
+done
+
+# Of some 200 devices only these have names, rights or links that the kernel does not give by itself.
+mkdir -p "$root/etc/systemd/system/systemd-udev-trigger.service.d"
+cat >"$root/etc/systemd/system/systemd-udev-trigger.service.d/10-banger.conf" <<'EOF'
+[Service]
+ExecStart=
+ExecStart=-udevadm trigger --action=add --subsystem-match=block --subsystem-match=net --subsystem-match=misc
+EOF
+# The nodes of modules that load on first use are known now: kmod need not look for them at every boot.
+mkdir -p "$root/etc/tmpfiles.d"
+awk '!/^#/ { type = substr($3, 1, 1); print type "! /dev/" $2 " 0600 - - - " substr($3, 2) }' \
+  "$root"/usr/lib/modules/*/modules.devname >"$root/etc/tmpfiles.d/static-nodes.conf"
+
+# systemd and udev load these ahead of need, and the first load makes the kernel check all of its type information.
+# By their names they still load as soon as something uses them.
+printf 'blacklist %s\n' autofs4 ip_tables qemu_fw_cfg >"$root/etc/modprobe.d/banger.conf"
+
 # A halted guest would keep its VMM for ever.
 ln -sf /usr/lib/systemd/system/poweroff.target "$root/etc/systemd/system/halt.target"
 # Marks the tree as up to date: without these files the first boot rebuilds caches.
