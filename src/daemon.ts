@@ -53,6 +53,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     logger.fatal({ error: errorBody(error) }, "the log refuses events; the daemon ends");
     end(error);
   };
+  const warn = (message: string, details: object) => logger.warn(details, message);
   const parts: (() => Promise<void> | void)[] = [];
   try {
     log.keepReserve();
@@ -65,7 +66,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       concurrency,
       attempts,
       resyncIntervalMs: config.resyncIntervalMs,
-      warn: (message, details) => logger.warn(details, message),
+      warn,
     });
     parts.unshift(() => loop.stop());
     await loop.start();
@@ -77,7 +78,6 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       accelerator: world.accelerator,
     };
     const timeouts = { bootTimeoutMs: config.bootTimeoutMs, stopTimeoutMs: config.stopTimeoutMs };
-    const warn = (message: string, details: object) => logger.warn(details, message);
     const api = buildApi({
       ...options.api,
       ledger,
@@ -91,8 +91,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     });
     await listen(api, homeHandles(home).apiSocket);
     parts.unshift(() => api.close());
-    const archiver = archivePeriodically(ledger, world, clock, config.retentionMs);
-    parts.unshift(() => archiver.cancel());
+    parts.unshift(archivePeriodically(ledger, world, clock, config.retentionMs));
     logger.info({ home: home.state, ...about }, "the daemon serves");
   } catch (thrown) {
     await closeAll(parts, logger);
@@ -150,8 +149,11 @@ async function listen(api: FastifyInstance, path: string): Promise<void> {
   await api.listen({ path });
 }
 
-/** Moves the streams of VMs that were deleted long ago, and of which nothing is left, out of the log. */
-function archivePeriodically(ledger: Ledger, world: World, clock: Clock, retentionMs: number): Timer {
+/**
+ * Moves the streams of VMs that were deleted long ago, and of which nothing is left, out of the log; the result
+ * ends that.
+ */
+function archivePeriodically(ledger: Ledger, world: World, clock: Clock, retentionMs: number): () => void {
   let timer: Timer;
   let stopped = false;
   const archive = async () => {
@@ -176,10 +178,8 @@ function archivePeriodically(ledger: Ledger, world: World, clock: Clock, retenti
     );
   };
   again();
-  return {
-    cancel: () => {
-      stopped = true;
-      timer.cancel();
-    },
+  return () => {
+    stopped = true;
+    timer.cancel();
   };
 }

@@ -24,8 +24,16 @@ beforeEach(async () => {
 });
 after(() => bench.close());
 
-const headOf = (ref: string, body: string, more = "") =>
-  `POST /v1/vms/${ref}/exec HTTP/1.1\r\nhost: banger\r\nconnection: Upgrade\r\nupgrade: banger-exec\r\n${more}content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
+const headOf = (ref: string, body: string) =>
+  [
+    `POST /v1/vms/${ref}/exec HTTP/1.1`,
+    "host: banger",
+    "connection: Upgrade",
+    "upgrade: banger-exec",
+    `content-length: ${Buffer.byteLength(body)}`,
+    "",
+    body,
+  ].join("\r\n");
 
 /** Sends an upgrade request as a client would; nothing of the answer is read yet. */
 function send(text: string): Socket {

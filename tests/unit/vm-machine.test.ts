@@ -53,18 +53,18 @@ error             starting.disk    stopping  starting.disk    stopping  deleting
 deleting          -                -         -                -         -
 deleted           -                -         -                -         -
 
-                  disk             network          process        ready   asked            exited        failed deleted
-stopped           -                -                -              -       -                -             -      -
-starting.disk     starting.network -                -              -       -                -             error  -
-starting.network  -                starting.process -              -       -                -             error  -
-starting.process  -                -                starting.agent -       -                -             error  -
-starting.agent    -                -                -              running -                error         error  -
-running           -                -                -              -       -                stopped       -      -
-stopping          -                -                -              -       stopping         stopped       -      -
-stopping+restart  -                -                -              -       stopping+restart starting.disk -      -
-error             -                -                -              -       -                -             -      -
-deleting          -                -                -              -       -                -             -      deleted
-deleted           -                -                -              -       -                -             -      -
+                 disk             network          process        ready   asked            exited        failed deleted
+stopped          -                -                -              -       -                -             -      -
+starting.disk    starting.network -                -              -       -                -             error  -
+starting.network -                starting.process -              -       -                -             error  -
+starting.process -                -                starting.agent -       -                -             error  -
+starting.agent   -                -                -              running -                error         error  -
+running          -                -                -              -       -                stopped       -      -
+stopping         -                -                -              -       stopping         stopped       -      -
+stopping+restart -                -                -              -       stopping+restart starting.disk -      -
+error            -                -                -              -       -                -             -      -
+deleting         -                -                -              -       -                -             -      deleted
+deleted          -                -                -              -       -                -             -      -
 `;
 
 interface Row {
