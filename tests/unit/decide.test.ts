@@ -209,6 +209,7 @@ describe("refs", () => {
 
   test("an ambiguous prefix names what it could be; what is nothing says so", () => {
     assert.throws(() => idOf("a"), { code: "ref_ambiguous", message: /aa000001 \(ann\)/ });
+    assert.throws(() => idOf("aa0"), { code: "ref_ambiguous" });
     for (const ref of ["zed", "an", "", "b"])
       assert.throws(() => idOf(ref), { code: /vm_not_found|ref_ambiguous/ }, ref);
     assert.throws(() => idOf("an"), { code: "vm_not_found" });
