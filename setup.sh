@@ -66,7 +66,8 @@ ensure_node_modules() {
     return
   fi
   say "installing node_modules; where better-sqlite3 has to be compiled this takes some minutes"
-  npm ci --silent --no-audit --no-fund
+  # Not "ci": that refuses a lock file without the builds of other platforms, which not every registry has.
+  npm install --no-save --no-audit --no-fund --loglevel=error
   node -e 'require("better-sqlite3")(":memory:").close()'
   echo "$key" >node_modules/.banger-key
   mkdir -p "$store"
