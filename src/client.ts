@@ -1,10 +1,11 @@
 /** Typed HTTP over the daemon's unix socket. Takes only types from the contract, so that loading it costs little. */
-import type { ClientRequest, IncomingMessage } from "node:http";
-import { request } from "node:http";
+import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import { StringDecoder } from "node:string_decoder";
 import type { Static, TSchema } from "@sinclair/typebox";
 import type { ApiErrorBody, EventsQuery, EventView, ExecRequest, LogsQuery, routes } from "./contract.js";
 import { BangerError } from "./errors.js";
+import { bodyOf, exchange, type Reply } from "./socket-http.js";
 
 type Routes = typeof routes;
 export type RouteName = keyof Routes;
@@ -45,16 +46,6 @@ export interface CallOptions<K extends RouteName> {
   timeoutMs?: number;
 }
 
-/** What every request needs, once a route's types are no longer of interest. */
-interface RawOptions {
-  ref?: string | undefined;
-  query?: unknown;
-  body?: unknown;
-  signal?: AbortSignal | undefined;
-  timeoutMs?: number | undefined;
-  headers?: Record<string, string>;
-}
-
 const defaultTimeoutMs = 60_000;
 const replyLimitBytes = 64 * 1024 * 1024;
 const lineLimitChars = 4 * 1024 * 1024;
@@ -89,15 +80,21 @@ function connectionError(error: Error, socketPath: string): BangerError {
   });
 }
 
+const silent = (timeoutMs: number): BangerError =>
+  new BangerError("daemon_silent", `the daemon gave no answer within ${timeoutMs / 1000} s`, {
+    hint: "banger doctor",
+    retry: "later",
+  });
+
 const badReply = (what: string): BangerError =>
   new BangerError("bad_reply", `the daemon's reply makes no sense: ${what}`, {
     hint: "stop it, so that the next command starts this version: banger daemon stop",
   });
 
-async function readBody(response: IncomingMessage): Promise<string> {
+async function readBody(reply: Reply): Promise<string> {
   const chunks: Buffer[] = [];
   let size = 0;
-  for await (const chunk of response as AsyncIterable<Buffer>) {
+  for await (const chunk of bodyOf(reply)) {
     size += chunk.length;
     if (size > replyLimitBytes) throw badReply("it is larger than 64 MiB");
     chunks.push(chunk);
@@ -114,11 +111,11 @@ function parseJson(text: string): unknown {
 }
 
 /** What a reply with a status of 400 or more says. */
-async function replyError(response: IncomingMessage): Promise<BangerError> {
-  const parsed = parseJson(await readBody(response)) as { error?: Partial<ApiErrorBody> } | null;
+async function replyError(reply: Reply): Promise<BangerError> {
+  const parsed = parseJson(await readBody(reply)) as { error?: Partial<ApiErrorBody> } | null;
   const error = parsed?.error;
   if (typeof error?.code !== "string" || typeof error.message !== "string") {
-    return badReply(`status ${response.statusCode} without an error`);
+    return badReply(`status ${reply.status} without an error`);
   }
   return new BangerError(error.code, error.message, {
     ...(error.hint === undefined ? {} : { hint: error.hint }),
@@ -126,111 +123,92 @@ async function replyError(response: IncomingMessage): Promise<BangerError> {
   });
 }
 
+/** What every request needs, once a route's types are no longer of interest. */
+interface RawOptions {
+  ref?: string | undefined;
+  query?: unknown;
+  body?: unknown;
+  signal?: AbortSignal | undefined;
+  timeoutMs?: number | undefined;
+  headers?: Record<string, string>;
+}
+
 export class Client {
   constructor(readonly socketPath: string) {}
 
   /** One request, one JSON reply. @throws BangerError as the daemon gave it, or a connection error. */
   async call<K extends RouteName>(route: K, options: CallOptions<K> = {}): Promise<ReplyOf<K>> {
-    const response = await this.#open(requestLines[route], options);
-    try {
-      return parseJson(await readBody(response)) as ReplyOf<K>;
-    } catch (error) {
-      throw this.#failure(error as Error, options.signal);
-    }
+    return this.#guarded(options.signal, async () => {
+      const reply = await this.#open(requestLines[route], options);
+      return parseJson(await readBody(reply)) as ReplyOf<K>;
+    });
   }
 
   /** Events as they are in the log; with `follow` without end. Throws `daemon_lost` when the daemon goes away. */
   async *events(query: EventsQuery, signal?: AbortSignal): AsyncGenerator<EventView> {
-    const response = await this.#open(requestLines.events, { query, signal });
-    response.setEncoding("utf8");
+    const decoder = new StringDecoder("utf8");
     let rest = "";
-    try {
-      for await (const chunk of response as AsyncIterable<string>) {
-        const lines = (rest + chunk).split("\n");
-        rest = lines.pop() ?? "";
-        if (rest.length > lineLimitChars) throw badReply("an event longer than 4 MiB");
-        for (const line of lines) if (line !== "") yield parseJson(line) as EventView;
-      }
-      if (rest !== "") yield parseJson(rest) as EventView;
-    } catch (error) {
-      throw this.#failure(error as Error, signal);
-    } finally {
-      response.destroy();
+    for await (const chunk of this.#bytes(requestLines.events, { query, signal })) {
+      const lines = (rest + decoder.write(chunk)).split("\n");
+      rest = lines.pop() ?? "";
+      if (rest.length > lineLimitChars) throw badReply("an event longer than 4 MiB");
+      for (const line of lines) if (line !== "") yield parseJson(line) as EventView;
     }
   }
 
   /** The bytes of a VM's console or VMM log. */
-  async *logs(ref: string, query: LogsQuery, signal?: AbortSignal): AsyncGenerator<Buffer> {
-    const response = await this.#open(requestLines.vmLogs, { ref, query, signal });
+  logs(ref: string, query: LogsQuery, signal?: AbortSignal): AsyncGenerator<Buffer> {
+    return this.#bytes(requestLines.vmLogs, { ref, query, signal });
+  }
+
+  /** Asks for a command in the guest; the connection then speaks the frames of src/guest/exec-frames.ts, once resumed. */
+  async exec(ref: string, body: ExecRequest): Promise<Duplex> {
+    const headers = { connection: "Upgrade", upgrade: "banger-exec" };
+    return this.#guarded(undefined, async () => {
+      const reply = await this.#open(requestLines.vmExec, { ref, body, headers });
+      if (reply.status === 101) return reply.socket;
+      reply.socket.destroy();
+      throw badReply(`status ${reply.status} instead of an upgrade`);
+    });
+  }
+
+  async *#bytes(line: string, options: RawOptions): AsyncGenerator<Buffer> {
+    let socket: Socket | undefined;
     try {
-      yield* response as AsyncIterable<Buffer>;
+      const reply = await this.#open(line, options);
+      socket = reply.socket;
+      yield* bodyOf(reply);
     } catch (error) {
-      throw this.#failure(error as Error, signal);
+      throw this.#failure(error as Error, options.signal);
     } finally {
-      response.destroy();
+      socket?.destroy();
     }
   }
 
-  /** Asks for a command in the guest; the stream then speaks banger-exec frames, `head` being the first bytes. */
-  async exec(ref: string, body: ExecRequest): Promise<{ stream: Duplex; head: Buffer }> {
-    const { outgoing, settled } = this.#send(requestLines.vmExec, {
-      ref,
-      body,
-      headers: { connection: "Upgrade", upgrade: "banger-exec" },
-    });
-    const upgraded = new Promise<{ stream: Duplex; head: Buffer }>((resolve) => {
-      outgoing.once("upgrade", (_response, stream, head) => {
-        (stream as unknown as { setTimeout(ms: number): void }).setTimeout(0);
-        resolve({ stream, head });
-      });
-    });
-    const refused = settled.then(async (response): Promise<never> => {
-      if ((response.statusCode ?? 0) >= 400) throw await replyError(response);
-      response.destroy();
-      throw badReply(`status ${response.statusCode} instead of an upgrade`);
-    });
-    return Promise.race([upgraded, refused]);
-  }
-
-  async #open(line: string, options: RawOptions): Promise<IncomingMessage> {
-    const response = await this.#send(line, options).settled;
-    if ((response.statusCode ?? 0) >= 400) throw await replyError(response);
-    return response;
-  }
-
-  #send(line: string, options: RawOptions): { outgoing: ClientRequest; settled: Promise<IncomingMessage> } {
+  async #open(line: string, options: RawOptions): Promise<Reply> {
     const [method, path] = line.split(" ") as [string, string];
-    const body = options.body === undefined ? undefined : JSON.stringify(options.body);
-    const length =
-      body === undefined
-        ? {}
-        : { "content-type": "application/json", "content-length": Buffer.byteLength(body) };
-    const outgoing = request({
+    const { signal, headers = {}, timeoutMs = defaultTimeoutMs } = options;
+    const reply = await exchange({
       socketPath: this.socketPath,
-      path: requestPath(path, options.ref, options.query as object | undefined),
       method,
-      agent: false,
-      headers: { ...length, ...options.headers },
-      ...(options.signal === undefined ? {} : { signal: options.signal }),
+      path: requestPath(path, options.ref, options.query as object | undefined),
+      headers,
+      body: options.body === undefined ? undefined : JSON.stringify(options.body),
+      signal,
+      timeoutMs,
+      onSilence: () => silent(timeoutMs),
     });
-    const timeoutMs = options.timeoutMs ?? defaultTimeoutMs;
-    outgoing.setTimeout(timeoutMs, () => {
-      outgoing.destroy(
-        new BangerError("daemon_silent", `the daemon gave no answer within ${timeoutMs / 1000} s`, {
-          hint: "banger doctor",
-          retry: "later",
-        }),
-      );
-    });
-    const settled = new Promise<IncomingMessage>((resolve, reject) => {
-      outgoing.once("response", (response) => {
-        outgoing.setTimeout(0);
-        resolve(response);
-      });
-      outgoing.on("error", (error) => reject(this.#failure(error, options.signal)));
-    });
-    outgoing.end(body);
-    return { outgoing, settled };
+    if (reply.status >= 400) throw await replyError(reply);
+    if (reply.status < 100) throw badReply("it is not HTTP");
+    return reply;
+  }
+
+  async #guarded<T>(signal: AbortSignal | undefined, ask: () => Promise<T>): Promise<T> {
+    try {
+      return await ask();
+    } catch (error) {
+      throw this.#failure(error as Error, signal);
+    }
   }
 
   #failure(error: Error, signal: AbortSignal | undefined): Error {

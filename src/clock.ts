@@ -1,5 +1,4 @@
 /** Time and chance as an injected interface, so that the simulation can own both. */
-import { randomBytes } from "node:crypto";
 
 export interface Timer {
   cancel(): void;
@@ -24,7 +23,8 @@ export const systemClock: Clock = {
     return { cancel: () => clearTimeout(timeout) };
   },
   random: () => Math.random(),
-  hex: (bytes) => randomBytes(bytes).toString("hex"),
+  // The global, unlike node:crypto, is loaded when it is first used.
+  hex: (bytes) => Buffer.from(crypto.getRandomValues(new Uint8Array(bytes))).toString("hex"),
 };
 
 /** Resolves after `delayMs` and, other than a clock's timer, keeps the process alive: for clients that wait. */

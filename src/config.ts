@@ -2,8 +2,8 @@
 import { type TSchema, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import { configEntries, readConfigText } from "./config-file.js";
-import { limits } from "./contract.js";
 import { BangerError } from "./errors.js";
+import { limits } from "./limits.js";
 import { formatSize, parseDuration, parseSize } from "./sizes.js";
 
 /** A key as the file has it; `read` turns the value, which the schema has passed, into ours or throws. */

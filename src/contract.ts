@@ -1,5 +1,6 @@
 /** The API as TypeBox schemas: what the server validates, the client is typed by, and openapi.json shows. */
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
+import { limits } from "./limits.js";
 
 const Nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
 
@@ -7,13 +8,7 @@ const Nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null
 const Time = Type.String({ format: "date-time" });
 const Id = Type.String({ pattern: "^[0-9a-f]{8}$" });
 
-export const limits = {
-  vcpu: { minimum: 1, maximum: 64 },
-  memoryMiB: { minimum: 128, maximum: 1024 * 1024 },
-  diskMiB: { minimum: 64, maximum: 16 * 1024 * 1024 },
-} as const;
-
-export const VmName = Type.String({ pattern: "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$" });
+const VmName = Type.String({ pattern: "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$" });
 
 export const ApiError = Type.Object({
   code: Type.String(),
@@ -151,7 +146,10 @@ export const ImageView = Type.Object({
 });
 
 /** `after` is the seq to follow the image's stream from; `already` says that nothing had to be done. */
-export const ImagePull = Type.Object({ name: Type.String({ minLength: 1, maxLength: 128 }) });
+const ImagePull = Type.Object(
+  { name: Type.String({ minLength: 1, maxLength: 128 }) },
+  { additionalProperties: false },
+);
 export const ImagePullResult = Type.Object({
   image: ImageView,
   after: Type.Integer(),
@@ -170,24 +168,30 @@ export const EventView = Type.Object({
   sentence: Type.String(),
 });
 
-export const EventsQuery = Type.Object({
-  /** A VM ref, or a stream such as `vm/<id>` or `image/<id>`. */
-  ref: Type.Optional(Type.String()),
-  after: Type.Optional(Type.Integer({ minimum: 0 })),
-  /** RFC 3339 time or a duration such as `10m`. */
-  since: Type.Optional(Type.String()),
-  /** Glob over the event type, such as `vm.*`. */
-  type: Type.Optional(Type.String()),
-  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000_000 })),
-  follow: Type.Optional(Type.Boolean()),
-});
+export const EventsQuery = Type.Object(
+  {
+    /** A VM ref, or a stream such as `vm/<id>` or `image/<id>`. */
+    ref: Type.Optional(Type.String()),
+    after: Type.Optional(Type.Integer({ minimum: 0 })),
+    /** RFC 3339 time or a duration such as `10m`. */
+    since: Type.Optional(Type.String()),
+    /** Glob over the event type, such as `vm.*`. */
+    type: Type.Optional(Type.String()),
+    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000_000 })),
+    follow: Type.Optional(Type.Boolean()),
+  },
+  { additionalProperties: false },
+);
 
-export const LogsQuery = Type.Object({
-  source: Type.Optional(Type.Union([Type.Literal("console"), Type.Literal("vmm")])),
-  follow: Type.Optional(Type.Boolean()),
-  /** Last lines only. */
-  tail: Type.Optional(Type.Integer({ minimum: 0, maximum: 1_000_000 })),
-});
+export const LogsQuery = Type.Object(
+  {
+    source: Type.Optional(Type.Union([Type.Literal("console"), Type.Literal("vmm")])),
+    follow: Type.Optional(Type.Boolean()),
+    /** Last lines only. */
+    tail: Type.Optional(Type.Integer({ minimum: 0, maximum: 1_000_000 })),
+  },
+  { additionalProperties: false },
+);
 
 export const HistoryView = Type.Object({
   vm: VmView,
@@ -307,7 +311,7 @@ export const routes = {
     method: "GET",
     path: "/v1/events/replay",
     summary: "The state as it was",
-    query: Type.Object({ until: Type.Integer({ minimum: 0 }) }),
+    query: Type.Object({ until: Type.Integer({ minimum: 0 }) }, { additionalProperties: false }),
     reply: ReplayView,
   },
 } as const satisfies Record<string, Route>;

@@ -12,6 +12,7 @@ import { type Home, homeHandles } from "./handles.js";
 import { Ledger } from "./ledger.js";
 import { Log } from "./log.js";
 import { Loop } from "./loop.js";
+import { nothingLeft } from "./notice.js";
 import type { World } from "./world.js";
 
 export interface DaemonOptions {
@@ -52,8 +53,10 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     logger.fatal({ error: errorBody(error) }, "the log refuses events; the daemon ends");
     end(error);
   };
+  const warn = (message: string, details: object) => logger.warn(details, message);
   const parts: (() => Promise<void> | void)[] = [];
   try {
+    log.keepReserve();
     const ledger = new Ledger(log, fatal);
     parts.unshift(() => ledger.close());
     ledger.commit([event(daemonStream, "daemon.started", { version })], "host:start");
@@ -63,7 +66,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       concurrency,
       attempts,
       resyncIntervalMs: config.resyncIntervalMs,
-      warn: (message, details) => logger.warn(details, message),
+      warn,
     });
     parts.unshift(() => loop.stop());
     await loop.start();
@@ -75,7 +78,6 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       accelerator: world.accelerator,
     };
     const timeouts = { bootTimeoutMs: config.bootTimeoutMs, stopTimeoutMs: config.stopTimeoutMs };
-    const warn = (message: string, details: object) => logger.warn(details, message);
     const api = buildApi({
       ...options.api,
       ledger,
@@ -89,8 +91,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     });
     await listen(api, homeHandles(home).apiSocket);
     parts.unshift(() => api.close());
-    const archiver = archivePeriodically(ledger, world, clock, config.retentionMs);
-    parts.unshift(() => archiver.cancel());
+    parts.unshift(archivePeriodically(ledger, world, clock, config.retentionMs));
     logger.info({ home: home.state, ...about }, "the daemon serves");
   } catch (thrown) {
     await closeAll(parts, logger);
@@ -148,17 +149,26 @@ async function listen(api: FastifyInstance, path: string): Promise<void> {
   await api.listen({ path });
 }
 
-/** Moves the streams of VMs that were deleted long ago, and of which nothing is left, out of the log. */
-function archivePeriodically(ledger: Ledger, world: World, clock: Clock, retentionMs: number): Timer {
+/**
+ * Moves the streams of VMs that were deleted long ago, and of which nothing is left, out of the log; the result
+ * ends that.
+ */
+function archivePeriodically(ledger: Ledger, world: World, clock: Clock, retentionMs: number): () => void {
   let timer: Timer;
+  let stopped = false;
   const archive = async () => {
-    const { vms } = await world.observe();
+    ledger.log.keepReserve();
+    const observed = await world.observe();
     for (const vm of Object.values(ledger.state.vms)) {
-      if (vm.phase !== "deleted" || vms.has(vm.id) || clock.now() - vm.changedAt < retentionMs) continue;
-      ledger.archive(vmStream(vm.id));
+      if (stopped) return;
+      const due = vm.phase === "deleted" && clock.now() - vm.changedAt >= retentionMs;
+      if (due && nothingLeft(observed.vms.get(vm.id) ?? observed.unlistedVm)) {
+        ledger.archive(vmStream(vm.id));
+      }
     }
   };
   const again = () => {
+    if (stopped) return;
     timer = clock.after(
       archiveIntervalMs,
       () =>
@@ -168,5 +178,8 @@ function archivePeriodically(ledger: Ledger, world: World, clock: Clock, retenti
     );
   };
   again();
-  return { cancel: () => timer.cancel() };
+  return () => {
+    stopped = true;
+    timer.cancel();
+  };
 }

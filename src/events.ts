@@ -98,7 +98,7 @@ type Upcaster = (data: unknown) => unknown;
 /** `[type][n]` turns data of schema n into data of schema n + 1. */
 export type Upcasters = Readonly<Record<string, Readonly<Record<number, Upcaster>>>>;
 
-export const upcasters: Upcasters = {};
+const upcasters: Upcasters = {};
 
 /** A row of the log as it was written, before upcasting. */
 export interface RawEvent {

@@ -62,9 +62,13 @@ export class Ledger {
     return () => this.#listeners.delete(listener);
   }
 
+  /** Saves a last snapshot, without which the next start only folds more, and closes the log. */
   close(): void {
-    if (this.#state.seq > this.#snapshotSeq) this.#saveSnapshot();
-    this.log.close();
+    try {
+      if (this.#state.seq > this.#snapshotSeq) this.#saveSnapshot();
+    } finally {
+      this.log.close();
+    }
   }
 
   #write<T>(write: () => T): T {
@@ -78,8 +82,8 @@ export class Ledger {
 
   #take(stored: readonly StoredEvent[]): void {
     this.#state = fold(this.#state, stored);
-    if (this.#state.seq - this.#snapshotSeq >= eventsPerSnapshot) this.#saveSnapshot();
     for (const listener of this.#listeners) listener(stored);
+    if (this.#state.seq - this.#snapshotSeq >= eventsPerSnapshot) this.#write(() => this.#saveSnapshot());
   }
 
   #saveSnapshot(): void {

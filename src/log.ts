@@ -4,11 +4,10 @@ import type { Clock } from "./clock.js";
 import { BangerError } from "./errors.js";
 import { type NewEvent, type RawEvent, type StoredEvent, schemaVersions, upcast } from "./events.js";
 import { corrupt, logError, newer, versionConflict } from "./log-errors.js";
-import { applicationId, columns, fileSchema, fileVersion, integrityChecks } from "./log-schema.js";
+import { openBusyMs, prepareFile } from "./log-file.js";
+import { LogReserve } from "./log-reserve.js";
+import { columns, integrityChecks } from "./log-schema.js";
 
-/** A second daemon gives up at once; the first one waits for it to be gone. */
-const openBusyMs = 100;
-const ownerBusyMs = 2000;
 const rowsPerPage = 512;
 const snapshotsKept = 2;
 
@@ -36,11 +35,13 @@ export class Log {
   readonly #db: Database.Database;
   readonly #path: string;
   readonly #clock: Clock;
+  readonly #reserve: LogReserve;
   readonly #statements = new Map<string, Database.Statement<unknown[]>>();
   /** `type schema` pairs that the file already lists. */
   readonly #listed = new Set<string>();
 
-  private constructor(db: Database.Database, path: string, clock: Clock) {
+  private constructor(db: Database.Database, path: string, clock: Clock, reserve: LogReserve) {
+    this.#reserve = reserve;
     this.#db = db;
     this.#path = path;
     this.#clock = clock;
@@ -52,17 +53,33 @@ export class Log {
    * @throws BangerError `log_busy`, `log_corrupt`, `log_newer`, `unwritable_home`, `disk_full`
    */
   static open(path: string, clock: Clock, { readonly = false }: { readonly?: boolean } = {}): Log {
+    const reserve = new LogReserve(path);
+    try {
+      return Log.#openOnce(path, clock, readonly, reserve);
+    } catch (thrown) {
+      const error = logError(path, thrown);
+      if (readonly || !isFull(error) || !reserve.giveUp()) throw error;
+      return Log.#openOnce(path, clock, readonly, reserve);
+    }
+  }
+
+  static #openOnce(path: string, clock: Clock, readonly: boolean, reserve: LogReserve): Log {
     let db: Database.Database | undefined;
     try {
       db = new Database(path, { readonly, fileMustExist: readonly, timeout: openBusyMs });
       prepareFile(db, path, readonly);
-      const log = new Log(db, path, clock);
+      const log = new Log(db, path, clock, reserve);
       log.#checkSchemas();
       return log;
     } catch (thrown) {
       db?.close();
       throw logError(path, thrown);
     }
+  }
+
+  /** Takes up the space again that a full disk made the log give up; call it now and then. */
+  keepReserve(): void {
+    this.#reserve.keep();
   }
 
   /**
@@ -241,7 +258,9 @@ export class Log {
       if (/UNIQUE.*events_command/.test((thrown as Error).message)) {
         throw new BangerError("command_known", "the log already has a VM of this create command");
       }
-      throw logError(this.#path, thrown);
+      const error = logError(this.#path, thrown);
+      if (isFull(error) && this.#reserve.giveUp()) return this.#write(body);
+      throw error;
     }
   }
 
@@ -270,26 +289,7 @@ export class Log {
   }
 }
 
-/** Takes the lock, then makes a new file or recognizes an old one; only a new or sound file is written to. */
-function prepareFile(db: Database.Database, path: string, readonly: boolean): void {
-  const number = (pragma: string) => Number(db.pragma(pragma, { simple: true }));
-  if (!readonly) {
-    db.pragma("locking_mode = EXCLUSIVE");
-    // Of two that open a new file at once, one must win: only one can hold the reserved lock.
-    db.exec("BEGIN IMMEDIATE; COMMIT;");
-    db.pragma(`busy_timeout = ${ownerBusyMs}`);
-  }
-  const version = number("user_version");
-  const empty = number("schema_version") === 0;
-  if (empty ? readonly : number("application_id") !== applicationId) {
-    throw corrupt(path, "it is a database, but not a log of banger");
-  }
-  if (version > fileVersion) throw newer(path, `file version ${version}`);
-  if (readonly) return;
-  db.pragma("journal_mode = WAL");
-  db.pragma("synchronous = FULL");
-  if (empty) db.transaction(() => db.exec(fileSchema)).immediate();
-}
+const isFull = (error: unknown): boolean => error instanceof BangerError && error.code === "disk_full";
 
 function parseJson(text: string): unknown {
   try {

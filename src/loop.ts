@@ -45,8 +45,8 @@ interface Track {
   timer: Timer | null;
   /** The log has the VMM process that runs now, as started or adopted by this daemon. */
   adopted: boolean;
-  /** Effect and text of the last failure, so that the log gets each once. */
-  failure: string | null;
+  /** Each effect's last failure, so that the log gets it once until its text changes. */
+  failures: Map<string, string>;
 }
 
 const unchanged = (effect: Effect): ErrorBody => ({
@@ -74,7 +74,9 @@ export class Loop {
     this.#keys = new Keyring(options.concurrency, (stream) => this.#pass(stream));
     world.onWake((stream) => this.wake(stream));
     ledger.onCommit((events) => {
-      for (const { stream } of events) this.wake(stream);
+      // A failure that is told changes nothing; waking for it would go round the backoff.
+      const telling = events.filter(({ type }) => type !== "vm.effect_failed");
+      for (const stream of new Set(telling.map((each) => each.stream))) this.wake(stream);
     });
   }
 
@@ -158,6 +160,7 @@ export class Loop {
     track.timer?.cancel();
     if (plan.effects.length === 0) {
       track.attempts = 0;
+      track.failures.clear();
       if (plan.deadlineAt !== null) this.#wakeAt(stream, plan.deadlineAt);
       return;
     }
@@ -199,9 +202,9 @@ export class Loop {
       position,
       timer: null,
       adopted: false,
-      failure: null,
+      failures: new Map(),
     };
-    if (track.position !== position) Object.assign(track, { position, attempts: 0, failure: null });
+    if (track.position !== position) Object.assign(track, { position, attempts: 0, failures: new Map() });
     this.#tracks.set(stream, track);
     return track;
   }
@@ -232,11 +235,11 @@ export class Loop {
   }
 
   #tellFailure(stream: string, track: Track, effect: Effect, failure: ErrorBody): void {
-    const text = `${effect.kind}: ${failure.message}`;
+    const key = JSON.stringify(effect);
     const attempt = track.attempts + 1;
     const final = failure.retry === "never" || attempt >= this.#options.attempts;
-    const repeated = track.failure === text;
-    track.failure = text;
+    const repeated = track.failures.get(key) === failure.message;
+    track.failures.set(key, failure.message);
     this.#commit(failureFacts(this.#ledger.state, effect, failure, { final, repeated }));
     this.#options.warn(`${effect.kind} failed`, { stream, attempt, error: failure });
   }

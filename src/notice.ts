@@ -16,9 +16,7 @@ export function noticeVm(vm: Vm, seen: ObservedVm, capabilities: Capabilities, n
         ? [event(stream, "vm.process_exited", { reason: "asked", detail: stopDetail(vm) })]
         : [];
     case "deleting":
-      return [seen.process, seen.runtime, seen.directory].every((handle) => handle.is === "absent")
-        ? [event(stream, "vm.deleted", {})]
-        : [];
+      return nothingLeft(seen) ? [event(stream, "vm.deleted", {})] : [];
     default:
       return [];
   }
@@ -51,6 +49,10 @@ function noticeStart(vm: Vm, seen: ObservedVm, capabilities: Capabilities, now: 
   }
 }
 
+/** The VM is gone from the host, on the evidence of a look at each handle. */
+export const nothingLeft = (seen: ObservedVm): boolean =>
+  [seen.process, seen.runtime, seen.directory].every((handle) => handle.is === "absent");
+
 export const disksPresent = (seen: ObservedVm): boolean =>
   [seen.rootDisk, seen.workDisk, seen.seed, seen.runtime].every((handle) => handle.is === "present");
 
@@ -74,7 +76,8 @@ function stopDetail(vm: Vm): string {
 /** The facts about one image. */
 export function noticeImage(image: Image, seen: ObservedImage): NewEvent[] {
   const stream = imageStream(image.id);
-  if (image.phase === "building" && seen.image.is === "present" && seen.image.damage === null) {
+  const mended = image.phase === "failed" && image.error?.code === damageCode;
+  if ((image.phase === "building" || mended) && seen.image.is === "present" && seen.image.damage === null) {
     return [event(stream, "image.ready", { sizeBytes: seen.image.sizeBytes })];
   }
   if (image.phase === "ready") {
@@ -90,8 +93,10 @@ export function noticeImage(image: Image, seen: ObservedImage): NewEvent[] {
 const whenAbsent = (handle: { is: "absent" | "unknown" }): string | null =>
   handle.is === "absent" ? "its files are gone" : null;
 
+const damageCode = "image_damaged";
+
 const damaged = (image: Image, damage: string): ErrorBody => ({
-  code: "image_damaged",
+  code: damageCode,
   message: `image ${image.name} is damaged: ${damage}`,
   hint: `banger image pull ${image.name}`,
   retry: "never",

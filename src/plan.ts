@@ -9,7 +9,7 @@ export interface Plan {
   /** Goes into the log first; the effects are those of the state before it. */
   facts: NewEvent[];
   effects: Effect[];
-  /** When passing time alone changes the plan, in ms since the epoch. */
+  /** When passing time alone changes the plan, in ms since the epoch; never in the past. */
   deadlineAt: number | null;
   /** Phase and step: attempts are counted anew in each. */
   position: string;
@@ -50,7 +50,7 @@ export function planFor(
     return {
       facts,
       effects: reconcileVm(vm, seen, capabilities, now),
-      deadlineAt: nextDeadline(vm),
+      deadlineAt: nextDeadline(vm, now),
       position: `${vm.phase}.${vm.step}`,
     };
   }

@@ -71,8 +71,11 @@ function openLog(home: Home, path: string): number {
   }
 }
 
+/** A small nursery: the daemon rests most of its life, and V8's usual one keeps megabytes for bursts. */
+const memoryFlags = ["--max-semi-space-size=2"];
+
 function spawnDaemon({ env, script }: StartDaemonOptions, log: number): ChildProcess {
-  return spawn(process.execPath, [script], {
+  return spawn(process.execPath, [...memoryFlags, script], {
     cwd: "/",
     env,
     detached: true,

@@ -19,7 +19,3 @@ export const absentImage: ObservedImage = { image: { is: "absent" }, partial: { 
 
 /** The look itself failed: nothing of it may be touched. */
 export const unknownVm = (cause: string): ObservedVm => vmSeenAs({ is: "unknown", cause });
-export const unknownImage = (cause: string): ObservedImage => ({
-  image: { is: "unknown", cause },
-  partial: { is: "unknown", cause },
-});

@@ -10,6 +10,7 @@ import {
   type StoredEvent,
   vmStream,
 } from "../src/events.js";
+import { vmAfter, vmCan } from "../src/machines/vm.js";
 import type { Image, ObservedVm, State, Vm, VmSpec } from "../src/model.js";
 import { fold, initialState } from "../src/projection.js";
 
@@ -114,6 +115,25 @@ export const ways: Readonly<Record<string, EventType[]>> = {
   deleting: ["vm.delete_requested"],
   deleted: ["vm.delete_requested", "vm.deleted"],
 };
+
+/** Every VM that any sequence of events at `t0` can make, by its JSON, with what each legal event makes of it. */
+export function reachableVms(): Map<string, { vm: Vm; next: Map<EventType, string> }> {
+  const found = new Map<string, { vm: Vm; next: Map<EventType, string> }>();
+  const queue = [vmAfterTypes()];
+  for (let vm = queue.pop(); vm !== undefined; vm = queue.pop()) {
+    const key = JSON.stringify(vm);
+    if (found.has(key)) continue;
+    const next = new Map<EventType, string>();
+    for (const type of eventTypes) {
+      if (!vmCan(vm, sample(type))) continue;
+      const then = vmAfter(vm, stored(initialState, sample(type)));
+      next.set(type, JSON.stringify(then));
+      queue.push(then);
+    }
+    found.set(key, { vm, next });
+  }
+  return found;
+}
 
 const present = { is: "present" } as const;
 const absent = { is: "absent" } as const;

@@ -8,11 +8,14 @@ import { validator } from "./validation.js";
 
 const path = /^\/v1\/vms\/([^/?]+)\/exec$/;
 const maximumBodyBytes = 1024 * 1024;
-export const protocol = "banger-exec";
+const protocol = "banger-exec";
 
 export interface ExecTarget {
-  /** `ended` is to be called when the command has ended or its client has gone. @throws BangerError */
-  start(ref: string, request: ExecRequest): Promise<{ guest: Duplex; ended: () => void }>;
+  /**
+   * `ended` is to be called when the command has ended or its client has gone; `gone` tells that the client went
+   * before it began. @throws BangerError
+   */
+  start(ref: string, request: ExecRequest, gone: AbortSignal): Promise<{ guest: Duplex; ended: () => void }>;
   statusOf(error: ApiErrorBody): number;
 }
 
@@ -53,22 +56,51 @@ function refuse(socket: Duplex, status: number, error: ApiErrorBody): void {
   socket.end(Buffer.concat([Buffer.from(headOf(`${status} Refused`, headers)), body]));
 }
 
-/** The listener for `upgrade` on the API's server. */
+/** The commands under way: `upgrade` is the listener for the server's event of that name. */
 export function execProxy(target: ExecTarget) {
-  return async (request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> => {
-    socket.on("error", () => socket.destroy());
-    try {
-      const ref = path.exec(request.url ?? "")?.[1];
-      if (ref === undefined || request.method !== "POST" || request.headers.upgrade !== protocol) {
-        throw new BangerError("not_found", `nothing is served at ${request.method} ${request.url}`);
-      }
-      const [body, rest] = await readBody(request, socket, head);
-      await carry(target, decodeURIComponent(ref), parseRequest(parseJson(body)), socket, rest);
-    } catch (thrown) {
-      const error = errorBody(thrown);
-      refuse(socket, target.statusOf(error), error);
-    }
+  const sockets = new Set<Duplex>();
+  const running = new Set<Promise<void>>();
+  return {
+    upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+      sockets.add(socket);
+      socket.on("close", () => sockets.delete(socket));
+      const run = serve(target, request, socket, head).finally(() => running.delete(run));
+      running.add(run);
+    },
+    /** Lets go of every connection; resolves when what follows from their ends is done. The server would wait. */
+    async close(): Promise<void> {
+      for (const socket of sockets) socket.destroy();
+      await Promise.all(running);
+    },
   };
+}
+
+async function serve(
+  target: ExecTarget,
+  request: IncomingMessage,
+  socket: Duplex,
+  head: Buffer,
+): Promise<void> {
+  socket.on("error", () => socket.destroy());
+  try {
+    const ref = path.exec(request.url ?? "")?.[1];
+    if (ref === undefined || request.method !== "POST" || request.headers.upgrade !== protocol) {
+      throw new BangerError("not_found", `nothing is served at ${request.method} ${request.url}`);
+    }
+    const [body, rest] = await readBody(request, socket, head);
+    await carry(target, decodeRef(ref), parseRequest(parseJson(body)), socket, rest);
+  } catch (thrown) {
+    const error = errorBody(thrown);
+    refuse(socket, target.statusOf(error), error);
+  }
+}
+
+function decodeRef(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch (cause) {
+    throw new BangerError("invalid_request", `"${text}" is not a URL's part`, { cause });
+  }
 }
 
 function parseJson(body: Buffer): unknown {
@@ -86,13 +118,16 @@ async function carry(
   socket: Duplex,
   rest: Buffer,
 ): Promise<void> {
-  const { guest, ended } = await target.start(ref, request);
+  const gone = new AbortController();
+  socket.on("close", () => gone.abort());
+  const { guest, ended } = await target.start(ref, request, gone.signal);
   guest.on("error", () => socket.destroy());
   socket.write(headOf("101 Switching Protocols", ["connection: Upgrade", `upgrade: ${protocol}`]));
   if (rest.length > 0) guest.write(rest);
-  // The command is over when its guest says so; a client that goes away ends it there.
-  const fromClient = pipeline(socket, guest, { end: false }).catch(() => undefined);
-  socket.on("close", () => guest.destroy());
+  // The end of input is a frame. A client whose bytes end has gone, and its command with it.
+  const fromClient = pipeline(socket, guest, { end: false })
+    .catch(() => undefined)
+    .then(() => guest.destroy());
   await pipeline(guest, socket).catch(() => undefined);
   guest.destroy();
   await fromClient;

@@ -1,5 +1,4 @@
 /** The API's server: one route per entry of the contract, checked requests, errors with a mend. */
-import type { Duplex } from "node:stream";
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { type Route, routes } from "../contract.js";
 import { BangerError, type ErrorBody, errorBody } from "../errors.js";
@@ -13,6 +12,7 @@ import { guestCommands, vmRoutes } from "./vms.js";
 
 const statusOfCode: Record<string, number> = {
   invalid_request: 400,
+  bad_duration: 400,
   not_found: 404,
   vm_not_found: 404,
   image_missing: 404,
@@ -24,7 +24,7 @@ const statusOfCode: Record<string, number> = {
 };
 
 /** HTTP status of an error body: the code decides, else whether trying again can help. */
-export const statusOf = (error: ErrorBody): number =>
+const statusOf = (error: ErrorBody): number =>
   statusOfCode[error.code] ?? (error.retry === "later" ? 503 : 422);
 
 const maximumBodyBytes = 2 * 1024 * 1024;
@@ -54,18 +54,9 @@ export function buildApi(deps: ApiDeps): FastifyInstance {
   imageRoutes(handle, deps);
   eventRoutes(handle, deps);
   daemonRoutes(handle, deps);
-  const upgrade = execProxy({ ...guestCommands(deps), statusOf });
-  // Upgraded connections are no longer the server's: it would wait for them, and for their commands, to end.
-  const upgraded = new Set<Duplex>();
-  app.server.on("upgrade", (request, socket, head) => {
-    upgraded.add(socket);
-    socket.on("close", () => upgraded.delete(socket));
-    void upgrade(request, socket, head);
-  });
-  app.addHook("preClose", (done) => {
-    for (const socket of upgraded) socket.destroy();
-    done();
-  });
+  const commands = execProxy({ ...guestCommands(deps), statusOf });
+  app.server.on("upgrade", commands.upgrade);
+  app.addHook("preClose", () => commands.close());
   return app;
 }
 

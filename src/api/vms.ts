@@ -72,7 +72,7 @@ export function vmRoutes(handle: Handle, deps: ApiDeps): void {
   });
   handle("vmPorts", async (call): Promise<PortView[]> => {
     const vm = find(call);
-    const client = await linked(deps, vm);
+    const client = await linked(deps, vm, call.gone);
     const listeners = await client.ports(AbortSignal.timeout(healthDeadlineMs));
     return portViews(vm, seenOf(await world.observe(), vm), listeners);
   });
@@ -99,7 +99,7 @@ export function vmRoutes(handle: Handle, deps: ApiDeps): void {
 
 function createVm(deps: ApiDeps, body: VmCreate, cause: string): Vm {
   const { ledger, clock, defaults, timeouts } = deps;
-  const candidates = () => Array.from({ length: nameCandidates }, () => suggestName(clock.random));
+  const candidates = () => Array.from({ length: nameCandidates }, () => suggestName(() => clock.random()));
   const command = {
     kind: "create",
     commandId: body.commandId,
@@ -174,12 +174,13 @@ async function sshForward(deps: ApiDeps, vm: Vm, gone: AbortSignal): Promise<For
 }
 
 /** The guest's client; after a daemon start its link may need a moment. */
-async function linked(deps: ApiDeps, vm: Vm): Promise<AgentClient> {
+async function linked(deps: ApiDeps, vm: Vm, gone: AbortSignal): Promise<AgentClient> {
   for (let waited = 0; ; waited += pollMs) {
     const client = deps.world.clientOf(vm.id);
     if (client !== undefined) return client;
     const phase = deps.ledger.state.vms[vm.id]?.phase;
-    if (phase !== "running" || waited >= linkWaitMs) throw notRunning(vm, "its guest agent does not answer");
+    if (phase !== "running" || waited >= linkWaitMs || gone.aborted)
+      throw notRunning(vm, "its guest agent does not answer");
     await new Promise<void>((resolve) => deps.clock.after(pollMs, resolve));
   }
 }
@@ -188,10 +189,13 @@ async function linked(deps: ApiDeps, vm: Vm): Promise<AgentClient> {
 export function guestCommands(deps: ApiDeps) {
   const { ledger, timeouts } = deps;
   return {
-    async start(ref: string, request: ExecRequest): Promise<{ guest: Duplex; ended: () => void }> {
+    async start(
+      ref: string,
+      request: ExecRequest,
+      gone: AbortSignal,
+    ): Promise<{ guest: Duplex; ended: () => void }> {
       const { thenDelete, ...exec } = request;
       const vm = resolveVm(ledger.state, ref);
-      const guest = await (await linked(deps, vm)).exec(exec);
       const ended = () => {
         if (thenDelete !== true) return;
         try {
@@ -203,7 +207,12 @@ export function guestCommands(deps: ApiDeps) {
           deps.warn("a VM could not be deleted after its command", { vm: vm.id, error: errorBody(thrown) });
         }
       };
-      return { guest, ended };
+      try {
+        return { guest: await (await linked(deps, vm, gone)).exec(exec, gone), ended };
+      } catch (thrown) {
+        if (gone.aborted) ended();
+        throw thrown;
+      }
     },
   };
 }

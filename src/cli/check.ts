@@ -3,7 +3,6 @@ import { parseArgs } from "node:util";
 import type { ArgDef } from "citty";
 import { BangerError } from "../errors.js";
 import type { Command } from "./command.js";
-import { suggest } from "./suggest.js";
 
 /** A wrong command line: exit status 2. */
 export function usageError(message: string, hint: string): BangerError {
@@ -18,24 +17,30 @@ const aliasesOf = (flag: ArgDef): string[] => {
 const dashed = (name: string): string => (name.length === 1 ? `-${name}` : `--${name}`);
 
 /** Every spelling of every flag, to the flag's own name. */
-function spellings(command: Command): Map<string, { name: string; flag: ArgDef; negated: boolean }> {
-  const known = new Map<string, { name: string; flag: ArgDef; negated: boolean }>();
+function spellings(command: Command): Map<string, { name: string; flag: ArgDef }> {
+  const known = new Map<string, { name: string; flag: ArgDef }>();
   for (const [name, flag] of Object.entries(command.flags)) {
-    for (const spelling of [name, ...aliasesOf(flag)]) known.set(spelling, { name, flag, negated: false });
-    if (flag.type === "boolean") known.set(`no-${name}`, { name, flag, negated: true });
+    for (const spelling of [name, ...aliasesOf(flag)]) known.set(spelling, { name, flag });
+    if (flag.type === "boolean") known.set(`no-${name}`, { name, flag });
   }
   return known;
 }
 
+export interface Arguments {
+  words: string[];
+  /** All values of every value flag, in the order given; citty keeps the last one. */
+  all: Record<string, string[]>;
+}
+
 /**
- * The words and the values of value flags in `argv`, which holds what stands before `--`.
+ * The words and repeated flags in `argv`, which holds what stands before `--`.
  * @throws BangerError `usage`
  */
-export function checkArguments(
+export async function checkArguments(
   command: Command,
   path: string,
   argv: readonly string[],
-): { words: string[]; all: Record<string, string[]> } {
+): Promise<Arguments> {
   const known = spellings(command);
   const help = `banger ${path} --help`;
   const options = Object.fromEntries(
@@ -59,6 +64,7 @@ export function checkArguments(
     if (token.kind !== "option") continue;
     const found = known.get(token.name);
     if (found === undefined) {
+      const { suggest } = await import("./suggest.js");
       const meant = suggest(token.name, [...known.keys(), "help"]);
       throw usageError(
         `unknown flag ${token.rawName}`,

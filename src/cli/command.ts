@@ -1,5 +1,5 @@
-/** What a command of the CLI is: citty's definition, plus what citty does not know: examples, `--` and strictness. */
-import { type ArgsDef, type CommandDef, defineCommand, type ParsedArgs } from "citty";
+/** What a command of the CLI is: a citty definition, and what citty does not know: words, examples and `--`. */
+import type { ArgsDef, ParsedArgs } from "citty";
 import type { BangerError } from "../errors.js";
 import type { Context } from "./context.js";
 
@@ -31,23 +31,18 @@ interface Traits {
 
 export interface Command extends Traits {
   flags: ArgsDef;
-  definition: CommandDef<ArgsDef>;
+  /** Gives the exit status; 0 when it returns nothing. */
+  run: (flags: ParsedArgs, invocation: Invocation) => Promise<number | undefined>;
 }
 
 interface Definition<A extends ArgsDef> extends Traits {
   flags: A;
-  /** Gives the exit status; 0 when it returns nothing. */
   run: (flags: ParsedArgs<A>, invocation: Invocation) => Promise<number | undefined>;
 }
 
-export function command<const A extends ArgsDef>({ run, ...rest }: Definition<A>): Command {
-  const definition = defineCommand<A>({
-    meta: { description: rest.summary },
-    args: rest.flags,
-    run: ({ args, data }) => run(args, data as Invocation),
-  });
-  return { ...rest, definition: definition as unknown as CommandDef<ArgsDef> };
-}
+/** Ties what `run` gets to the flags of its command. */
+export const command = <const A extends ArgsDef>(definition: Definition<A>): Command =>
+  definition as unknown as Command;
 
 /** Flags that many commands share. */
 export const jsonFlag = { type: "boolean", description: "Print JSON" } as const;

@@ -1,34 +1,20 @@
 /** What every command works with: the streams, the home, the daemon (started when it is needed) and Ctrl-C. */
 import { fileURLToPath } from "node:url";
-import { type CallOptions, Client, type RouteName } from "../client.js";
+import type { CallOptions, Client, RouteName } from "../client.js";
 import type { Clock } from "../clock.js";
 import { BangerError } from "../errors.js";
-import { type Home, homeHandles } from "../handles.js";
+import type { Home } from "../handles.js";
 import type { Interrupts } from "./interrupts.js";
-import { liveLine } from "./render/live-line.js";
 
 export interface Context {
   env: NodeJS.ProcessEnv;
   home: Home;
   clock: Clock;
-  /** A function, because node makes a stream of standard input only when it is asked for. */
-  stdin: () => NodeJS.ReadStream;
+  stdin: NodeJS.ReadStream;
   stdout: NodeJS.WriteStream;
   stderr: NodeJS.WriteStream;
   interrupts: Interrupts;
   client: Client;
-  /** Makes a missing daemon run; the program that `startDaemon` is given. */
-  daemonScript: string;
-}
-
-const defaultDaemonScript = fileURLToPath(new URL("../daemon-main.js", import.meta.url));
-
-export function makeContext(parts: Omit<Context, "client" | "daemonScript">): Context {
-  return {
-    ...parts,
-    client: new Client(homeHandles(parts.home).apiSocket),
-    daemonScript: defaultDaemonScript,
-  };
 }
 
 const slowStartMs = 400;
@@ -36,13 +22,14 @@ const slowStartMs = 400;
 /** Starts the daemon unless it runs; says so when that takes a while. */
 export async function ensureDaemon(context: Context): Promise<void> {
   const { startDaemon } = await import("../start-daemon.js");
+  const { liveLine } = await import("./render/live-line.js");
   const line = liveLine(context.stderr, context.clock);
   let said = false;
   try {
     await startDaemon({
       home: context.home,
       env: context.env,
-      script: context.daemonScript,
+      script: fileURLToPath(new URL("../daemon-main.js", import.meta.url)),
       signal: context.interrupts.signal,
       onWait: (elapsedMs) => {
         if (said || elapsedMs < slowStartMs) return;

@@ -1,7 +1,6 @@
 /** From the words of a command line to the command that they mean. */
 import type { BangerError } from "../errors.js";
 import { usageError } from "./check.js";
-import { suggest } from "./suggest.js";
 import { type Group, isGroup, type Leaf, type Node, root } from "./tree.js";
 
 export interface Route {
@@ -21,7 +20,7 @@ export interface Route {
 const isHelp = (word: string): boolean => word === "--help" || word === "-h";
 
 /** @throws BangerError `usage` for a word that is no command */
-export function dispatch(argv: readonly string[]): Route {
+export async function dispatch(argv: readonly string[]): Promise<Route> {
   const split = argv.indexOf("--");
   const command = split === -1 ? undefined : argv.slice(split + 1);
   let words = argv.slice(0, split === -1 ? undefined : split);
@@ -39,7 +38,7 @@ export function dispatch(argv: readonly string[]): Route {
     const found: [string, Node] | undefined = word === undefined ? undefined : findCommand(node, word);
     if (found === undefined) {
       if (word === undefined || node.itself !== undefined) break;
-      throw unknown(node, path, word);
+      throw await unknown(node, path, word);
     }
     words.shift();
     path.push(found[0]);
@@ -59,10 +58,11 @@ function findCommand(group: Group, word: string): [string, Node] | undefined {
   return Object.entries(group.commands).find(([name, { alias }]) => name === word || alias === word);
 }
 
-function unknown(group: Group, path: readonly string[], word: string): BangerError {
+async function unknown(group: Group, path: readonly string[], word: string): Promise<BangerError> {
   const prefix = ["banger", ...path].join(" ");
   const what = word.startsWith("-") ? "flag" : "command";
   const names = Object.entries(group.commands).flatMap(([name, { alias }]) => [name, alias ?? name]);
+  const { suggest } = await import("./suggest.js");
   const meant = suggest(word, names);
   if (meant !== undefined) return usageError(`unknown ${what} "${word}"`, `${prefix} ${meant}`);
   // "banger list" is what somebody types who has not met the nouns yet.

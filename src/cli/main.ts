@@ -1,12 +1,15 @@
 /** The CLI's entry point: from argv to an exit status, with every error as two lines. */
+
+import type { ParsedArgs } from "citty";
+import { Client } from "../client.js";
 import { systemClock } from "../clock.js";
 import { BangerError } from "../errors.js";
+import { homeHandles } from "../handles.js";
 import { homeFrom } from "../home.js";
-import { type Context, makeContext, print } from "./context.js";
+import { checkArguments, usageError } from "./check.js";
+import { type Context, print } from "./context.js";
 import { dispatch, type Route } from "./dispatch.js";
 import { Interrupted, listenForInterrupts } from "./interrupts.js";
-import { errorJson, errorText } from "./render/error.js";
-import { styleFor } from "./render/style.js";
 import { isGroup } from "./tree.js";
 
 /** Codes of errors in the command line itself. */
@@ -14,56 +17,80 @@ const usageCodes = new Set(["usage", "bad_size", "bad_duration"]);
 
 /** Runs the process's own command line and ends the process with its status. */
 export async function runCli(): Promise<never> {
-  for (const stream of [process.stdout, process.stderr]) {
-    // A reader such as `head` that has seen enough is no error.
-    stream.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
-  }
   const argv = process.argv.slice(2);
   let status: number;
   try {
-    const context = makeContext({
-      env: process.env,
-      home: homeFrom(process.env, process.getuid?.() ?? 0),
-      clock: systemClock,
-      stdin: () => process.stdin,
-      stdout: process.stdout,
-      stderr: process.stderr,
-      interrupts: listenForInterrupts(process),
-    });
-    status = await runCommandLine(argv, context);
+    status = await runCommandLine(argv, processContext());
   } catch (thrown) {
-    status = report(thrown, argv);
+    status = await report(thrown, argv);
   }
   process.exit(status);
 }
 
-function report(thrown: unknown, argv: readonly string[]): number {
+/** The context of this process. Its streams are made when they are first asked for: each costs a millisecond. */
+function processContext(): Context {
+  const home = homeFrom(process.env, process.getuid?.() ?? 0);
+  return {
+    env: process.env,
+    home,
+    clock: systemClock,
+    client: new Client(homeHandles(home).apiSocket),
+    interrupts: listenForInterrupts(process),
+    get stdin() {
+      return process.stdin;
+    },
+    get stdout() {
+      return quietly(process.stdout);
+    },
+    get stderr() {
+      return quietly(process.stderr);
+    },
+  };
+}
+
+/** A reader such as `head` that has seen enough is no error. */
+function quietly(stream: NodeJS.WriteStream): NodeJS.WriteStream {
+  if (stream.listenerCount("error") === 0) {
+    stream.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
+  }
+  return stream;
+}
+
+async function report(thrown: unknown, argv: readonly string[]): Promise<number> {
   if (thrown instanceof Interrupted) return thrown.exitStatus;
   const end = argv.indexOf("--");
+  const { errorJson, errorText } = await import("./render/error.js");
+  const { styleFor } = await import("./render/style.js");
   const json = argv.slice(0, end === -1 ? undefined : end).includes("--json");
-  process.stderr.write(json ? errorJson(thrown) : errorText(thrown, styleFor(process.stderr, process.env)));
+  quietly(process.stderr).write(
+    json ? errorJson(thrown) : errorText(thrown, styleFor(process.stderr, process.env)),
+  );
   return thrown instanceof BangerError && usageCodes.has(thrown.code) ? 2 : 1;
 }
 
 /** @throws BangerError for whatever fails; the caller prints it. */
-export async function runCommandLine(argv: readonly string[], context: Context): Promise<number> {
-  const route = dispatch(argv);
+async function runCommandLine(argv: readonly string[], context: Context): Promise<number> {
+  const route = await dispatch(argv);
   const { leaf } = route;
   if (leaf === undefined || route.help) return printHelp(route, context);
   const command = await leaf.load();
-  const { checkArguments, usageError } = await import("./check.js");
   if (route.command !== undefined && command.takesCommand !== true) {
     throw usageError(`banger ${route.path} takes no command after --`, `banger ${route.path} --help`);
   }
-  const { words, all } = checkArguments(command, route.path, route.rest);
+  const { words, all } = await checkArguments(command, route.path, route.rest);
   const { runCommand } = await import("citty");
-  const data = { context, words, all, command: route.command };
-  const { result } = await runCommand(command.definition, { rawArgs: route.rest, data });
+  const invocation = { context, words, all, command: route.command };
+  const definition = {
+    args: command.flags,
+    run: ({ args }: { args: ParsedArgs }) => command.run(args, invocation),
+  };
+  const { result } = await runCommand(definition, { rawArgs: route.rest });
   return (result as number | undefined) ?? 0;
 }
 
 async function printHelp({ node, leaf, path }: Route, context: Context): Promise<number> {
   const { commandHelp, groupHelp } = await import("./help.js");
+  const { styleFor } = await import("./render/style.js");
   const style = styleFor(context.stdout, context.env);
   if (isGroup(node)) await print(context, groupHelp(node, path, style));
   if (leaf !== undefined) {

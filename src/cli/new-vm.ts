@@ -1,7 +1,8 @@
 /** What `vm run` and `vm create` share: flags, defaults, the missing image, and the create that can be sent again. */
 import type { DefaultsView, VmCreate, VmView } from "../contract.js";
 import { BangerError } from "../errors.js";
-import { parseSize } from "../sizes.js";
+import { limits } from "../limits.js";
+import { formatSize, parseSize } from "../sizes.js";
 import { usageError } from "./check.js";
 import { type Context, call, ensureDaemon, say } from "./context.js";
 import { settle } from "./follow.js";
@@ -37,11 +38,16 @@ export interface NewVmFlags {
   nat?: boolean | undefined;
 }
 
-function sizeOf(flag: string, text: string): number {
+type Range = { minimum: number; maximum: number };
+
+function sizeOf(flag: string, text: string, { minimum, maximum }: Range): number {
   try {
-    return parseSize(text);
+    const miB = parseSize(text);
+    if (miB >= minimum && miB <= maximum) return miB;
+    const range = `from ${formatSize(minimum)} to ${formatSize(maximum)}`;
+    throw usageError(`--${flag}: ${text} is not ${range}`, `--${flag} ${formatSize(minimum)}`);
   } catch (error) {
-    if (!(error instanceof BangerError)) throw error;
+    if (!(error instanceof BangerError) || error.code === "usage") throw error;
     throw usageError(`--${flag}: ${error.message}`, error.hint ?? "");
   }
 }
@@ -49,13 +55,14 @@ function sizeOf(flag: string, text: string): number {
 /** The fields that the flags set. @throws BangerError `usage` */
 export function specOf(flags: NewVmFlags): VmCreate["spec"] {
   const { vcpu, memory, "disk-size": diskSize, nat } = flags;
-  if (vcpu !== undefined && !(/^\d{1,4}$/.test(vcpu) && Number(vcpu) > 0)) {
-    throw usageError(`--vcpu: "${vcpu}" is not a number of CPUs`, "--vcpu 2");
+  const { minimum, maximum } = limits.vcpu;
+  if (vcpu !== undefined && !(/^\d{1,4}$/.test(vcpu) && Number(vcpu) >= minimum && Number(vcpu) <= maximum)) {
+    throw usageError(`--vcpu: "${vcpu}" is not a number from ${minimum} to ${maximum}`, "--vcpu 2");
   }
   return {
     ...(vcpu !== undefined && { vcpu: Number(vcpu) }),
-    ...(memory !== undefined && { memoryMiB: sizeOf("memory", memory) }),
-    ...(diskSize !== undefined && { diskMiB: sizeOf("disk-size", diskSize) }),
+    ...(memory !== undefined && { memoryMiB: sizeOf("memory", memory, limits.memoryMiB) }),
+    ...(diskSize !== undefined && { diskMiB: sizeOf("disk-size", diskSize, limits.diskMiB) }),
     ...(nat === false && { nat }),
   };
 }

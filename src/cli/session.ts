@@ -1,4 +1,5 @@
 /** One command in a guest, joined to this process's own streams: input, output, window size, signals, status. */
+import { spawnSync } from "node:child_process";
 import type { ExecRequest } from "../contract.js";
 import { BangerError } from "../errors.js";
 import { ExecClient } from "../guest/exec-stream.js";
@@ -27,7 +28,7 @@ export interface SessionRequest {
 
 /** Whether a command gets a terminal without being asked: when its user sits at one on both ends. */
 export const onTerminal = ({ stdin, stdout }: Context): boolean =>
-  stdin().isTTY === true && stdout.isTTY === true;
+  stdin.isTTY === true && stdout.isTTY === true;
 
 const columnsOf = ({ stdout }: Context): number => stdout.columns ?? 80;
 const rowsOf = ({ stdout }: Context): number => stdout.rows ?? 24;
@@ -41,16 +42,16 @@ export async function runSession(
   ref: string,
   { tty, input, ...request }: SessionRequest,
 ): Promise<number> {
-  const { env, stdin, stdout, stderr } = context;
+  const { env, stdout, stderr } = context;
   const body: ExecRequest = { ...request, tty };
   if (tty) {
     body.cols = columnsOf(context);
     body.rows = rowsOf(context);
     body.env = { ...(env["TERM"] !== undefined && { TERM: env["TERM"] }), ...request.env };
   }
-  const { stream, head } = await withDaemon(context, () => context.client.exec(ref, body));
-  if (head.length > 0) stream.unshift(head);
-  const command = new ExecClient(stream, { ...(input && { stdin: stdin() }), stdout, stderr });
+  const connection = await withDaemon(context, () => context.client.exec(ref, body));
+  const command = new ExecClient(connection, { ...(input && { stdin: context.stdin }), stdout, stderr });
+  connection.resume();
   let left: Interrupted | undefined;
   const releases = [
     forwardSignals(context, command, tty, (interrupted) => {
@@ -66,7 +67,7 @@ export async function runSession(
     if (left !== undefined) throw left;
     const status = error instanceof BangerError ? statusOfError[error.code] : undefined;
     if (status === undefined) throw error;
-    stderr.write(errorText(error, styleFor(stderr, env)));
+    stderr.write(errorText(error, styleFor(stderr, env), request.argv[0]));
     return status;
   } finally {
     for (const release of releases) release();
@@ -90,10 +91,12 @@ function forwardSignals(
 
 /** Keys go to the guest as they are typed, and so does the size of the window. Undone at the end, whatever ends it. */
 function useRawTerminal(context: Context, command: ExecClient): () => void {
-  const terminal = context.stdin();
+  const terminal = context.stdin;
   const resize = () => command.resize(columnsOf(context), rowsOf(context));
   const restore = () => terminal.setRawMode(false);
   terminal.setRawMode(true);
+  // Node's raw mode goes on turning "\n" into "\r\n", which garbles full-screen programs; restoring undoes this too.
+  spawnSync("stty", ["-opost"], { stdio: ["inherit", "ignore", "ignore"] });
   context.stdout.on("resize", resize);
   process.once("exit", restore);
   return () => {

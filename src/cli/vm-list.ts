@@ -2,7 +2,9 @@
 import { command, jsonFlag, oneRef, quietFlag } from "./command.js";
 import { call, print, printJson } from "./context.js";
 import { styleFor } from "./render/style.js";
-import { vmDetails, vmTable } from "./render/vm.js";
+
+/** Loaded while the daemon thinks: what a command waits for and what it loads add up otherwise. */
+const rendering = () => import("./render/vm.js");
 
 export const list = command({
   summary: "List VMs",
@@ -10,7 +12,7 @@ export const list = command({
   examples: ["banger vm list", "banger vm ls --json", "banger vm stop $(banger vm list -q)"],
   flags: { json: jsonFlag, quiet: quietFlag },
   async run(flags, { context }) {
-    const vms = await call(context, "vmList");
+    const [vms, { vmTable }] = await Promise.all([call(context, "vmList"), rendering()]);
     if (flags.json) await printJson(context, vms);
     else if (flags.quiet) await print(context, vms.map(({ id }) => `${id}\n`).join(""));
     else {
@@ -28,7 +30,8 @@ export const show = command({
   words: oneRef,
   flags: { json: jsonFlag },
   async run(flags, { context, words }) {
-    const vm = await call(context, "vmShow", { ref: words[0] ?? "" });
+    const ref = words[0] ?? "";
+    const [vm, { vmDetails }] = await Promise.all([call(context, "vmShow", { ref }), rendering()]);
     if (flags.json) await printJson(context, vm);
     else await print(context, vmDetails(vm, context.clock.now(), styleFor(context.stdout, context.env)));
     return 0;

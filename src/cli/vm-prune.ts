@@ -12,7 +12,7 @@ export const prunable = (vms: readonly VmView[]): VmView[] =>
   vms.filter(({ phase }) => phase === "stopped" || phase === "error");
 
 async function confirmed(context: Context, count: number): Promise<boolean> {
-  if (context.stdin().isTTY !== true || context.stderr.isTTY !== true) {
+  if (context.stdin.isTTY !== true || context.stderr.isTTY !== true) {
     throw new BangerError("not_confirmed", "there is no terminal to confirm this on", {
       hint: "banger vm prune -f",
     });

@@ -3,7 +3,6 @@ import { BangerError } from "../errors.js";
 import { usageError } from "./check.js";
 import { command } from "./command.js";
 import { type Context, call, print, say } from "./context.js";
-import { settle } from "./follow.js";
 import { Interrupted } from "./interrupts.js";
 import { createVm, newVmFlags, waitUntilReady } from "./new-vm.js";
 import { onTerminal, runSession } from "./session.js";
@@ -102,25 +101,28 @@ async function notReady(
   if (!(error instanceof BangerError)) return error;
   const kept = remove ? `, and was kept so that you can see why` : "";
   return new BangerError(error.code, `${vm.name} did not become ready${kept}: ${error.message}`, {
-    hint: `banger vm logs ${vm.name}, banger vm why ${vm.name}, then: banger vm delete ${vm.name}`,
+    hint: [
+      ...(error.hint === undefined || /banger vm (logs|why)/.test(error.hint) ? [] : [error.hint]),
+      `banger vm logs ${vm.name}, banger vm why ${vm.name}`,
+      `then: banger vm start ${vm.name}, or banger vm delete ${vm.name}`,
+    ].join("; "),
     retry: error.retry,
     cause: error,
   });
 }
 
-/** Deletes the VM and waits until nothing of it is left, even after Ctrl-C; the daemon goes on if that takes long. */
+/** Has the VM deleted, even after Ctrl-C. What the daemon has taken down it carries out, whoever waits for it. */
 async function removeVm(context: Context, vm: { id: string; name: string }): Promise<void> {
   const deadline = AbortSignal.timeout(deleteDeadlineMs);
   const calm: Context = { ...context, interrupts: { ...context.interrupts, signal: deadline } };
   const release = context.interrupts.take(() => undefined);
   try {
-    const { results } = await call(calm, "vmAct", { body: { action: "delete", refs: [vm.id] } });
-    const after = results[0]?.after ?? 0;
-    if (results[0]?.vm === undefined) return;
-    await settle(calm, [{ id: vm.id, goal: "deleted", after }], () => undefined);
+    await call(calm, "vmAct", { body: { action: "delete", refs: [vm.id] } });
   } catch (error) {
-    const why = deadline.aborted ? "it is still being deleted" : (error as Error).message;
-    say(context, `banger: ${vm.name}: ${why}\n  try: banger vm delete ${vm.name}`);
+    say(
+      context,
+      `banger: ${vm.name} was not deleted: ${(error as Error).message}\n  try: banger vm delete ${vm.name}`,
+    );
   } finally {
     release();
   }

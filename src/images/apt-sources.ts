@@ -4,7 +4,7 @@ import type { RunTool } from "../effects/run-tool.js";
 import { BangerError } from "../errors.js";
 
 /** What `apt-get indextargets` is asked to say of each package index, fields separated by tabs. */
-export const indexTargetFormat = [
+const indexTargetFormat = [
   "$(CREATED_BY)",
   "$(CODENAME)",
   "$(COMPONENT)",
@@ -48,7 +48,7 @@ export function sourceOptions(sources: string, uri: string): string[] {
 }
 
 /** One line of sources.list. */
-export function sourceLine(uri: string, release: string, options: readonly string[]): string {
+function sourceLine(uri: string, release: string, options: readonly string[]): string {
   return `deb ${options.length > 0 ? `[${options.join(" ")}] ` : ""}${uri} ${release} main`;
 }
 

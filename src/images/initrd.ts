@@ -24,7 +24,7 @@ export function modulesArchive(modules: readonly { path: string; content: Buffer
 }
 
 /** The agent's part: the program itself, and the console that it speaks to before there is a /dev. */
-export function agentArchive(agent: Buffer): Buffer {
+function agentArchive(agent: Buffer): Buffer {
   const entries: CpioEntry[] = [
     { path: "dev", mode: directory | 0o755 },
     { path: "dev/console", mode: characterDevice | 0o600, device: [5, 1] },

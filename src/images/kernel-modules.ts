@@ -9,7 +9,7 @@ export const moduleName = (path: string): string =>
   (path.split("/").at(-1) ?? "").replace(/\.ko(\.\w+)?$/, "").replaceAll("-", "_");
 
 /** Each module's path to the paths that it needs, as modules.dep lists them: nearest need first. */
-export function parseModulesDep(text: string): Map<string, string[]> {
+function parseModulesDep(text: string): Map<string, string[]> {
   const needs = new Map<string, string[]>();
   for (const line of text.split("\n")) {
     const [path, rest] = line.split(":", 2);

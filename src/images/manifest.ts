@@ -37,7 +37,7 @@ const corrupt = (directory: string, why: string, cause?: unknown): BangerError =
   });
 
 /** @throws BangerError `image_corrupt`; ENOENT of the directory itself comes out as it is. */
-export function readManifest(directory: string): Manifest {
+function readManifest(directory: string): Manifest {
   let value: unknown;
   try {
     value = JSON.parse(readFileSync(`${directory}/${manifestFile}`, "utf8"));

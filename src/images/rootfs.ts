@@ -39,7 +39,7 @@ const leftOut = [
 ];
 
 /** Arguments of mmdebstrap; sources come on its standard input, the disk goes to file descriptor 3. Pure. */
-export function mmdebstrapArgv(job: Pick<RootfsJob, "resolved" | "sources" | "mode">): string[] {
+function mmdebstrapArgv(job: Pick<RootfsJob, "resolved" | "sources" | "mode">): string[] {
   const { recipe, suite, customize, writeDisk } = job.resolved;
   return [
     `--mode=${job.mode}`,
@@ -74,6 +74,9 @@ export function stageOf(line: string): [BuildStage, string] | undefined {
   return found === undefined ? undefined : [found[1], found[2]];
 }
 
+const unreachable =
+  /Could not resolve|Temporary failure|Failed to fetch|(Could not|Unable to) connect|Connection (refused|timed out)/;
+
 /** The named error behind mmdebstrap's last words. */
 export function rootfsError(lines: readonly string[], output: string, cause: unknown): BangerError {
   const text = lines.join("\n");
@@ -93,11 +96,7 @@ export function rootfsError(lines: readonly string[], output: string, cause: unk
       hint: "apt-get install debian-archive-keyring",
       cause,
     });
-  if (
-    /Could not resolve|Temporary failure|Failed to fetch|Could not connect|Connection (refused|timed out)|Unable to connect/.test(
-      text,
-    )
-  )
+  if (unreachable.test(text))
     return new BangerError("mirror_unreachable", `packages cannot be fetched: ${said}`, {
       hint: "apt-get update; or set mirror in the configuration",
       retry: "later",
@@ -119,7 +118,10 @@ const rememberedLines = 60;
 /** mmdebstrap, told to end, takes its mounts and its tree away; so it is told also when the builder is killed. */
 const dieWithBuilder = ["--pdeathsig", "TERM"];
 
-/** @throws BangerError `tool_missing`, `disk_full`, `mirror_untrusted`, `mirror_unreachable`, `namespaces_unusable`, `image_build_failed`. */
+/**
+ * @throws BangerError `tool_missing`, `disk_full`, `mirror_untrusted`, `mirror_unreachable`,
+ *   `namespaces_unusable`, `image_build_failed`.
+ */
 export async function makeRootfs(job: RootfsJob): Promise<void> {
   const disk = await open(job.output, "wx", 0o600);
   const lines: string[] = [];

@@ -15,6 +15,7 @@ const machine = setup({
     }),
     noteReady: assign({
       stage: null,
+      error: null,
       sizeBytes: ({ event, context }) =>
         event.type === "image.ready" ? event.data.sizeBytes : context.sizeBytes,
     }),
@@ -45,6 +46,8 @@ const machine = setup({
     },
     failed: {
       on: {
+        // The files of a damaged one were put back.
+        "image.ready": { target: "ready", actions: "noteReady" },
         "image.pull_requested": { target: "building", actions: "begin" },
         "image.delete_requested": "deleting",
       },

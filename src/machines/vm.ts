@@ -32,7 +32,6 @@ function endStart(vm: Vm): void {
 const beginStop = edit<"vm.stop_requested">((vm, event, at) => {
   endStart(vm);
   vm.stop = { mode: "graceful", deadlineAt: at + event.data.timeoutMs, asked: false };
-  vm.restart = false;
 });
 
 const beginKill = edit<"vm.kill_requested">((vm, _event, at) => {

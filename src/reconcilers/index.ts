@@ -17,8 +17,8 @@ export function reconcileVm(vm: Vm, seen: ObservedVm, capabilities: Capabilities
   ];
 }
 
-/** The next moment (ms since the epoch) at which passing time alone changes what is wanted; null if none. */
-export function nextDeadline(vm: Vm): number | null {
-  if (vm.phase === "stopping") return vm.stop?.deadlineAt ?? null;
-  return vm.phase === "starting" ? vm.bootDeadlineAt : null;
+/** The next moment (ms since the epoch) at which passing time alone changes what is wanted; null if none is to come. */
+export function nextDeadline(vm: Vm, now: number): number | null {
+  const deadlineAt = vm.phase === "stopping" ? (vm.stop?.deadlineAt ?? null) : vm.bootDeadlineAt;
+  return deadlineAt !== null && deadlineAt > now ? deadlineAt : null;
 }

@@ -25,6 +25,7 @@ try {
 } catch {
   process.exit(0);
 }
+appendFileSync(`${home.state}/serving`, `${process.pid}\n`);
 mkdirSync(home.runtime, { recursive: true });
 rmSync(apiSocket, { force: true });
 createServer((_request, response) => {

@@ -11,7 +11,7 @@ import { homeFrom } from "../../src/home.js";
 
 export const program = new URL("../../../bin/banger", import.meta.url).pathname;
 /** Images take minutes to build and never change: every test home shares them, and so does the next run. */
-const sharedData = join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "banger-tests");
+export const sharedData = join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "banger-tests");
 
 export interface Ended {
   status: number | null;
@@ -37,7 +37,8 @@ export class TestHome {
   readonly env: NodeJS.ProcessEnv;
   readonly home: Home;
 
-  constructor(env: NodeJS.ProcessEnv = {}) {
+  /** `more` is given the test's own directory. */
+  constructor(more: (root: string) => NodeJS.ProcessEnv = () => ({})) {
     this.root = mkdtempSync("/tmp/banger-e2e-");
     this.env = {
       ...process.env,
@@ -47,7 +48,7 @@ export class TestHome {
       XDG_CACHE_HOME: join(this.root, "cache"),
       XDG_DATA_HOME: sharedData,
       XDG_RUNTIME_DIR: this.root,
-      ...env,
+      ...more(this.root),
     };
     this.home = homeFrom(this.env, process.getuid?.() ?? 0);
   }
@@ -181,8 +182,11 @@ export async function until(
 }
 
 /** Runs a test in a home of its own and takes it away whatever happens. */
-export async function withHome(body: (home: TestHome) => Promise<void>, env: NodeJS.ProcessEnv = {}) {
-  const home = new TestHome(env);
+export async function withHome(
+  body: (home: TestHome) => Promise<void>,
+  more?: (root: string) => NodeJS.ProcessEnv,
+): Promise<void> {
+  const home = new TestHome(more);
   try {
     await body(home);
   } finally {

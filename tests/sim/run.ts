@@ -11,6 +11,7 @@ import { Loop } from "../../src/loop.js";
 import type { Vm } from "../../src/model.js";
 import { type Acknowledged, checkAlways, checkSettled } from "./check.js";
 import { SimHost } from "./host.js";
+import { mortal } from "./mortal.js";
 import { seeded } from "./random.js";
 import type { Action, Scenario } from "./scenario.js";
 import { LifeClock, Time } from "./time.js";
@@ -284,21 +285,4 @@ export class Run {
   #note(line: string): void {
     this.#trace.push(`${String((this.#time.now() / 1000) % 1e7).padStart(12)} ${line}`);
   }
-}
-
-/** The log as its daemon sees it: once that is dead nothing reaches the file any more. */
-function mortal(log: Log, pulse: Life["pulse"], boundary: () => void): Log {
-  return new Proxy(log, {
-    get(target, name) {
-      const value: unknown = Reflect.get(target, name, target);
-      if (typeof value !== "function") return value;
-      return (...parameters: unknown[]) => {
-        if (name === "append") boundary();
-        if (!pulse.alive) throw new Error("the daemon is dead");
-        const result: unknown = Reflect.apply(value, target, parameters);
-        if (name === "append") boundary();
-        return result;
-      };
-    },
-  });
 }

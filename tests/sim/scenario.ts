@@ -22,8 +22,8 @@ export interface Scenario {
   actions: Action[];
 }
 
-export const names = 6;
-export const images = 2;
+const names = 6;
+const images = 2;
 const verbs: readonly VmVerb[] = ["start", "stop", "restart", "kill", "delete"];
 
 export function scenario(seed: number): Scenario {

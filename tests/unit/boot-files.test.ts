@@ -112,7 +112,12 @@ test("the kernel comes out of its bzImage, and what is none is refused", () => {
 });
 
 test("the newest kernel of /boot is found by version, not by spelling", () => {
-  const listing = `/13/040755/0/0/.//\n/14/100644/0/0/vmlinuz-6.1.0-9-cloud-amd64/1/\n/15/100644/0/0/vmlinuz-6.1.0-56-cloud-amd64/1/\n\n`;
+  const listing = [
+    "/13/040755/0/0/.//",
+    "/14/100644/0/0/vmlinuz-6.1.0-9-cloud-amd64/1/",
+    "/15/100644/0/0/vmlinuz-6.1.0-56-cloud-amd64/1/",
+    "\n",
+  ].join("\n");
   assert.equal(newestKernel(parseListing(listing)), "6.1.0-56-cloud-amd64");
   assert.equal(newestKernel(["config-6.1"]), undefined);
 });

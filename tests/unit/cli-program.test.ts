@@ -42,7 +42,7 @@ function withHost(use: (host: Host) => Promise<void>): Promise<void> {
         env,
         banger: (argv, input = "", meanwhile = () => undefined) =>
           new Promise((resolve) => {
-            const child = spawn(process.execPath, [program, ...argv], {
+            const child = spawn(program, argv, {
               env,
               timeout: runDeadlineMs,
               killSignal: "SIGKILL",
@@ -168,13 +168,13 @@ test("vm exec hands input, both outputs and the status through", () =>
 
 test("a command that the guest does not have is status 127, as in a shell", () =>
   withHost(async ({ api, banger }) => {
-    const error = Buffer.from(JSON.stringify({ code: "not_found", message: "nope: no such command" }));
+    const error = Buffer.from(JSON.stringify({ code: "not_found", message: "no such file" }));
     api.onExec(
       (_asked, stream) =>
         void stream.write(switching + encodeFrame(frameType.error, error).toString("latin1")),
     );
     const { status, stderr } = await banger(["vm", "exec", "box", "--", "nope"]);
-    assert.deepEqual({ status, stderr }, { status: 127, stderr: "banger: nope: no such command\n" });
+    assert.deepEqual({ status, stderr }, { status: 127, stderr: "banger: nope: no such file\n" });
   }));
 
 test("Ctrl-C goes to the command as a signal, and its status comes back", () =>
@@ -205,7 +205,7 @@ test("vm run --rm says the spec first, waits, runs the command, deletes and ends
     const { status, stdout, stderr } = await banger(["vm", "run", "--rm", "--", "cat"], "out\n");
     assert.equal(status, 5);
     assert.equal(stdout, "out\n");
-    assert.match(stderr, /^spec: 4 vcpu · 8192 MiB · 8G disk\nvm: box \(0a1b2c3d\)\ndisk: 100ms\n/);
+    assert.match(stderr, /^spec: 4 vcpu · 8192 MiB · 8G disk\nvm: box \(0a1b2c3d\)\ndisk \(100ms\)\n/);
     const exec = api.asked.find(({ line }) => line.endsWith("/exec"));
     assert.deepEqual(exec?.body, { argv: ["cat"], tty: false, thenDelete: true });
     const act = api.asked.find(({ line }) => line === "POST /v1/vms/actions");
@@ -281,7 +281,7 @@ test("a reader that leaves early is no error", () =>
       const lines = Array.from({ length: 20_000 }, (_, index) => eventView(index, "vm.ready"));
       response.end(lines.map((line) => `${JSON.stringify(line)}\n`).join(""));
     });
-    const child = spawn(process.execPath, [program, "events"], { env, timeout: runDeadlineMs });
+    const child = spawn(program, ["events"], { env, timeout: runDeadlineMs });
     let stderr = "";
     child.stderr.on("data", (text: Buffer) => (stderr += text.toString()));
     child.stdout.once("data", () => child.stdout.destroy());

@@ -81,7 +81,7 @@ test("a start is plain lines with durations where there is no terminal, one live
     report.close();
     return text();
   };
-  assert.equal(stages(false), "disk: 100ms\nnetwork: 100ms\nvirtual machine: 100ms\nguest: 100ms\n");
+  assert.equal(stages(false), "disk (100ms)\nnetwork (100ms)\nvirtual machine (100ms)\nguest (100ms)\n");
   assert.equal(stages(false, true), "");
   assert.match(stages(true), /booting the guest/);
   assert.doesNotMatch(stages(true), /\n/);

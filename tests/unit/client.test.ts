@@ -1,5 +1,6 @@
 /** The client against canned replies: what it asks, what it makes of the answers, and how it fails. */
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { test } from "node:test";
 import { Client, requestPath } from "../../src/client.js";
 import { BangerError } from "../../src/errors.js";
@@ -94,8 +95,10 @@ test("an exec is upgraded with nothing lost, or refused with the daemon's error"
         "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: banger-exec\r\n\r\nearly",
       );
     });
-    const { stream, head } = await client.exec("box", { argv: ["true"] });
-    assert.equal(head.toString(), "early");
+    const stream = await client.exec("box", { argv: ["true"] });
+    stream.resume();
+    const [early] = (await once(stream, "data")) as [Buffer];
+    assert.equal(early.toString(), "early");
     assert.deepEqual(api.asked[0]?.body, { argv: ["true"] });
     stream.destroy();
     api.onExec((_asked, refused) => {

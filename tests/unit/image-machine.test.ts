@@ -23,8 +23,12 @@ const table: Readonly<Record<string, Partial<Record<EventType, string>>>> = {
     "image.build_failed": "failed",
     "image.delete_requested": "deleting",
   },
-  ready: { "image.pull_requested": "building", "image.delete_requested": "deleting" },
-  failed: { "image.pull_requested": "building", "image.delete_requested": "deleting" },
+  ready: { "image.damaged": "failed", "image.delete_requested": "deleting" },
+  failed: {
+    "image.ready": "ready",
+    "image.pull_requested": "building",
+    "image.delete_requested": "deleting",
+  },
   deleting: { "image.deleted": "deleted" },
   deleted: { "image.pull_requested": "building" },
 };
@@ -55,7 +59,7 @@ test("a build tells its stage, and afterwards its size or its error", () => {
 });
 
 test("a new pull starts from nothing", () => {
-  for (const phase of ["ready", "failed", "deleted"]) {
+  for (const phase of ["failed", "deleted"]) {
     const again = after(imageAfterTypes(...(ways[phase] as EventType[])), "image.pull_requested", t0 + 9);
     const { stage, error, sizeBytes, changedAt } = again;
     assert.deepEqual(

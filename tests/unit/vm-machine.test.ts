@@ -6,7 +6,17 @@ import { type EventType, event, type NewEvent, vmStream } from "../../src/events
 import { vmAfter, vmCan, vmMachine } from "../../src/machines/vm.js";
 import type { Vm } from "../../src/model.js";
 import { initialState } from "../../src/projection.js";
-import { eventTypes, position, sample, stored, t0, vmAfterTypes, vmId, ways } from "../fixtures.js";
+import {
+  eventTypes,
+  position,
+  reachableVms,
+  sample,
+  stored,
+  t0,
+  vmAfterTypes,
+  vmId,
+  ways,
+} from "../fixtures.js";
 
 const commands: EventType[] = [
   "vm.start_requested",
@@ -43,18 +53,18 @@ error             starting.disk    stopping  starting.disk    stopping  deleting
 deleting          -                -         -                -         -
 deleted           -                -         -                -         -
 
-                  disk             network          process        ready   asked            exited        failed deleted
-stopped           -                -                -              -       -                -             -      -
-starting.disk     starting.network -                -              -       -                -             error  -
-starting.network  -                starting.process -              -       -                -             error  -
-starting.process  -                -                starting.agent -       -                -             error  -
-starting.agent    -                -                -              running -                error         error  -
-running           -                -                -              -       -                stopped       -      -
-stopping          -                -                -              -       stopping         stopped       -      -
-stopping+restart  -                -                -              -       stopping+restart starting.disk -      -
-error             -                -                -              -       -                -             -      -
-deleting          -                -                -              -       -                -             -      deleted
-deleted           -                -                -              -       -                -             -      -
+                 disk             network          process        ready   asked            exited        failed deleted
+stopped          -                -                -              -       -                -             -      -
+starting.disk    starting.network -                -              -       -                -             error  -
+starting.network -                starting.process -              -       -                -             error  -
+starting.process -                -                starting.agent -       -                -             error  -
+starting.agent   -                -                -              running -                error         error  -
+running          -                -                -              -       -                stopped       -      -
+stopping         -                -                -              -       stopping         stopped       -      -
+stopping+restart -                -                -              -       stopping+restart starting.disk -      -
+error            -                -                -              -       -                -             -      -
+deleting         -                -                -              -       -                -             -      deleted
+deleted          -                -                -              -       -                -             -      -
 `;
 
 interface Row {
@@ -148,27 +158,8 @@ describe("what the events leave on the VM", () => {
 const broken = { code: "broken", message: "it broke", retry: "never" } as const;
 const at = (fact: NewEvent, time = t0) => stored(initialState, fact, time);
 
-/** Every VM that any sequence of events can make, with the events that lead on from it. */
-function reachable(): Map<string, { vm: Vm; next: Map<EventType, string> }> {
-  const found = new Map<string, { vm: Vm; next: Map<EventType, string> }>();
-  const key = (vm: Vm) => JSON.stringify(vm);
-  const queue = [vmAfterTypes()];
-  for (let vm = queue.pop(); vm !== undefined; vm = queue.pop()) {
-    if (found.has(key(vm))) continue;
-    const next = new Map<EventType, string>();
-    for (const type of [...commands, ...facts]) {
-      if (!vmCan(vm, sample(type))) continue;
-      const then = vmAfter(vm, at(sample(type)));
-      next.set(type, key(then));
-      queue.push(then);
-    }
-    found.set(key(vm), { vm, next });
-  }
-  return found;
-}
-
 describe("every path", () => {
-  const all = reachable();
+  const all = reachableVms();
   const vms = [...all.values()];
 
   test("the machine's graph and the fold reach the same positions", () => {

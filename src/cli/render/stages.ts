@@ -15,7 +15,7 @@ export interface Stage {
 }
 
 /** The stages of a VM's start and stop, and of an image's build. */
-export function stageOf(event: EventView): Stage | undefined {
+function stageOf(event: EventView): Stage | undefined {
   switch (event.type) {
     case "vm.start_requested":
       return { begins: "preparing the disk" };
@@ -37,8 +37,8 @@ export function stageOf(event: EventView): Stage | undefined {
     case "image.pull_requested":
       return { begins: "preparing" };
     case "image.stage_reached": {
-      const { stage } = event.data as { stage: string };
-      return { ended: "", begins: stage };
+      const { stage, detail } = event.data as { stage: string; detail?: string };
+      return { ended: "", begins: detail === undefined ? stage : `${stage}: ${detail}` };
     }
     case "image.ready":
       return { ended: "", done: true };
@@ -80,11 +80,13 @@ export function stageReport({ output, clock, style, quiet, keep }: ReportOptions
         if (current !== undefined) line.show(current.label);
         return;
       }
+      // The same stage told again goes on.
+      if (stage.begins !== undefined && stage.begins === current?.label) return;
       const atMs = Date.parse(event.at);
       if (stage.ended !== undefined && current !== undefined && lasting) {
         line.clear();
         const label = stage.ended === "" ? current.label : stage.ended;
-        output.write(`${style.dim(`${clean(label)}: ${formatDuration(atMs - current.sinceMs)}`)}\n`);
+        output.write(`${style.dim(`${clean(label)} (${formatDuration(atMs - current.sinceMs)})`)}\n`);
       }
       current = stage.begins === undefined ? undefined : { label: stage.begins, sinceMs: atMs };
       if (current === undefined) line.clear();

@@ -1,0 +1,121 @@
+/** The daemon as a whole on the simulated host: one per home, its end leaves VMs alone, a failed append ends it. */
+import assert from "node:assert/strict";
+import { statSync } from "node:fs";
+import { afterEach, beforeEach, describe, type TestContext, test } from "node:test";
+import type { VmView } from "../../src/contract.js";
+import { BangerError } from "../../src/errors.js";
+import { homeHandles } from "../../src/handles.js";
+import { Log } from "../../src/log.js";
+import { ask } from "../api-checks.js";
+import { DaemonBench } from "../daemon-bench.js";
+
+describe("a daemon", () => {
+  let bench: DaemonBench;
+  beforeEach(async () => {
+    bench = await DaemonBench.open();
+  });
+  afterEach(() => bench.close());
+
+  test("is the only one of its home; a second one leaves the first alone", async () => {
+    await bench.start();
+    await assert.rejects(bench.start(), { code: "log_busy" });
+    assert.equal((await bench.ask("GET", "/v1/daemon")).status, 200);
+  });
+
+  test("of two that start at once one serves", async () => {
+    const both = await Promise.allSettled([bench.start(), bench.start()]);
+    assert.deepEqual(both.map(({ status }) => status).sort(), ["fulfilled", "rejected"]);
+    assert.equal((await bench.ask("GET", "/v1/daemon")).status, 200);
+  });
+
+  test("keeps what it makes to its user", async () => {
+    const before = process.umask(0o077);
+    try {
+      await bench.start();
+      const { log, vms } = homeHandles(bench.home);
+      for (const path of [bench.socket, bench.home.runtime, bench.home.state, log, vms]) {
+        assert.equal(statSync(path).mode & 0o077, 0, path);
+      }
+    } finally {
+      process.umask(before);
+    }
+  });
+
+  test("that ends leaves its VMs running, and the next one takes them over", async () => {
+    const first = await bench.start();
+    await bench.pullImage();
+    const id = await bench.runningVm("ann");
+    const process = bench.host.vms.get(id)?.process;
+    await Promise.all([first.close(), first.close()]);
+    assert.equal(await first.closed, undefined);
+    await assert.rejects(bench.ask("GET", "/v1/daemon"));
+    assert.equal(bench.host.vms.get(id)?.process, process);
+    await bench.start();
+    await bench.event(id, "vm.adopted");
+    const vm = await ask<VmView>(bench, "vmShow", { ref: "ann" });
+    assert.deepEqual([vm.phase, vm.pid], ["running", process?.pid]);
+  });
+
+  test("that finds a VM gone which it had running says so", async () => {
+    const first = await bench.start();
+    await bench.pullImage();
+    const id = await bench.runningVm("ann");
+    await first.close();
+    bench.host.exit(id, { reason: "lost", detail: "killed from outside" });
+    await bench.start();
+    await bench.event(id, "vm.process_exited");
+    const vm = await ask<VmView>(bench, "vmShow", { ref: "ann" });
+    assert.deepEqual([vm.phase, vm.lastExit?.reason], ["stopped", "lost"]);
+  });
+
+  test("ends when the log refuses an append, and tells with what", async (t: TestContext) => {
+    const daemon = await bench.start();
+    await bench.pullImage();
+    const refuse = () => {
+      throw new BangerError("disk_full", "no space left", { retry: "later" });
+    };
+    t.mock.method(Log.prototype, "append", refuse);
+    const body = { commandId: "command-1", spec: {}, start: false };
+    const { status, json } = await bench.ask("POST", "/v1/vms", body);
+    assert.deepEqual([status, (json as { error: BangerError }).error.code], [503, "disk_full"]);
+    assert.equal(((await daemon.closed) as BangerError).code, "disk_full");
+    t.mock.restoreAll();
+    await bench.start();
+    assert.deepEqual(await ask(bench, "vmList"), []);
+  });
+
+  test("moves the events of VMs that were deleted long ago to the archive", async () => {
+    await bench.start();
+    await bench.pullImage();
+    const id = await bench.runningVm("ann");
+    const body = { commandId: "command-bob", name: "bob", spec: {}, start: false };
+    await bench.ask("POST", "/v1/vms", body);
+    await bench.ask("POST", "/v1/vms/actions", { action: "delete", refs: ["ann"] });
+    const archived = await bench.event("log", "log.stream_archived");
+    assert.equal((archived["data"] as { stream: string }).stream, `vm/${id}`);
+    assert.equal((await bench.ask("GET", "/v1/vms/ann/history")).status, 404);
+    assert.deepEqual(
+      (await ask<VmView[]>(bench, "vmList")).map(({ name }) => name),
+      ["bob"],
+    );
+    assert.equal((await ask<{ ok: boolean }>(bench, "eventsVerify")).ok, true);
+  });
+
+  test("ends its followers with itself", async () => {
+    const daemon = await bench.start();
+    const lines = bench.lines("/v1/events?follow=true");
+    await lines.next();
+    const rest = (async () => {
+      for await (const _ of lines);
+    })();
+    await Promise.allSettled([daemon.close(), rest]);
+    await assert.rejects(bench.ask("GET", "/v1/daemon"));
+  });
+
+  test("that cannot open its world gives the home free", async (t: TestContext) => {
+    t.mock.method(bench, "openWorld", () => Promise.reject(new BangerError("no_vmm", "there is no VMM")));
+    await assert.rejects(bench.start(), { code: "no_vmm" });
+    t.mock.restoreAll();
+    await bench.start();
+  });
+});

@@ -1,0 +1,258 @@
+/** Decisions: given a state, when a command comes, then these events, none, or a refusal. */
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import fc from "fast-check";
+import { type CreateCommand, decide, findImage, resolveVm, type VmVerb } from "../../src/decide.js";
+import { event, type NewEvent, vmStream } from "../../src/events.js";
+import type { State } from "../../src/model.js";
+import {
+  given,
+  imageId,
+  position,
+  sample,
+  sampleData,
+  spec,
+  timeouts,
+  vmAfterTypes,
+  vmId,
+  ways,
+  withImage,
+} from "../fixtures.js";
+
+const create = (n: number, more: Partial<CreateCommand> = {}): CreateCommand => ({
+  kind: "create",
+  commandId: `command-${n}`,
+  vmId: n.toString(16).padStart(8, "0"),
+  name: `vm-${n}`,
+  image: "debian-slim",
+  spec,
+  start: false,
+  addressBlock: 7,
+  ...more,
+});
+const decided = (state: State, command: Parameters<typeof decide>[1]) => decide(state, command, timeouts);
+const after = (state: State, ...commands: CreateCommand[]): State =>
+  commands.reduce((before, command) => given(decided(before, command), 0, before), state);
+const typesOf = (events: readonly NewEvent[]) => events.map(({ type }) => type);
+
+describe("create", () => {
+  test("makes a VM of the newest ready image, and starts it where that is asked for", () => {
+    const [created, start, ...rest] = decided(withImage, create(1, { start: true }));
+    assert.deepEqual(created?.data, {
+      vmId: "00000001",
+      name: "vm-1",
+      imageId,
+      spec,
+      address: "127.7.0.1",
+      addressIndex: 1,
+      commandId: "command-1",
+    });
+    assert.deepEqual(start, event("vm/00000001", "vm.start_requested", { bootTimeoutMs: 60_000 }));
+    assert.deepEqual(rest, []);
+    assert.deepEqual(typesOf(decided(withImage, create(1))), ["vm.created"]);
+  });
+
+  test("a second run of the same command creates nothing, whatever else it says", () => {
+    const state = after(withImage, create(1));
+    const again = create(2, { commandId: "command-1", start: true, image: "nothing" });
+    assert.deepEqual(decided(state, again), []);
+  });
+
+  test("is refused without its image, naming the command that pulls it", () => {
+    for (const state of [given([]), given([sample("image.pull_requested")])]) {
+      assert.throws(() => decided(state, create(1)), {
+        code: "image_missing",
+        hint: "banger image pull debian-slim",
+      });
+    }
+  });
+
+  test("an id is never given out twice, not even that of a deleted VM", () => {
+    const state = given(
+      [sample("vm.delete_requested"), sample("vm.deleted")],
+      0,
+      given([sample("vm.created")], 0, withImage),
+    );
+    assert.throws(() => decided(state, create(9, { vmId })), { code: "id_taken", retry: "later" });
+  });
+
+  test("a name of a live VM is refused, or the next candidate is taken; a deleted VM's name is free", () => {
+    const state = after(withImage, create(1, { name: "ann" }));
+    assert.throws(() => decided(state, create(2, { name: "ann" })), { code: "name_taken" });
+    const nameOf = (candidates: string[]) =>
+      (decided(state, create(2, { name: candidates }))[0]?.data as { name: string }).name;
+    assert.equal(nameOf(["ann", "bob"]), "bob");
+    assert.equal(nameOf(["ann"]), "vm-00000002");
+    const stream = vmStream("00000001");
+    const gone = given([event(stream, "vm.delete_requested", {}), event(stream, "vm.deleted", {})], 0, state);
+    assert.deepEqual(typesOf(decided(gone, create(2, { name: "ann" }))), ["vm.created"]);
+  });
+
+  test("addresses go on after the last one, wrap around and skip those in use", () => {
+    const last = 65_534;
+    const held = after({ ...withImage, lastAddressIndex: last - 1 }, create(1), create(2), create(3));
+    const indexes = Object.values(held.vms).map((vm) => vm.addressIndex);
+    assert.deepEqual(indexes, [last, 1, 2]);
+    assert.deepEqual(
+      Object.values(held.vms).map((vm) => vm.address),
+      ["127.7.255.254", "127.7.0.1", "127.7.0.2"],
+    );
+    const wrapped = after({ ...held, lastAddressIndex: last - 1 }, create(4));
+    assert.equal(wrapped.vms["00000004"]?.addressIndex, 3);
+  });
+
+  test("when every address is held, a create is refused", () => {
+    const one = vmAfterTypes();
+    const vms = Array.from({ length: 65_534 }, (_, n) => [
+      String(n),
+      { ...one, name: String(n), addressIndex: n + 1 },
+    ]);
+    const full = { ...withImage, vms: Object.fromEntries(vms) };
+    assert.throws(() => decided(full, create(2)), { code: "addresses_exhausted" });
+  });
+});
+
+test("after any commands no two live VMs share a name, an address or an id", () => {
+  const step = fc.record({
+    n: fc.integer({ min: 1, max: 9 }),
+    name: fc.constantFrom("ann", "bob", "cid"),
+    verb: fc.constantFrom("create", "delete"),
+  });
+  fc.assert(
+    fc.property(
+      fc.array(step, { maxLength: 40 }),
+      fc.integer({ min: 65_530, max: 65_534 }),
+      (steps, from) => {
+        let state: State = { ...withImage, lastAddressIndex: from };
+        for (const { n, name, verb } of steps) {
+          const command = create(n, { name: [name] });
+          const known = state.vms[command.vmId];
+          const stream = vmStream(command.vmId);
+          if (verb === "create" && known === undefined) state = after(state, command);
+          else if (verb === "delete" && known?.phase === "stopped")
+            state = given(
+              [event(stream, "vm.delete_requested", {}), event(stream, "vm.deleted", {})],
+              0,
+              state,
+            );
+        }
+        const live = Object.values(state.vms).filter((vm) => vm.phase !== "deleted");
+        for (const key of ["id", "name", "address", "addressIndex"] as const) {
+          assert.equal(new Set(live.map((vm) => vm[key])).size, live.length);
+        }
+      },
+    ),
+  );
+});
+
+/** Position → verbs that are so already, and verbs that are refused; every other one yields its event. */
+const verbTable: Readonly<Record<string, [already: VmVerb[], refused: VmVerb[]]>> = {
+  stopped: [["stop", "kill"], []],
+  "starting.disk": [["start"], []],
+  "starting.network": [["start"], []],
+  "starting.process": [["start"], []],
+  "starting.agent": [["start"], []],
+  running: [["start"], []],
+  stopping: [["stop"], []],
+  "stopping+restart": [["start", "restart"], []],
+  error: [[], []],
+  deleting: [["delete"], ["start", "stop", "restart", "kill"]],
+};
+const verbs: VmVerb[] = ["start", "stop", "restart", "kill", "delete"];
+
+describe("verbs", () => {
+  for (const [at, [already, refused]] of Object.entries(verbTable)) {
+    test(at, () => {
+      const vm = vmAfterTypes(...(ways[at] ?? []));
+      assert.equal(position(vm), at);
+      const state = { ...withImage, vms: { [vmId]: vm } };
+      for (const verb of verbs) {
+        const command = { kind: verb, vmId };
+        if (refused.includes(verb)) assert.throws(() => decided(state, command), { code: "not_now" }, verb);
+        else if (already.includes(verb)) assert.deepEqual(decided(state, command), [], verb);
+        else assert.deepEqual(typesOf(decided(state, command)), [`vm.${verb}_requested`], verb);
+      }
+    });
+  }
+
+  test("a kill that is under way is not asked for again; with a restart it is", () => {
+    const running = ways["running"] ?? [];
+    const killed = vmAfterTypes(...running, "vm.kill_requested");
+    assert.deepEqual(decided({ ...withImage, vms: { [vmId]: killed } }, { kind: "kill", vmId }), []);
+    const again = vmAfterTypes(...running, "vm.kill_requested", "vm.start_requested");
+    assert.equal(decided({ ...withImage, vms: { [vmId]: again } }, { kind: "kill", vmId }).length, 1);
+  });
+
+  test("of a VM that is deleted or unknown there is nothing to do", () => {
+    const gone = given([sample("vm.created"), sample("vm.delete_requested"), sample("vm.deleted")]);
+    for (const state of [gone, withImage]) {
+      for (const kind of verbs) assert.throws(() => decided(state, { kind, vmId }), { code: "vm_not_found" });
+    }
+  });
+});
+
+describe("refs", () => {
+  const state = after(
+    withImage,
+    create(1, { vmId: "aa000001", name: "ann" }),
+    create(2, { vmId: "aa000002", name: "aa" }),
+    create(3, { vmId: "ab000003", name: "aa000001" }),
+  );
+  const idOf = (ref: string) => resolveVm(state, ref).id;
+
+  test("a name wins over an id, an id over a prefix, a unique prefix is enough", () => {
+    assert.equal(idOf("aa000001"), "ab000003");
+    assert.equal(idOf("aa"), "aa000002");
+    assert.equal(idOf("aa000002"), "aa000002");
+    assert.equal(idOf("ab"), "ab000003");
+  });
+
+  test("an ambiguous prefix names what it could be; what is nothing says so", () => {
+    assert.throws(() => idOf("a"), { code: "ref_ambiguous", message: /aa000001 \(ann\)/ });
+    assert.throws(() => idOf("aa0"), { code: "ref_ambiguous" });
+    for (const ref of ["zed", "an", "", "b"])
+      assert.throws(() => idOf(ref), { code: /vm_not_found|ref_ambiguous/ }, ref);
+    assert.throws(() => idOf("an"), { code: "vm_not_found" });
+  });
+});
+
+describe("images", () => {
+  const pull = { kind: "pullImage", imageId, name: "debian-slim" } as const;
+
+  test("what is there or under way is not pulled again; what failed or was deleted is", () => {
+    const asked = given([sample("image.pull_requested")]);
+    assert.deepEqual(typesOf(decided(given([]), pull)), ["image.pull_requested"]);
+    assert.deepEqual(decided(asked, pull), []);
+    assert.deepEqual(decided(withImage, pull), []);
+    for (const more of [["image.build_failed"], ["image.delete_requested", "image.deleted"]] as const) {
+      assert.deepEqual(typesOf(decided(given(more.map(sample), 0, asked), pull)), ["image.pull_requested"]);
+    }
+    const deleting = given([sample("image.delete_requested")], 0, withImage);
+    assert.throws(() => decided(deleting, pull), { code: "not_now" });
+  });
+
+  test("a damaged image is built anew only when no disks lie on top of it", () => {
+    const fact = event(`image/${imageId}`, "image.damaged", {
+      code: "image_damaged",
+      message: "torn",
+      retry: "never",
+    });
+    const torn = given([fact], 0, withImage);
+    assert.deepEqual(typesOf(decided(torn, pull)), ["image.pull_requested"]);
+    const unused = { ...torn, vms: { [vmId]: vmAfterTypes() } };
+    assert.deepEqual(typesOf(decided(unused, pull)), ["image.pull_requested"]);
+    const used = { ...torn, vms: { [vmId]: vmAfterTypes(...(ways["running"] ?? [])) } };
+    assert.throws(() => decided(used, pull), { code: "image_in_use", hint: /banger vm delete ann/ });
+  });
+
+  test("a name means its newest ready image, else its newest one", () => {
+    const newer = "debian-slim-00000002";
+    const asked = event(`image/${newer}`, "image.pull_requested", { imageId: newer, name: "debian-slim" });
+    const state = given([asked], Number.MAX_SAFE_INTEGER, withImage);
+    assert.equal(findImage(state, "debian-slim")?.id, imageId);
+    assert.equal(findImage(state, newer)?.id, newer);
+    const ready = given([event(`image/${newer}`, "image.ready", sampleData["image.ready"])], 0, state);
+    assert.equal(findImage(ready, "debian-slim")?.id, newer);
+    assert.equal(findImage(state, "nothing"), undefined);
+  });
+});

@@ -1,0 +1,225 @@
+/** The loop, where the simulation does not look: how often it looks, retries and tells, and how it ends. */
+import assert from "node:assert/strict";
+import { afterEach, beforeEach, describe, test } from "node:test";
+import { BangerError } from "../../src/errors.js";
+import { event, type NewEvent, vmStream } from "../../src/events.js";
+import { Ledger } from "../../src/ledger.js";
+import { Log } from "../../src/log.js";
+import { Loop } from "../../src/loop.js";
+import type { Effect, Observed, ObservedVm } from "../../src/model.js";
+import { absentImage, absentVm } from "../../src/unlisted.js";
+import type { PerformContext, World } from "../../src/world.js";
+import { capabilities, sample, sampleData, seenRunning, seenStopped, vmId, ways } from "../fixtures.js";
+import { ManualClock } from "../manual-clock.js";
+
+const stream = vmStream(vmId);
+
+/** A world that shows and does what the test says. */
+class PlayedWorld implements World {
+  readonly capabilities = capabilities;
+  readonly vms = new Map<string, ObservedVm>();
+  looks = 0;
+  readonly tries: { effect: Effect; at: number; signal: AbortSignal }[] = [];
+  act: (effect: Effect, context: PerformContext) => Promise<void> = async () => {};
+  constructor(readonly clock: ManualClock) {}
+
+  async observe(): Promise<Observed> {
+    this.looks += 1;
+    return { vms: this.vms, images: new Map(), unlistedVm: absentVm, unlistedImage: absentImage };
+  }
+  async perform(effect: Effect, context: PerformContext): Promise<void> {
+    this.tries.push({ effect, at: this.clock.now(), signal: context.signal });
+    await this.act(effect, context);
+  }
+  onWake(): void {}
+  async close(): Promise<void> {}
+}
+
+describe("loop", () => {
+  let clock: ManualClock;
+  let world: PlayedWorld;
+  let log: Log;
+  let ledger: Ledger;
+  let loop: Loop;
+  let fatal: unknown[];
+  let warnings: string[];
+
+  beforeEach(() => {
+    clock = new ManualClock();
+    world = new PlayedWorld(clock);
+    log = Log.open(":memory:", clock);
+    fatal = [];
+    warnings = [];
+    ledger = new Ledger(log, (error) => fatal.push(error));
+    const warn = (message: string) => void warnings.push(message);
+    loop = new Loop(ledger, world, clock, { concurrency: 4, resyncIntervalMs: 10_000, attempts: 6, warn });
+  });
+  afterEach(async () => {
+    await loop.stop();
+    log.close();
+  });
+
+  const bring = (position: string) =>
+    ledger.commit([sample("vm.created"), ...(ways[position] ?? []).map(sample)], "request:t");
+  const types = () => [...log.read({ stream })].map(({ type }) => type);
+  const broken = (message: string) => new BangerError("broken", message, { retry: "later" });
+
+  test("a sweep over a thousand idle VMs is one look at the host and wakes nobody", async () => {
+    const events: NewEvent[] = [];
+    for (let n = 0; n < 1000; n++) {
+      const id = n.toString(16).padStart(8, "0");
+      const data = {
+        ...sampleData["vm.created"],
+        vmId: id,
+        name: id,
+        addressIndex: n + 1,
+        commandId: `command-${n}`,
+      };
+      events.push(event(vmStream(id), "vm.created", data));
+      for (const type of ways["running"] ?? [])
+        events.push(event(vmStream(id), type, sampleData[type] as never));
+      events.push(event(vmStream(id), "vm.process_exited", sampleData["vm.process_exited"]));
+      world.vms.set(id, seenStopped);
+    }
+    ledger.commit(events, "request:t");
+    await clock.settle();
+    world.looks = 0;
+    assert.equal(await loop.sweep(), 0);
+    await clock.advance(5000);
+    assert.deepEqual([world.looks, world.tries.length], [1, 0]);
+  });
+
+  test("after a start the whole host is looked at once per interval", async () => {
+    await loop.start();
+    world.looks = 0;
+    await clock.advance(60_000);
+    assert.equal(world.looks, 6);
+  });
+
+  test("an append that the log refuses is fatal", async () => {
+    world.vms.set(vmId, seenRunning);
+    bring("stopped");
+    await clock.settle();
+    log.close();
+    assert.throws(() => ledger.commit([sample("vm.start_requested")], "request:t"));
+    assert.equal(fatal.length, 1);
+    assert.equal(ledger.state.vms[vmId]?.phase, "stopped");
+  });
+
+  test("an effect that hangs is aborted at its deadline and tried again", async () => {
+    world.act = () => new Promise(() => {});
+    bring("starting.disk");
+    await clock.advance(120_000);
+    const [first] = world.tries;
+    assert.equal(first?.effect.kind, "ensureDisk");
+    assert.equal((first?.signal.reason as BangerError).code, "deadline_exceeded");
+    assert.equal(types().at(-1), "vm.effect_failed");
+    await clock.advance(1000);
+    assert.equal(world.tries.length, 2);
+  });
+
+  test("a retry waits longer each time, up to half a minute, and the start fails after the last try", async () => {
+    world.act = async () => {
+      throw broken("no");
+    };
+    bring("starting.disk");
+    await clock.advance(120_000);
+    const waits = world.tries.map(({ at }, n) => at - (world.tries[n - 1]?.at ?? at)).slice(1);
+    assert.deepEqual(waits, [300, 600, 1200, 2400, 4800]);
+    assert.equal(types().at(-1), "vm.step_failed");
+    assert.equal(types().filter((type) => type === "vm.effect_failed").length, 1);
+  });
+
+  test("what must succeed some day is tried for ever, told once, and ever more rarely", async () => {
+    world.vms.set(vmId, seenRunning);
+    world.act = async ({ kind }) => {
+      if (kind === "ensureNoProcess") throw broken("it stays");
+    };
+    bring("running");
+    await clock.settle();
+    ledger.commit([sample("vm.kill_requested")], "request:t");
+    await clock.advance(10 * 60_000);
+    const ends = world.tries.filter(({ effect }) => effect.kind === "ensureNoProcess");
+    assert.ok(ends.length > 20 && ends.length < 50, `${ends.length} tries in ten minutes`);
+    const last = ends.slice(-2).map(({ at }) => at) as [number, number];
+    assert.ok(last[1] - last[0] >= 15_000 && last[1] - last[0] <= 30_000);
+    assert.equal(types().filter((type) => type === "vm.effect_failed").length, 1);
+  });
+
+  test("a failure that reads differently each time is told each time, and waits all the same", async () => {
+    let count = 0;
+    world.vms.set(vmId, seenRunning);
+    world.act = async () => {
+      throw broken(`failure ${++count}`);
+    };
+    bring("deleting");
+    await clock.advance(10 * 60_000);
+    assert.ok(world.tries.length < 50, `${world.tries.length} tries in ten minutes`);
+  });
+
+  test("two effects that go on failing are each told once", async () => {
+    world.vms.set(vmId, { ...seenRunning, agent: { is: "absent" }, forwards: { is: "present", list: [] } });
+    world.act = async ({ kind }) => {
+      throw broken(`${kind} does not work`);
+    };
+    bring("running");
+    await clock.advance(10 * 60_000);
+    assert.equal(types().filter((type) => type === "vm.effect_failed").length, 2);
+  });
+
+  test("effects that succeed and show nothing are told and slowed down", async () => {
+    world.vms.set(vmId, seenRunning);
+    bring("deleting");
+    await clock.advance(10 * 60_000);
+    assert.ok(world.tries.length < 50, `${world.tries.length} tries in ten minutes`);
+    const failures = [...log.read({ stream, types: ["vm.effect_failed"] })];
+    assert.deepEqual(
+      failures.map(({ data }) => (data as { code: string }).code),
+      ["effect_without_effect"],
+    );
+  });
+
+  test("a stop whose deadline has passed does not spin while nothing can be seen", async () => {
+    const unknown = { is: "unknown", cause: "simulated" } as const;
+    world.vms.set(vmId, { ...seenRunning, process: unknown });
+    bring("stopping");
+    await loop.start();
+    await clock.advance(60_000);
+    world.looks = 0;
+    await clock.advance(60_000);
+    assert.equal(world.looks, 6);
+  });
+
+  test("a stop that the guest does not heed becomes an end at its deadline, to the millisecond", async () => {
+    world.vms.set(vmId, seenRunning);
+    bring("stopping");
+    const begun = clock.now();
+    await clock.advance(30_000);
+    const end = world.tries.find(({ effect }) => effect.kind === "ensureNoProcess");
+    assert.equal(end && end.at - begun, 20_000);
+    assert.deepEqual(types().filter((type) => type === "vm.shutdown_asked").length, 1);
+  });
+
+  test("a VMM that runs already is adopted once", async () => {
+    world.vms.set(vmId, seenRunning);
+    bring("running");
+    await clock.advance(60_000);
+    assert.deepEqual(types().filter((type) => type === "vm.adopted").length, 1);
+  });
+
+  test("stop aborts what is under way, waits for it and does nothing more", async () => {
+    world.act = (_effect, { signal }) =>
+      new Promise((_resolve, reject) =>
+        signal.addEventListener("abort", () => reject(signal.reason as Error)),
+      );
+    bring("starting.disk");
+    await clock.settle();
+    assert.equal(world.tries.length, 1);
+    await loop.stop();
+    assert.equal((world.tries[0]?.signal.reason as BangerError).code, "daemon_stopping");
+    loop.wake(stream);
+    await clock.advance(60_000);
+    assert.equal(world.tries.length, 1);
+    assert.equal(types().at(-1), "vm.start_requested");
+  });
+});

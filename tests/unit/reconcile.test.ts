@@ -1,0 +1,294 @@
+/** Reconcilers: for any VM and anything seen, nothing is destroyed without evidence, and all comes to rest. */
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import fc from "fast-check";
+import type { NewEvent } from "../../src/events.js";
+import { imageAfter, imageCan } from "../../src/machines/image.js";
+import { vmAfter, vmCan } from "../../src/machines/vm.js";
+import type { Effect, EffectKind, ObservedImage, ObservedVm, Seen, Vm } from "../../src/model.js";
+import { noticeImage, noticeVm } from "../../src/notice.js";
+import { initialState } from "../../src/projection.js";
+import { nextDeadline, reconcileImage, reconcileVm } from "../../src/reconcilers/index.js";
+import { unknownVm } from "../../src/unlisted.js";
+import {
+  capabilities,
+  identity,
+  imageAfterTypes,
+  reachableVms,
+  seenRunning,
+  stored,
+  t0,
+} from "../fixtures.js";
+
+const unknown = { is: "unknown", cause: "simulated" } as const;
+const absent = { is: "absent" } as const;
+
+const anyVm = fc.constantFrom(...[...reachableVms().values()].map(({ vm }) => vm));
+const seenAs = <T extends object>(there: fc.Arbitrary<T>): fc.Arbitrary<Seen<T>> =>
+  fc.oneof(
+    there.map((value) => ({ is: "present", ...value }) as Seen<T>),
+    fc.constant(absent),
+    fc.constant(unknown),
+  );
+const port = fc.constantFrom(22, 80, 3000);
+const listener = fc.record({
+  proto: fc.constantFrom("tcp", "udp"),
+  address: fc.constantFrom("0.0.0.0", "::", "127.0.0.1"),
+  port,
+  pid: fc.constant(1),
+  process: fc.constant("server"),
+  command: fc.constant("server"),
+});
+const forwards = fc.uniqueArray(port).map((ports) => ({
+  list: ports.map((guestPort) => ({ guestPort, hostPort: guestPort })),
+}));
+const bare = seenAs(fc.constant({}));
+const anySeen: fc.Arbitrary<ObservedVm> = fc.record({
+  directory: bare,
+  rootDisk: bare,
+  workDisk: bare,
+  seed: bare,
+  runtime: bare,
+  process: seenAs(fc.constant(identity)),
+  agent: seenAs(fc.record({ answering: fc.boolean(), version: fc.constant("1.0") })),
+  forwards: seenAs(forwards),
+  listeners: seenAs(fc.record({ list: fc.array(listener, { maxLength: 4 }) })) as fc.Arbitrary<
+    ObservedVm["listeners"]
+  >,
+});
+/** Before, at and after every deadline that a VM of `t0` can have. */
+const anyTime = fc.constantFrom(t0, t0 + 19_999, t0 + 20_000, t0 + 59_999, t0 + 60_000, t0 + 90_000);
+
+/** What each effect needs to have seen, and as what, before it may run. */
+const evidence: Readonly<Partial<Record<EffectKind, Partial<Record<keyof ObservedVm, Seen["is"]>>>>> = {
+  ensureDisk: { process: "absent" },
+  ensureProcess: { process: "absent" },
+  ensureAgentLink: { process: "present", agent: "absent" },
+  ensureForward: { forwards: "present" },
+  ensureNoForward: { forwards: "present", listeners: "present" },
+  ensureShutdownAsked: { process: "present" },
+  ensureNoProcess: { process: "present" },
+  ensureNoRuntime: { process: "absent", runtime: "present" },
+  ensureNoDirectory: { process: "absent", runtime: "absent", directory: "present" },
+};
+
+describe("no evidence, no effect", () => {
+  test("each effect rests on what was seen, and an unknown handle takes it away", () => {
+    fc.assert(
+      fc.property(anyVm, anySeen, anyTime, (vm, seen, now) => {
+        for (const { kind } of reconcileVm(vm, seen, capabilities, now)) {
+          const needs = Object.entries(evidence[kind] ?? {}) as [keyof ObservedVm, Seen["is"]][];
+          assert.ok(needs.length > 0, kind);
+          for (const [handle, is] of needs) {
+            assert.equal((seen[handle] as Seen).is, is, `${kind} with ${handle}`);
+            const hidden = reconcileVm(vm, { ...seen, [handle]: unknown }, capabilities, now);
+            assert.ok(!hidden.some((effect) => effect.kind === kind), `${kind} without ${handle}`);
+          }
+        }
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  test("when a whole look failed nothing is done, and nothing told of the host", () => {
+    for (const { vm } of reachableVms().values()) {
+      const blind = unknownVm("simulated");
+      assert.deepEqual(reconcileVm(vm, blind, capabilities, t0), []);
+      const facts = noticeVm(vm, blind, capabilities, t0).map(({ type }) => type);
+      assert.deepEqual(
+        facts.filter((type) => type !== "vm.network_attached"),
+        [],
+      );
+    }
+  });
+
+  test("an end names the process that was seen, a forward one that is there", () => {
+    fc.assert(
+      fc.property(anyVm, anySeen, anyTime, (vm, seen, now) => {
+        for (const effect of reconcileVm(vm, seen, capabilities, now)) {
+          if (effect.kind === "ensureNoProcess") assert.deepEqual(effect.process, identity);
+          if (effect.kind !== "ensureNoForward" && effect.kind !== "ensureForward") continue;
+          const there = seen.forwards.is === "present" && seen.forwards.list.map((each) => each.guestPort);
+          assert.equal(there && there.includes(effect.guestPort), effect.kind === "ensureNoForward");
+        }
+      }),
+    );
+  });
+
+  test("disks with data go only with their VM", () => {
+    fc.assert(
+      fc.property(anyVm, anySeen, anyTime, (vm, seen, now) => {
+        const removed = reconcileVm(vm, seen, capabilities, now).some(
+          ({ kind }) => kind === "ensureNoDirectory",
+        );
+        const mayGo = vm.phase === "deleting" || vm.phase === "deleted" || !vm.disksHoldData;
+        assert.ok(!removed || mayGo);
+      }),
+    );
+  });
+
+  test("every fact that is noticed is legal, so that noticing comes to an end", () => {
+    fc.assert(
+      fc.property(anyVm, anySeen, anyTime, (vm, seen, now) => {
+        for (const fact of noticeVm(vm, seen, capabilities, now)) assert.ok(vmCan(vm, fact), fact.type);
+      }),
+      { numRuns: 1000 },
+    );
+  });
+});
+
+/** What each effect makes of a host on which everything works. */
+function made(seen: ObservedVm, effect: Effect): ObservedVm {
+  const there = { is: "present" } as const;
+  const gone = { process: absent, agent: absent, forwards: absent, listeners: absent };
+  const ports = seen.forwards.is === "present" ? seen.forwards.list : [];
+  switch (effect.kind) {
+    case "ensureDisk":
+      return { ...seen, directory: there, rootDisk: there, workDisk: there, seed: there, runtime: there };
+    case "ensureProcess":
+      return { ...seen, process: { is: "present", ...identity }, forwards: { is: "present", list: [] } };
+    case "ensureAgentLink":
+      return { ...seen, agent: seenRunning.agent, listeners: seenRunning.listeners };
+    case "ensureForward":
+      return {
+        ...seen,
+        forwards: { is: "present", list: [...ports, { guestPort: effect.guestPort, hostPort: 1 }] },
+      };
+    case "ensureNoForward":
+      return {
+        ...seen,
+        forwards: { is: "present", list: ports.filter((each) => each.guestPort !== effect.guestPort) },
+      };
+    case "ensureShutdownAsked":
+    case "ensureNoProcess":
+      return { ...seen, ...gone };
+    case "ensureNoRuntime":
+      return { ...seen, runtime: absent };
+    case "ensureNoDirectory":
+      return { ...seen, directory: absent, rootDisk: absent, workDisk: absent, seed: absent };
+    default:
+      throw new Error(`${effect.kind} is not an effect of a VM`);
+  }
+}
+
+/** What may really be on a host: nothing is unknown there, and without a process there is nothing to talk to. */
+const anyHost = anySeen.map((seen): ObservedVm => {
+  const known = <T extends object>(handle: Seen<T>): Seen<T> => (handle.is === "unknown" ? absent : handle);
+  const host = Object.fromEntries(Object.entries(seen).map(([key, handle]) => [key, known(handle as Seen)]));
+  const { process, ...rest } = host as unknown as ObservedVm;
+  if (process.is === "present")
+    return {
+      ...rest,
+      process,
+      forwards: rest.forwards.is === "present" ? rest.forwards : { is: "present", list: [] },
+    };
+  return { ...rest, process, agent: absent, forwards: absent, listeners: absent };
+});
+
+/** One pass of the loop, and a minute goes by. */
+function pass(vm: Vm, seen: ObservedVm, now: number): { vm: Vm; seen: ObservedVm; quiet: boolean } {
+  let next = vm;
+  for (let facts = noticeVm(next, seen, capabilities, now); facts.length > 0; ) {
+    for (const fact of facts) next = vmAfter(next, stored(initialState, fact, now));
+    facts = noticeVm(next, seen, capabilities, now);
+  }
+  const effects = reconcileVm(next, seen, capabilities, now);
+  return { vm: next, seen: effects.reduce(made, seen), quiet: next === vm && effects.length === 0 };
+}
+
+test("on a host that obeys, every VM comes to rest within ten passes and stays there", () => {
+  fc.assert(
+    fc.property(anyVm, anyHost, (vm, host) => {
+      let now = { vm, seen: host, quiet: false };
+      for (let n = 1; n <= 10; n++) now = pass(now.vm, now.seen, t0 + n * 60_000);
+      assert.ok(now.quiet, JSON.stringify(now));
+      assert.ok(["stopped", "running", "error", "deleted"].includes(now.vm.phase), now.vm.phase);
+      if (now.vm.phase !== "running") assert.equal(now.seen.runtime.is, "absent");
+      if (now.vm.phase === "deleted") assert.equal(now.seen.directory.is, "absent");
+      assert.ok(now.vm.phase === "running" || now.seen.process.is === "absent");
+    }),
+    { numRuns: 2000 },
+  );
+});
+
+describe("deadlines", () => {
+  test("when one comes, the plan changes; when it has passed, there is none", () => {
+    const silent = { ...seenRunning, agent: { is: "present", answering: false, version: "" } } as const;
+    let count = 0;
+    for (const { vm } of reachableVms().values()) {
+      const at = nextDeadline(vm, t0);
+      if (at === null) continue;
+      count += 1;
+      const plan = (now: number) => [
+        ...noticeVm(vm, silent, capabilities, now),
+        ...reconcileVm(vm, silent, capabilities, now),
+      ];
+      assert.notDeepEqual(plan(at), plan(at - 1));
+      assert.equal(nextDeadline(vm, at), null);
+    }
+    assert.ok(count > 5, `${count} VMs have a deadline`);
+  });
+});
+
+describe("images", () => {
+  const anySeenImage: fc.Arbitrary<ObservedImage> = fc.record({
+    image: seenAs(fc.record({ sizeBytes: fc.constant(1000), damage: fc.constantFrom(null, "torn") })),
+    partial: seenAs(fc.record({ building: fc.boolean() })),
+  });
+  const damage = { code: "image_damaged", message: "torn", retry: "never" } as const;
+  const anyImage = fc.constantFrom(
+    imageAfterTypes(),
+    imageAfterTypes("image.ready"),
+    imageAfterTypes("image.build_failed"),
+    { ...imageAfterTypes("image.ready", "image.damaged"), error: damage },
+    { ...imageAfterTypes("image.ready", "image.damaged", "image.delete_requested"), error: damage },
+    imageAfterTypes("image.delete_requested"),
+    imageAfterTypes("image.delete_requested", "image.deleted"),
+  );
+
+  test("an image goes only when it is being deleted or is torn, and every effect rests on what was seen", () => {
+    fc.assert(
+      fc.property(anyImage, anySeenImage, (image, seen) => {
+        for (const { kind } of reconcileImage(image, seen)) {
+          const torn = seen.image.is === "present" && seen.image.damage !== null;
+          if (kind === "ensureNoImage")
+            assert.deepEqual([image.phase, seen.image.is], [torn ? image.phase : "deleting", "present"]);
+          else if (kind === "ensureImage")
+            assert.deepEqual([image.phase, seen.image.is], ["building", "absent"]);
+          else assert.deepEqual([kind, seen.partial.is], ["ensureNoPartialImage", "present"]);
+        }
+        for (const fact of noticeImage(image, seen)) assert.ok(imageCan(image, fact), fact.type);
+        const blind = { image: unknown, partial: unknown };
+        assert.deepEqual([reconcileImage(image, blind), noticeImage(image, blind)], [[], []]);
+      }),
+    );
+  });
+
+  test("a ready image that is gone or torn is damaged, and ready again when its files are back", () => {
+    const whole: ObservedImage = {
+      image: { is: "present", sizeBytes: 1000, damage: null },
+      partial: absent,
+    };
+    const torn: ObservedImage = { ...whole, image: { is: "present", sizeBytes: 0, damage: "torn" } };
+    const ready = imageAfterTypes("image.ready");
+    assert.deepEqual(noticeImage(ready, whole), []);
+    for (const seen of [torn, { ...whole, image: absent }]) {
+      const [fact] = noticeImage(ready, seen);
+      assert.equal(fact?.type, "image.damaged");
+      const failed = imageAfter(ready, stored(initialState, fact as NewEvent));
+      assert.equal(failed.phase, "failed");
+      assert.deepEqual(noticeImage(failed, seen), []);
+      const back = noticeImage(failed, whole).map((each) => imageAfter(failed, stored(initialState, each)));
+      assert.deepEqual([back[0]?.phase, back[0]?.error], ["ready", null]);
+    }
+    assert.deepEqual(noticeImage(imageAfterTypes("image.build_failed"), whole), []);
+  });
+
+  test("a build at work is not removed while its image is wanted", () => {
+    const seen: ObservedImage = { image: absent, partial: { is: "present", building: true } };
+    assert.deepEqual(
+      reconcileImage(imageAfterTypes(), seen).map(({ kind }) => kind),
+      ["ensureImage"],
+    );
+  });
+});
