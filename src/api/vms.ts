@@ -32,7 +32,11 @@ export function vmRoutes(handle: Handle, deps: ApiDeps): void {
   const { ledger, world, home, clock } = deps;
   const find = (call: { params: Record<string, string> }): Vm =>
     resolveVm(ledger.state, call.params["ref"] ?? "");
-  const view = (observed: Observed, vm: Vm): VmView => vmView(ledger.state, vm, seenOf(observed, vm), home);
+  // The state went on while the host was looked at: what is shown is the VM as of the seq that it carries.
+  const view = (observed: Observed, { id }: Vm): VmView => {
+    const vm = ledger.state.vms[id] as Vm;
+    return vmView(ledger.state, vm, seenOf(observed, vm), home);
+  };
 
   handle("vmList", async (): Promise<VmView[]> => {
     const observed = await world.observe();
