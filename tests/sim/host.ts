@@ -19,6 +19,8 @@ export interface SimVm {
   process: SimProcess | null;
   /** A guest was up on these disks: they hold what a user may have written. */
   holdsData: boolean;
+  /** What is in its directory cannot be told. */
+  hidden: boolean;
 }
 
 const nothing = (): SimVm => ({
@@ -29,6 +31,7 @@ const nothing = (): SimVm => ({
   runtime: false,
   process: null,
   holdsData: false,
+  hidden: false,
 });
 
 export interface SimImage {
@@ -38,6 +41,8 @@ export interface SimImage {
   /** A builder that outlived the daemon which started it. */
   builder: boolean;
 }
+
+export const noImage = (): SimImage => ({ ready: false, damaged: false, partial: false, builder: false });
 
 export class SimHost {
   readonly vms = new Map<VmId, SimVm>();
@@ -65,7 +70,7 @@ export class SimHost {
   image(id: ImageId): SimImage {
     const known = this.images.get(id);
     if (known !== undefined) return known;
-    const made = { ready: false, damaged: false, partial: false, builder: false };
+    const made = noImage();
     this.images.set(id, made);
     return made;
   }
