@@ -96,6 +96,12 @@ const machine = setup({
         vm.bootDeadlineAt = at + vm.bootTimeoutMs;
       }),
     ),
+    // Nobody was there to hear the guest; it gets a whole boot's time again.
+    extendBoot: assign(
+      edit((vm, _event, at) => {
+        vm.bootDeadlineAt = at + vm.bootTimeoutMs;
+      }),
+    ),
     noteReady: assign(
       edit((vm, _event, at) => {
         vm.readyAt = at;
@@ -151,7 +157,7 @@ const machine = setup({
           on: {
             "vm.ready": { target: "#vm.running", actions: "noteReady" },
             "vm.process_exited": { target: "#vm.error", actions: ["noteExit", "noteEarlyExit"] },
-            "vm.adopted": {},
+            "vm.adopted": { actions: "extendBoot" },
           },
         },
       },

@@ -29,6 +29,7 @@ const facts: EventType[] = [
   "vm.disk_attached",
   "vm.network_attached",
   "vm.process_started",
+  "vm.adopted",
   "vm.ready",
   "vm.shutdown_asked",
   "vm.process_exited",
@@ -36,7 +37,7 @@ const facts: EventType[] = [
   "vm.deleted",
 ];
 /** Known to the log, and changing no VM that there is. */
-const idle: EventType[] = ["vm.created", "vm.adopted", "vm.effect_failed"];
+const idle: EventType[] = ["vm.created", "vm.effect_failed"];
 
 /** Given the row's position, when the column's event happens, then this is the new one; "-" leaves the VM as it is. */
 const table = `
@@ -53,18 +54,18 @@ error             starting.disk    stopping  starting.disk    stopping  deleting
 deleting          -                -         -                -         -
 deleted           -                -         -                -         -
 
-                 disk             network          process        ready   asked            exited        failed deleted
-stopped          -                -                -              -       -                -             -      -
-starting.disk    starting.network -                -              -       -                -             error  -
-starting.network -                starting.process -              -       -                -             error  -
-starting.process -                -                starting.agent -       -                -             error  -
-starting.agent   -                -                -              running -                error         error  -
-running          -                -                -              -       -                stopped       -      -
-stopping         -                -                -              -       stopping         stopped       -      -
-stopping+restart -                -                -              -       stopping+restart starting.disk -      -
-error            -                -                -              -       -                -             -      -
-deleting         -                -                -              -       -                -             -      deleted
-deleted          -                -                -              -       -                -             -      -
+                 disk             network          process        adopted        ready   asked            exited        failed deleted
+stopped          -                -                -              -              -       -                -             -      -
+starting.disk    starting.network -                -              -              -       -                -             error  -
+starting.network -                starting.process -              -              -       -                -             error  -
+starting.process -                -                starting.agent -              -       -                -             error  -
+starting.agent   -                -                -              starting.agent running -                error         error  -
+running          -                -                -              -              -       -                stopped       -      -
+stopping         -                -                -              -              -       stopping         stopped       -      -
+stopping+restart -                -                -              -              -       stopping+restart starting.disk -      -
+error            -                -                -              -              -       -                -             -      -
+deleting         -                -                -              -              -       -                -             -      deleted
+deleted          -                -                -              -              -       -                -             -      -
 `;
 
 interface Row {
@@ -133,6 +134,8 @@ describe("what the events leave on the VM", () => {
     const booting = vmAfter(vm, at(sample("vm.process_started"), t0 + 7));
     assert.equal(booting.bootDeadlineAt, t0 + 7 + 90_000);
     assert.equal(vmAfter(booting, at(sample("vm.ready"))).bootDeadlineAt, null);
+    const adopted = vmAfter(booting, at(sample("vm.adopted"), t0 + 200_000));
+    assert.equal(adopted.bootDeadlineAt, t0 + 200_000 + 90_000, "no daemon was there to hear the guest");
   });
 
   test("an exit before the guest answered is an error of the agent step, with what to do", () => {
