@@ -27,6 +27,8 @@ const beginStart = edit<"vm.start_requested" | "vm.restart_requested">((vm, even
 function endStart(vm: Vm): void {
   vm.error = null;
   vm.bootDeadlineAt = null;
+  // A VMM may run that nobody has seen yet, and nobody will tell it apart from one that never was.
+  if (vm.step === "process") vm.everStarted = true;
 }
 
 const beginStop = edit<"vm.stop_requested">((vm, event, at) => {

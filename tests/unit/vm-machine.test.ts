@@ -25,11 +25,12 @@ const commands: EventType[] = [
   "vm.kill_requested",
   "vm.delete_requested",
 ];
+/** The one fact that is told of a daemon rather than of the VM. */
+const adopted: EventType = "vm.adopted";
 const facts: EventType[] = [
   "vm.disk_attached",
   "vm.network_attached",
   "vm.process_started",
-  "vm.adopted",
   "vm.ready",
   "vm.shutdown_asked",
   "vm.process_exited",
@@ -41,31 +42,31 @@ const idle: EventType[] = ["vm.created", "vm.effect_failed"];
 
 /** Given the row's position, when the column's event happens, then this is the new one; "-" leaves the VM as it is. */
 const table = `
-                  start            stop      restart          kill      delete
-stopped           starting.disk    -         starting.disk    -         deleting
-starting.disk     -                stopping  stopping+restart stopping  deleting
-starting.network  -                stopping  stopping+restart stopping  deleting
-starting.process  -                stopping  stopping+restart stopping  deleting
-starting.agent    -                stopping  stopping+restart stopping  deleting
-running           -                stopping  stopping+restart stopping  deleting
-stopping          stopping+restart stopping  stopping+restart stopping  deleting
-stopping+restart  stopping+restart stopping  stopping+restart stopping  deleting
-error             starting.disk    stopping  starting.disk    stopping  deleting
-deleting          -                -         -                -         -
-deleted           -                -         -                -         -
+                 start            stop     restart          kill     delete   adopted
+stopped          starting.disk    -        starting.disk    -        deleting -
+starting.disk    -                stopping stopping+restart stopping deleting -
+starting.network -                stopping stopping+restart stopping deleting -
+starting.process -                stopping stopping+restart stopping deleting -
+starting.agent   -                stopping stopping+restart stopping deleting starting.agent
+running          -                stopping stopping+restart stopping deleting -
+stopping         stopping+restart stopping stopping+restart stopping deleting -
+stopping+restart stopping+restart stopping stopping+restart stopping deleting -
+error            starting.disk    stopping starting.disk    stopping deleting -
+deleting         -                -        -                -        -        -
+deleted          -                -        -                -        -        -
 
-                 disk             network          process        adopted        ready   asked            exited        failed deleted
-stopped          -                -                -              -              -       -                -             -      -
-starting.disk    starting.network -                -              -              -       -                -             error  -
-starting.network -                starting.process -              -              -       -                -             error  -
-starting.process -                -                starting.agent -              -       -                -             error  -
-starting.agent   -                -                -              starting.agent running -                error         error  -
-running          -                -                -              -              -       -                stopped       -      -
-stopping         -                -                -              -              -       stopping         stopped       -      -
-stopping+restart -                -                -              -              -       stopping+restart starting.disk -      -
-error            -                -                -              -              -       -                -             -      -
-deleting         -                -                -              -              -       -                -             -      deleted
-deleted          -                -                -              -              -       -                -             -      -
+                 disk             network          process        ready   asked            exited        failed deleted
+stopped          -                -                -              -       -                -             -      -
+starting.disk    starting.network -                -              -       -                -             error  -
+starting.network -                starting.process -              -       -                -             error  -
+starting.process -                -                starting.agent -       -                -             error  -
+starting.agent   -                -                -              running -                error         error  -
+running          -                -                -              -       -                stopped       -      -
+stopping         -                -                -              -       stopping         stopped       -      -
+stopping+restart -                -                -              -       stopping+restart starting.disk -      -
+error            -                -                -              -       -                -             -      -
+deleting         -                -                -              -       -                -             -      deleted
+deleted          -                -                -              -       -                -             -      -
 `;
 
 interface Row {
@@ -81,7 +82,7 @@ const rows: Row[] = table
     const [, ...lines] = half.trim().split("\n");
     return lines.flatMap((line) => {
       const [from = "", ...cells] = line.trim().split(/\s+/);
-      const columns = index === 0 ? commands : facts;
+      const columns = index === 0 ? [...commands, adopted] : facts;
       assert.equal(cells.length, columns.length, line);
       return cells.map((to, column) => ({ from, type: columns[column] as EventType, to }));
     });
@@ -152,6 +153,10 @@ describe("what the events leave on the VM", () => {
     assert.equal(ofStep(ways["starting.disk"] as EventType[], "disk").disksHoldData, false);
     assert.equal(ofStep(ways["starting.process"] as EventType[], "process").disksHoldData, false);
     assert.equal(vmAfterTypes(...(ways["starting.process"] as EventType[])).disksHoldData, true);
+    const unseen: EventType[] = [...(ways["starting.process"] as EventType[]), "vm.stop_requested"];
+    const stopped: EventType[] = [...unseen, "vm.process_exited"];
+    const tried: EventType[] = [...stopped, ...(ways["starting.process"] as EventType[])];
+    assert.equal(ofStep(tried, "process").disksHoldData, true, "a VMM may have run before the stop");
     const again: EventType[] = [...(ways["running"] as EventType[]), "vm.process_exited"];
     const second = [...again, ...(ways["starting.process"] as EventType[])];
     assert.equal(ofStep(second, "process").disksHoldData, true);
