@@ -84,11 +84,12 @@ export class SimHost {
     return this.faults && this.chance.chance(probability);
   }
 
-  spawn(id: VmId): void {
+  /** A VMM starts; its guest boots, unless it hangs or is up already. */
+  spawn(id: VmId, guest: SimProcess["guest"] = this.faulty(0.1) ? "hung" : "booting"): void {
     const process: SimProcess = {
       pid: ++this.#lastPid,
       startTime: String(this.time.now()),
-      guest: this.faulty(0.1) ? "hung" : "booting",
+      guest,
       forwards: [],
       listeners: [],
       shutdownAsked: false,
@@ -100,13 +101,15 @@ export class SimHost {
         if (still()) this.exit(id, { reason: "lost", detail: "crashed" });
       });
     }
-    this.time.after(this.chance.between(500, 20_000), () => {
+    const comeUp = () => {
       if (!still() || process.guest === "hung") return;
       process.guest = "up";
       this.vm(id).holdsData = true;
       process.listeners = [listener(22)];
       this.#listener(id);
-    });
+    };
+    if (guest === "up") comeUp();
+    else this.time.after(this.chance.between(500, 20_000), comeUp);
   }
 
   exit(id: VmId, exit: ProcessExit): void {
