@@ -90,7 +90,7 @@ function answer(response: Response, watch: Watch): HttpResponse {
 
 /** Where a redirect leads. Never from TLS to plain text, and never to anything but HTTP. */
 function redirected(from: URL, location: string): URL {
-  const to = URL.canParse(location, from) ? new URL(location, from) : null;
+  const to = URL.canParse(location, from.href) ? new URL(location, from) : null;
   const allowed =
     to !== null && (to.protocol === "https:" || (to.protocol === "http:" && from.protocol === "http:"));
   if (!allowed)

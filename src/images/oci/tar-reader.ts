@@ -186,7 +186,8 @@ export class TarReader {
       return id;
     };
     const hasData = type === "file";
-    const oldDirectory = (header.type === "\0" || header.type === "0") && this.path.endsWith("/");
+    // So old archives, which had no type for them, name directories.
+    const oldDirectory = header.type === "\0" && this.path.endsWith("/");
     const entry: TarEntry = {
       path: this.path,
       type: oldDirectory ? "directory" : type,
