@@ -21,6 +21,7 @@ export interface ExtentRoot {
 
 const magic = 0xf30a;
 const nodeBytes = 12;
+const rootBytes = 60;
 const inRoot = 4;
 const inBlock = Math.floor((blockSize - nodeBytes) / nodeBytes);
 
@@ -40,11 +41,10 @@ export function extentsOf(logical: number, runs: readonly Run[]): Extent[] {
 
 export const extentsFrom = (start: number, count: number): Extent[] => extentsOf(0, runsOf(start, count));
 
-function node(size: number, depth: number, children: readonly Extent[]): Buffer {
-  const bytes = Buffer.alloc(size);
+function node(bytes: Buffer, depth: number, children: readonly Extent[]): Buffer {
   bytes.writeUInt16LE(magic, 0);
   bytes.writeUInt16LE(children.length, 2);
-  bytes.writeUInt16LE(size === blockSize ? inBlock : inRoot, 4);
+  bytes.writeUInt16LE(bytes.length === blockSize ? inBlock : inRoot, 4);
   bytes.writeUInt16LE(depth, 6);
   children.forEach(({ logical, physical, count }, i) => {
     const at = nodeBytes * (i + 1);
@@ -70,18 +70,18 @@ export function writeExtents(extents: readonly Extent[], blocks: Blocks, disk: D
     for (let i = 0; i < ceilDivide(level.length, inBlock); i++) {
       const children = level.slice(i * inBlock, (i + 1) * inBlock);
       const physical = blocks.takeNew(1);
-      disk.write(physical * blockSize, node(blockSize, depth, children));
+      disk.write(physical * blockSize, node(Buffer.alloc(blockSize), depth, children));
       parents.push({ logical: (children[0] as Extent).logical, physical, count: 0 });
     }
     treeBlocks += parents.length;
     level = parents;
     depth += 1;
   }
-  return { bytes: node(60, depth, level), treeBlocks };
+  return { bytes: node(Buffer.alloc(rootBytes), depth, level), treeBlocks };
 }
 
-/** The inode's part of a tree whose extents fit it. */
-export const inodeExtents = (extents: readonly Extent[]): ExtentRoot => ({
-  bytes: node(60, 0, extents),
+/** The inode's part of a tree whose extents fit it, put into 60 zero bytes. */
+export const inodeExtents = (extents: readonly Extent[], into: Buffer): ExtentRoot => ({
+  bytes: node(into, 0, extents),
   treeBlocks: 0,
 });

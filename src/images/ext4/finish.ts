@@ -92,7 +92,10 @@ function writeTrees(image: Ext4Image, laid: Laid): void {
   }
 }
 
-/** What the inode of an entry has beside its row. */
+/** One for all inodes, which are written one by one. */
+const scratch = Buffer.alloc(60);
+
+/** What the inode of an entry has beside its row; valid until the next is asked for. */
 function partsOf(image: Ext4Image, laid: Laid, node: number): InodeParts {
   const { inodes, xattrSets } = image;
   const type = inodes.type(node);
@@ -110,7 +113,7 @@ function partsOf(image: Ext4Image, laid: Laid, node: number): InodeParts {
     xattrTail: xattrSets[set]?.inode,
   };
   const xattrBlocks = shared === undefined ? 0 : 1;
-  const block = Buffer.alloc(60);
+  const block = scratch.fill(0);
   if (type === typeBits.symlink && size <= longestShortLink) {
     image.links.bytes(start).copy(block);
     return { ...common, block, extents: false, blocks: xattrBlocks };
@@ -122,7 +125,7 @@ function partsOf(image: Ext4Image, laid: Laid, node: number): InodeParts {
   }
   if (type === typeBits.fifo) return { ...common, block, extents: false, blocks: xattrBlocks };
   const extents = image.extents(node);
-  const root = laid.trees.get(node) ?? inodeExtents(extents);
+  const root = laid.trees.get(node) ?? inodeExtents(extents, block);
   const data = extents.reduce((sum, { count }) => sum + count, 0);
   return { ...common, block: root.bytes, extents: true, blocks: data + root.treeBlocks + xattrBlocks };
 }
