@@ -132,7 +132,7 @@ describe("what a registry sends", () => {
     ],
     [
       "with a range that was not asked for",
-      "blob_corrupt",
+      "registry_failed",
       forFirst((bytes, response) => {
         response.writeHead(206, { "content-range": `bytes 7-${bytes.length - 1}/${bytes.length}` });
         response.end(bytes.subarray(7));

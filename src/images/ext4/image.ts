@@ -25,6 +25,8 @@ export class Unfit extends Error {}
 /** Text up to this length lies in the inode. */
 const longestShortLink = 59;
 const mostLinks = 65000;
+/** Blocks of a file are numbered with 32 bits. */
+const largestFile = (2 ** 32 - 1) * blockSize;
 /** Distinct sets of attributes are kept in memory. */
 const mostXattrBytes = 32 << 20;
 const mostSparseExtents = 200_000;
@@ -110,7 +112,8 @@ export class Ext4Image {
     attributes: Attributes,
   ): void {
     const { major, minor } = number;
-    if (major > 0xfff || minor > 0xfffff) throw new Unfit(`there is no device ${major}:${minor}`);
+    if (!(major >= 0 && major <= 0xfff && minor >= 0 && minor <= 0xfffff))
+      throw new Unfit(`there is no device ${major}:${minor}`);
     const entry = this.node(parent, name, type, attributes);
     const encoded = ((minor & 0xff) | (major << 8) | ((minor & ~0xff) << 12)) >>> 0;
     this.inodes.start.set(this.names.inode(entry), encoded);
@@ -142,6 +145,7 @@ export class Ext4Image {
     attributes: Attributes,
     segments?: readonly Segment[],
   ): FileData {
+    if (size > largestFile) throw new Unfit("the file is larger than ext4 can hold");
     const node = this.names.inode(this.node(parent, name, typeBits.file, attributes));
     this.inodes.size.set(node, size);
     if (segments !== undefined) return new FileData(this.disk, this.sparsePieces(node, segments));

@@ -170,7 +170,7 @@ class Download {
   private async accept(response: HttpResponse, from: number): Promise<void> {
     const { digest, size } = this.descriptor;
     if (response.status === 206) {
-      const range = response.headers.get("content-range") ?? "";
+      const range = response.header("content-range") ?? "";
       const found = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(range);
       if (Number(found?.[1]) !== from || (found?.[2] !== "*" && Number(found?.[2]) !== size))
         throw new BangerError(
@@ -181,8 +181,8 @@ class Download {
     }
     if (response.status === 416) throw new BangerError("blob_corrupt", `${digest} cannot be resumed`);
     if (from > 0) await this.restart();
-    const length = response.headers.get("content-length");
-    if (length !== null && Number(length) !== size)
+    const length = response.header("content-length");
+    if (length !== undefined && Number(length) !== size)
       throw new BangerError("blob_corrupt", `${digest} has ${length} bytes instead of ${size}`);
   }
 
@@ -226,7 +226,7 @@ export class BlobCache {
     const whole = async function* (): AsyncGenerator<Uint8Array> {
       yield bytes;
     };
-    const get = async () => ({ status: 200, headers: new Headers(), body: whole(), close: () => undefined });
+    const get = async () => ({ status: 200, header: () => undefined, body: whole(), close: () => undefined });
     await this.ensure({ mediaType: "", digest, size: bytes.length }, { places: 1, get }, options);
   }
 

@@ -1,4 +1,6 @@
 /** HTTP requests with a bound on everything: redirects, silence, and bytes kept in memory. */
+import { type IncomingMessage, request as plainRequest } from "node:http";
+import { request as tlsRequest } from "node:https";
 import type { Clock } from "../../clock.js";
 import { BangerError } from "../../errors.js";
 
@@ -12,7 +14,8 @@ export interface HttpRequest {
 
 export interface HttpResponse {
   status: number;
-  headers: Headers;
+  /** A header by its lower-case name. */
+  header(name: string): string | undefined;
   /** Ends with an error when the other side falls silent; to be read to its end, or `close`d. */
   body: AsyncIterable<Uint8Array>;
   close(): void;
@@ -25,7 +28,7 @@ const silenceMs = 60_000;
 const redirects = new Set([301, 302, 303, 307, 308]);
 
 const unreachable = (url: URL, cause: unknown): BangerError => {
-  const reason = (cause as { cause?: Error }).cause?.message ?? (cause as Error).message;
+  const reason = (cause as Error).message || (cause as NodeJS.ErrnoException).code;
   return new BangerError("registry_unreachable", `${url.host} does not answer: ${reason}`, {
     hint: `curl -v ${url.protocol}//${url.host}/v2/`,
     retry: "later",
@@ -33,45 +36,50 @@ const unreachable = (url: URL, cause: unknown): BangerError => {
   });
 };
 
-/** Ends what it guards when nothing was heard for `silenceMs`. */
+/** Ends what it guards when nothing was heard for `silenceMs`, or when the caller wants it no more. */
 class Watch {
-  readonly controller = new AbortController();
   private timer: { cancel(): void } | undefined;
-  private readonly give = (): void => this.controller.abort(this.outer.reason);
+  private readonly give = (): void => this.finish(this.outer.reason);
+  private cause: unknown;
 
   constructor(
     private readonly clock: Clock,
     private readonly outer: AbortSignal,
     private readonly url: URL,
+    private readonly destroy: (cause: Error) => void,
   ) {
     outer.addEventListener("abort", this.give, { once: true });
-    if (outer.aborted) this.give();
     this.heard();
   }
 
   heard(): void {
     this.timer?.cancel();
     this.timer = this.clock.after(silenceMs, () => {
-      this.controller.abort(unreachable(this.url, new Error(`nothing for ${silenceMs / 1000} s`)));
+      this.finish(unreachable(this.url, new Error(`nothing for ${silenceMs / 1000} s`)));
     });
   }
 
   /** What an error means: the caller's own end, silence, or the network. */
   reason(error: unknown): unknown {
-    return this.controller.signal.aborted ? this.controller.signal.reason : unreachable(this.url, error);
+    return this.cause ?? unreachable(this.url, error);
   }
 
   end(): void {
     this.timer?.cancel();
     this.outer.removeEventListener("abort", this.give);
   }
+
+  private finish(cause: unknown): void {
+    this.cause = cause;
+    this.end();
+    this.destroy(new Error("ended"));
+  }
 }
 
-function answer(response: Response, watch: Watch): HttpResponse {
+function answer(message: IncomingMessage, watch: Watch): HttpResponse {
   async function* read(): AsyncGenerator<Uint8Array> {
     try {
-      if (response.body === null) return;
-      for await (const chunk of response.body as AsyncIterable<Uint8Array>) {
+      for await (const chunk of message as AsyncIterable<Uint8Array>) {
         watch.heard();
         yield chunk;
       }
@@ -81,11 +89,36 @@ function answer(response: Response, watch: Watch): HttpResponse {
       watch.end();
     }
   }
+  const header = (name: string): string | undefined => {
+    const value = message.headers[name];
+    return Array.isArray(value) ? value.join(", ") : value;
+  };
   const close = (): void => {
     watch.end();
-    watch.controller.abort();
+    // Nobody reads what a closed answer still has to say, its errors included.
+    message.on("error", () => undefined);
+    if (!message.readableEnded) message.destroy();
   };
-  return { status: response.status, headers: response.headers, body: read(), close };
+  return { status: message.statusCode ?? 0, header, body: read(), close };
+}
+
+/** One request, without redirects. */
+function send(clock: Clock, { url, method, headers, body, signal }: HttpRequest): Promise<HttpResponse> {
+  signal.throwIfAborted();
+  return new Promise((resolve, reject) => {
+    const make = url.protocol === "https:" ? tlsRequest : plainRequest;
+    const request = make(url, { method: method ?? "GET", headers });
+    const watch = new Watch(clock, signal, url, (cause) => request.destroy(cause));
+    request.on("error", (error) => {
+      watch.end();
+      reject(watch.reason(error));
+    });
+    request.once("response", (message) => {
+      watch.heard();
+      resolve(answer(message, watch));
+    });
+    request.end(body);
+  });
 }
 
 /** Where a redirect leads. Never from TLS to plain text, and never to anything but HTTP. */
@@ -100,37 +133,18 @@ function redirected(from: URL, location: string): URL {
 
 /** The registry's answer, redirects followed; credentials stay with the host that they are for. */
 export function httpClient(clock: Clock): Http {
-  return async (request) => {
-    let { url } = request;
-    let headers = request.headers;
+  return async (first) => {
+    let request = first;
     for (let hops = 0; hops <= mostRedirects; hops++) {
-      const watch = new Watch(clock, request.signal, url);
-      let response: Response;
-      try {
-        response = await fetch(url.href, {
-          method: request.method ?? "GET",
-          headers,
-          redirect: "manual",
-          signal: watch.controller.signal,
-          ...(request.body === undefined ? {} : { body: request.body }),
-        });
-      } catch (error) {
-        watch.end();
-        throw watch.reason(error);
-      }
-      watch.heard();
-      const location = response.headers.get("location");
-      if (!redirects.has(response.status) || location === null) return answer(response, watch);
-      watch.end();
-      watch.controller.abort();
-      const next = redirected(url, location);
-      if (next.origin !== url.origin) {
-        const { authorization: _, ...others } = headers;
-        headers = others;
-      }
-      url = next;
+      const response = await send(clock, request);
+      const location = response.header("location");
+      if (!redirects.has(response.status) || location === undefined) return response;
+      response.close();
+      const url = redirected(request.url, location);
+      const { authorization: _, ...others } = request.headers;
+      request = { ...request, url, headers: url.origin === request.url.origin ? request.headers : others };
     }
-    throw new BangerError("registry_protocol", `${request.url.host} redirects without end`);
+    throw new BangerError("registry_protocol", `${first.url.host} redirects without end`);
   };
 }
 

@@ -281,7 +281,12 @@ export async function writeRootfs(
   target: string,
   options: RootfsOptions,
 ): Promise<RootfsResult> {
-  const fd = openSync(target, "wx+", 0o600);
+  let fd: number;
+  try {
+    fd = openSync(target, "wx+", 0o600);
+  } catch (error) {
+    throw hostError(error, target);
+  }
   try {
     return await fill(fd, layers, options);
   } catch (error) {

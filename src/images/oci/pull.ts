@@ -86,7 +86,7 @@ async function fetchManifest(
       const digest = what.includes(":") ? what : `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
       if (!matchesDigest(bytes, digest))
         throw new BangerError("blob_corrupt", `the manifest of ${name} is not what ${digest} names`);
-      return { bytes, mediaType: response.headers.get("content-type") ?? "", digest };
+      return { bytes, mediaType: response.header("content-type") ?? "", digest };
     },
     pull.fetching,
   );
@@ -141,7 +141,9 @@ async function fetchLayers(
   const { layers } = manifest;
   const unique = [...new Map(layers.map((layer, index) => [layer.digest, { layer, index }])).values()];
   const stop = new AbortController();
-  const signal = AbortSignal.any([pull.fetching.signal, stop.signal]);
+  const { signal } = stop;
+  const follow = (): void => stop.abort(pull.fetching.signal.reason);
+  pull.fetching.signal.addEventListener("abort", follow, { once: true });
   const one = async ({ layer, index }: { layer: Descriptor; index: number }): Promise<void> => {
     const report = (receivedBytes: number, state: PullProgress["state"]): void =>
       onProgress?.({
@@ -167,6 +169,7 @@ async function fetchLayers(
     throw error;
   };
   const results = await Promise.allSettled(Array.from({ length: layersAtOnce }, () => worker().catch(fail)));
+  pull.fetching.signal.removeEventListener("abort", follow);
   pull.fetching.signal.throwIfAborted();
   if (results.some(({ status }) => status === "rejected")) throw stop.signal.reason;
 }

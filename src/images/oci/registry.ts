@@ -107,7 +107,7 @@ export class Registry {
     let response = await this.send(endpoint, path, headers, signal);
     if (response.status === 401) {
       response.close();
-      await this.login(endpoint, response.headers.get("www-authenticate"), signal);
+      await this.login(endpoint, response.header("www-authenticate"), signal);
       response = await this.send(endpoint, path, headers, signal);
     }
     const wanted = "range" in headers ? [200, 206, 416] : [200];
@@ -132,7 +132,7 @@ export class Registry {
     });
   }
 
-  private async login(endpoint: Endpoint, challenge: string | null, signal: AbortSignal): Promise<void> {
+  private async login(endpoint: Endpoint, challenge: string | undefined, signal: AbortSignal): Promise<void> {
     const { http } = this.access;
     endpoint.authorization = await authorize(challenge, {
       http,

@@ -106,7 +106,7 @@ async function fetchToken(challenge: Challenge & { scheme: "bearer" }, asking: A
  * What to send as `Authorization` after a challenge.
  * @throws BangerError `registry_denied`, `registry_protocol`, `registry_unreachable`
  */
-export async function authorize(header: string | null, asking: Asking): Promise<string> {
+export async function authorize(header: string | undefined, asking: Asking): Promise<string> {
   const challenge = parseChallenge(header ?? "");
   const { credentials, registry } = asking;
   if (challenge?.scheme === "bearer") return `Bearer ${await fetchToken(challenge, asking)}`;
