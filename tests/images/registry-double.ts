@@ -32,7 +32,7 @@ export const blobOf = (bytes: Buffer): Blob => ({
   bytes,
 });
 
-export const layerType = "application/vnd.oci.image.layer.v1.tar";
+const layerType = "application/vnd.oci.image.layer.v1.tar";
 export const manifestType = "application/vnd.oci.image.manifest.v1+json";
 
 export function imageOf(layers: readonly Blob[]): { manifest: Buffer; config: Blob } {

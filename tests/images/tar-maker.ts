@@ -45,7 +45,7 @@ export function seal(bytes: Buffer): Buffer {
   return bytes;
 }
 
-export function paxRecord(key: string, value: string | Buffer): Buffer {
+function paxRecord(key: string, value: string | Buffer): Buffer {
   const body = Buffer.concat([
     Buffer.from(` ${key}=`),
     typeof value === "string" ? Buffer.from(value, "latin1") : value,

@@ -42,6 +42,15 @@ function withoutStub(blocks: number): number {
   return over > 0 && over <= backupLength && hasBackup(last) ? blocks - over : blocks;
 }
 
+const mebibytes = (blocks: number): number => ceilDivide(blocks * blockSize, 2 ** 20);
+
+const tooLarge = (needed: number, total: number): BangerError =>
+  new BangerError(
+    "image_too_large",
+    `the image's content takes ${mebibytes(needed)} MiB or more, and its disk has only ${mebibytes(total)} MiB`,
+    { hint: "give a larger --size" },
+  );
+
 /**
  * The smallest file system that has room for what is there, its tables and the wanted free space.
  * @throws BangerError `image_too_large`
@@ -64,12 +73,7 @@ export function computeGeometry(firstFree: number, highestInode: number, size: S
         inodesPerGroup: perGroup,
         descriptorBlocks: ceilDivide(groups, descriptorsPerBlock),
       };
-    if (size.totalBlocks !== undefined)
-      throw new BangerError(
-        "image_too_large",
-        `the image's content takes ${ceilDivide(needed * blockSize, 2 ** 20)} MiB or more, and its disk has only ${Math.floor((size.totalBlocks * blockSize) / 2 ** 20)} MiB`,
-        { hint: "give a larger --size" },
-      );
+    if (size.totalBlocks !== undefined) throw tooLarge(needed, size.totalBlocks);
     // Past a stub, so that leaving it away does not make the disk too small again.
     const grown = Math.max(
       needed + size.freeBlocks,

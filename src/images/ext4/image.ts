@@ -1,19 +1,13 @@
 /** An ext4 file system in the making: entries come in any order, file data goes straight to the disk. */
-import { BangerError } from "../../errors.js";
 import { Blocks, type Run, runsOf } from "./blocks.js";
 import { Arena } from "./compact.js";
 import type { Disk } from "./disk.js";
 import { type Extent, extentsOf } from "./extents.js";
-import { Inodes, type Metadata, rootNode } from "./inodes.js";
+import { FileData, type Piece, piecesOf, type Segment, wholePieces } from "./file-data.js";
+import { Inodes, type Metadata } from "./inodes.js";
 import { blockSize, ceilDivide, typeBits } from "./layout.js";
 import { Names, rootEntry } from "./names.js";
 import { encodeXattrs, type XattrSet, type Xattrs } from "./xattrs.js";
-
-export interface Segment {
-  /** In the file. */
-  offset: number;
-  length: number;
-}
 
 export interface Attributes extends Metadata {
   xattrs?: Xattrs | undefined;
@@ -30,12 +24,6 @@ const largestFile = (2 ** 32 - 1) * blockSize;
 /** Distinct sets of attributes are kept in memory. */
 const mostXattrBytes = 32 << 20;
 const mostSparseExtents = 200_000;
-
-/** Where bytes of a file go. */
-interface Piece {
-  position: number;
-  length: number;
-}
 
 export class Ext4Image {
   readonly names = new Names();
@@ -276,72 +264,5 @@ export class Ext4Image {
       this.disk.read(physical * blockSize, Math.min(count * blockSize, size - from)).copy(bytes, from);
     }
     return bytes;
-  }
-}
-
-function wholePieces(runs: readonly Run[], size: number): Piece[] {
-  let left = size;
-  return runs.map(({ start, count }) => {
-    const length = Math.min(left, count * blockSize);
-    left -= length;
-    return { position: start * blockSize, length };
-  });
-}
-
-/** Segments cut where extents end. */
-function piecesOf(extents: readonly Extent[], segments: readonly Segment[]): Piece[] {
-  const pieces: Piece[] = [];
-  let i = 0;
-  for (const segment of segments) {
-    let { offset, length } = segment;
-    while (length > 0) {
-      const extent = extents[i] as Extent;
-      const end = (extent.logical + extent.count) * blockSize;
-      if (offset >= end) {
-        i += 1;
-        continue;
-      }
-      const taken = Math.min(length, end - offset);
-      pieces.push({
-        position: extent.physical * blockSize + offset - extent.logical * blockSize,
-        length: taken,
-      });
-      offset += taken;
-      length -= taken;
-    }
-  }
-  return pieces;
-}
-
-/** Takes a file's bytes in order. */
-export class FileData {
-  private piece = 0;
-  private done = 0;
-
-  constructor(
-    private readonly disk: Disk,
-    private readonly pieces: readonly Piece[],
-  ) {}
-
-  write(bytes: Buffer): void {
-    let at = 0;
-    while (at < bytes.length) {
-      const piece = this.pieces[this.piece];
-      if (piece === undefined) throw new BangerError("internal", "a file got more bytes than it has");
-      const taken = Math.min(bytes.length - at, piece.length - this.done);
-      this.disk.write(piece.position + this.done, bytes.subarray(at, at + taken));
-      at += taken;
-      this.done += taken;
-      if (this.done === piece.length) {
-        this.piece += 1;
-        this.done = 0;
-      }
-    }
-  }
-
-  /** To be called after the last byte: no old data stays behind it. */
-  end(): void {
-    const last = this.pieces.at(-1);
-    if (last !== undefined) this.disk.padBlock(last.position + last.length);
   }
 }

@@ -40,17 +40,15 @@ function readConfig(path: string): DockerConfig {
   });
 }
 
+const endings = ["", "/", "/v1/", "/v2/"];
+
 /** How a registry may be spelled in the file. */
 const spellings = (registry: string): string[] =>
   registry === "docker.io"
     ? [dockerHub, "https://index.docker.io/v1", "index.docker.io", "docker.io", "registry-1.docker.io"]
     : [
         registry,
-        `https://${registry}`,
-        `https://${registry}/`,
-        `http://${registry}`,
-        `https://${registry}/v2/`,
-        `https://${registry}/v1/`,
+        ...["https:", "http:"].flatMap((scheme) => endings.map((end) => `${scheme}//${registry}${end}`)),
       ];
 
 const asCredentials = (user: string, secret: string): Credentials =>

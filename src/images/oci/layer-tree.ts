@@ -1,6 +1,7 @@
 /** Puts the entries of layers into a tree, as they come: paths are resolved inside it, whiteouts take away. */
 import { BangerError } from "../../errors.js";
-import { type Attributes, type Ext4Image, type FileData, Unfit } from "../ext4/image.js";
+import type { FileData } from "../ext4/file-data.js";
+import { type Attributes, type Ext4Image, Unfit } from "../ext4/image.js";
 import { typeBits } from "../ext4/layout.js";
 import { rootEntry } from "../ext4/names.js";
 import { shown, TarError } from "./tar-header.js";
@@ -34,7 +35,7 @@ const opaqueMarker = ".wh..wh..opq";
 const foreignXattrs = /^(security\.selinux$|system\.nfs4_acl$|trusted\.overlay\.)/;
 
 /** A path's parts, cleared of empty ones and ".". @throws TarError for "..", names too long and NUL */
-export function components(path: string): string[] {
+function components(path: string): string[] {
   const parts = path.split("/").filter((part) => part !== "" && part !== ".");
   if (path.includes("\0")) throw new TarError("its name has a zero byte");
   if (parts.includes("..")) throw new TarError("its path leads upwards");

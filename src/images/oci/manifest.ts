@@ -86,7 +86,10 @@ function forThisMachine(index: Static<typeof Index>, what: string): Descriptor {
   );
 }
 
-/** An index gives the descriptor to fetch next, a manifest itself. @throws BangerError `image_malformed`, `platform_missing`, `image_unsupported` */
+/**
+ * An index gives the descriptor to fetch next, a manifest itself.
+ * @throws BangerError `image_malformed`, `platform_missing`, `image_unsupported`
+ */
 export function readManifest(bytes: Buffer, mediaType: string, what: string): Manifest | Descriptor {
   const value = parse(bytes, what);
   const said = typeof value.mediaType === "string" ? value.mediaType : mediaType.split(";")[0]?.trim();

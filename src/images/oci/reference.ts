@@ -12,13 +12,13 @@ export interface Reference {
 
 const component = "[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*";
 const repositoryPattern = new RegExp(`^${component}(?:/${component})*$`);
-const hostPattern =
-  /^(?:(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])(?:\.(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9]))*|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?$/;
+const label = "[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?";
+const hostPattern = new RegExp(`^(?:${label}(?:\.${label})*|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?$`);
 const tagPattern = /^\w[\w.-]{0,127}$/;
 const digestPattern = /^sha(?:256:[0-9a-f]{64}|512:[0-9a-f]{128})$/;
 const longestRepository = 255;
 
-export const isDigest = (text: string): boolean => digestPattern.test(text);
+const isDigest = (text: string): boolean => digestPattern.test(text);
 
 const looksLikeHost = (part: string): boolean =>
   part.includes(".") || part.includes(":") || part === "localhost" || part.toLowerCase() !== part;

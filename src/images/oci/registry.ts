@@ -44,7 +44,7 @@ function mirrorEndpoint(mirror: string, options: readonly RegistryOption[]): End
 }
 
 /** Places to ask, the mirror first. Loopback registries speak plain HTTP unless an option says otherwise. */
-export function endpointsOf(registry: string, options: readonly RegistryOption[]): Endpoint[] {
+function endpointsOf(registry: string, options: readonly RegistryOption[]): Endpoint[] {
   const option = options.find(({ host }) => host === registry);
   const scheme = isPlain(registry, option) ? "http" : "https";
   const own = {
@@ -95,7 +95,8 @@ export class Registry {
 
   /**
    * One answer of status 200, or 206 and 416 where a range was asked for. The caller reads or closes it.
-   * @throws BangerError `image_not_found`, `registry_denied`, `registry_busy`, `registry_failed`, `registry_protocol`, `registry_unreachable`
+   * @throws BangerError `image_not_found`, `registry_denied`, `registry_busy`, `registry_failed`,
+   * `registry_protocol`, `registry_unreachable`
    */
   async get(
     place: number,

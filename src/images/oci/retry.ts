@@ -1,5 +1,5 @@
 /** Tries a registry's places in turn, and again after a while where that can help. */
-import { setTimeout as sleep } from "node:timers/promises";
+import { pause } from "../../clock.js";
 import { BangerError } from "../../errors.js";
 
 export interface RetryOptions {
@@ -9,6 +9,16 @@ export interface RetryOptions {
 }
 
 export const defaultDelaysMs = [500, 1000, 2000, 4000, 8000];
+
+const stepMs = 100;
+
+/** In steps, so that nobody waits long for the end of what is no longer wanted. */
+async function wait(delayMs: number, signal: AbortSignal): Promise<void> {
+  for (let waitedMs = 0; waitedMs < delayMs; waitedMs += stepMs) {
+    await pause(Math.min(stepMs, delayMs - waitedMs));
+    signal.throwIfAborted();
+  }
+}
 
 /**
  * The result of the first place that succeeds. A round over all places is repeated while one of its failures may
@@ -37,6 +47,6 @@ export async function tryPlaces<T>(
     if (progressed()) pauses = 0;
     const delayMs = delaysMs[pauses];
     if (delayMs === undefined || (failure as BangerError).retry === "never") throw failure;
-    await sleep(delayMs, undefined, { signal }).catch(() => signal.throwIfAborted());
+    await wait(delayMs, signal);
   }
 }

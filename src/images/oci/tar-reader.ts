@@ -1,5 +1,5 @@
 /** Reads a tar archive as it streams by: entries and their data, in order, names as bytes. */
-import type { Segment } from "../ext4/image.js";
+import type { Segment } from "../ext4/file-data.js";
 import { type Header, isZeroBlock, parseHeader, shown, TarError } from "./tar-header.js";
 import { type Pax, parsePax, paxNumber, paxTime } from "./tar-pax.js";
 import {

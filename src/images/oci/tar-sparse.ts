@@ -1,5 +1,5 @@
 /** Pure: where the data of sparse files lies, in the four forms that GNU tar has written over time. */
-import type { Segment } from "../ext4/image.js";
+import type { Segment } from "../ext4/file-data.js";
 import { type Header, headerNumber, TarError } from "./tar-header.js";
 import { type Pax, paxNumber } from "./tar-pax.js";
 
@@ -28,7 +28,7 @@ export function checkSparse(sparse: Sparse, dataBytes: number): Sparse {
 }
 
 /** Numbers in turn: offset, length, offset, length… */
-export function segmentsOf(numbers: readonly string[]): Segment[] {
+function segmentsOf(numbers: readonly string[]): Segment[] {
   if (numbers.length % 2 !== 0) throw new TarError("the map of the sparse file is torn");
   const segments: Segment[] = [];
   for (let i = 0; i < numbers.length; i += 2)

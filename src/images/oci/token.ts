@@ -3,14 +3,12 @@ import { BangerError } from "../../errors.js";
 import type { Credentials } from "./credentials.js";
 import { type Http, readAll } from "./http.js";
 
-export type Challenge =
-  | { scheme: "basic" }
-  | { scheme: "bearer"; realm: string; service: string; scope: string };
+type Challenge = { scheme: "basic" } | { scheme: "bearer"; realm: string; service: string; scope: string };
 
 const longestToken = 1 << 20;
 
 /** Reads `WWW-Authenticate`; undefined when it asks for nothing that we have. Pure. */
-export function parseChallenge(header: string): Challenge | undefined {
+function parseChallenge(header: string): Challenge | undefined {
   const bearer = /(?:^|,\s*)bearer\s+(.*)$/i.exec(header);
   if (bearer !== null) {
     const values = new Map<string, string>();
