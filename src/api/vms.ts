@@ -61,19 +61,7 @@ export function vmRoutes(handle: Handle, deps: ApiDeps): void {
     const vm = find(call);
     return view(await world.observe(), vm);
   });
-  handle("vmHealth", async (call): Promise<HealthView> => {
-    const vm = find(call);
-    const client = world.clientOf(vm.id);
-    if (client === undefined) {
-      return { healthy: false, agent: null, uptimeMs: null, detail: `${vm.name} is ${vm.phase}` };
-    }
-    try {
-      const { agent, uptimeMs } = await client.health(AbortSignal.timeout(healthDeadlineMs));
-      return { healthy: true, agent, uptimeMs, detail: "the guest agent answers" };
-    } catch (thrown) {
-      return { healthy: false, agent: null, uptimeMs: null, detail: errorBody(thrown).message };
-    }
-  });
+  handle("vmHealth", (call): Promise<HealthView> => healthOf(deps, find(call)));
   handle("vmPorts", async (call): Promise<PortView[]> => {
     const vm = find(call);
     const client = await linked(deps, vm, call.gone);
@@ -161,6 +149,18 @@ const notRunning = (vm: Vm, detail: string): BangerError =>
     hint: vm.phase === "running" ? `banger vm show ${vm.name}` : `banger vm start ${vm.name}`,
     retry: "later",
   });
+
+async function healthOf({ world }: ApiDeps, vm: Vm): Promise<HealthView> {
+  const ill = (detail: string): HealthView => ({ healthy: false, agent: null, uptimeMs: null, detail });
+  const client = world.clientOf(vm.id);
+  if (client === undefined) return ill(`${vm.name} is ${vm.phase}`);
+  try {
+    const { agent, uptimeMs } = await client.health(AbortSignal.timeout(healthDeadlineMs));
+    return { healthy: true, agent, uptimeMs, detail: "the guest agent answers" };
+  } catch (thrown) {
+    return ill(errorBody(thrown).message);
+  }
+}
 
 /** Where sshd answers. In a young guest it comes long after the agent, and a port without it only hangs up. */
 async function sshForward(deps: ApiDeps, vm: Vm, gone: AbortSignal): Promise<Forward> {
