@@ -61,6 +61,18 @@ const duration = (shortest: string, longest: string) => ({
   allowed: `a duration from "${shortest}" to "${longest}"`,
 });
 
+const octet = "(\\d|[1-9]\\d|1\\d\\d|2[0-4]\\d|25[0-5])";
+
+const listenAddress = {
+  schema: Type.String({ pattern: `^(off|127(\\.${octet}){3}:\\d{1,5})$` }),
+  read: (value: unknown): ListenAddress | "off" => {
+    if (value === "off") return "off";
+    const [host = "", port = ""] = String(value).split(":");
+    return { host, port: within({ minimum: 0, maximum: 65_535 }, Number(port)) };
+  },
+  allowed: 'a loopback address with its port, as "127.0.0.1:53", or "off"',
+};
+
 /** Every key, in the order of docs/config.md. A name with a dot stands in the table before the dot. */
 export const configKeys = {
   log_level: {
@@ -107,6 +119,11 @@ export const configKeys = {
     default: "7d",
     about: "How long a deleted VM stays in the event log before its events move to the archive.",
   },
+  dns_listen: {
+    ...listenAddress,
+    default: "127.0.0.1:42069",
+    about: "Where names such as `box.vm` are answered; where the port is taken, any free one serves.",
+  },
   "vm_defaults.vcpu": { ...count(limits.vcpu), about: "CPUs of a new VM." },
   "vm_defaults.memory": { ...size(limits.memoryMiB), about: "Memory of a new VM." },
   "vm_defaults.disk_size": { ...size(limits.diskMiB), about: "Size of a new VM's disk for `/root`." },
@@ -116,6 +133,11 @@ type KeyName = keyof typeof configKeys;
 type ValueOf<K extends ConfigKey> = ReturnType<K["read"]> | (K extends { default: unknown } ? never : null);
 
 const tables = new Set(Object.keys(configKeys).flatMap((name) => name.split(".").slice(0, -1)));
+
+export interface ListenAddress {
+  host: string;
+  port: number;
+}
 
 export interface Config {
   logLevel: "trace" | "debug" | "info" | "warn" | "error";
@@ -128,6 +150,7 @@ export interface Config {
   bootTimeoutMs: number;
   stopTimeoutMs: number;
   retentionMs: number;
+  dnsListen: ListenAddress | "off";
   vmDefaults: { vcpu: number | null; memoryMiB: number | null; diskMiB: number | null };
 }
 
@@ -169,6 +192,7 @@ export function parseConfig(text: string, path: string): Config {
     bootTimeoutMs: get("boot_timeout"),
     stopTimeoutMs: get("stop_timeout"),
     retentionMs: get("retention"),
+    dnsListen: get("dns_listen"),
     vmDefaults: {
       vcpu: get("vm_defaults.vcpu"),
       memoryMiB: get("vm_defaults.memory"),

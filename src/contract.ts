@@ -231,6 +231,8 @@ export const DaemonView = Type.Object({
   vms: Type.Record(Type.String(), Type.Integer()),
   vmm: Type.String(),
   accelerator: Type.String(),
+  /** Where names are answered, `host:port`; null when nothing answers. */
+  dns: Nullable(Type.String()),
   rssBytes: Type.Integer(),
 });
 

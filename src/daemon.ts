@@ -6,6 +6,8 @@ import type { ApiDeps } from "./api/route.js";
 import { buildApi } from "./api/server.js";
 import type { Clock, Timer } from "./clock.js";
 import type { Config } from "./config.js";
+import { type DnsServer, serveDns } from "./dns/server.js";
+import { namesOf } from "./dns/zone.js";
 import { BangerError, errorBody } from "./errors.js";
 import { daemonStream, event, vmStream } from "./events.js";
 import { type Home, homeHandles } from "./handles.js";
@@ -70,13 +72,11 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     });
     parts.unshift(() => loop.stop());
     await loop.start();
-    const about = {
-      pid: process.pid,
-      version,
-      startedAt: new Date(clock.now()).toISOString(),
-      vmm: world.vmm,
-      accelerator: world.accelerator,
-    };
+    const dns = await openDns(options, ledger);
+    if (dns !== undefined) parts.unshift(() => dns.close());
+    const { vmm, accelerator } = world;
+    const startedAt = new Date(clock.now()).toISOString();
+    const about = { pid: process.pid, version, startedAt, vmm, accelerator, dns: dns?.address ?? null };
     const timeouts = { bootTimeoutMs: config.bootTimeoutMs, stopTimeoutMs: config.stopTimeoutMs };
     const api = buildApi({
       ...options.api,
@@ -110,6 +110,22 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     },
     closed,
   };
+}
+
+/** Names are a convenience: where they cannot be served, the daemon says so and serves the rest. */
+async function openDns(
+  { config, api, logger }: DaemonOptions,
+  ledger: Ledger,
+): Promise<DnsServer | undefined> {
+  if (config.dnsListen === "off") return undefined;
+  const warn = (message: string, details: object) => logger.warn(details, message);
+  const names = namesOf(() => ledger.state);
+  try {
+    return await serveDns({ ...config.dnsListen, names, block: api.addressBlock, warn });
+  } catch (thrown) {
+    warn("names are not served", { error: errorBody(thrown) });
+    return undefined;
+  }
 }
 
 async function closeAll(parts: readonly (() => Promise<void> | void)[], logger: Logger): Promise<void> {

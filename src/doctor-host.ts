@@ -6,7 +6,7 @@ import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import type { Client } from "./client.js";
 import { systemClock } from "./clock.js";
-import { loadConfig } from "./config.js";
+import { type Config, loadConfig } from "./config.js";
 import { defaultsOf } from "./defaults.js";
 import { factOf, type HostFacts, type ToolName, toolPackages } from "./doctor.js";
 import { kvmState } from "./effects/kvm.js";
@@ -35,9 +35,13 @@ export async function readHost(home: Home, client: Client, searchPath: string): 
     image: "ok" in config ? await factOf(() => imageOf(home, config.ok.defaultImage)) : config,
     defaults: "ok" in config ? { ok: defaultsOf(config.ok) } : config,
     daemon,
+    dnsListen: "ok" in config ? { ok: written(config.ok.dnsListen) } : config,
     log: await factOf(() => logOf(home, "ok" in daemon && daemon.ok !== null)),
   };
 }
+
+const written = (listen: Config["dnsListen"]): string =>
+  listen === "off" ? listen : `${listen.host}:${listen.port}`;
 
 function findTool(name: string, paths: readonly string[]): string | null {
   const candidates = name.includes("/") ? [name] : paths.map((path) => join(path, name));
@@ -97,7 +101,7 @@ async function imageOf(home: Home, name: string): Promise<{ name: string; built:
   return { name, built };
 }
 
-async function daemonOf(client: Client): Promise<{ pid: number } | null> {
+async function daemonOf(client: Client): Promise<{ pid: number; dns: string | null } | null> {
   try {
     return await client.call("daemon", { timeoutMs: toolDeadlineMs });
   } catch (error) {

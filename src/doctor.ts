@@ -28,7 +28,9 @@ export interface HostFacts {
   freeBytes: Fact<{ path: string; bytes: number }>;
   image: Fact<{ name: string; built: boolean }>;
   defaults: Fact<DefaultsView>;
-  daemon: Fact<{ pid: number } | null>;
+  daemon: Fact<{ pid: number; dns: string | null } | null>;
+  /** Where names should be answered, `host:port` or "off". */
+  dnsListen: Fact<string>;
   /** Number of faults found in the log; null when there is no log yet. */
   log: Fact<{ faults: string[] } | null>;
 }
@@ -88,6 +90,7 @@ export function doctorChecks(facts: HostFacts): Check[] {
         daemon === null ? "not running; the next command starts it" : `runs as pid ${daemon.pid}`,
       ),
     ),
+    judge("dns", facts.dnsListen, "banger doctor", (wanted) => dns(wanted, facts.daemon)),
     judge("log", facts.log, "banger events verify", log),
   ];
 }
@@ -121,6 +124,16 @@ function space({ path, bytes }: { path: string; bytes: number }): Check {
   const mend = `make room (banger vm prune, df -h ${path}), or point XDG_DATA_HOME and XDG_STATE_HOME elsewhere`;
   if (bytes < leastBytes) return fail("disk space", detail, mend);
   return bytes < comfortableBytes ? warn("disk space", detail, mend) : pass("disk space", detail);
+}
+
+function dns(wanted: string, daemon: HostFacts["daemon"]): Check {
+  if (wanted === "off") return pass("dns", "off, as configured");
+  if (!("ok" in daemon) || daemon.ok === null) return pass("dns", `${wanted}, as soon as the daemon runs`);
+  const { dns: served } = daemon.ok;
+  if (served === wanted) return pass("dns", `names such as box.vm are answered at ${served}`);
+  const free = "set dns_listen to a port that is free, then: banger daemon stop";
+  if (served === null) return warn("dns", `nothing answers at ${wanted}; the daemon's log says why`, free);
+  return warn("dns", `${wanted} was taken; names are answered at ${served}`, free);
 }
 
 function log(found: { faults: string[] } | null): Check {

@@ -114,7 +114,12 @@ export class DaemonBench {
   readonly host: SimHost;
   readonly clock: BenchClock;
   readonly guests: PlayedGuests;
-  readonly config = { ...parseConfig("", "none"), resyncIntervalMs: 60_000, retentionMs: 60_000 };
+  readonly config = {
+    ...parseConfig("", "none"),
+    resyncIntervalMs: 60_000,
+    retentionMs: 60_000,
+    dnsListen: { host: "127.0.0.1", port: 0 },
+  };
   readonly #chance = seeded(7);
   readonly #time = new Time();
   #ticking: Promise<void> = Promise.resolve();

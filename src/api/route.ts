@@ -31,7 +31,7 @@ export interface ApiDeps {
   addressBlock: number;
   /** The id under which the catalog builds an image of that name. @throws BangerError `image_unknown` */
   imageIdOf(name: string): Promise<ImageId>;
-  about: Pick<DaemonView, "pid" | "version" | "startedAt" | "vmm" | "accelerator">;
+  about: Pick<DaemonView, "pid" | "version" | "startedAt" | "vmm" | "accelerator" | "dns">;
   warn(message: string, details: object): void;
   /** Ends the daemon after the reply. */
   stop(): void;

@@ -46,6 +46,8 @@ test("wrong types and bad values are refused with key, line and what is allowed"
     ['qemu_bin = "./qemu"', /qemu_bin must be the name of a program/],
     ['mirror = "ftp://x"', /mirror must be/],
     ["boot_timeout = 30", /boot_timeout must be a duration from "1s" to "1h", not 30/],
+    ['dns_listen = "0.0.0.0:53"', /dns_listen must be a loopback address/],
+    ['dns_listen = "127.0.0.1:65536"', /dns_listen must be a loopback address/],
     ['stop_timeout = "0s"', /stop_timeout must be a duration/],
     ["vm_defaults = 3", /^c\.toml:1: vm_defaults must be a table/],
     [
