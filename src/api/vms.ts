@@ -18,8 +18,9 @@ import { homeHandles, vmHandles } from "../handles.js";
 import type { Forward, Observed, Vm } from "../model.js";
 import { suggestName } from "../names.js";
 import { followFile } from "./follow.js";
+import { portViews } from "./ports.js";
 import { type ApiDeps, type Handle, stream } from "./route.js";
-import { portViews, seenOf, vmView } from "./views.js";
+import { seenOf, vmView } from "./views.js";
 
 const sshPort = 22;
 const healthDeadlineMs = 5_000;
@@ -74,7 +75,7 @@ export function vmRoutes(handle: Handle, deps: ApiDeps): void {
     const vm = find(call);
     const client = await linked(deps, vm, call.gone);
     const listeners = await client.ports(AbortSignal.timeout(healthDeadlineMs));
-    return portViews(vm, seenOf(await world.observe(), vm), listeners);
+    return portViews(vm, seenOf(await world.observe(), vm), listeners, call.gone);
   });
   handle("vmSsh", async (call): Promise<SshView> => {
     const vm = find(call);
