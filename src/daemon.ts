@@ -4,6 +4,7 @@ import type { FastifyInstance } from "fastify";
 import type { Logger } from "pino";
 import type { ApiDeps } from "./api/route.js";
 import { buildApi } from "./api/server.js";
+import { autoStop } from "./auto-stop.js";
 import type { Clock, Timer } from "./clock.js";
 import type { Config } from "./config.js";
 import { type DnsServer, serveDns } from "./dns/server.js";
@@ -15,6 +16,7 @@ import { Ledger } from "./ledger.js";
 import { Log } from "./log.js";
 import { Loop } from "./loop.js";
 import { nothingLeft } from "./notice.js";
+import { Uses } from "./use.js";
 import type { World } from "./world.js";
 
 export interface DaemonOptions {
@@ -74,10 +76,9 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     await loop.start();
     const dns = await openDns(options, ledger);
     if (dns !== undefined) parts.unshift(() => dns.close());
-    const { vmm, accelerator } = world;
-    const startedAt = new Date(clock.now()).toISOString();
-    const about = { pid: process.pid, version, startedAt, vmm, accelerator, dns: dns?.address ?? null };
+    const about = aboutOf(options, world, dns);
     const timeouts = { bootTimeoutMs: config.bootTimeoutMs, stopTimeoutMs: config.stopTimeoutMs };
+    const uses = new Uses(clock);
     const api = buildApi({
       ...options.api,
       ledger,
@@ -85,12 +86,15 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       home,
       clock,
       timeouts,
+      uses,
       about,
       warn,
       stop: () => end(),
     });
     await listen(api, homeHandles(home).apiSocket);
     parts.unshift(() => api.close());
+    const { connectedAddresses } = world;
+    parts.unshift(autoStop({ ledger, uses, clock, timeouts, config, connectedAddresses, warn }));
     parts.unshift(archivePeriodically(ledger, world, clock, config.retentionMs));
     logger.info({ home: home.state, ...about }, "the daemon serves");
   } catch (thrown) {
@@ -111,6 +115,19 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     closed,
   };
 }
+
+const aboutOf = (
+  { version, clock }: DaemonOptions,
+  { vmm, accelerator }: Pick<ApiDeps["about"], "vmm" | "accelerator">,
+  dns: DnsServer | undefined,
+): ApiDeps["about"] => ({
+  pid: process.pid,
+  version,
+  startedAt: new Date(clock.now()).toISOString(),
+  vmm,
+  accelerator,
+  dns: dns?.address ?? null,
+});
 
 /** Names are a convenience: where they cannot be served, the daemon says so and serves the rest. */
 async function openDns(

@@ -188,7 +188,7 @@ async function linked(deps: ApiDeps, vm: Vm, gone: AbortSignal): Promise<AgentCl
 
 /** How a command reaches its guest, and what happens to a VM that was only wanted for it. */
 export function guestCommands(deps: ApiDeps) {
-  const { ledger, timeouts } = deps;
+  const { ledger, timeouts, uses } = deps;
   return {
     async start(
       ref: string,
@@ -197,7 +197,9 @@ export function guestCommands(deps: ApiDeps) {
     ): Promise<{ guest: Duplex; ended: () => void }> {
       const { thenDelete, ...exec } = request;
       const vm = resolveVm(ledger.state, ref);
+      const endUse = uses.begin(vm.id);
       const ended = () => {
+        endUse();
         if (thenDelete !== true) return;
         try {
           ledger.commit(
@@ -212,6 +214,7 @@ export function guestCommands(deps: ApiDeps) {
         return { guest: await (await linked(deps, vm, gone)).exec(exec, gone), ended };
       } catch (thrown) {
         if (gone.aborted) ended();
+        else endUse();
         throw thrown;
       }
     },

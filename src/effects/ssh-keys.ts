@@ -1,6 +1,7 @@
 /** SSH identities: the home's own key, each guest's host key, and the known_hosts that pins the latter. */
 import { mkdir, readdir, readFile, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
+import { BangerError } from "../errors.js";
 import { type Home, homeHandles, isVmId, vmHandles } from "../handles.js";
 import type { VmId } from "../model.js";
 import { exists, publish, publishContent, temporaryName } from "./publish.js";
@@ -59,12 +60,29 @@ export interface SshKeys {
   refreshKnownHosts(): Promise<void>;
 }
 
-/** The keys of one home. Many VMs made at once share one making of the home key and few of known_hosts. */
-export function sshKeys(home: Home, runTool: RunTool): SshKeys {
+/** The public half of a key that is the user's own, and that banger neither makes nor changes. */
+async function publicHalf(runTool: RunTool, path: string, signal: AbortSignal): Promise<string> {
+  try {
+    if (await exists(`${path}.pub`)) return await readFile(`${path}.pub`, "utf8");
+    const argv = ["-y", "-P", "", "-f", path];
+    return await runTool({ tool: "ssh-keygen", argv, writes: path, package: "openssh-client", signal });
+  } catch (cause) {
+    signal.throwIfAborted();
+    const message = `ssh_key_path: ${path}.pub cannot be read or made: ${(cause as Error).message}`;
+    throw new BangerError("ssh_key_unusable", message, { hint: `ssh-keygen -t ed25519 -f ${path}`, cause });
+  }
+}
+
+/**
+ * The keys of one home. Many VMs made at once share one making of the home key and few of known_hosts.
+ * `own` is the user's own private key, which then takes the place of the one that banger would make.
+ */
+export function sshKeys(home: Home, runTool: RunTool, own: string | null): SshKeys {
   const { sshKey } = homeHandles(home);
   let making: Promise<void> | undefined;
   return {
     async ensureHomeKey(signal) {
+      if (own !== null) return publicHalf(runTool, own, signal);
       await mkdir(dirname(sshKey), { recursive: true, mode: 0o700 });
       making ??= ensureKey(runTool, sshKey, "banger", signal).finally(() => {
         making = undefined;

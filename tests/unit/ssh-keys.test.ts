@@ -9,7 +9,7 @@ import { type Home, homeHandles, vmHandles } from "../../src/handles.js";
 
 const root = mkdtempSync(`${tmpdir()}/banger-keys-`);
 const home: Home = { state: `${root}/s`, data: "", cache: "", config: "", runtime: "" };
-const keys = sshKeys(home, toolRunner(process.env["PATH"] ?? ""));
+const keys = sshKeys(home, toolRunner(process.env["PATH"] ?? ""), null);
 const signal = new AbortController().signal;
 const { sshKey, knownHosts } = homeHandles(home);
 
@@ -51,7 +51,7 @@ describe("sshKeys", () => {
   });
 
   test("a missing ssh-keygen is named with its package", async () => {
-    const without = sshKeys({ ...home, state: `${root}/t` }, toolRunner("/nonexistent"));
+    const without = sshKeys({ ...home, state: `${root}/t` }, toolRunner("/nonexistent"), null);
     await assert.rejects(without.ensureHomeKey(signal), { code: "tool_missing", hint: /openssh-client/ });
   });
 });
