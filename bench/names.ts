@@ -9,7 +9,7 @@ const queries = 20_000;
 /** Enough that the server never waits for the client, and few enough that no socket buffer overflows. */
 const inFlight = 64;
 const leastPerSecond = 5_000;
-const server = new URL("./names-server.js", import.meta.url).pathname;
+const server = new URL("./names-child.js", import.meta.url).pathname;
 
 interface Echo {
   child: ChildProcess;
