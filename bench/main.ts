@@ -4,6 +4,7 @@ import { coldBoot } from "./cold.js";
 import { appends, cliStart, daemonStart, sweep } from "./core.js";
 import type { Figure } from "./measure.js";
 import { names } from "./names.js";
+import { ociImage } from "./oci.js";
 
 const parts: Record<string, (home: TestHome) => Promise<Figure | Figure[]>> = {
   a: coldBoot,
@@ -11,6 +12,7 @@ const parts: Record<string, (home: TestHome) => Promise<Figure | Figure[]>> = {
   c: appends,
   d: sweep,
   e: daemonStart,
+  f: ociImage,
   n: names,
 };
 

@@ -41,7 +41,7 @@ export interface Vm {
   /** Loopback address in user mode, unique among VMs that are not deleted. */
   address: string;
   addressIndex: number;
-  /** A VMM was seen on the disks. */
+  /** A VMM was seen on the disks, or could have been there when a stop came between. */
   everStarted: boolean;
   /** A guest may have written to the disks: they are the user's and go only with the VM. */
   disksHoldData: boolean;

@@ -33,7 +33,11 @@ export function vmRoutes(handle: Handle, deps: ApiDeps): void {
   const { ledger, world, home, clock } = deps;
   const find = (call: { params: Record<string, string> }): Vm =>
     resolveVm(ledger.state, call.params["ref"] ?? "");
-  const view = (observed: Observed, vm: Vm): VmView => vmView(ledger.state, vm, seenOf(observed, vm), home);
+  // The state went on while the host was looked at: what is shown is the VM as of the seq that it carries.
+  const view = (observed: Observed, { id }: Vm): VmView => {
+    const vm = ledger.state.vms[id] as Vm;
+    return vmView(ledger.state, vm, seenOf(observed, vm), home);
+  };
 
   handle("vmList", async (): Promise<VmView[]> => {
     const observed = await world.observe();
@@ -58,19 +62,7 @@ export function vmRoutes(handle: Handle, deps: ApiDeps): void {
     const vm = find(call);
     return view(await world.observe(), vm);
   });
-  handle("vmHealth", async (call): Promise<HealthView> => {
-    const vm = find(call);
-    const client = world.clientOf(vm.id);
-    if (client === undefined) {
-      return { healthy: false, agent: null, uptimeMs: null, detail: `${vm.name} is ${vm.phase}` };
-    }
-    try {
-      const { agent, uptimeMs } = await client.health(AbortSignal.timeout(healthDeadlineMs));
-      return { healthy: true, agent, uptimeMs, detail: "the guest agent answers" };
-    } catch (thrown) {
-      return { healthy: false, agent: null, uptimeMs: null, detail: errorBody(thrown).message };
-    }
-  });
+  handle("vmHealth", (call) => health(deps, find(call)));
   handle("vmPorts", async (call): Promise<PortView[]> => {
     const vm = find(call);
     const client = await linked(deps, vm, call.gone);
@@ -118,6 +110,19 @@ function createVm(deps: ApiDeps, body: VmCreate, cause: string): Vm {
   } as const;
   ledger.commit(decide(ledger.state, command, timeouts), cause);
   return createdBy(ledger.state, body.commandId) as Vm;
+}
+
+async function health({ world }: ApiDeps, vm: Vm): Promise<HealthView> {
+  const client = world.clientOf(vm.id);
+  if (client === undefined) {
+    return { healthy: false, agent: null, uptimeMs: null, detail: `${vm.name} is ${vm.phase}` };
+  }
+  try {
+    const { agent, uptimeMs } = await client.health(AbortSignal.timeout(healthDeadlineMs));
+    return { healthy: true, agent, uptimeMs, detail: "the guest agent answers" };
+  } catch (thrown) {
+    return { healthy: false, agent: null, uptimeMs: null, detail: errorBody(thrown).message };
+  }
 }
 
 interface ActResult {

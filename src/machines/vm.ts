@@ -27,6 +27,8 @@ const beginStart = edit<"vm.start_requested" | "vm.restart_requested">((vm, even
 function endStart(vm: Vm): void {
   vm.error = null;
   vm.bootDeadlineAt = null;
+  // A VMM may run that nobody has seen yet, and nobody will tell it apart from one that never was.
+  if (vm.step === "process") vm.everStarted = true;
 }
 
 const beginStop = edit<"vm.stop_requested">((vm, event, at) => {
@@ -96,6 +98,12 @@ const machine = setup({
         vm.bootDeadlineAt = at + vm.bootTimeoutMs;
       }),
     ),
+    // Nobody was there to hear the guest; it gets a whole boot's time again.
+    extendBoot: assign(
+      edit((vm, _event, at) => {
+        vm.bootDeadlineAt = at + vm.bootTimeoutMs;
+      }),
+    ),
     noteReady: assign(
       edit((vm, _event, at) => {
         vm.readyAt = at;
@@ -151,7 +159,7 @@ const machine = setup({
           on: {
             "vm.ready": { target: "#vm.running", actions: "noteReady" },
             "vm.process_exited": { target: "#vm.error", actions: ["noteExit", "noteEarlyExit"] },
-            "vm.adopted": {},
+            "vm.adopted": { actions: "extendBoot" },
           },
         },
       },

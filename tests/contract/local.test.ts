@@ -59,7 +59,7 @@ function emptyImages(home: Home): ImageMaker & { make: (id: ImageId) => void } {
   };
 }
 
-/** An agent that answers from the first moment and whose guest listens on nothing. */
+/** An agent that answers from the first moment and whose guest runs an sshd. */
 function instantAgent(): Promise<Session<GuestAgent>> {
   let close = () => {};
   const closed = new Promise<void>((resolve) => {
@@ -68,7 +68,8 @@ function instantAgent(): Promise<Session<GuestAgent>> {
   const client: GuestAgent = {
     health: async () => ({ agent: "0" }),
     watchPorts: (tell) => {
-      tell([]);
+      const address = "0.0.0.0";
+      tell([{ proto: "tcp", address, port: 22, pid: 1, process: "sshd", command: "sshd -D" }]);
       return closed;
     },
     shutdown: async () => {},

@@ -8,7 +8,7 @@ import { daemonStream, event } from "../../src/events.js";
 import { Ledger } from "../../src/ledger.js";
 import { Log } from "../../src/log.js";
 import { Loop } from "../../src/loop.js";
-import type { Vm } from "../../src/model.js";
+import type { Image, Vm } from "../../src/model.js";
 import { type Acknowledged, checkAlways, checkSettled } from "./check.js";
 import { SimHost } from "./host.js";
 import { mortal } from "./mortal.js";
@@ -40,6 +40,8 @@ export interface Outcome {
   /** What is wrong, in words; empty when the run held. */
   problems: string[];
   events: number;
+  /** Phase of each VM and image at the end, by name. */
+  phases: Record<string, string>;
   /** Everything that happened, for reading a failing run. */
   trace: string[];
 }
@@ -56,6 +58,7 @@ export class Run {
   #life: Life | undefined;
   #killAt: number | null = null;
   #commands = 0;
+  #phases: Record<string, string> = {};
 
   constructor(scenario: Scenario) {
     this.#scenario = scenario;
@@ -82,7 +85,7 @@ export class Run {
       rmSync(this.#directory, { recursive: true, force: true });
     }
     const events = this.#trace.filter((line) => line.includes(" event ")).length;
-    return { problems: this.#problems, events, trace: this.#trace };
+    return { problems: this.#problems, events, phases: this.#phases, trace: this.#trace };
   }
 
   /** Faults off: what was begun must now come to its end, and then nothing more may happen. */
@@ -95,6 +98,10 @@ export class Run {
     const before = ledger.state.seq;
     await this.#time.advance(quietMs);
     const life = await this.#daemon();
+    const { vms, images } = life.ledger.state;
+    this.#phases = Object.fromEntries(
+      [vms, images].flatMap(Object.values<Vm | Image>).map((each) => [each.name, each.phase]),
+    );
     if (life.ledger.state.seq !== before) this.#problems.push("events go on after everything has settled");
     const observed = await Promise.all([life.world.observe(), this.#time.advance(10)]).then(([seen]) => seen);
     this.#problems.push(

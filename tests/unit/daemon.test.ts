@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { Resolver } from "node:dns/promises";
 import { statSync } from "node:fs";
 import { afterEach, beforeEach, describe, type TestContext, test } from "node:test";
-import type { DaemonView, VmView } from "../../src/contract.js";
+import type { DaemonView, HistoryView, VmView } from "../../src/contract.js";
 import { BangerError } from "../../src/errors.js";
 import { homeHandles } from "../../src/handles.js";
 import { Log } from "../../src/log.js";
@@ -94,7 +94,9 @@ describe("a daemon", () => {
     await bench.ask("POST", "/v1/vms/actions", { action: "delete", refs: ["ann"] });
     const archived = await bench.event("log", "log.stream_archived");
     assert.equal((archived["data"] as { stream: string }).stream, `vm/${id}`);
-    assert.equal((await bench.ask("GET", "/v1/vms/ann/history")).status, 404);
+    assert.equal((await bench.ask("GET", "/v1/vms/ann")).status, 404);
+    const life = await bench.ask("GET", "/v1/vms/ann/history");
+    assert.equal((life.json as HistoryView).entries.at(-1)?.type, "vm.deleted");
     assert.deepEqual(
       (await ask<VmView[]>(bench, "vmList")).map(({ name }) => name),
       ["bob"],
