@@ -33,6 +33,8 @@ export interface HostFacts {
   dnsListen: Fact<string>;
   /** Number of faults found in the log; null when there is no log yet. */
   log: Fact<{ faults: string[] } | null>;
+  /** The user's ssh configuration: whether it includes banger's, and whether that is there. */
+  ssh: Fact<{ included: boolean; written: boolean }>;
 }
 
 export const toolPackages = {
@@ -91,6 +93,7 @@ export function doctorChecks(facts: HostFacts): Check[] {
       ),
     ),
     judge("dns", facts.dnsListen, "banger doctor", (wanted) => dns(wanted, facts.daemon)),
+    judge("ssh-config", facts.ssh, "banger ssh-config", sshConfig),
     judge("log", facts.log, "banger events verify", log),
   ];
 }
@@ -134,6 +137,14 @@ function dns(wanted: string, daemon: HostFacts["daemon"]): Check {
   const free = "set dns_listen to a port that is free, then: banger daemon stop";
   if (served === null) return warn("dns", `nothing answers at ${wanted}; the daemon's log says why`, free);
   return warn("dns", `${wanted} was taken; names are answered at ${served}`, free);
+}
+
+function sshConfig({ included, written }: { included: boolean; written: boolean }): Check {
+  if (!included)
+    return pass("ssh-config", "not installed; banger ssh-config --install lets ssh know NAME.vm");
+  if (written) return pass("ssh-config", "installed: ssh NAME.vm");
+  const detail = "~/.ssh/config includes a file of banger's that is not there";
+  return warn("ssh-config", detail, "banger ssh-config --install");
 }
 
 function log(found: { faults: string[] } | null): Check {

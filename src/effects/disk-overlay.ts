@@ -67,7 +67,7 @@ export function overlayDisks(home: Home, tools: DiskTools): DiskDriver {
     const { seed } = vmHandles(home, effect.vmId);
     const [authorizedKey, hostKeys] = await Promise.all([
       keys.ensureHomeKey(signal),
-      keys.ensureHostKey(effect.vmId, signal),
+      keys.ensureHostKey(effect.vmId, `${effect.name}.vm`, signal),
     ]);
     await keys.refreshKnownHosts();
     if (await exists(seed)) return;

@@ -29,10 +29,10 @@ async function ensureKey(
   await publish(path);
 }
 
-/** The pinning line of one guest, from its public key file. */
+/** The pinning line of one guest, from its public key file, whose comment is the guest's name. */
 function knownHostsLine(alias: string, publicKey: string): string {
-  const [type, key] = publicKey.trim().split(/\s+/);
-  return `${alias} ${type} ${key}`;
+  const [type, key, name] = publicKey.trim().split(/\s+/);
+  return `${alias}${name === undefined ? "" : `,${name}`} ${type} ${key}`;
 }
 
 async function writeKnownHosts(home: Home): Promise<void> {
@@ -54,8 +54,12 @@ async function writeKnownHosts(home: Home): Promise<void> {
 export interface SshKeys {
   /** The home's own key, made on first use; yields the public half. */
   ensureHomeKey(signal: AbortSignal): Promise<string>;
-  /** The guest's host key, made once for each VM. */
-  ensureHostKey(id: VmId, signal: AbortSignal): Promise<{ hostKey: string; hostKeyPublic: string }>;
+  /** The guest's host key, made once for each VM; its comment is `hostName`, which it is pinned under too. */
+  ensureHostKey(
+    id: VmId,
+    hostName: string,
+    signal: AbortSignal,
+  ): Promise<{ hostKey: string; hostKeyPublic: string }>;
   /** Writes known_hosts anew from the host keys that are there. */
   refreshKnownHosts(): Promise<void>;
 }
@@ -90,9 +94,9 @@ export function sshKeys(home: Home, runTool: RunTool, own: string | null): SshKe
       await making;
       return readFile(`${sshKey}.pub`, "utf8");
     },
-    async ensureHostKey(id, signal) {
-      const { hostKey, hostKeyAlias } = vmHandles(home, id);
-      await ensureKey(runTool, hostKey, hostKeyAlias, signal);
+    async ensureHostKey(id, hostName, signal) {
+      const { hostKey } = vmHandles(home, id);
+      await ensureKey(runTool, hostKey, hostName, signal);
       return {
         hostKey: await readFile(hostKey, "utf8"),
         hostKeyPublic: await readFile(`${hostKey}.pub`, "utf8"),

@@ -33,21 +33,21 @@ describe("sshKeys", () => {
   test("known_hosts pins each VM's key under its alias and forgets VMs that are gone", async () => {
     for (const id of ["00000002", "00000001"]) {
       mkdirSync(vmHandles(home, id).directory, { recursive: true });
-      await keys.ensureHostKey(id, signal);
+      await keys.ensureHostKey(id, `box-${id}.vm`, signal);
     }
     mkdirSync(`${homeHandles(home).vms}/not-a-vm`);
     await keys.refreshKnownHosts();
     const lines = readFileSync(knownHosts, "utf8").trim().split("\n");
     assert.deepEqual(
       lines.map((line) => line.split(" ")[0]),
-      ["00000001.banger", "00000002.banger"],
+      ["00000001.banger,box-00000001.vm", "00000002.banger,box-00000002.vm"],
     );
     const key = readFileSync(`${vmHandles(home, "00000001").hostKey}.pub`, "utf8").split(" ")[1];
     assert.equal(lines[0]?.split(" ")[2], key);
     rmSync(vmHandles(home, "00000001").directory, { recursive: true });
     writeFileSync(knownHosts, "garbage");
     await keys.refreshKnownHosts();
-    assert.match(readFileSync(knownHosts, "utf8"), /^00000002\.banger ssh-ed25519 \S+\n$/);
+    assert.match(readFileSync(knownHosts, "utf8"), /^00000002\.banger,box-00000002\.vm ssh-ed25519 \S+\n$/);
   });
 
   test("a missing ssh-keygen is named with its package", async () => {
