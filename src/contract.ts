@@ -99,6 +99,10 @@ export const PortView = Type.Object({
   command: Type.String(),
   /** `127.x.y.z:port` on the host; null when the port is not reachable from the host. */
   endpoint: Nullable(Type.String()),
+  /** The same as `<name>.vm:port`, for hosts whose resolver asks banger. */
+  named: Nullable(Type.String()),
+  /** Set when a web server answers there; its host is `<name>.vm`. */
+  url: Nullable(Type.String()),
   /** Why there is no endpoint. */
   reason: Nullable(Type.String()),
 });
@@ -231,6 +235,8 @@ export const DaemonView = Type.Object({
   vms: Type.Record(Type.String(), Type.Integer()),
   vmm: Type.String(),
   accelerator: Type.String(),
+  /** Where names are answered, `host:port`; null when nothing answers. */
+  dns: Nullable(Type.String()),
   rssBytes: Type.Integer(),
 });
 

@@ -27,6 +27,8 @@ export interface EventData {
   "vm.process_exited": ProcessExit;
   "vm.effect_failed": ErrorBody & { effect: string };
   "vm.step_failed": ErrorBody & { step: StartStep };
+  /** A file that its configuration gives every new guest is not on the host. */
+  "vm.file_skipped": { host: string; guest: string };
   "vm.deleted": Record<string, never>;
   "image.pull_requested": { imageId: ImageId; name: string };
   "image.stage_reached": { stage: string; detail?: string };
@@ -60,6 +62,9 @@ export const imageStream = (id: ImageId): string => `image/${id}`;
 export const daemonStream = "daemon";
 export const logStream = "log";
 
+/** The cause of what the daemon asks for because nobody uses a VM. */
+export const autoStopCause = "host:auto_stop";
+
 /** Builds one event; the type parameter ties `data` to `type`. */
 export function event<T extends EventType>(stream: string, type: T, data: EventData[T]): NewEvent {
   return { stream, type, data } as NewEvent;
@@ -82,6 +87,7 @@ export const schemaVersions: Readonly<Record<EventType, number>> = {
   "vm.process_exited": 1,
   "vm.effect_failed": 1,
   "vm.step_failed": 1,
+  "vm.file_skipped": 1,
   "vm.deleted": 1,
   "image.pull_requested": 1,
   "image.stage_reached": 1,

@@ -1,5 +1,5 @@
 /** Pure: events as plain sentences, one VM's life as a list, and the chain of causes behind its state. */
-import { type StoredEvent, vmStream } from "./events.js";
+import { autoStopCause, type StoredEvent, vmStream } from "./events.js";
 import type { Phase, ProcessExit, Vm } from "./model.js";
 import { fold, initialState } from "./projection.js";
 import { formatDuration, formatSize } from "./sizes.js";
@@ -21,7 +21,7 @@ function clause(event: StoredEvent): string {
     case "vm.start_requested":
       return `a client asked for a start (it fails after ${formatDuration(event.data.bootTimeoutMs)})`;
     case "vm.stop_requested":
-      return `a client asked for a stop (killed after ${formatDuration(event.data.timeoutMs)})`;
+      return `${asker(event)} asked for a stop (killed after ${formatDuration(event.data.timeoutMs)})`;
     case "vm.kill_requested":
       return "a client asked for a kill";
     case "vm.restart_requested":
@@ -46,6 +46,8 @@ function clause(event: StoredEvent): string {
       return `${event.data.effect} failed and ${again(event.data.retry)}: ${event.data.message}`;
     case "vm.step_failed":
       return `its start failed at the ${event.data.step} step: ${event.data.message}`;
+    case "vm.file_skipped":
+      return `the host has no ${event.data.host}, so the guest goes without ${event.data.guest}`;
     case "vm.deleted":
       return "nothing of it is left on the host";
     case "image.pull_requested":
@@ -71,6 +73,10 @@ function clause(event: StoredEvent): string {
       return (event as StoredEvent).type;
   }
 }
+
+/** What the daemon asks for of itself has a cause of its own; everything else comes from a client. */
+const asker = ({ cause }: StoredEvent): string =>
+  cause === autoStopCause ? "banger found that nobody uses it, and" : "a client";
 
 const again = (retry: "never" | "later"): string => (retry === "later" ? "is tried again" : "is given up");
 

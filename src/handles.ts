@@ -22,6 +22,8 @@ export interface HomeHandles {
   sshKey: string;
   knownHosts: string;
   configFile: string;
+  /** What plain ssh needs to know to reach `<name>.vm`. */
+  sshConfig: string;
 }
 
 export function homeHandles(home: Home): HomeHandles {
@@ -36,8 +38,12 @@ export function homeHandles(home: Home): HomeHandles {
     sshKey: `${home.state}/ssh/id_ed25519`,
     knownHosts: `${home.state}/ssh/known_hosts`,
     configFile: `${home.config}/config.toml`,
+    sshConfig: `${home.config}/ssh_config`,
   };
 }
+
+/** The user's own configuration of ssh, of which banger owns nothing but the lines between its markers. */
+export const userSshConfig = (userHome: string): string => `${userHome}/.ssh/config`;
 
 export interface VmHandles {
   directory: string;

@@ -49,6 +49,7 @@ export const sampleData: EventData = {
   "vm.process_exited": { reason: "guest", detail: "powered off" },
   "vm.effect_failed": { ...failure, effect: "ensureDisk" },
   "vm.step_failed": { ...failure, step: "disk" },
+  "vm.file_skipped": { host: "~/.npmrc", guest: "/root/.npmrc" },
   "vm.deleted": {},
   "image.pull_requested": { imageId, name: "debian-slim" },
   "image.stage_reached": { stage: "packages" },

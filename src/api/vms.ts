@@ -18,8 +18,9 @@ import { homeHandles, vmHandles } from "../handles.js";
 import type { Forward, Observed, Vm } from "../model.js";
 import { suggestName } from "../names.js";
 import { followFile } from "./follow.js";
+import { portViews } from "./ports.js";
 import { type ApiDeps, type Handle, stream } from "./route.js";
-import { portViews, seenOf, vmView } from "./views.js";
+import { seenOf, vmView } from "./views.js";
 
 const sshPort = 22;
 const healthDeadlineMs = 5_000;
@@ -66,7 +67,7 @@ export function vmRoutes(handle: Handle, deps: ApiDeps): void {
     const vm = find(call);
     const client = await linked(deps, vm, call.gone);
     const listeners = await client.ports(AbortSignal.timeout(healthDeadlineMs));
-    return portViews(vm, seenOf(await world.observe(), vm), listeners);
+    return portViews(vm, seenOf(await world.observe(), vm), listeners, call.gone);
   });
   handle("vmSsh", async (call): Promise<SshView> => {
     const vm = find(call);
@@ -191,7 +192,7 @@ async function linked(deps: ApiDeps, vm: Vm, gone: AbortSignal): Promise<AgentCl
 
 /** How a command reaches its guest, and what happens to a VM that was only wanted for it. */
 export function guestCommands(deps: ApiDeps) {
-  const { ledger, timeouts } = deps;
+  const { ledger, timeouts, uses } = deps;
   return {
     async start(
       ref: string,
@@ -200,7 +201,9 @@ export function guestCommands(deps: ApiDeps) {
     ): Promise<{ guest: Duplex; ended: () => void }> {
       const { thenDelete, ...exec } = request;
       const vm = resolveVm(ledger.state, ref);
+      const endUse = uses.begin(vm.id);
       const ended = () => {
+        endUse();
         if (thenDelete !== true) return;
         try {
           ledger.commit(
@@ -215,6 +218,7 @@ export function guestCommands(deps: ApiDeps) {
         return { guest: await (await linked(deps, vm, gone)).exec(exec, gone), ended };
       } catch (thrown) {
         if (gone.aborted) ended();
+        else endUse();
         throw thrown;
       }
     },

@@ -7,15 +7,17 @@ import type { ImageId, VmId } from "../model.js";
 import { describeHandles, type Instruments, look } from "../observe.js";
 import type { World } from "../world.js";
 import { AgentLinks, type Dial, type GuestAgent } from "./agent-links.js";
+import { connectedAddresses } from "./connections.js";
 import { overlayDisks } from "./disk-overlay.js";
 import { handlesCache, type Warn } from "./handles-cache.js";
 import { type ImageMaker, imageStore } from "./image-store.js";
 import { userForwards } from "./net-user.js";
 import { type Drivers, perform } from "./perform.js";
 import { type EnsureProcess, type Launch, qemuDriver } from "./qemu.js";
-import { toolEnvironment, toolRunner } from "./run-tool.js";
+import { type RunTool, toolEnvironment } from "./run-tool.js";
 import { sharedRun } from "./shared-run.js";
 import { sshKeys } from "./ssh-keys.js";
+import type { ReadUserFiles } from "./user-files.js";
 import { VmmControls } from "./vmm-controls.js";
 
 export interface AssemblyOptions<C extends GuestAgent> {
@@ -29,16 +31,23 @@ export interface AssemblyOptions<C extends GuestAgent> {
   /** Connects to the agent of a VM's guest. */
   dial: Dial<C>;
   images: ImageMaker;
+  /** What new guests take over from their user. */
+  userFiles: ReadUserFiles;
+  /** The user's own SSH key; null where banger makes one. */
+  sshKey: string | null;
+  runTool: RunTool;
   warn: Warn;
 }
 
 export interface AssembledWorld<C extends GuestAgent> extends World {
   /** The client of a guest agent that answers now, or undefined. */
   clientOf(id: VmId): C | undefined;
+  /** Addresses of this host to which something is connected, or was a moment ago. */
+  connectedAddresses(): ReadonlySet<string>;
 }
 
 export function assembleWorld<C extends GuestAgent>(options: AssemblyOptions<C>): AssembledWorld<C> {
-  const { home, clock } = options;
+  const { home, clock, runTool, userFiles } = options;
   const listeners: ((stream: string) => void)[] = [];
   const wake = (stream: string) => {
     for (const listener of listeners) listener(stream);
@@ -48,10 +57,15 @@ export function assembleWorld<C extends GuestAgent>(options: AssemblyOptions<C>)
     if (!controls.isHeld(id)) links.drop(id);
     wake(vmStream(id));
   });
-  const runTool = toolRunner(options.searchPath);
   const images = imageStore(home, options.images);
   const drivers: Drivers = {
-    disks: overlayDisks(home, { qemuImg: options.qemuImg, runTool, keys: sshKeys(home, runTool), clock }),
+    disks: overlayDisks(home, {
+      qemuImg: options.qemuImg,
+      runTool,
+      keys: sshKeys(home, runTool, options.sshKey),
+      userFiles,
+      clock,
+    }),
     vmm: qemuDriver({
       home,
       clock,
@@ -90,6 +104,7 @@ export function assembleWorld<C extends GuestAgent>(options: AssemblyOptions<C>)
       listeners.push(listener);
     },
     clientOf: (id) => links.clientOf(id),
+    connectedAddresses: () => connectedAddresses(),
     async close() {
       links.close();
       controls.close();

@@ -2,19 +2,22 @@
 import { mkdir, open, rename, rm } from "node:fs/promises";
 import type { Clock } from "../clock.js";
 import { BangerError } from "../errors.js";
+import { event, vmStream } from "../events.js";
 import { type Home, imageHandles, removedDirectory, vmHandles } from "../handles.js";
 import type { Effect, VmId } from "../model.js";
+import type { PerformContext } from "../world.js";
 import { hostError } from "./host-error.js";
 import { exists, publish, publishContent, temporaryName } from "./publish.js";
 import type { RunTool } from "./run-tool.js";
 import { packSeed, seedFiles } from "./seed.js";
 import type { SshKeys } from "./ssh-keys.js";
+import type { ReadUserFiles } from "./user-files.js";
 
 type EnsureDisk = Extract<Effect, { kind: "ensureDisk" }>;
 
 export interface DiskDriver {
   /** Makes what is missing: the VM's two directories, overlay, work disk, host key, seed. */
-  ensure(effect: EnsureDisk, signal: AbortSignal): Promise<void>;
+  ensure(effect: EnsureDisk, context: PerformContext): Promise<void>;
   ensureNone(id: VmId): Promise<void>;
 }
 
@@ -22,6 +25,7 @@ export interface DiskTools {
   qemuImg: string;
   runTool: RunTool;
   keys: SshKeys;
+  userFiles: ReadUserFiles;
   clock: Clock;
 }
 
@@ -59,20 +63,24 @@ async function ensureWorkDisk({ path, tools, signal }: Making, sizeMiB: number):
 export function overlayDisks(home: Home, tools: DiskTools): DiskDriver {
   const { keys, clock } = tools;
 
-  async function ensureSeed(effect: EnsureDisk, signal: AbortSignal): Promise<void> {
+  async function ensureSeed(effect: EnsureDisk, { signal, note }: PerformContext): Promise<void> {
     const { seed } = vmHandles(home, effect.vmId);
     const [authorizedKey, hostKeys] = await Promise.all([
       keys.ensureHomeKey(signal),
-      keys.ensureHostKey(effect.vmId, signal),
+      keys.ensureHostKey(effect.vmId, `${effect.name}.vm`, signal),
     ]);
     await keys.refreshKnownHosts();
     if (await exists(seed)) return;
-    const files = seedFiles({ hostName: effect.name, authorizedKey, ...hostKeys });
-    await publishContent(seed, packSeed(files, clock.now()), 0o600);
+    const own = seedFiles({ hostName: effect.name, authorizedKey, ...hostKeys });
+    const { files, skipped } = await tools.userFiles(signal);
+    for (const { host, guest } of skipped)
+      note(event(vmStream(effect.vmId), "vm.file_skipped", { host, guest: `/${guest}` }));
+    await publishContent(seed, packSeed([...own, ...files], clock.now()), 0o600);
   }
 
   return {
-    async ensure(effect, signal) {
+    async ensure(effect, context) {
+      const { signal } = context;
       const handles = vmHandles(home, effect.vmId);
       const { rootfs } = imageHandles(home, effect.imageId);
       try {
@@ -85,7 +93,7 @@ export function overlayDisks(home: Home, tools: DiskTools): DiskDriver {
         const parts = await Promise.allSettled([
           ensureOverlay({ path: handles.rootDisk, tools, signal }, rootfs),
           ensureWorkDisk({ path: handles.workDisk, tools, signal }, effect.diskMiB),
-          ensureSeed(effect, signal),
+          ensureSeed(effect, context),
         ]);
         for (const part of parts) if (part.status === "rejected") throw part.reason;
       } catch (error) {

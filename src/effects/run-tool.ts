@@ -11,6 +11,8 @@ interface ToolRun {
   writes: string;
   /** The Debian package that has the tool. */
   package: string;
+  /** What the tool needs to know beside where tools are. */
+  env?: Readonly<Record<string, string>>;
   signal: AbortSignal;
 }
 
@@ -36,12 +38,12 @@ export const toolEnvironment = (searchPath: string): Record<string, string> => (
   LC_ALL: "C.UTF-8",
 });
 
-/** Runs tools found in `searchPath` (colon-separated, as in PATH) and with nothing else in their environment. */
+/** Runs tools found in `searchPath` (as in PATH), with nothing in their environment but that and what is asked for. */
 export function toolRunner(searchPath: string): RunTool {
   const env = toolEnvironment(searchPath);
   return (run) => {
     const options = {
-      env,
+      env: { ...env, ...run.env },
       timeout: deadlineMs,
       killSignal: "SIGKILL",
       maxBuffer: maximumOutput,

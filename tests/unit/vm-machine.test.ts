@@ -38,7 +38,7 @@ const facts: EventType[] = [
   "vm.deleted",
 ];
 /** Known to the log, and changing no VM that there is. */
-const idle: EventType[] = ["vm.created", "vm.effect_failed"];
+const idle: EventType[] = ["vm.created", "vm.effect_failed", "vm.file_skipped"];
 
 /** Given the row's position, when the column's event happens, then this is the new one; "-" leaves the VM as it is. */
 const table = `
