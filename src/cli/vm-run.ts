@@ -97,14 +97,14 @@ async function runVm(
     throw await notReady(context, vm, remove, error);
   }
   if (detach) {
-    if (plan !== undefined) await placeRepository(context, vm.id, plan, { quiet, interactive: false });
+    if (plan !== undefined) await placeRepository(context, vm.name, plan, { quiet, interactive: false });
     await print(context, `${vm.id}\n`);
     return 0;
   }
   try {
     const tty = onTerminal(context);
     const interactive = guestCommand === undefined;
-    if (plan !== undefined) await placeRepository(context, vm.id, plan, { quiet, interactive });
+    if (plan !== undefined) await placeRepository(context, vm.name, plan, { quiet, interactive });
     const where = plan === undefined ? {} : { cwd: defaultGuestPath };
     const request = { argv: guestCommand ?? shell, tty, input: true, ...where };
     return await runSession(context, vm.id, remove ? { ...request, thenDelete: true } : request);

@@ -92,5 +92,5 @@ export async function guestOf(context: Context, ref: string): Promise<Guest> {
   const { guestOver } = await import("../workspace/guest.js");
   const connect = (request: { argv: string[] }) =>
     withDaemon(context, () => context.client.exec(ref, request));
-  return guestOver(connect, context.interrupts.signal);
+  return guestOver(ref, connect, context.interrupts.signal);
 }

@@ -1,6 +1,6 @@
 /** Archives for a guest, made by the host's `tar`, which takes names as bytes and files as they are. */
 import { spawn } from "node:child_process";
-import type { Readable } from "node:stream";
+import { PassThrough, type Readable } from "node:stream";
 import { BangerError } from "../errors.js";
 import { nulTerminated, type PathBytes } from "./host-git.js";
 
@@ -49,7 +49,8 @@ function runTar(argv: readonly string[], paths: readonly PathBytes[], { searchPa
     });
   });
   whole.catch(() => undefined);
-  return { stream: child.stdout, whole };
+  // Node throws away what nobody has begun to read of a process's output when the process ends.
+  return { stream: child.stdout.pipe(new PassThrough()), whole };
 }
 
 function incomplete(stderr: string, status: number | null): BangerError {

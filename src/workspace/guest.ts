@@ -19,6 +19,8 @@ export interface GuestEnd {
 
 /** Something that runs a POSIX shell script with `args` as its `$1`, `$2`, … */
 export interface Guest {
+  /** What the user calls it. */
+  name: string;
   run(script: string, args: readonly string[], streams?: GuestRun): Promise<GuestEnd>;
 }
 
@@ -40,10 +42,12 @@ const nowhere = (): Writable => new Writable({ write: (_chunk, _encoding, done) 
 
 /** A guest behind the agent: `connect` asks for a command and yields the connection of its frames. */
 export function guestOver(
+  name: string,
   connect: (request: { argv: string[] }) => Promise<Duplex>,
   signal: AbortSignal,
 ): Guest {
   return {
+    name,
     async run(script, args, { stdin, stdout = nowhere() } = {}) {
       signal.throwIfAborted();
       const stderr = tail();
@@ -69,9 +73,9 @@ export function guestOver(
 }
 
 /** What a script that must succeed said instead. */
-export function scriptFailed(doing: string, { status, stderr }: GuestEnd): BangerError {
+export function scriptFailed(guest: Guest, doing: string, { status, stderr }: GuestEnd): BangerError {
   const line = stderr.trim().split("\n").at(-1) ?? "";
   return new BangerError("guest_failed", `${doing} failed in the guest: ${line || `status ${status}`}`, {
-    hint: "banger vm exec REF -- df -h /root",
+    hint: `banger vm exec ${guest.name} -- df -h /root`,
   });
 }

@@ -23,7 +23,7 @@ export async function placeWorkspace(
   { guestPath, readonly }: Placement,
 ): Promise<void> {
   const unpacked = unpackPath(guestPath);
-  refuse(await guest.run(checkScript, [guestPath, unpacked]), guestPath);
+  refuse(guest, await guest.run(checkScript, [guestPath, unpacked]), guestPath);
   const { git } = plan.repository;
   const host: Host = { searchPath: git.hostEnv["PATH"] ?? "", signal: git.signal };
   const scratch = mkdtempSync(join(tmpdir(), "banger-workspace-"));
@@ -36,10 +36,10 @@ export async function placeWorkspace(
     rmSync(scratch, { recursive: true, force: true });
   }
   const committed = await guest.run(commitScript, [guestPath, unpacked, readonly ? "readonly" : ""]);
-  if (committed.status !== 0) throw scriptFailed(`placing ${guestPath}`, committed);
+  if (committed.status !== 0) throw scriptFailed(guest, `placing ${guestPath}`, committed);
 }
 
-function refuse(end: GuestEnd, guestPath: string): void {
+function refuse(guest: Guest, end: GuestEnd, guestPath: string): void {
   const { status } = end;
   if (status === 0) return;
   if (status === refusal.foreign) {
@@ -47,16 +47,16 @@ function refuse(end: GuestEnd, guestPath: string): void {
       "workspace_foreign",
       `${guestPath} exists in the guest, and banger did not put it there`,
       {
-        hint: "choose another place with --guest-path, or remove it there: banger vm exec REF -- rm -r PATH",
+        hint: `another place with --guest-path, or: banger vm exec ${guest.name} -- rm -r ${guestPath}`,
       },
     );
   }
   if (status === refusal.changed) {
     throw new BangerError("workspace_changed", `${guestPath} was changed in the guest, and would be lost`, {
-      hint: "banger vm workspace export REF -o FILE, then: banger vm exec REF -- rm -r PATH; or another --guest-path",
+      hint: `take it home with: banger vm workspace export ${guest.name} -o FILE; then: banger vm exec ${guest.name} -- rm -r ${guestPath}`,
     });
   }
-  throw scriptFailed(`looking at ${guestPath}`, end);
+  throw scriptFailed(guest, `looking at ${guestPath}`, end);
 }
 
 /** An archive, made when its turn comes, and the directory below the checkout that it is unpacked into. */
@@ -142,7 +142,7 @@ async function unpack(guest: Guest, { into, make }: Part, directory: string): Pr
   const end = await guest.run(unpackScript, [posix.join(directory, into)], { stdin: stream });
   if (end.status !== 0) {
     stream.destroy();
-    throw scriptFailed("unpacking", end);
+    throw scriptFailed(guest, "unpacking", end);
   }
   // The guest stops reading at the archive's end, behind which there is padding.
   stream.resume();

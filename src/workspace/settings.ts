@@ -36,18 +36,22 @@ export function guestSettings(host: ReadonlyMap<string, string>): string {
   const kept = [...host]
     .filter(([key]) => carried.has(key) || places.test(key))
     .map(([key, value]): [string, string] => [key, key.endsWith(".url") ? withoutSecret(value) : value]);
-  return [...own, ...kept].map(([key, value]) => setting(key, value)).join("");
+  const sections = new Map<string, string>();
+  for (const [key, value] of [...own, ...kept]) {
+    const last = key.lastIndexOf(".");
+    const head = sectionHead(key.slice(0, last));
+    sections.set(head, `${sections.get(head) ?? ""}\t${key.slice(last + 1)} = ${quoted(value)}\n`);
+  }
+  return [...sections].map(([head, lines]) => `[${head}]\n${lines}`).join("");
 }
 
 /** A URL without the name and password that may stand in it. */
 const withoutSecret = (url: string): string => url.replace(/^(https?:\/\/)[^/@]*@/i, "$1");
 
-function setting(key: string, value: string): string {
-  const first = key.indexOf(".");
-  const last = key.lastIndexOf(".");
-  const section = key.slice(0, first);
-  const head = first === last ? section : `${section} ${quoted(key.slice(first + 1, last))}`;
-  return `[${head}]\n\t${key.slice(last + 1)} = ${quoted(value)}\n`;
+/** "remote.a.b" is the section `remote` with the name `a.b`. */
+function sectionHead(path: string): string {
+  const dot = path.indexOf(".");
+  return dot === -1 ? path : `${path.slice(0, dot)} ${quoted(path.slice(dot + 1))}`;
 }
 
 const quoted = (text: string): string =>
