@@ -25,6 +25,20 @@ export const shown = (group: Group): [string, Node][] =>
 
 export const isGroup = (node: Node): node is Group => "commands" in node;
 
+const workspace: Group = {
+  summary: "A repository of this host in a VM",
+  commands: {
+    prepare: {
+      summary: "Put a repository into a VM",
+      load: async () => (await import("./workspace.js")).prepare,
+    },
+    export: {
+      summary: "Print what was changed there, as a patch",
+      load: async () => (await import("./workspace.js")).exportChanges,
+    },
+  },
+};
+
 const vm: Group = {
   summary: "Disposable Linux VMs",
   commands: {
@@ -75,6 +89,7 @@ const vm: Group = {
       summary: "Tell why a VM is as it is",
       load: async () => (await import("./vm-ask.js")).why,
     },
+    workspace,
     prune: {
       summary: "Delete every VM that is not running",
       load: async () => (await import("./vm-prune.js")).prune,
