@@ -10,6 +10,7 @@ import { AgentLinks, type Dial, type GuestAgent } from "./agent-links.js";
 import { overlayDisks } from "./disk-overlay.js";
 import { handlesCache, type Warn } from "./handles-cache.js";
 import { type ImageMaker, imageStore } from "./image-store.js";
+import { boundLogs } from "./log-bound.js";
 import { userForwards } from "./net-user.js";
 import { type Drivers, perform } from "./perform.js";
 import { type EnsureProcess, type Launch, qemuDriver } from "./qemu.js";
@@ -37,6 +38,12 @@ export interface AssembledWorld<C extends GuestAgent> extends World {
   clientOf(id: VmId): C | undefined;
 }
 
+async function askGuest(client: GuestAgent | undefined, signal: AbortSignal): Promise<void> {
+  if (client === undefined)
+    throw new BangerError("agent_unreachable", "the guest's agent does not answer", { retry: "later" });
+  await client.shutdown(signal);
+}
+
 export function assembleWorld<C extends GuestAgent>(options: AssemblyOptions<C>): AssembledWorld<C> {
   const { home, clock } = options;
   const listeners: ((stream: string) => void)[] = [];
@@ -58,12 +65,7 @@ export function assembleWorld<C extends GuestAgent>(options: AssemblyOptions<C>)
       controls,
       environment: toolEnvironment(options.searchPath),
       launch: options.launch,
-      askGuest: async (id, signal) => {
-        const client = links.clientOf(id);
-        if (client === undefined)
-          throw new BangerError("agent_unreachable", "the guest's agent does not answer", { retry: "later" });
-        await client.shutdown(signal);
-      },
+      askGuest: (id, signal) => askGuest(links.clientOf(id), signal),
     }),
     forwards: userForwards(controls),
     images,
@@ -77,6 +79,7 @@ export function assembleWorld<C extends GuestAgent>(options: AssemblyOptions<C>)
     isBuilding: (id: ImageId) => images.isBuilding(id),
   };
   const cache = handlesCache(home, options.warn);
+  const endBounding = boundLogs(home, clock, () => controls.ids(), options.warn);
 
   return {
     capabilities: { userNetworking: true, portForwarding: true },
@@ -93,6 +96,7 @@ export function assembleWorld<C extends GuestAgent>(options: AssemblyOptions<C>)
     async close() {
       links.close();
       controls.close();
+      await endBounding();
       await cache.close();
     },
   };
