@@ -11,6 +11,7 @@ import { connectedAddresses } from "./connections.js";
 import { overlayDisks } from "./disk-overlay.js";
 import { handlesCache, type Warn } from "./handles-cache.js";
 import { type ImageMaker, imageStore } from "./image-store.js";
+import { boundLogs } from "./log-bound.js";
 import { userForwards } from "./net-user.js";
 import { type Drivers, perform } from "./perform.js";
 import { type EnsureProcess, type Launch, qemuDriver } from "./qemu.js";
@@ -46,6 +47,12 @@ export interface AssembledWorld<C extends GuestAgent> extends World {
   connectedAddresses(): ReadonlySet<string>;
 }
 
+async function askGuest(client: GuestAgent | undefined, signal: AbortSignal): Promise<void> {
+  if (client === undefined)
+    throw new BangerError("agent_unreachable", "the guest's agent does not answer", { retry: "later" });
+  await client.shutdown(signal);
+}
+
 export function assembleWorld<C extends GuestAgent>(options: AssemblyOptions<C>): AssembledWorld<C> {
   const { home, clock, runTool, userFiles } = options;
   const listeners: ((stream: string) => void)[] = [];
@@ -72,12 +79,7 @@ export function assembleWorld<C extends GuestAgent>(options: AssemblyOptions<C>)
       controls,
       environment: toolEnvironment(options.searchPath),
       launch: options.launch,
-      askGuest: async (id, signal) => {
-        const client = links.clientOf(id);
-        if (client === undefined)
-          throw new BangerError("agent_unreachable", "the guest's agent does not answer", { retry: "later" });
-        await client.shutdown(signal);
-      },
+      askGuest: (id, signal) => askGuest(links.clientOf(id), signal),
     }),
     forwards: userForwards(controls),
     images,
@@ -91,6 +93,7 @@ export function assembleWorld<C extends GuestAgent>(options: AssemblyOptions<C>)
     isBuilding: (id: ImageId) => images.isBuilding(id),
   };
   const cache = handlesCache(home, options.warn);
+  const endBounding = boundLogs(home, clock, () => controls.ids(), options.warn);
 
   return {
     capabilities: { userNetworking: true, portForwarding: true },
@@ -108,6 +111,7 @@ export function assembleWorld<C extends GuestAgent>(options: AssemblyOptions<C>)
     async close() {
       links.close();
       controls.close();
+      await endBounding();
       await cache.close();
     },
   };
