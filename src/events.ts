@@ -13,6 +13,8 @@ export interface EventData {
     addressIndex: number;
     commandId: string;
   };
+  /** The whole of it; a guest that runs has the old one until it is started again. */
+  "vm.spec_changed": { spec: VmSpec };
   "vm.start_requested": { bootTimeoutMs: number };
   "vm.stop_requested": { timeoutMs: number };
   "vm.kill_requested": Record<string, never>;
@@ -73,6 +75,7 @@ export function event<T extends EventType>(stream: string, type: T, data: EventD
 /** Present schema version of each event type; a version above it was written by a newer banger. */
 export const schemaVersions: Readonly<Record<EventType, number>> = {
   "vm.created": 1,
+  "vm.spec_changed": 1,
   "vm.start_requested": 1,
   "vm.stop_requested": 1,
   "vm.kill_requested": 1,

@@ -49,6 +49,8 @@ export interface VmHandles {
   directory: string;
   rootDisk: string;
   workDisk: string;
+  /** Is there from before the work disk gets longer until its file system has grown with it. */
+  growingMark: string;
   seed: string;
   /** Private ed25519 host key of the guest; its public half lies beside it with ".pub". */
   hostKey: string;
@@ -70,6 +72,7 @@ export function vmHandles(home: Home, id: VmId): VmHandles {
     directory,
     rootDisk: `${directory}/root.qcow2`,
     workDisk: `${directory}/work.raw`,
+    growingMark: `${directory}/work.growing`,
     seed: `${directory}/seed.tar`,
     hostKey: `${directory}/ssh_host_ed25519_key`,
     consoleLog: `${directory}/console.log`,

@@ -35,6 +35,7 @@ export const sampleData: EventData = {
     addressIndex: 1,
     commandId: "command-1",
   },
+  "vm.spec_changed": { spec: { ...spec, diskMiB: 2048 } },
   "vm.start_requested": { bootTimeoutMs: timeouts.bootTimeoutMs },
   "vm.stop_requested": { timeoutMs: timeouts.stopTimeoutMs },
   "vm.kill_requested": {},
@@ -143,7 +144,7 @@ const absent = { is: "absent" } as const;
 export const seenRunning: ObservedVm = {
   directory: present,
   rootDisk: present,
-  workDisk: present,
+  workDisk: { ...present, miB: spec.diskMiB, growing: false },
   seed: present,
   runtime: present,
   process: { is: "present", ...identity },

@@ -1,16 +1,6 @@
 /** Routes of VMs: commands are decided and appended, questions are answered from state, host and guest. */
 import type { Duplex } from "node:stream";
-import type {
-  ExecRequest,
-  HealthView,
-  LogsQuery,
-  PortView,
-  SshView,
-  VmAction,
-  VmActionResult,
-  VmCreate,
-  VmView,
-} from "../contract.js";
+import type { ExecRequest, HealthView, LogsQuery, PortView, SshView, VmCreate, VmView } from "../contract.js";
 import { createdBy, decide, isLive, resolveVm } from "../decide.js";
 import { BangerError, errorBody } from "../errors.js";
 import type { AgentClient } from "../guest/agent.js";
@@ -47,16 +37,6 @@ export function vmRoutes(handle: Handle, deps: ApiDeps): void {
   handle<VmCreate, unknown>("vmCreate", async ({ body, cause }): Promise<VmView> => {
     const vm = createVm(deps, body, cause);
     return view(await world.observe(), vm);
-  });
-  handle<VmAction, unknown>("vmAct", async ({ body, cause }): Promise<VmActionResult> => {
-    const results = act(deps, body, cause);
-    const observed = await world.observe();
-    return {
-      results: results.map(({ ref, vmId, error, after }) => {
-        const vm = vmId === undefined ? undefined : ledger.state.vms[vmId];
-        return { ref, after, ...(vm && { vm: view(observed, vm) }), ...(error && { error }) };
-      }),
-    };
   });
   handle("vmShow", async (call): Promise<VmView> => {
     const vm = find(call);
@@ -110,39 +90,6 @@ function createVm(deps: ApiDeps, body: VmCreate, cause: string): Vm {
   } as const;
   ledger.commit(decide(ledger.state, command, timeouts), cause);
   return createdBy(ledger.state, body.commandId) as Vm;
-}
-
-interface ActResult {
-  ref: string;
-  after: number;
-  vmId?: string;
-  error?: ReturnType<typeof errorBody>;
-}
-
-/** Every ref is resolved before anything is appended, so that one command cannot change what another means. */
-function act({ ledger, timeouts }: ApiDeps, { action, refs }: VmAction, cause: string): ActResult[] {
-  const after = ledger.state.seq;
-  const results: ActResult[] = [];
-  const known = new Set<string>();
-  for (const ref of refs) {
-    try {
-      const vmId = resolveVm(ledger.state, ref).id;
-      if (known.has(vmId)) continue;
-      known.add(vmId);
-      results.push({ ref, after, vmId });
-    } catch (thrown) {
-      results.push({ ref, after, error: errorBody(thrown) });
-    }
-  }
-  for (const result of results) {
-    if (result.vmId === undefined) continue;
-    try {
-      ledger.commit(decide(ledger.state, { kind: action, vmId: result.vmId }, timeouts), cause);
-    } catch (thrown) {
-      result.error = errorBody(thrown);
-    }
-  }
-  return results;
 }
 
 const notRunning = (vm: Vm, detail: string): BangerError =>

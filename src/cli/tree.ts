@@ -62,6 +62,10 @@ const vm: Group = {
       alias: "rm",
       load: async () => (await import("./vm-act.js")).remove,
     },
+    set: {
+      summary: "Change a VM's CPUs, memory, disk or network",
+      load: async () => (await import("./vm-set.js")).set,
+    },
     list: { summary: "List VMs", alias: "ls", load: async () => (await import("./vm-list.js")).list },
     show: { summary: "Show one VM", load: async () => (await import("./vm-list.js")).show },
     logs: {

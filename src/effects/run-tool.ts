@@ -13,6 +13,8 @@ interface ToolRun {
   package: string;
   /** What the tool needs to know beside where tools are. */
   env?: Readonly<Record<string, string>>;
+  /** Exit statuses that are no failure; 0 alone when left out. */
+  goodStatus?: readonly number[];
   signal: AbortSignal;
 }
 
@@ -51,7 +53,7 @@ export function toolRunner(searchPath: string): RunTool {
     } as const;
     return new Promise((resolve, reject) => {
       const child = execFile(run.tool, [...run.argv], options, (error, stdout, stderr) => {
-        if (error === null) resolve(stdout);
+        if (error === null || run.goodStatus?.includes(error.code as number)) resolve(stdout);
         else if (error.code === "ENOENT") reject(missing(run));
         else if (run.signal.aborted) reject(run.signal.reason);
         else reject(toolError(run.tool, stderr, run.writes, error));

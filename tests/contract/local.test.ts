@@ -107,6 +107,7 @@ async function makeBench(): Promise<Bench> {
       bench.world = make();
     },
     killProcess: ({ pid }) => process.kill(pid, "SIGKILL"),
+    cutGrowthShort: (id) => writeFileSync(vmHandles(home, id).growingMark, ""),
     hideDirectory(id) {
       const { directory } = vmHandles(home, id);
       renameSync(directory, `${directory}-hidden`);

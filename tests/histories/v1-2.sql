@@ -23,6 +23,7 @@ INSERT INTO "event_schemas" VALUES('vm.disk_attached',1);
 INSERT INTO "event_schemas" VALUES('vm.network_attached',1);
 INSERT INTO "event_schemas" VALUES('vm.process_started',1);
 INSERT INTO "event_schemas" VALUES('vm.ready',1);
+INSERT INTO "event_schemas" VALUES('vm.spec_changed',1);
 INSERT INTO "event_schemas" VALUES('vm.stop_requested',1);
 INSERT INTO "event_schemas" VALUES('vm.process_exited',1);
 CREATE TABLE events (seq INTEGER PRIMARY KEY AUTOINCREMENT, 
@@ -44,8 +45,9 @@ INSERT INTO "events" VALUES(7,'vm/00000001',4,'vm.disk_attached',1,1767355507000
 INSERT INTO "events" VALUES(8,'vm/00000001',5,'vm.network_attached',1,1767355508000,'event:7','{"address":"127.77.0.1"}');
 INSERT INTO "events" VALUES(9,'vm/00000001',6,'vm.process_started',1,1767355509000,'event:8','{"pid":4242}');
 INSERT INTO "events" VALUES(10,'vm/00000001',7,'vm.ready',1,1767355510000,'event:9','{"agent":"0.1.0"}');
-INSERT INTO "events" VALUES(11,'vm/00000001',8,'vm.stop_requested',1,1767355511000,'host:auto_stop','{"timeoutMs":30000}');
-INSERT INTO "events" VALUES(12,'vm/00000001',9,'vm.process_exited',1,1767355512000,'event:11','{"reason":"asked","detail":"stopped as asked"}');
+INSERT INTO "events" VALUES(11,'vm/00000001',8,'vm.spec_changed',1,1767355511000,'request:r3','{"spec":{"vcpu":2,"memoryMiB":1024,"diskMiB":16384,"nat":false}}');
+INSERT INTO "events" VALUES(12,'vm/00000001',9,'vm.stop_requested',1,1767355512000,'host:auto_stop','{"timeoutMs":30000}');
+INSERT INTO "events" VALUES(13,'vm/00000001',10,'vm.process_exited',1,1767355513000,'event:11','{"reason":"asked","detail":"stopped as asked"}');
 CREATE TABLE snapshots (seq INTEGER PRIMARY KEY, schema INTEGER NOT NULL, state TEXT NOT NULL) STRICT;
 CREATE UNIQUE INDEX events_command ON events (json_extract(data, '$.commandId')) WHERE type = 'vm.created';
 CREATE INDEX archived_names ON archived_events (json_extract(data, '$.name')) WHERE type = 'vm.created';
@@ -55,5 +57,5 @@ CREATE TRIGGER events_no_delete BEFORE DELETE ON events
 CREATE TRIGGER archived_no_update BEFORE UPDATE ON archived_events BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END;
 CREATE TRIGGER archived_no_delete BEFORE DELETE ON archived_events BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END;
 DELETE FROM "sqlite_sequence";
-INSERT INTO "sqlite_sequence" VALUES('events',12);
+INSERT INTO "sqlite_sequence" VALUES('events',13);
 COMMIT;
