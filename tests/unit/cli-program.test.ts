@@ -137,9 +137,16 @@ test("errors are two lines and status 1; a wrong command line is status 2", () =
     });
     assert.equal(JSON.parse((await banger(["vm", "show", "x", "--json"])).stderr).error.code, "vm_not_found");
     assert.equal((await banger(["vm", "show"])).status, 2);
-    const path = await banger(["vm", "run", "../repo"]);
-    assert.equal(path.status, 2);
-    assert.match(path.stderr, /cannot place a repository/);
+    for (const argv of [
+      ["--branch", "b"],
+      [".", "--from", "b"],
+      ["-d", ".", "."],
+    ]) {
+      assert.equal((await banger(["vm", "run", ...argv])).status, 2, argv.join(" "));
+    }
+    const path = await banger(["vm", "run", "/", "--", "true"]);
+    assert.equal(path.status, 1);
+    assert.match(path.stderr, /not in a git repository/);
     assert.equal(api.asked.length, 2, "a wrong command line asks the daemon nothing");
   }));
 

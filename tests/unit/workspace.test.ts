@@ -1,6 +1,15 @@
 /** A repository to a guest and back, where the guest is a directory: every kind of path, state and refusal. */
 import assert from "node:assert/strict";
-import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { exportCommits } from "../../src/workspace/export.js";
@@ -253,6 +262,19 @@ test("a path that is in no work tree is refused", () =>
       await assert.rejects(bench.plan({ path: join(bench.root, name) }), { code: "not_a_repository" }, name);
     }
     await assert.rejects(bench.patch(), { code: "workspace_missing" });
+  }));
+
+test("a file that changed in the second of the index's writing counts as changed in the guest too", () =>
+  withBench(async (bench) => {
+    const [file, index] = [join(bench.repo, "a"), join(bench.repo, ".git/index")];
+    bench.write("a", "1111");
+    utimesSync(file, 1_700_000_000, 1_700_000_000);
+    bench.commit();
+    bench.write("a", "2222");
+    for (const path of [file, index]) utimesSync(path, 1_700_000_000, 1_700_000_000);
+    await bench.prepare();
+    assert.equal(statusOf(bench, bench.guestPath), " M a\0");
+    assert.equal(await bench.patch(), "");
   }));
 
 test("files behind a symlink, special files and nested repositories stay on the host", () =>
