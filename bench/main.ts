@@ -3,6 +3,7 @@ import { TestHome } from "../tests/e2e/harness.js";
 import { coldBoot } from "./cold.js";
 import { appends, cliStart, daemonStart, sweep } from "./core.js";
 import type { Figure } from "./measure.js";
+import { workspace } from "./workspace.js";
 
 const parts: Record<string, (home: TestHome) => Promise<Figure | Figure[]>> = {
   a: coldBoot,
@@ -10,6 +11,7 @@ const parts: Record<string, (home: TestHome) => Promise<Figure | Figure[]>> = {
   c: appends,
   d: sweep,
   e: daemonStart,
+  f: workspace,
 };
 
 const words = process.argv.slice(2);

@@ -104,7 +104,10 @@ export class Bench {
   /** The tree of everything in a work tree that is not ignored. */
   treeOf(directory: string): string {
     const env = { ...this.env, GIT_INDEX_FILE: join(this.root, "tree-index") };
-    const run = (...argv: string[]) => execFileSync("git", argv, { cwd: directory, env }).toString().trim();
+    const run = (...argv: string[]) =>
+      execFileSync("git", argv, { cwd: directory, env, stdio: ["ignore", "pipe", "ignore"] })
+        .toString()
+        .trim();
     rmSync(env.GIT_INDEX_FILE, { force: true });
     run("add", "-A");
     return run("write-tree");
