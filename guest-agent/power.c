@@ -11,6 +11,9 @@
 #define SYS_close_range 436
 #endif
 
+#define SHUTDOWN_ASKS 60
+#define SHUTDOWN_ASK_SECONDS 2
+
 static void await_sync(struct stream *stream) {
   struct child *child = stream->state;
   if (!child->exited) return;
@@ -30,7 +33,11 @@ static struct child *sync_in_child(bool then_shut_down) {
     /* Else the other ends of everybody's pipes would stay open as long as this takes. */
     syscall(SYS_close_range, 3, ~0U, 0);
     sync();
-    if (then_shut_down) kill(1, SIGINT);
+    /* An init that is only just starting does not hear it yet; one that is on its way down does not mind. */
+    for (int asked = 0; then_shut_down && asked < SHUTDOWN_ASKS; asked++) {
+      kill(1, SIGINT);
+      sleep(SHUTDOWN_ASK_SECONDS);
+    }
     _exit(0);
   }
   return pid < 0 ? NULL : child_new(pid);

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -88,6 +89,7 @@ static _Noreturn void become(const struct spawn_request *request, const int thei
   default_signals();
   setsid();
   default_oom_score();
+  setpriority(PRIO_PROCESS, 0, 0);
   if (request->tty && ioctl(theirs[IN], TIOCSCTTY, 0) < 0) fail(failure, SPAWN_NO_TTY, errno);
   /* A descriptor that already is 0, 1 or 2 must not be overwritten before it was used; nor keep its close-on-exec. */
   int standard[3];

@@ -1,6 +1,6 @@
 /** Entry point of the daemon: one JSON line per event on standard output, status 0 when another one serves. */
 import { readFileSync } from "node:fs";
-import { availableParallelism, totalmem } from "node:os";
+import { availableParallelism, homedir, totalmem } from "node:os";
 import { pino } from "pino";
 import { systemClock } from "./clock.js";
 import { loadConfig, resolveDefaults } from "./config.js";
@@ -8,7 +8,7 @@ import { startDaemon } from "./daemon.js";
 import { createLocalWorld } from "./effects/local-world.js";
 import { BangerError, errorBody } from "./errors.js";
 import { homeHandles } from "./handles.js";
-import { addressBlock, homeFrom } from "./home.js";
+import { addressBlock, homeFrom, sshKeyOf } from "./home.js";
 import { imageIdOf } from "./images/catalog.js";
 
 /** Values under these keys never reach the log. */
@@ -39,7 +39,7 @@ async function main(): Promise<void> {
     openWorld: () => createLocalWorld({ home, config, clock: systemClock, logger, environment: process.env }),
     api: {
       defaults: { image: config.defaultImage, ...resolveDefaults(config, host) },
-      sshKey: homeHandles(home).sshKey,
+      sshKey: sshKeyOf(home, config.sshKeyPath, process.env["HOME"] ?? homedir()),
       addressBlock: addressBlock(home),
       imageIdOf,
     },

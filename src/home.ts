@@ -49,6 +49,14 @@ export function homeFrom(env: Readonly<Record<string, string | undefined>>, uid:
   return socketsFit(home) ? home : { ...home, runtime: `/tmp/${runtimeName}` };
 }
 
+/** A path of the configuration as one of the host: `~/` stands for the user's home directory. */
+export const expandHome = (path: string, userHome: string): string =>
+  path.startsWith("~/") ? `${userHome}${path.slice(1)}` : path;
+
+/** The private key that opens VMs: the configured one, else the one that banger makes. */
+export const sshKeyOf = (home: Home, configured: string | null, userHome: string): string =>
+  configured === null ? homeHandles(home).sshKey : expandHome(configured, userHome);
+
 function socketsFit(home: Home): boolean {
   const { qmpSocket, agentSocket } = vmHandles(home, "00000000");
   return [qmpSocket, agentSocket, homeHandles(home).apiSocket].every(

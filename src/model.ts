@@ -41,7 +41,7 @@ export interface Vm {
   /** Loopback address in user mode, unique among VMs that are not deleted. */
   address: string;
   addressIndex: number;
-  /** A VMM was seen on the disks. */
+  /** A VMM was seen on the disks, or could have been there when a stop came between. */
   everStarted: boolean;
   /** A guest may have written to the disks: they are the user's and go only with the VM. */
   disksHoldData: boolean;
@@ -116,7 +116,8 @@ export interface ObservedVm {
   /** The VM's state directory, disks included. */
   directory: Seen;
   rootDisk: Seen;
-  workDisk: Seen;
+  /** `growing`: it was given more room, and its file system has not been seen to fill it. */
+  workDisk: Seen<{ miB: number; growing: boolean }>;
   seed: Seen;
   /** Directory of the VM's sockets. */
   runtime: Seen;

@@ -42,11 +42,12 @@ export function planFor(
   const vm = vmOf(state, stream);
   if (vm !== undefined) {
     const seen = observed.vms.get(vm.id) ?? observed.unlistedVm;
-    const facts = noticeVm(vm, seen, capabilities, now);
     const guest = vm.phase === "running" || vm.step === "agent";
-    if (!adopted && guest && seen.process.is === "present") {
-      facts.unshift(event(stream, "vm.adopted", { pid: seen.process.pid }));
-    }
+    // Nothing else is told in the same look: that this daemon has no link to the guest yet is not the guest's fault.
+    const facts =
+      !adopted && guest && seen.process.is === "present"
+        ? [event(stream, "vm.adopted", { pid: seen.process.pid })]
+        : noticeVm(vm, seen, capabilities, now);
     return {
       facts,
       effects: reconcileVm(vm, seen, capabilities, now),

@@ -6,7 +6,7 @@ import { vmAfter } from "./machines/vm.js";
 import type { Image, State, Vm } from "./model.js";
 
 /** Raised whenever the fold changes meaning: snapshots of another number are ignored and the log is folded anew. */
-export const stateSchema = 1;
+export const stateSchema = 2;
 
 export const initialState: State = {
   seq: 0,

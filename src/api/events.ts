@@ -4,6 +4,7 @@ import { resolveVm } from "../decide.js";
 import { BangerError } from "../errors.js";
 import { type StoredEvent, vmStream } from "../events.js";
 import { history, sentence, why } from "../explain.js";
+import type { Ledger } from "../ledger.js";
 import type { State, Vm } from "../model.js";
 import { fold, initialState } from "../projection.js";
 import { parseDuration } from "../sizes.js";
@@ -31,6 +32,20 @@ function findEver(state: State, ref: string): Vm {
     const last = known.sort((a, b) => a.createdAt - b.createdAt).at(-1);
     if (last === undefined) throw thrown;
     return last;
+  }
+}
+
+/** A VM and its whole life, also one that has moved to the archive. */
+function lifeOf({ log, state }: Ledger, ref: string): { vm: Vm; events: StoredEvent[] } {
+  try {
+    const vm = findEver(state, ref);
+    return { vm, events: [...log.read({ stream: vmStream(vm.id) })] };
+  } catch (thrown) {
+    const stream = log.findArchivedVm(ref);
+    const events = stream === undefined ? [] : [...log.readArchived(stream)];
+    const [vm] = Object.values(fold(initialState, events).vms);
+    if (vm === undefined) throw thrown;
+    return { vm, events };
   }
 }
 
@@ -65,15 +80,13 @@ export function eventRoutes(handle: Handle, { ledger, world, home, clock }: ApiD
     return stream(call.reply, "application/x-ndjson", lines());
   });
   handle("vmHistory", async ({ params }): Promise<HistoryView> => {
-    const vm = findEver(ledger.state, params["ref"] ?? "");
-    const events = [...ledger.log.read({ stream: vmStream(vm.id) })];
+    const { vm, events } = lifeOf(ledger, params["ref"] ?? "");
     const seen = seenOf(await world.observe(), vm);
     const entries = history(events).map((entry) => ({ ...entry, at: new Date(entry.at).toISOString() }));
     return { vm: vmView(ledger.state, vm, seen, home), entries };
   });
   handle("vmWhy", async ({ params }): Promise<WhyView> => {
-    const vm = findEver(ledger.state, params["ref"] ?? "");
-    const events = [...ledger.log.read({ stream: vmStream(vm.id) })];
+    const { vm, events } = lifeOf(ledger, params["ref"] ?? "");
     const seen = seenOf(await world.observe(), vm);
     return { vm: vmView(ledger.state, vm, seen, home), sentences: why(vm, events) };
   });

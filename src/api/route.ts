@@ -10,12 +10,15 @@ import type { AgentClient } from "../guest/agent.js";
 import type { Home } from "../handles.js";
 import type { Ledger } from "../ledger.js";
 import type { ImageId, VmId } from "../model.js";
+import type { Uses } from "../use.js";
 import type { World } from "../world.js";
 
 /** What the API needs of the host beside the loop's view: the links to the guests. */
 export interface Guests {
   /** The client of the guest's agent; undefined while no link is up. */
   clientOf(id: VmId): AgentClient | undefined;
+  /** Addresses of this host to which something is connected, or was a moment ago. */
+  connectedAddresses(): ReadonlySet<string>;
 }
 
 export interface ApiDeps {
@@ -24,6 +27,7 @@ export interface ApiDeps {
   home: Home;
   clock: Clock;
   timeouts: Timeouts;
+  uses: Uses;
   defaults: DefaultsView;
   /** The user's key for ssh. */
   sshKey: string;
@@ -31,7 +35,7 @@ export interface ApiDeps {
   addressBlock: number;
   /** The id under which the catalog builds an image of that name. @throws BangerError `image_unknown` */
   imageIdOf(name: string): Promise<ImageId>;
-  about: Pick<DaemonView, "pid" | "version" | "startedAt" | "vmm" | "accelerator">;
+  about: Pick<DaemonView, "pid" | "version" | "startedAt" | "vmm" | "accelerator" | "dns">;
   warn(message: string, details: object): void;
   /** Ends the daemon after the reply. */
   stop(): void;

@@ -69,8 +69,8 @@ export interface Wanted {
 }
 
 /**
- * Follows VMs until each has got where it was sent, or will not. Looks at the VM itself at each turning point of its
- * stream, so that it does not matter which events led there. `settled` is called once for each.
+ * Follows VMs until each has got where it was sent, or will not. Where an event does not say so by itself, the VM is
+ * looked at, so that it does not matter which events led there. `settled` is called once for each.
  */
 export async function settle(
   context: Context,
@@ -88,7 +88,8 @@ export async function settle(
     if (one === undefined || event.seq <= one.after) continue;
     seen(event);
     if (!turningPoints.has(event.type)) continue;
-    const found = verdict(await show(context, id), one.goal);
+    const arrived = event.type === "vm.ready" && one.goal === "running";
+    const found = arrived ? "done" : verdict(await show(context, id), one.goal);
     if (found === "wait") continue;
     open.delete(id);
     settled(id, found);

@@ -69,7 +69,7 @@ async function report(thrown: unknown, argv: readonly string[]): Promise<number>
 }
 
 /** @throws BangerError for whatever fails; the caller prints it. */
-export async function runCommandLine(argv: readonly string[], context: Context): Promise<number> {
+async function runCommandLine(argv: readonly string[], context: Context): Promise<number> {
   const route = await dispatch(argv);
   const { leaf } = route;
   if (leaf === undefined || route.help) return printHelp(route, context);

@@ -84,23 +84,34 @@ async function sendCreate(context: Context, body: VmCreate): Promise<VmView> {
   }
 }
 
-/** Says what will be made, pulls a missing default image, and creates. */
+/** Creates, and says what; a default image that is missing is pulled first. */
 export async function createVm(
   context: Context,
   flags: NewVmFlags,
   options: { start: boolean; quiet: boolean },
 ): Promise<VmView> {
-  const spec = specOf(flags);
-  const defaults = await call(context, "defaults");
-  if (!options.quiet) say(context, `spec: ${specText(withDefaults(spec, defaults))}`);
-  if (flags.image === undefined) await ensureImage(context, defaults.image, options.quiet);
-  return sendCreate(context, {
+  const body: VmCreate = {
     commandId: context.clock.hex(16),
     ...(flags.name !== undefined && { name: flags.name }),
     ...(flags.image !== undefined && { image: flags.image }),
-    spec,
+    spec: specOf(flags),
     start: options.start,
-  });
+  };
+  const saySpec = (spec: Parameters<typeof specText>[0]) => {
+    if (!options.quiet) say(context, `spec: ${specText(spec)}`);
+  };
+  try {
+    const vm = await sendCreate(context, body);
+    saySpec(vm.spec);
+    return vm;
+  } catch (error) {
+    const missing = error instanceof BangerError && error.code === "image_missing";
+    if (!missing || flags.image !== undefined) throw error;
+  }
+  const defaults = await call(context, "defaults");
+  saySpec(withDefaults(body.spec, defaults));
+  await pullImage(context, defaults.image, options.quiet);
+  return sendCreate(context, body);
 }
 
 const withDefaults = (spec: VmCreate["spec"], defaults: DefaultsView) => ({
@@ -108,12 +119,6 @@ const withDefaults = (spec: VmCreate["spec"], defaults: DefaultsView) => ({
   memoryMiB: spec.memoryMiB ?? defaults.memoryMiB.value,
   diskMiB: spec.diskMiB ?? defaults.diskMiB.value,
 });
-
-async function ensureImage(context: Context, name: string, quiet: boolean): Promise<void> {
-  const images = await call(context, "imageList");
-  const here = images.some((image) => (image.name === name || image.id === name) && image.phase === "ready");
-  if (!here) await pullImage(context, name, quiet);
-}
 
 /** Returns when the VM's guest answers. @throws BangerError with the step that failed */
 export async function waitUntilReady(context: Context, vm: VmView, quiet: boolean): Promise<void> {

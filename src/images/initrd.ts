@@ -3,18 +3,21 @@ import { createHash } from "node:crypto";
 import { readdir, readFile, rm } from "node:fs/promises";
 import { exists, publishContent } from "../effects/publish.js";
 import { type CpioEntry, characterDevice, cpioArchive, directory, regularFile } from "./cpio.js";
-import { moduleName, trimModule } from "./kernel-modules.js";
+import { moduleName } from "./kernel-modules.js";
 import { modulesFile } from "./manifest.js";
+import { unpackElf } from "./unpack.js";
 
 /** Where the guest's first process reads what to load; see guest-agent/init.c. */
 const moduleList = "modules.list";
+/** No module is larger than this once unpacked, in bytes. */
+const maximumModule = 16 << 20;
 
 /** The image's part of the first root: modules in loading order and the list of them. */
 export function modulesArchive(modules: readonly { path: string; content: Buffer }[]): Buffer {
   const files = modules.map(({ path, content }) => ({
     path: `${moduleName(path)}.ko`,
     mode: regularFile | 0o400,
-    content: trimModule(content),
+    content: unpackElf(content, maximumModule, path),
   }));
   const list = Buffer.from(files.map((file) => `/${file.path}\n`).join(""));
   return cpioArchive([...files, { path: moduleList, mode: regularFile | 0o400, content: list }]);

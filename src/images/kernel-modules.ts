@@ -1,4 +1,4 @@
-/** Pure: which modules a guest needs before it has a root disk, in loading order, and trimmed for a fast load. */
+/** Pure: which modules a guest needs before it has a root disk, in loading order. */
 import { BangerError } from "../errors.js";
 
 /** Modules by name in the order in which the guest should load them; what a kernel has built in is skipped. */
@@ -37,38 +37,4 @@ export function loadOrder(modulesDep: string, builtin: string, wanted: readonly 
     order.add(path);
   }
   return [...order];
-}
-
-const signatureMagic = Buffer.from("~Module signature appended~\n");
-/** struct module_signature: its last four bytes are the big-endian length of the signature. */
-const signatureInfoBytes = 12;
-
-/** The module without its signature: checking one takes an emulated guest a good part of a second. */
-function withoutSignature(module: Buffer): Buffer {
-  const end = module.length - signatureMagic.length;
-  if (end < signatureInfoBytes || !module.subarray(end).equals(signatureMagic)) return module;
-  const start = end - signatureInfoBytes - module.readUInt32BE(end - 4);
-  return start > 0 ? module.subarray(0, start) : module;
-}
-
-/** Hides the type information: for the first module that has it the kernel checks all of its own, 4 MB. */
-function withoutTypeInformation(module: Buffer): Buffer {
-  const trimmed = Buffer.from(module);
-  const headers = Number(trimmed.readBigUInt64LE(0x28));
-  const headerSize = trimmed.readUInt16LE(0x3a);
-  const count = trimmed.readUInt16LE(0x3c);
-  const header = (index: number) => headers + index * headerSize;
-  const names = Number(trimmed.readBigUInt64LE(header(trimmed.readUInt16LE(0x3e)) + 0x18));
-  for (let index = 0; index < count; index++) {
-    const name = names + trimmed.readUInt32LE(header(index));
-    if (trimmed.toString("latin1", name, name + 5) === ".BTF\0") trimmed.writeUInt32LE(0, header(index));
-  }
-  return trimmed;
-}
-
-/** The ELF file of a module as the guest's first root carries it. */
-export function trimModule(module: Buffer): Buffer {
-  if (module.toString("latin1", 0, 4) !== "\x7fELF")
-    throw new BangerError("kernel_unusable", "a module is no ELF file");
-  return withoutTypeInformation(withoutSignature(module));
 }

@@ -1,6 +1,7 @@
 /** Makes the root disk of an image: mmdebstrap unpacks Debian, the recipe's scripts trim it and write it as ext4. */
 import { spawn } from "node:child_process";
 import { open } from "node:fs/promises";
+import { dirname } from "node:path";
 import { createInterface } from "node:readline";
 import { diskFull } from "../effects/host-error.js";
 import { BangerError } from "../errors.js";
@@ -146,7 +147,7 @@ export async function makeRootfs(job: RootfsJob): Promise<void> {
     }
     const failure = await ended;
     if (failure !== undefined)
-      throw rootfsError(lines, job.output, new Error(`mmdebstrap ended with ${failure}`));
+      throw rootfsError(lines, dirname(job.output), new Error(`mmdebstrap ended with ${failure}`));
     await disk.chmod(0o600);
     await disk.sync();
   } finally {

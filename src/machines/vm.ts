@@ -27,12 +27,13 @@ const beginStart = edit<"vm.start_requested" | "vm.restart_requested">((vm, even
 function endStart(vm: Vm): void {
   vm.error = null;
   vm.bootDeadlineAt = null;
+  // A VMM may run that nobody has seen yet, and nobody will tell it apart from one that never was.
+  if (vm.step === "process") vm.everStarted = true;
 }
 
 const beginStop = edit<"vm.stop_requested">((vm, event, at) => {
   endStart(vm);
   vm.stop = { mode: "graceful", deadlineAt: at + event.data.timeoutMs, asked: false };
-  vm.restart = false;
 });
 
 const beginKill = edit<"vm.kill_requested">((vm, _event, at) => {
@@ -62,6 +63,11 @@ const machine = setup({
     beginKill: assign(beginKill),
     beginRestart: assign(beginRestart),
     noteExit: assign(noteExit),
+    changeSpec: assign(
+      edit<"vm.spec_changed">((vm, event) => {
+        vm.spec = event.data.spec;
+      }),
+    ),
     resume: assign(
       edit<"vm.process_exited">((vm, _event, at) => {
         vm.restart = false;
@@ -94,6 +100,12 @@ const machine = setup({
     noteProcess: assign(
       edit((vm, _event, at) => {
         vm.everStarted = true;
+        vm.bootDeadlineAt = at + vm.bootTimeoutMs;
+      }),
+    ),
+    // Nobody was there to hear the guest; it gets a whole boot's time again.
+    extendBoot: assign(
+      edit((vm, _event, at) => {
         vm.bootDeadlineAt = at + vm.bootTimeoutMs;
       }),
     ),
@@ -137,6 +149,7 @@ const machine = setup({
   states: {
     stopped: {
       on: {
+        "vm.spec_changed": { actions: "changeSpec" },
         "vm.start_requested": { target: "starting", actions: "beginStart" },
         "vm.restart_requested": { target: "starting", actions: "beginStart" },
         "vm.delete_requested": { target: "deleting", actions: "beginDelete" },
@@ -152,11 +165,12 @@ const machine = setup({
           on: {
             "vm.ready": { target: "#vm.running", actions: "noteReady" },
             "vm.process_exited": { target: "#vm.error", actions: ["noteExit", "noteEarlyExit"] },
-            "vm.adopted": {},
+            "vm.adopted": { actions: "extendBoot" },
           },
         },
       },
       on: {
+        "vm.spec_changed": { actions: "changeSpec" },
         "vm.step_failed": { target: "error", actions: "noteFailure" },
         "vm.stop_requested": { target: "stopping", actions: "beginStop" },
         "vm.restart_requested": { target: "stopping", actions: "beginRestart" },
@@ -166,6 +180,7 @@ const machine = setup({
     },
     running: {
       on: {
+        "vm.spec_changed": { actions: "changeSpec" },
         "vm.adopted": {},
         "vm.process_exited": { target: "stopped", actions: "noteExit" },
         "vm.stop_requested": { target: "stopping", actions: "beginStop" },
@@ -176,6 +191,7 @@ const machine = setup({
     },
     stopping: {
       on: {
+        "vm.spec_changed": { actions: "changeSpec" },
         "vm.shutdown_asked": { actions: "noteAsked" },
         "vm.process_exited": [
           { guard: "restartWanted", target: "starting", actions: ["noteExit", "resume"] },
@@ -190,6 +206,7 @@ const machine = setup({
     },
     error: {
       on: {
+        "vm.spec_changed": { actions: "changeSpec" },
         "vm.start_requested": { target: "starting", actions: "beginStart" },
         "vm.restart_requested": { target: "starting", actions: "beginStart" },
         "vm.stop_requested": { target: "stopping", actions: "beginStop" },

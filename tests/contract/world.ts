@@ -46,6 +46,21 @@ function diskContract(actor: () => Actor): void {
     assert.deepEqual(is(await actor().see(idB)), all("absent"));
   });
 
+  test("ensureDisk makes a work disk grow, takes up where a growth was cut short, and never shrinks one", async () => {
+    const size = async () => {
+      const { workDisk } = await actor().see(idA);
+      return workDisk.is === "present" ? [workDisk.miB, workDisk.growing] : workDisk.is;
+    };
+    await actor().disk(idA);
+    assert.deepEqual(await size(), [64, false]);
+    await actor().disk(idA, 96);
+    assert.deepEqual(await size(), [96, false]);
+    actor().bench.cutGrowthShort(idA);
+    assert.deepEqual(await size(), [96, true]);
+    await actor().disk(idA, 80);
+    assert.deepEqual(await size(), [96, false]);
+  });
+
   test("ensureDisk of an image that is not there says so", async () => {
     const effect: Effect = {
       kind: "ensureDisk",
@@ -100,6 +115,19 @@ function processContract(actor: () => Actor): void {
     assert.equal(seen.process.is === "present" && seen.process.startTime, before.startTime);
     assert.deepEqual(seen.forwards.is === "present" && seen.forwards.list.map((f) => f.guestPort), [8080]);
     assert.deepEqual(is(seen), all("present"));
+    assert.deepEqual([seen.agent.is, seen.listeners.is], ["absent", "absent"]);
+  });
+
+  test("without its disks a VM gets no process", async () => {
+    await assert.rejects(actor().process(idA, actor().bench.address(1)));
+    assert.equal((await actor().see(idA)).process.is, "absent");
+  });
+
+  test("the sockets of a process that runs are not taken away", async () => {
+    await actor().disk(idA);
+    await actor().process(idA, actor().bench.address(1));
+    await assert.rejects(actor().perform({ kind: "ensureNoRuntime", vmId: idA }), { code: "vm_runs" });
+    assert.equal((await actor().see(idA)).runtime.is, "present");
   });
 
   test("an agent link is present from the moment it is wanted and goes with the process", async () => {
@@ -112,6 +140,19 @@ function processContract(actor: () => Actor): void {
     }
     await actor().perform({ kind: "ensureNoProcess", vmId: idA, process });
     assert.equal((await actor().see(idA)).agent.is, "absent");
+    await actor().process(idA, actor().bench.address(1));
+    assert.equal((await actor().see(idA)).agent.is, "absent", "the next process needs a link of its own");
+  });
+
+  test("an agent that answers wakes its VM and tells what the guest listens on", async () => {
+    await assert.rejects(actor().perform({ kind: "ensureAgentLink", vmId: idA }), { code: "vm_not_running" });
+    await actor().disk(idA);
+    await actor().process(idA, actor().bench.address(1));
+    assert.equal((await actor().see(idA)).listeners.is, "absent");
+    await actor().perform({ kind: "ensureAgentLink", vmId: idA });
+    const seen = await actor().seeWhen(idA, ({ listeners }) => listeners.is === "present");
+    assert.equal(seen.agent.is === "present" && seen.agent.answering, true);
+    assert.deepEqual(seen.listeners.is === "present" && seen.listeners.list.map(({ port }) => port), [22]);
   });
 
   test("ensureShutdownAsked can run twice, and without a process there is nobody to ask", async () => {
@@ -228,6 +269,7 @@ function imageContract(actor: () => Actor): void {
       const seen = await actor().seeImage(imageId);
       assert.deepEqual([seen.image.is, seen.partial.is], ["present", "absent"]);
     }
+    actor().bench.abandonBuild(imageId);
     for (let time = 1; time <= 2; time++) {
       await actor().perform({ kind: "ensureNoImage", imageId });
       const seen = await actor().seeImage(imageId);

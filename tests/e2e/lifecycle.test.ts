@@ -81,7 +81,7 @@ test("ports are forwarded while the guest listens on them", async () => {
 });
 
 test("ssh reaches the guest with a pinned host key", async () => {
-  const inside = await home.run(["vm", "ssh", "keeper", "--", "hostname; exit 3"]);
+  const inside = await home.run(["vm", "ssh", "keeper", "--", "sh", "-c", "hostname; exit 3"]);
   assert.equal(inside.stdout, "keeper\n", inside.stderr);
   assert.equal(inside.status, 3);
 });

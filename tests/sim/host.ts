@@ -14,21 +14,28 @@ export interface SimVm {
   directory: boolean;
   rootDisk: boolean;
   workDisk: boolean;
+  workMiB: number;
+  growing: boolean;
   seed: boolean;
   runtime: boolean;
   process: SimProcess | null;
   /** A guest was up on these disks: they hold what a user may have written. */
   holdsData: boolean;
+  /** What is in its directory cannot be told. */
+  hidden: boolean;
 }
 
 const nothing = (): SimVm => ({
   directory: false,
   rootDisk: false,
   workDisk: false,
+  workMiB: 0,
+  growing: false,
   seed: false,
   runtime: false,
   process: null,
   holdsData: false,
+  hidden: false,
 });
 
 export interface SimImage {
@@ -38,6 +45,8 @@ export interface SimImage {
   /** A builder that outlived the daemon which started it. */
   builder: boolean;
 }
+
+export const noImage = (): SimImage => ({ ready: false, damaged: false, partial: false, builder: false });
 
 export class SimHost {
   readonly vms = new Map<VmId, SimVm>();
@@ -65,7 +74,7 @@ export class SimHost {
   image(id: ImageId): SimImage {
     const known = this.images.get(id);
     if (known !== undefined) return known;
-    const made = { ready: false, damaged: false, partial: false, builder: false };
+    const made = noImage();
     this.images.set(id, made);
     return made;
   }
@@ -79,11 +88,12 @@ export class SimHost {
     return this.faults && this.chance.chance(probability);
   }
 
-  spawn(id: VmId): void {
+  /** A VMM starts; its guest boots, unless it hangs or is up already. */
+  spawn(id: VmId, guest: SimProcess["guest"] = this.faulty(0.1) ? "hung" : "booting"): void {
     const process: SimProcess = {
       pid: ++this.#lastPid,
       startTime: String(this.time.now()),
-      guest: this.faulty(0.1) ? "hung" : "booting",
+      guest,
       forwards: [],
       listeners: [],
       shutdownAsked: false,
@@ -95,13 +105,15 @@ export class SimHost {
         if (still()) this.exit(id, { reason: "lost", detail: "crashed" });
       });
     }
-    this.time.after(this.chance.between(500, 20_000), () => {
+    const comeUp = () => {
       if (!still() || process.guest === "hung") return;
       process.guest = "up";
       this.vm(id).holdsData = true;
       process.listeners = [listener(22)];
       this.#listener(id);
-    });
+    };
+    if (guest === "up") comeUp();
+    else this.time.after(this.chance.between(500, 20_000), comeUp);
   }
 
   exit(id: VmId, exit: ProcessExit): void {

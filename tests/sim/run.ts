@@ -2,15 +2,16 @@
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type CreateCommand, decide, type VmVerb } from "../../src/decide.js";
+import { type Command, type CreateCommand, decide, type VmVerb } from "../../src/decide.js";
 import { BangerError } from "../../src/errors.js";
 import { daemonStream, event } from "../../src/events.js";
 import { Ledger } from "../../src/ledger.js";
 import { Log } from "../../src/log.js";
 import { Loop } from "../../src/loop.js";
-import type { Vm } from "../../src/model.js";
+import type { Image, Vm } from "../../src/model.js";
 import { type Acknowledged, checkAlways, checkSettled } from "./check.js";
 import { SimHost } from "./host.js";
+import { endLife, type Life } from "./life.js";
 import { mortal } from "./mortal.js";
 import { seeded } from "./random.js";
 import type { Action, Scenario } from "./scenario.js";
@@ -26,20 +27,12 @@ const fastest = existsSync("/dev/shm") ? "/dev/shm" : tmpdir();
 const livenessMs = 20 * 60_000;
 const quietMs = 2 * 60_000;
 
-/** One life of the daemon, ended by a kill. */
-interface Life {
-  ledger: Ledger;
-  log: Log;
-  clock: LifeClock;
-  world: SimWorld;
-  loop: Loop;
-  pulse: { alive: boolean };
-}
-
 export interface Outcome {
   /** What is wrong, in words; empty when the run held. */
   problems: string[];
   events: number;
+  /** Phase of each VM and image at the end, by name. */
+  phases: Record<string, string>;
   /** Everything that happened, for reading a failing run. */
   trace: string[];
 }
@@ -56,6 +49,7 @@ export class Run {
   #life: Life | undefined;
   #killAt: number | null = null;
   #commands = 0;
+  #phases: Record<string, string> = {};
 
   constructor(scenario: Scenario) {
     this.#scenario = scenario;
@@ -82,7 +76,7 @@ export class Run {
       rmSync(this.#directory, { recursive: true, force: true });
     }
     const events = this.#trace.filter((line) => line.includes(" event ")).length;
-    return { problems: this.#problems, events, trace: this.#trace };
+    return { problems: this.#problems, events, phases: this.#phases, trace: this.#trace };
   }
 
   /** Faults off: what was begun must now come to its end, and then nothing more may happen. */
@@ -95,6 +89,10 @@ export class Run {
     const before = ledger.state.seq;
     await this.#time.advance(quietMs);
     const life = await this.#daemon();
+    const { vms, images } = life.ledger.state;
+    this.#phases = Object.fromEntries(
+      [vms, images].flatMap(Object.values<Vm | Image>).map((each) => [each.name, each.phase]),
+    );
     if (life.ledger.state.seq !== before) this.#problems.push("events go on after everything has settled");
     const observed = await Promise.all([life.world.observe(), this.#time.advance(10)]).then(([seen]) => seen);
     this.#problems.push(
@@ -168,19 +166,13 @@ export class Run {
     if (this.#killAt > 0) return;
     this.#killAt = null;
     this.#note("the daemon dies at a boundary");
-    this.#end(this.#life);
-  }
-
-  #end(life: Life): void {
-    life.pulse.alive = false;
-    life.world.kill();
-    life.clock.kill();
+    endLife(this.#life);
   }
 
   /** What a kill leaves behind is the log's file, without the farewell of a clean end. */
   #kill(): void {
     if (this.#life === undefined) return;
-    this.#end(this.#life);
+    endLife(this.#life);
     this.#life.log.close();
     this.#life = undefined;
   }
@@ -220,6 +212,13 @@ export class Run {
         return;
       case "create":
         return this.#create(action);
+      case "set":
+        await this.#onVm(action.name, (vmId) => ({
+          kind: "set",
+          vmId,
+          changes: { diskMiB: action.diskMiB },
+        }));
+        return;
       default:
         return this.#verb(action.kind, action.name);
     }
@@ -264,15 +263,23 @@ export class Run {
     this.#acknowledged.verbs.set(vmId, start ? "start" : "create");
   }
 
-  async #verb(kind: VmVerb, name: number): Promise<void> {
-    const find = (life: Life): Vm | undefined =>
-      Object.values(life.ledger.state.vms).find((vm) => vm.name === `vm-${name}` && vm.phase !== "deleted");
+  /** A command to the VM of that name; `vmId` is undefined when there is none, `done` tells of an answer. */
+  async #onVm(
+    name: number,
+    command: (vmId: string) => Command,
+  ): Promise<{ vmId: string | undefined; done: boolean }> {
     let vmId: string | undefined;
     const done = await this.#command((life) => {
-      vmId = find(life)?.id;
+      const { state } = life.ledger;
+      vmId = Object.values(state.vms).find((vm) => vm.name === `vm-${name}` && vm.phase !== "deleted")?.id;
       if (vmId === undefined) throw new BangerError("vm_not_found", "none");
-      life.ledger.commit(decide(life.ledger.state, { kind, vmId }, timeouts), `request:${++this.#commands}`);
+      life.ledger.commit(decide(state, command(vmId), timeouts), `request:${++this.#commands}`);
     });
+    return { vmId, done };
+  }
+
+  async #verb(kind: VmVerb, name: number): Promise<void> {
+    const { vmId, done } = await this.#onVm(name, (id) => ({ kind, vmId: id }));
     if (vmId === undefined) return;
     // Without an answer the command may stand or not: nothing is promised of this VM any more.
     this.#acknowledged.verbs.set(vmId, done ? kind : "unanswered");

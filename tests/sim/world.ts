@@ -14,9 +14,11 @@ import type {
 } from "../../src/model.js";
 import { absentImage, absentVm } from "../../src/unlisted.js";
 import type { PerformContext, World } from "../../src/world.js";
-import type { SimHost, SimImage, SimVm } from "./host.js";
+import { noImage, type SimHost, type SimImage, type SimProcess, type SimVm } from "./host.js";
 
 type EffectOf<K extends Effect["kind"]> = Extract<Effect, { kind: K }>;
+
+const hidden = { is: "unknown", cause: "its directory cannot be listed" } as const;
 
 const flaky = (message: string) => new BangerError("flaky", message, { retry: "later" });
 
@@ -24,9 +26,10 @@ const never = new Promise<never>(() => {});
 
 export class SimWorld implements World {
   readonly capabilities: Capabilities = { userNetworking: true, portForwarding: true };
-  readonly #links = new Set<VmId>();
+  /** A link is one to the guest of this very process. */
+  readonly #links = new Map<VmId, SimProcess>();
   readonly #exits = new Map<VmId, ProcessExit>();
-  #wake: (stream: string) => void = () => {};
+  readonly #listeners: ((stream: string) => void)[] = [];
   #alive = true;
 
   /** `boundary` is called before and after every change of the host: a place where the daemon can be killed. */
@@ -36,9 +39,11 @@ export class SimWorld implements World {
     readonly boundary: () => void,
   ) {
     host.listen((id, exit) => {
-      if (exit !== undefined && host.chance.chance(0.7)) this.#exits.set(id, exit);
+      // Not every end is seen.
+      if (exit !== undefined && !host.faulty(0.3)) this.#exits.set(id, exit);
       // A lost wake-up must cost time only.
-      if (!host.faulty(0.2)) this.#wake(`vm/${id}`);
+      if (!this.#alive || host.faulty(0.2)) return;
+      for (const tell of this.#listeners) tell(`vm/${id}`);
     });
   }
 
@@ -48,9 +53,7 @@ export class SimWorld implements World {
   }
 
   onWake(listener: (stream: string) => void): void {
-    this.#wake = (stream) => {
-      if (this.#alive) listener(stream);
-    };
+    this.#listeners.push(listener);
   }
 
   async close(): Promise<void> {
@@ -74,24 +77,23 @@ export class SimWorld implements World {
 
   #seenVm(id: VmId, vm: SimVm): ObservedVm {
     const { process } = vm;
-    if (process === null) this.#links.delete(id);
     const exit = this.#exits.get(id);
-    const linked = process !== null && this.#links.has(id);
-    const here = (there: boolean) => this.#see(there && {});
+    const linked = process !== null && this.#links.get(id) === process && process;
+    const here = (there: boolean): Seen => (vm.hidden ? hidden : this.#see(there && {}));
     return {
       directory: here(vm.directory),
       rootDisk: here(vm.rootDisk),
-      workDisk: here(vm.workDisk),
+      workDisk: this.#see(vm.workDisk && { miB: vm.workMiB, growing: vm.growing }),
       seed: here(vm.seed),
-      runtime: here(vm.runtime),
+      runtime: this.#see(vm.runtime && {}),
       process: this.#see(process && { pid: process.pid, startTime: process.startTime }),
       ...(process === null && exit !== undefined && { exit }),
       agent: this.#see(linked && { answering: process.guest === "up", version: "sim" }),
       forwards: this.#see(process && { list: [...process.forwards] }),
       listeners:
-        linked && process.guest === "up"
-          ? this.#see({ list: [...process.listeners] })
-          : { is: "unknown", cause: "no link" },
+        linked && process.guest !== "up"
+          ? { is: "unknown", cause: "the agent has not said yet" }
+          : this.#see(linked && { list: [...process.listeners] }),
     };
   }
 
@@ -130,7 +132,7 @@ export class SimWorld implements World {
       case "ensureProcess":
         return this.#ensureProcess(effect);
       case "ensureAgentLink":
-        this.#links.add(effect.vmId);
+        this.#links.set(effect.vmId, this.#running(effect.vmId));
         return;
       case "ensureForward":
         return this.#ensureForward(effect);
@@ -150,7 +152,9 @@ export class SimWorld implements World {
         });
       case "ensureNoRuntime":
         return this.#change(() => {
-          this.host.vm(effect.vmId).runtime = false;
+          const vm = this.host.vm(effect.vmId);
+          if (vm.process !== null) throw new BangerError("vm_runs", "the VMM still runs", { retry: "later" });
+          vm.runtime = false;
         });
       case "ensureNoDirectory":
         return this.#change(() => this.host.removeDirectory(effect.vmId));
@@ -162,26 +166,37 @@ export class SimWorld implements World {
         );
       case "ensureNoImage":
         return this.#change(() => {
-          Object.assign(this.host.image(effect.imageId), { ready: false, damaged: false });
+          Object.assign(this.host.image(effect.imageId), noImage());
         });
       default:
         effect satisfies never;
     }
   }
 
-  async #ensureDisk({ vmId }: EffectOf<"ensureDisk">): Promise<void> {
+  async #ensureDisk({ vmId, imageId, diskMiB }: EffectOf<"ensureDisk">): Promise<void> {
+    if (!this.host.image(imageId).ready) throw new BangerError("image_missing", `${imageId} is not there`);
     for (const part of ["runtime", "directory", "rootDisk", "workDisk", "seed"] as const) {
       await this.#pause(1, 40);
       this.#change(() => {
-        this.host.vm(vmId)[part] = true;
+        const vm = this.host.vm(vmId);
+        if (part === "workDisk" && !vm.workDisk) vm.workMiB = diskMiB;
+        vm[part] = true;
       });
     }
+    const vm = this.host.vm(vmId);
+    if (vm.workMiB >= diskMiB && !vm.growing) return;
+    this.#change(() => Object.assign(vm, { growing: true, workMiB: Math.max(vm.workMiB, diskMiB) }));
+    await this.#pause(1, 400);
+    this.#change(() => Object.assign(vm, { growing: false }));
   }
 
   async #ensureProcess({ vmId }: EffectOf<"ensureProcess">): Promise<void> {
-    this.#exits.delete(vmId);
     this.#change(() => {
-      if (this.host.vm(vmId).process === null) this.host.spawn(vmId);
+      const vm = this.host.vm(vmId);
+      if (vm.process !== null) return;
+      if (!vm.rootDisk || !vm.runtime) throw flaky("the VMM does not find its files");
+      this.#exits.delete(vmId);
+      this.host.spawn(vmId);
     });
     await this.#pause(1, 200);
   }
@@ -189,8 +204,7 @@ export class SimWorld implements World {
   #ensureForward({ vmId, guestPort }: EffectOf<"ensureForward">): void {
     const hostPort = this.host.faulty(0.2) ? guestPort + 10_000 : guestPort;
     this.#change(() => {
-      const { process } = this.host.vm(vmId);
-      if (process === null) throw flaky("there is no VMM");
+      const process = this.#running(vmId);
       if (process.forwards.some((each) => each.guestPort === guestPort)) return;
       process.forwards.push({ guestPort, hostPort });
     });
@@ -198,6 +212,7 @@ export class SimWorld implements World {
 
   async #ensureImage({ imageId }: EffectOf<"ensureImage">, { signal, note }: PerformContext): Promise<void> {
     const image = this.host.image(imageId);
+    if (image.ready && !image.damaged) return;
     this.#change(() => Object.assign(image, { partial: true, builder: true }));
     for (const stage of ["packages", "disk"]) {
       note(event(imageStream(imageId), "image.stage_reached", { stage }));
@@ -207,7 +222,13 @@ export class SimWorld implements World {
         throw signal.reason;
       }
     }
-    this.#change(() => Object.assign(image, { ready: true, partial: false, builder: false }));
+    this.#change(() => Object.assign(image, { ...noImage(), ready: true }));
+  }
+
+  #running(vmId: VmId): SimProcess {
+    const { process } = this.host.vm(vmId);
+    if (process !== null) return process;
+    throw new BangerError("vm_not_running", "the VM has no VMM process", { retry: "later" });
   }
 
   #change(change: () => void): void {

@@ -44,7 +44,7 @@ test("only the API knows Fastify, and the daemon the type of its server", () => 
 test("nothing imports the loop, the daemon or the entry points, but what wires them", () => {
   assert.deepEqual(strangers(/^src\/loop\.ts$/, /^src\/daemon\.ts$/), []);
   assert.deepEqual(strangers(/^src\/daemon\.ts$/, /^src\/daemon-main\.ts$/), []);
-  assert.deepEqual(strangers(/^src\/(daemon-main|cli\/main)\.ts$/, /^$/), []);
+  assert.deepEqual(strangers(/^src\/(daemon-main|cli\/start)\.ts$/, /^$/), []);
 });
 
 test("nothing but the CLI imports the CLI", () => {

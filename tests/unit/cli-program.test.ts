@@ -42,7 +42,7 @@ function withHost(use: (host: Host) => Promise<void>): Promise<void> {
         env,
         banger: (argv, input = "", meanwhile = () => undefined) =>
           new Promise((resolve) => {
-            const child = spawn(process.execPath, [program, ...argv], {
+            const child = spawn(program, argv, {
               env,
               timeout: runDeadlineMs,
               killSignal: "SIGKILL",
@@ -288,7 +288,7 @@ test("a reader that leaves early is no error", () =>
       const lines = Array.from({ length: 20_000 }, (_, index) => eventView(index, "vm.ready"));
       response.end(lines.map((line) => `${JSON.stringify(line)}\n`).join(""));
     });
-    const child = spawn(process.execPath, [program, "events"], { env, timeout: runDeadlineMs });
+    const child = spawn(program, ["events"], { env, timeout: runDeadlineMs });
     let stderr = "";
     child.stderr.on("data", (text: Buffer) => (stderr += text.toString()));
     child.stdout.once("data", () => child.stdout.destroy());

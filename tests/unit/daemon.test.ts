@@ -1,8 +1,9 @@
 /** The daemon as a whole on the simulated host: one per home, its end leaves VMs alone, a failed append ends it. */
 import assert from "node:assert/strict";
+import { Resolver } from "node:dns/promises";
 import { statSync } from "node:fs";
 import { afterEach, beforeEach, describe, type TestContext, test } from "node:test";
-import type { VmView } from "../../src/contract.js";
+import type { DaemonView, HistoryView, VmView } from "../../src/contract.js";
 import { BangerError } from "../../src/errors.js";
 import { homeHandles } from "../../src/handles.js";
 import { Log } from "../../src/log.js";
@@ -93,12 +94,28 @@ describe("a daemon", () => {
     await bench.ask("POST", "/v1/vms/actions", { action: "delete", refs: ["ann"] });
     const archived = await bench.event("log", "log.stream_archived");
     assert.equal((archived["data"] as { stream: string }).stream, `vm/${id}`);
-    assert.equal((await bench.ask("GET", "/v1/vms/ann/history")).status, 404);
+    assert.equal((await bench.ask("GET", "/v1/vms/ann")).status, 404);
+    const life = await bench.ask("GET", "/v1/vms/ann/history");
+    assert.equal((life.json as HistoryView).entries.at(-1)?.type, "vm.deleted");
     assert.deepEqual(
       (await ask<VmView[]>(bench, "vmList")).map(({ name }) => name),
       ["bob"],
     );
     assert.equal((await ask<{ ok: boolean }>(bench, "eventsVerify")).ok, true);
+  });
+
+  test("answers the names of its VMs, for as long as it runs", async () => {
+    const daemon = await bench.start();
+    await bench.pullImage();
+    const body = { commandId: "command-bob", name: "bob", spec: {}, start: false };
+    const { address } = (await bench.ask("POST", "/v1/vms", body)).json as VmView;
+    const { dns } = await ask<DaemonView>(bench, "daemon");
+    const resolver = new Resolver({ timeout: 2_000, tries: 1 });
+    resolver.setServers([dns ?? ""]);
+    assert.deepEqual(await resolver.resolve4("bob.vm"), [address]);
+    assert.deepEqual(await resolver.reverse(address), ["bob.vm"]);
+    await daemon.close();
+    await assert.rejects(resolver.resolve4("bob.vm"));
   });
 
   test("ends its followers with itself", async () => {

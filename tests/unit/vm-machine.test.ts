@@ -24,7 +24,10 @@ const commands: EventType[] = [
   "vm.restart_requested",
   "vm.kill_requested",
   "vm.delete_requested",
+  "vm.spec_changed",
 ];
+/** The one fact that is told of a daemon rather than of the VM. */
+const adopted: EventType = "vm.adopted";
 const facts: EventType[] = [
   "vm.disk_attached",
   "vm.network_attached",
@@ -36,22 +39,22 @@ const facts: EventType[] = [
   "vm.deleted",
 ];
 /** Known to the log, and changing no VM that there is. */
-const idle: EventType[] = ["vm.created", "vm.adopted", "vm.effect_failed"];
+const idle: EventType[] = ["vm.created", "vm.effect_failed", "vm.file_skipped"];
 
 /** Given the row's position, when the column's event happens, then this is the new one; "-" leaves the VM as it is. */
 const table = `
-                  start            stop      restart          kill      delete
-stopped           starting.disk    -         starting.disk    -         deleting
-starting.disk     -                stopping  stopping+restart stopping  deleting
-starting.network  -                stopping  stopping+restart stopping  deleting
-starting.process  -                stopping  stopping+restart stopping  deleting
-starting.agent    -                stopping  stopping+restart stopping  deleting
-running           -                stopping  stopping+restart stopping  deleting
-stopping          stopping+restart stopping  stopping+restart stopping  deleting
-stopping+restart  stopping+restart stopping  stopping+restart stopping  deleting
-error             starting.disk    stopping  starting.disk    stopping  deleting
-deleting          -                -         -                -         -
-deleted           -                -         -                -         -
+                 start            stop     restart          kill     delete   spec             adopted
+stopped          starting.disk    -        starting.disk    -        deleting stopped          -
+starting.disk    -                stopping stopping+restart stopping deleting starting.disk    -
+starting.network -                stopping stopping+restart stopping deleting starting.network -
+starting.process -                stopping stopping+restart stopping deleting starting.process -
+starting.agent   -                stopping stopping+restart stopping deleting starting.agent   starting.agent
+running          -                stopping stopping+restart stopping deleting running          -
+stopping         stopping+restart stopping stopping+restart stopping deleting stopping         -
+stopping+restart stopping+restart stopping stopping+restart stopping deleting stopping+restart -
+error            starting.disk    stopping starting.disk    stopping deleting error            -
+deleting         -                -        -                -        -        -                -
+deleted          -                -        -                -        -        -                -
 
                  disk             network          process        ready   asked            exited        failed deleted
 stopped          -                -                -              -       -                -             -      -
@@ -80,7 +83,7 @@ const rows: Row[] = table
     const [, ...lines] = half.trim().split("\n");
     return lines.flatMap((line) => {
       const [from = "", ...cells] = line.trim().split(/\s+/);
-      const columns = index === 0 ? commands : facts;
+      const columns = index === 0 ? [...commands, adopted] : facts;
       assert.equal(cells.length, columns.length, line);
       return cells.map((to, column) => ({ from, type: columns[column] as EventType, to }));
     });
@@ -133,6 +136,8 @@ describe("what the events leave on the VM", () => {
     const booting = vmAfter(vm, at(sample("vm.process_started"), t0 + 7));
     assert.equal(booting.bootDeadlineAt, t0 + 7 + 90_000);
     assert.equal(vmAfter(booting, at(sample("vm.ready"))).bootDeadlineAt, null);
+    const adopted = vmAfter(booting, at(sample("vm.adopted"), t0 + 200_000));
+    assert.equal(adopted.bootDeadlineAt, t0 + 200_000 + 90_000, "no daemon was there to hear the guest");
   });
 
   test("an exit before the guest answered is an error of the agent step, with what to do", () => {
@@ -149,6 +154,10 @@ describe("what the events leave on the VM", () => {
     assert.equal(ofStep(ways["starting.disk"] as EventType[], "disk").disksHoldData, false);
     assert.equal(ofStep(ways["starting.process"] as EventType[], "process").disksHoldData, false);
     assert.equal(vmAfterTypes(...(ways["starting.process"] as EventType[])).disksHoldData, true);
+    const unseen: EventType[] = [...(ways["starting.process"] as EventType[]), "vm.stop_requested"];
+    const stopped: EventType[] = [...unseen, "vm.process_exited"];
+    const tried: EventType[] = [...stopped, ...(ways["starting.process"] as EventType[])];
+    assert.equal(ofStep(tried, "process").disksHoldData, true, "a VMM may have run before the stop");
     const again: EventType[] = [...(ways["running"] as EventType[]), "vm.process_exited"];
     const second = [...again, ...(ways["starting.process"] as EventType[])];
     assert.equal(ofStep(second, "process").disksHoldData, true);

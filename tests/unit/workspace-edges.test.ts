@@ -1,8 +1,18 @@
 /** The edges of carrying a repository: refusals, what git does not track, settings, tools, names. */
 import assert from "node:assert/strict";
-import { chmodSync, mkdirSync, readFileSync, rmSync, utimesSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  utimesSync,
+} from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { placeWorkspace } from "../../src/workspace/prepare.js";
 import { shownPath } from "../../src/workspace/select.js";
 import { guestSettings } from "../../src/workspace/settings.js";
 import { startTools } from "../../src/workspace/tools.js";
@@ -45,6 +55,27 @@ test("files behind a symlink, special files and nested repositories stay on the 
     assert.deepEqual(plan.files, []);
     assert.deepEqual(plan.embedded, ["nested/"]);
     assertSame(bench, "-uno");
+  }));
+
+test("a prepare that broke off is made up for by the next one", () =>
+  withBench(async (bench) => {
+    bench.write("a", "1");
+    bench.write("b", "2");
+    bench.commit();
+    await bench.prepare();
+    bench.write(".git/banger/replacing", "", bench.guestPath);
+    rmSync(join(bench.guestPath, "a"));
+    await bench.prepare();
+    assertSame(bench);
+    renameSync(join(bench.guestPath, ".git"), join(bench.root, "guest/.repo.banger.git"));
+    await bench.prepare();
+    assertSame(bench);
+    const plan = await bench.plan();
+    rmSync(join(bench.repo, "a"));
+    const placed = placeWorkspace(plan, bench.guest, { guestPath: bench.guestPath, readonly: false });
+    await assert.rejects(placed, { code: "tar_failed", retry: "later" });
+    assert.ok(existsSync(join(bench.guestPath, "a")), "what is there is whole");
+    assert.deepEqual(readdirSync(join(bench.root, "guest")), ["repo"]);
   }));
 
 test("mise installs in the background what the repository names, where the guest has it", () =>

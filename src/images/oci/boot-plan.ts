@@ -1,0 +1,64 @@
+/** Pure: what an image of a container lacks to be a machine, and what banger puts into it. */
+import { BangerError } from "../../errors.js";
+import type { ExtraEntry, RootfsView } from "./layers.js";
+
+export interface BootPlan {
+  entries: ExtraEntry[];
+  /** For the kernel's command line. */
+  bootArguments: string;
+  /** Whether the image brings the init that its machine will run. */
+  hasInit: boolean;
+}
+
+const firstBoot = "/usr/lib/banger/first-boot";
+
+const sshdDropIn = `HostKey /etc/ssh/ssh_host_ed25519_key
+PermitRootLogin prohibit-password
+PubkeyAuthentication yes
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+AuthorizedKeysFile /root/.ssh/authorized_keys
+StrictModes yes
+UseDNS no
+`;
+
+/** Enough to tell one program from another. */
+const compared = 1 << 16;
+
+/** The image's own init; busybox alone is none, as its table names openrc, which container images lack. */
+function hasInit(view: RootfsView): boolean {
+  const init = view.read("/sbin/init", compared);
+  if (init === undefined) return false;
+  const busybox = view.read("/bin/busybox", compared);
+  if (busybox === undefined || !init.equals(busybox)) return true;
+  return view.type("/sbin/openrc") === "file" || view.type("/etc/init.d/rcS") === "file";
+}
+
+/**
+ * @param script what `guest-agent/first-boot` holds
+ * @throws BangerError `image_unbootable` when the image has neither an init nor a shell to get one with
+ */
+export function planBoot(view: RootfsView, script: Buffer): BootPlan {
+  const own = hasInit(view);
+  if (!own && view.type("/bin/sh") !== "file")
+    throw new BangerError(
+      "image_unbootable",
+      "the image has neither an init nor a shell, so nothing can run in it",
+      {
+        hint: "use an image of a distribution, such as debian:12 or alpine:3",
+      },
+    );
+  const entries: ExtraEntry[] = [
+    {
+      type: "file",
+      path: "/etc/ssh/sshd_config.d/10-banger.conf",
+      mode: 0o644,
+      content: Buffer.from(sshdDropIn),
+    },
+  ];
+  // An empty one keeps systemd from asking the console who this machine is to be.
+  if (view.type("/etc/machine-id") === undefined)
+    entries.push({ type: "file", path: "/etc/machine-id", mode: 0o444, content: Buffer.alloc(0) });
+  if (!own) entries.push({ type: "file", path: firstBoot, mode: 0o755, content: script });
+  return { entries, bootArguments: own ? "" : `banger.init=${firstBoot}`, hasInit: own };
+}

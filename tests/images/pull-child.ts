@@ -1,0 +1,21 @@
+/** A pull in a process of its own, to be killed: reports each blob's progress on standard output. */
+import { systemClock } from "../../src/clock.js";
+import { writeRootfs } from "../../src/images/oci/layers.js";
+import { pullOci } from "../../src/images/oci/pull.js";
+
+const [reference, directory] = process.argv.slice(2) as [string, string];
+const searchPath = process.env.PATH ?? "";
+const { signal } = new AbortController();
+const { layers } = await pullOci(reference, {
+  cacheDirectory: `${directory}/cache`,
+  environment: process.env,
+  searchPath,
+  clock: systemClock,
+  signal,
+  onProgress: ({ layer, receivedBytes, state }) =>
+    process.stdout.write(`${layer} ${receivedBytes} ${state}\n`),
+});
+process.stdout.write("pulled\n");
+const onProgress = (): unknown => process.stdout.write("converting\n");
+await writeRootfs(layers, `${directory}/root.ext4`, { seconds: 0, searchPath, signal, onProgress });
+process.stdout.write("finished\n");
