@@ -9,7 +9,7 @@ import { Ledger } from "../../src/ledger.js";
 import { Log } from "../../src/log.js";
 import { Loop } from "../../src/loop.js";
 import type { Image, Vm } from "../../src/model.js";
-import { type Acknowledged, checkAlways, checkSettled } from "./check.js";
+import { type Acknowledged, checkAlways, checkFact, checkSettled } from "./check.js";
 import { SimHost } from "./host.js";
 import { endLife, type Life } from "./life.js";
 import { mortal } from "./mortal.js";
@@ -140,7 +140,10 @@ export class Run {
     const ledger = new Ledger(mortal(log, pulse, boundary), () => undefined);
     const world = new SimWorld(this.#host, clock, boundary);
     ledger.onCommit((events) => {
-      for (const { seq, stream, type, data } of events) {
+      for (const told of events) {
+        const { seq, stream, type, data } = told;
+        const lie = checkFact(told, this.#host);
+        if (lie !== undefined) this.#problems.push(lie);
         this.#note(`event ${seq} ${stream} ${type} ${JSON.stringify(data)}`);
       }
     });

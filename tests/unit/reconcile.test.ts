@@ -14,6 +14,7 @@ import {
   capabilities,
   identity,
   imageAfterTypes,
+  imageId,
   reachableVms,
   seenRunning,
   stored,
@@ -208,6 +209,15 @@ describe("images", () => {
       assert.deepEqual([back[0]?.phase, back[0]?.error], ["ready", null]);
     }
     assert.deepEqual(noticeImage(imageAfterTypes("image.build_failed"), whole), []);
+  });
+
+  test("what is left of a build goes when its image is not being built", () => {
+    const seen: ObservedImage = { image: absent, partial: { is: "present", building: true } };
+    const ends = [["image.ready"], ["image.build_failed"], ["image.delete_requested"]] as const;
+    for (const types of ends)
+      assert.deepEqual(reconcileImage(imageAfterTypes(...types), seen), [
+        { kind: "ensureNoPartialImage", imageId },
+      ]);
   });
 
   test("a build at work is not removed while its image is wanted", () => {
