@@ -9,7 +9,7 @@ import type { Timeouts } from "../decide.js";
 import type { AgentClient } from "../guest/agent.js";
 import type { Home } from "../handles.js";
 import type { Ledger } from "../ledger.js";
-import type { ImageId, VmId } from "../model.js";
+import type { ImageId, ProcessIdentity, Seen, VmId } from "../model.js";
 import type { Uses } from "../use.js";
 import type { World } from "../world.js";
 
@@ -19,6 +19,11 @@ export interface Guests {
   clientOf(id: VmId): AgentClient | undefined;
   /** Addresses of this host to which something is connected, or was a moment ago. */
   connectedAddresses(): ReadonlySet<string>;
+  /** What the VM takes of its host, as of now. */
+  usageOf(
+    id: VmId,
+    process: Seen<ProcessIdentity>,
+  ): { cpuMs: number | null; rssBytes: number | null; diskBytes: number };
 }
 
 export interface ApiDeps {

@@ -81,6 +81,10 @@ const vm: Group = {
       summary: "Ask a VM's agent whether the guest is well",
       load: async () => (await import("./vm-ask.js")).health,
     },
+    stats: {
+      summary: "Show what a VM takes of this host",
+      load: async () => (await import("./vm-stats.js")).stats,
+    },
     ports: {
       summary: "List what listens in a VM, and where to reach it",
       load: async () => (await import("./vm-ask.js")).ports,
