@@ -156,6 +156,15 @@ export const root: Group = {
       summary: "Check whether this machine has what banger needs",
       load: async () => (await import("./doctor.js")).doctor,
     },
+    completion: {
+      summary: "Teach your shell to complete banger",
+      load: async () => (await import("./completion.js")).completion,
+    },
+    __complete: {
+      summary: "Print what could come next",
+      hidden: true,
+      load: async () => (await import("./complete.js")).complete,
+    },
     "ssh-config": {
       summary: "Let plain ssh reach your VMs by name",
       load: async () => (await import("./ssh-config.js")).sshConfig,
