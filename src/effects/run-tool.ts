@@ -12,9 +12,11 @@ interface ToolRun {
   /** The Debian package that has the tool. */
   package: string;
   signal: AbortSignal;
+  /** How long it may take; a minute unless told. */
+  deadlineMs?: number;
 }
 
-const deadlineMs = 60_000;
+const usualDeadlineMs = 60_000;
 const maximumOutput = 1 << 20;
 
 const missing = (run: ToolRun): BangerError =>
@@ -42,7 +44,7 @@ export function toolRunner(searchPath: string): RunTool {
   return (run) => {
     const options = {
       env,
-      timeout: deadlineMs,
+      timeout: run.deadlineMs ?? usualDeadlineMs,
       killSignal: "SIGKILL",
       maxBuffer: maximumOutput,
       signal: run.signal,

@@ -84,6 +84,17 @@ const scenes: Readonly<Record<string, Scene>> = {
     boots: 0,
     what: "sim-1",
   },
+  "delete an image": {
+    before: [
+      { kind: "pull", image: 1, afterMs: 0 },
+      { kind: "startDaemon", afterMs: 3 * bootMs },
+    ],
+    action: { kind: "deleteImage", image: 1, afterMs: 0 },
+    from: "ready",
+    to: "deleted",
+    boots: 0,
+    what: "sim-1",
+  },
 };
 
 const deaths = ({ trace }: Outcome): number =>

@@ -2,7 +2,7 @@
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type CreateCommand, decide, type VmVerb } from "../../src/decide.js";
+import { type Command, type CreateCommand, decide, type VmVerb } from "../../src/decide.js";
 import { BangerError } from "../../src/errors.js";
 import { daemonStream, event } from "../../src/events.js";
 import { Ledger } from "../../src/ledger.js";
@@ -11,6 +11,7 @@ import { Loop } from "../../src/loop.js";
 import type { Image, Vm } from "../../src/model.js";
 import { type Acknowledged, checkAlways, checkSettled } from "./check.js";
 import { SimHost } from "./host.js";
+import { imageId, kernelId, wantedImage } from "./images.js";
 import { mortal } from "./mortal.js";
 import { seeded } from "./random.js";
 import type { Action, Scenario } from "./scenario.js";
@@ -19,7 +20,6 @@ import { SimWorld } from "./world.js";
 
 const timeouts = { bootTimeoutMs: 60_000, stopTimeoutMs: 20_000 };
 const spec = { vcpu: 1, memoryMiB: 512, diskMiB: 1024, nat: true };
-const imageId = (n: number) => `sim-${n}-0000000${n}`;
 /** Memory rather than a disk: what is durable is the log's own test. */
 const fastest = existsSync("/dev/shm") ? "/dev/shm" : tmpdir();
 /** Long enough for every retry, boot and build of the safety phase to come to its end. */
@@ -219,12 +219,12 @@ export class Run {
       case "listen":
         return this.#toVmm(action.name, (id) => this.#host.toggleListener(id, action.port));
       case "pull":
-        await this.#command((life) => {
-          const id = imageId(action.image);
-          const command = { kind: "pullImage", imageId: id, name: `sim-${action.image}` } as const;
-          life.ledger.commit(decide(life.ledger.state, command, timeouts), `request:${++this.#commands}`);
+        return this.#decideImage({ ...wantedImage(action.image), kind: "pullImage" });
+      case "deleteImage":
+        return this.#decideImage({
+          kind: "deleteImage",
+          imageId: action.image < 0 ? kernelId : imageId(action.image),
         });
-        return;
       case "create":
         return this.#create(action);
       default:
@@ -238,7 +238,7 @@ export class Run {
   }
 
   /** Runs as the API would; refusals are answers, and a daemon that dies on the way gives none. */
-  async #command(run: (life: Life) => void): Promise<boolean> {
+  async #command(run: (life: Life) => unknown): Promise<boolean> {
     const life = await this.#daemon();
     try {
       run(life);
@@ -248,6 +248,12 @@ export class Run {
       return false;
     }
     return life.pulse.alive;
+  }
+
+  async #decideImage(command: Command): Promise<void> {
+    await this.#command(({ ledger }) =>
+      ledger.commit(decide(ledger.state, command, timeouts), `request:${++this.#commands}`),
+    );
   }
 
   async #create({ name, start }: Extract<Action, { kind: "create" }>): Promise<void> {
