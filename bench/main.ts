@@ -3,6 +3,7 @@ import { TestHome } from "../tests/e2e/harness.js";
 import { coldBoot } from "./cold.js";
 import { appends, cliStart, daemonStart, sweep } from "./core.js";
 import type { Figure } from "./measure.js";
+import { names } from "./names.js";
 import { ociImage } from "./oci.js";
 
 const parts: Record<string, (home: TestHome) => Promise<Figure | Figure[]>> = {
@@ -12,6 +13,7 @@ const parts: Record<string, (home: TestHome) => Promise<Figure | Figure[]>> = {
   d: sweep,
   e: daemonStart,
   f: ociImage,
+  n: names,
 };
 
 const words = process.argv.slice(2);

@@ -33,7 +33,7 @@ struct header {
 
 struct entry {
   char path[PATH_SIZE], target[101];
-  char type;
+  char type, once; /* `once`: only where there is nothing of that name */
   mode_t mode;
   uid_t uid;
   gid_t gid;
@@ -78,6 +78,8 @@ static void parse(const struct header *header, struct entry *entry) {
   snprintf(entry->target, sizeof entry->target, "%.100s", header->linkname);
   entry->type = header->type ? header->type : '0';
   entry->mode = octal(header->mode, sizeof header->mode) & 07777;
+  entry->once = (entry->mode & S_ISVTX) != 0;
+  entry->mode &= ~S_ISVTX;
   entry->uid = octal(header->uid, sizeof header->uid);
   entry->gid = octal(header->gid, sizeof header->gid);
   entry->size = octal(header->size, sizeof header->size);
@@ -157,7 +159,9 @@ static int put_symlink(int parent, const char *leaf, const struct entry *entry) 
 }
 
 static int put_directory(int root, struct entry *entry) {
-  int fd = open_directory(root, entry->path);
+  int fd = entry->once ? open_in_root(root, entry->path) : -1;
+  if (fd >= 0) return close(fd);
+  fd = open_directory(root, entry->path);
   if (fd < 0) return -1;
   int result = fchown(fd, entry->uid, entry->gid) < 0 ? -1 : fchmod(fd, entry->mode);
   int error = errno;
@@ -175,7 +179,13 @@ static int put(int archive, int root, struct entry *entry, uint64_t *taken) {
   char here[] = "";
   int parent = open_directory(root, slash ? entry->path : here);
   if (parent < 0) return -1;
-  int result = entry->type == '2' ? put_symlink(parent, leaf, entry) : put_file(archive, parent, leaf, entry, taken);
+  int result = 0;
+  if (entry->once && faccessat(parent, leaf, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+    ; /* what the guest has stays */
+  else if (entry->type == '2')
+    result = put_symlink(parent, leaf, entry);
+  else
+    result = put_file(archive, parent, leaf, entry, taken);
   int error = errno;
   close(parent);
   if (slash) *slash = '/';

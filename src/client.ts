@@ -21,6 +21,7 @@ const requestLines = {
   vmList: "GET /v1/vms",
   vmCreate: "POST /v1/vms",
   vmAct: "POST /v1/vms/actions",
+  vmSet: "POST /v1/vms/set",
   vmShow: "GET /v1/vms/:ref",
   vmHealth: "GET /v1/vms/:ref/health",
   vmPorts: "GET /v1/vms/:ref/ports",

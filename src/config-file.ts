@@ -4,7 +4,7 @@ import { parse, TomlError } from "smol-toml";
 import { BangerError } from "./errors.js";
 
 export interface ConfigEntry {
-  /** `key`, or `table.key` for what stands in one of the known tables. */
+  /** `key`, or `table.key` for what stands in one of the known tables; a list's name for each of its tables. */
   name: string;
   line: number;
   value: unknown;
@@ -25,15 +25,23 @@ export function readConfigText(path: string): string {
 }
 
 /**
- * Every entry of the file; those of `tables` are taken apart, and a table that is none comes as one entry.
+ * Every entry of the file; those of `tables` and `lists` are taken apart, and a table that is none comes as one entry.
  * @throws BangerError `config_invalid` when it is not TOML
  */
-export function configEntries(text: string, path: string, tables: ReadonlySet<string>): ConfigEntry[] {
+export function configEntries(
+  text: string,
+  path: string,
+  { tables, lists }: { tables: ReadonlySet<string>; lists: ReadonlySet<string> },
+): ConfigEntry[] {
   const entries: ConfigEntry[] = [];
   const add = (name: string, value: unknown) => entries.push({ name, line: lineOf(text, name), value });
   for (const [name, value] of Object.entries(parseToml(text, path))) {
     const isTable = typeof value === "object" && value !== null && !Array.isArray(value);
-    if (!tables.has(name) || !isTable) add(name, value);
+    if (lists.has(name) && Array.isArray(value)) {
+      const headers = linesOfTables(text, name);
+      for (const [nth, element] of value.entries())
+        entries.push({ name, line: headers[nth] ?? lineOf(text, name), value: element });
+    } else if (!tables.has(name) || !isTable) add(name, value);
     else for (const [key, inner] of Object.entries(value)) add(`${name}.${key}`, inner);
   }
   return entries;
@@ -51,6 +59,12 @@ function parseToml(text: string, path: string): Record<string, unknown> {
     });
   }
 }
+
+/** Lines of the headers `[[name]]`, in their order. */
+const linesOfTables = (text: string, name: string): number[] =>
+  text
+    .split("\n")
+    .flatMap((line, index) => (/^\s*\[\[([^\]]+)\]\]/.exec(line)?.[1]?.trim() === name ? [index + 1] : []));
 
 /** Line on which the file sets `name`, else that of the table or inline table around it, else the first. */
 function lineOf(text: string, name: string): number {

@@ -1,65 +1,23 @@
 /** The configuration file: its keys, how it is read and refused, and what new VMs get by default. */
-import { type TSchema, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import { configEntries, readConfigText } from "./config-file.js";
+import {
+  type ConfigKey,
+  choice,
+  count,
+  duration,
+  type FileSync,
+  fileSync,
+  type ListenAddress,
+  listenAddress,
+  path,
+  registry,
+  size,
+  text,
+} from "./config-values.js";
 import { BangerError } from "./errors.js";
+import type { RegistryOption } from "./images/oci/registry.js";
 import { limits } from "./limits.js";
-import { formatSize, parseDuration, parseSize } from "./sizes.js";
-
-/** A key as the file has it; `read` turns the value, which the schema has passed, into ours or throws. */
-export interface ConfigKey<T = unknown> {
-  schema: TSchema;
-  read: (value: unknown) => T;
-  /** What error messages and the documentation say is allowed. */
-  allowed: string;
-  /** As the file would have it; left out where the key has no fixed default. */
-  default?: string | number;
-  about: string;
-}
-
-interface Range {
-  minimum: number;
-  maximum: number;
-}
-
-const choice = <T extends string>(...values: T[]) => ({
-  schema: Type.Union(values.map((value) => Type.Literal(value))),
-  read: (value: unknown) => value as T,
-  allowed: values.map((value) => `"${value}"`).join(" or "),
-});
-
-const text = (pattern: string, allowed: string) => ({
-  schema: Type.String({ pattern }),
-  read: (value: unknown) => value as string,
-  allowed,
-});
-
-const count = (range: Range) => ({
-  schema: Type.Integer({ ...range }),
-  read: (value: unknown) => value as number,
-  allowed: `a whole number from ${range.minimum} to ${range.maximum}`,
-});
-
-function within({ minimum, maximum }: Range, value: number): number {
-  if (value < minimum || value > maximum) throw new RangeError(`${value} is out of range`);
-  return value;
-}
-
-const size = (range: Range) => ({
-  schema: Type.Union([Type.Integer(), Type.String()]),
-  read: (value: unknown) => within(range, parseSize(String(value))),
-  allowed: `a size from ${formatSize(range.minimum)} to ${formatSize(range.maximum)}, as "4G" or 4096 (MiB)`,
-});
-
-const duration = (shortest: string, longest: string) => ({
-  schema: Type.String(),
-  read: (value: unknown) =>
-    within(
-      { minimum: parseDuration(shortest), maximum: parseDuration(longest) },
-      parseDuration(String(value)),
-    ),
-  allowed: `a duration from "${shortest}" to "${longest}"`,
-});
 
 /** Every key, in the order of docs/config.md. A name with a dot stands in the table before the dot. */
 export const configKeys = {
@@ -107,6 +65,27 @@ export const configKeys = {
     default: "7d",
     about: "How long a deleted VM stays in the event log before its events move to the archive.",
   },
+  auto_stop_stale_after: {
+    ...duration("1m", "365d"),
+    about: "A running VM that nobody has used for so long is stopped; without it none is.",
+  },
+  ssh_key_path: {
+    ...path,
+    about: "Private key that opens every VM, its `.pub` beside it; without it banger makes one of its own.",
+  },
+  file_sync: {
+    ...fileSync,
+    about: "What a new guest gets a copy of; see below.",
+  },
+  registry: {
+    ...registry,
+    about: "How a registry of container images is reached; see below.",
+  },
+  dns_listen: {
+    ...listenAddress,
+    default: "127.0.0.1:42069",
+    about: "Where names such as `box.vm` are answered; where the port is taken, any free one serves.",
+  },
   "vm_defaults.vcpu": { ...count(limits.vcpu), about: "CPUs of a new VM." },
   "vm_defaults.memory": { ...size(limits.memoryMiB), about: "Memory of a new VM." },
   "vm_defaults.disk_size": { ...size(limits.diskMiB), about: "Size of a new VM's disk for `/root`." },
@@ -116,6 +95,10 @@ type KeyName = keyof typeof configKeys;
 type ValueOf<K extends ConfigKey> = ReturnType<K["read"]> | (K extends { default: unknown } ? never : null);
 
 const tables = new Set(Object.keys(configKeys).flatMap((name) => name.split(".").slice(0, -1)));
+
+const lists = new Set(
+  Object.entries<ConfigKey>(configKeys).flatMap(([name, key]) => (key.list ? [name] : [])),
+);
 
 export interface Config {
   logLevel: "trace" | "debug" | "info" | "warn" | "error";
@@ -128,6 +111,13 @@ export interface Config {
   bootTimeoutMs: number;
   stopTimeoutMs: number;
   retentionMs: number;
+  /** Null: never. */
+  autoStopAfterMs: number | null;
+  /** Null: a key that banger makes. May begin with `~/`. */
+  sshKeyPath: string | null;
+  fileSync: FileSync[];
+  dnsListen: ListenAddress | "off";
+  registries: RegistryOption[];
   vmDefaults: { vcpu: number | null; memoryMiB: number | null; diskMiB: number | null };
 }
 
@@ -143,7 +133,7 @@ export function loadConfig(path: string): Config {
 export function parseConfig(text: string, path: string): Config {
   const values = new Map<string, unknown>();
   const mistakes: string[] = [];
-  for (const { name, line, value } of configEntries(text, path, tables)) {
+  for (const { name, line, value } of configEntries(text, path, { tables, lists })) {
     const mistake = checkInto(values, name, value);
     if (mistake !== undefined) mistakes.push(`${path}:${line}: ${mistake}`);
   }
@@ -169,6 +159,11 @@ export function parseConfig(text: string, path: string): Config {
     bootTimeoutMs: get("boot_timeout"),
     stopTimeoutMs: get("stop_timeout"),
     retentionMs: get("retention"),
+    autoStopAfterMs: get("auto_stop_stale_after"),
+    sshKeyPath: get("ssh_key_path"),
+    fileSync: (values.get("file_sync") as FileSync[] | undefined) ?? [],
+    dnsListen: get("dns_listen"),
+    registries: (values.get("registry") as RegistryOption[] | undefined) ?? [],
     vmDefaults: {
       vcpu: get("vm_defaults.vcpu"),
       memoryMiB: get("vm_defaults.memory"),
@@ -185,7 +180,8 @@ function checkInto(values: Map<string, unknown>, name: string, value: unknown): 
   if (key === undefined) return `"${name}" is not a key; the keys are ${Object.keys(keys).join(", ")}`;
   try {
     if (Value.Check(key.schema, value)) {
-      values.set(name, key.read(value));
+      const read = key.read(value);
+      values.set(name, key.list ? [...((values.get(name) as unknown[] | undefined) ?? []), read] : read);
       return undefined;
     }
   } catch {

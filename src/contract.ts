@@ -80,6 +80,28 @@ export const VmActionResult = Type.Object({
   ),
 });
 
+/** Fields left out stay as they are. */
+export const VmSet = Type.Object(
+  {
+    refs: Type.Array(Type.String({ minLength: 1, maxLength: 128 }), { minItems: 1, maxItems: 10_000 }),
+    spec: Type.Partial(VmSpecSchema, { additionalProperties: false, minProperties: 1 }),
+  },
+  { additionalProperties: false },
+);
+
+/** One per VM in first-seen order. */
+export const VmSetResult = Type.Object({
+  results: Type.Array(
+    Type.Object({
+      ref: Type.String(),
+      vm: Type.Optional(VmView),
+      error: Type.Optional(ApiError),
+      /** A guest runs, and has the old values of what was changed until it is started again. */
+      needsRestart: Type.Boolean(),
+    }),
+  ),
+});
+
 export const PortView = Type.Object({
   proto: Type.String(),
   /** Address in the guest. */
@@ -90,6 +112,10 @@ export const PortView = Type.Object({
   command: Type.String(),
   /** `127.x.y.z:port` on the host; null when the port is not reachable from the host. */
   endpoint: Nullable(Type.String()),
+  /** The same as `<name>.vm:port`, for hosts whose resolver asks banger. */
+  named: Nullable(Type.String()),
+  /** Set when a web server answers there; its host is `<name>.vm`. */
+  url: Nullable(Type.String()),
   /** Why there is no endpoint. */
   reason: Nullable(Type.String()),
 });
@@ -199,6 +225,8 @@ export const DaemonView = Type.Object({
   vms: Type.Record(Type.String(), Type.Integer()),
   vmm: Type.String(),
   accelerator: Type.String(),
+  /** Where names are answered, `host:port`; null when nothing answers. */
+  dns: Nullable(Type.String()),
   rssBytes: Type.Integer(),
 });
 
@@ -228,6 +256,13 @@ export const routes = {
     summary: "Start, stop, restart, kill or delete VMs",
     body: VmAction,
     reply: VmActionResult,
+  },
+  vmSet: {
+    method: "POST",
+    path: "/v1/vms/set",
+    summary: "Change what VMs have",
+    body: VmSet,
+    reply: VmSetResult,
   },
   vmShow: { method: "GET", path: "/v1/vms/:ref", summary: "One VM", reply: VmView },
   vmHealth: { method: "GET", path: "/v1/vms/:ref/health", summary: "Ask the agent", reply: HealthView },
@@ -272,6 +307,8 @@ export type VmView = Static<typeof VmView>;
 export type VmCreate = Static<typeof VmCreate>;
 export type VmAction = Static<typeof VmAction>;
 export type VmActionResult = Static<typeof VmActionResult>;
+export type VmSet = Static<typeof VmSet>;
+export type VmSetResult = Static<typeof VmSetResult>;
 export type PortView = Static<typeof PortView>;
 export type HealthView = Static<typeof HealthView>;
 export type SshView = Static<typeof SshView>;

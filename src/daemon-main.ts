@@ -1,6 +1,6 @@
 /** Entry point of the daemon: one JSON line per event on standard output, status 0 when another one serves. */
 import { readFileSync } from "node:fs";
-import { availableParallelism, totalmem } from "node:os";
+import { availableParallelism, homedir, totalmem } from "node:os";
 import { pino } from "pino";
 import { systemClock } from "./clock.js";
 import { loadConfig, resolveDefaults } from "./config.js";
@@ -8,7 +8,7 @@ import { startDaemon } from "./daemon.js";
 import { createLocalWorld, searchPathOf } from "./effects/local-world.js";
 import { BangerError, errorBody } from "./errors.js";
 import { homeHandles } from "./handles.js";
-import { addressBlock, homeFrom } from "./home.js";
+import { addressBlock, homeFrom, sshKeyOf } from "./home.js";
 import { registryAccess } from "./images/registry-access.js";
 import { imageShelf } from "./images/shelf.js";
 
@@ -31,7 +31,7 @@ async function main(): Promise<void> {
   const config = loadConfig(homeHandles(home).configFile);
   logger.level = config.logLevel;
   const host = { cpus: availableParallelism(), memoryMiB: Math.floor(totalmem() / 2 ** 20) };
-  const access = registryAccess(home, [], process.env, searchPathOf(process.env));
+  const access = registryAccess(home, config.registries, process.env, searchPathOf(process.env));
   const daemon = await startDaemon({
     home,
     config,
@@ -41,7 +41,7 @@ async function main(): Promise<void> {
     openWorld: () => createLocalWorld({ home, config, clock: systemClock, logger, environment: process.env }),
     api: {
       defaults: { image: config.defaultImage, ...resolveDefaults(config, host) },
-      sshKey: homeHandles(home).sshKey,
+      sshKey: sshKeyOf(home, config.sshKeyPath, process.env["HOME"] ?? homedir()),
       addressBlock: addressBlock(home),
       images: imageShelf(home, access, systemClock),
     },

@@ -4,8 +4,11 @@ import type { FastifyInstance } from "fastify";
 import type { Logger } from "pino";
 import type { ApiDeps } from "./api/route.js";
 import { buildApi } from "./api/server.js";
+import { autoStop } from "./auto-stop.js";
 import type { Clock, Timer } from "./clock.js";
 import type { Config } from "./config.js";
+import { type DnsServer, serveDns } from "./dns/server.js";
+import { namesOf } from "./dns/zone.js";
 import { BangerError, errorBody } from "./errors.js";
 import { daemonStream, event, vmStream } from "./events.js";
 import { type Home, homeHandles } from "./handles.js";
@@ -13,6 +16,7 @@ import { Ledger } from "./ledger.js";
 import { Log } from "./log.js";
 import { Loop } from "./loop.js";
 import { nothingLeft } from "./notice.js";
+import { Uses } from "./use.js";
 import type { World } from "./world.js";
 
 export interface DaemonOptions {
@@ -70,14 +74,11 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     });
     parts.unshift(() => loop.stop());
     await loop.start();
-    const about = {
-      pid: process.pid,
-      version,
-      startedAt: new Date(clock.now()).toISOString(),
-      vmm: world.vmm,
-      accelerator: world.accelerator,
-    };
+    const dns = await openDns(options, ledger);
+    if (dns !== undefined) parts.unshift(() => dns.close());
+    const about = aboutOf(options, world, dns);
     const timeouts = { bootTimeoutMs: config.bootTimeoutMs, stopTimeoutMs: config.stopTimeoutMs };
+    const uses = new Uses(clock);
     const api = buildApi({
       ...options.api,
       ledger,
@@ -85,12 +86,15 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       home,
       clock,
       timeouts,
+      uses,
       about,
       warn,
       stop: () => end(),
     });
     await listen(api, homeHandles(home).apiSocket);
     parts.unshift(() => api.close());
+    const { connectedAddresses } = world;
+    parts.unshift(autoStop({ ledger, uses, clock, timeouts, config, connectedAddresses, warn }));
     parts.unshift(archivePeriodically(ledger, world, clock, config.retentionMs));
     logger.info({ home: home.state, ...about }, "the daemon serves");
   } catch (thrown) {
@@ -110,6 +114,35 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     },
     closed,
   };
+}
+
+const aboutOf = (
+  { version, clock }: DaemonOptions,
+  { vmm, accelerator }: Pick<ApiDeps["about"], "vmm" | "accelerator">,
+  dns: DnsServer | undefined,
+): ApiDeps["about"] => ({
+  pid: process.pid,
+  version,
+  startedAt: new Date(clock.now()).toISOString(),
+  vmm,
+  accelerator,
+  dns: dns?.address ?? null,
+});
+
+/** Names are a convenience: where they cannot be served, the daemon says so and serves the rest. */
+async function openDns(
+  { config, api, logger }: DaemonOptions,
+  ledger: Ledger,
+): Promise<DnsServer | undefined> {
+  if (config.dnsListen === "off") return undefined;
+  const warn = (message: string, details: object) => logger.warn(details, message);
+  const names = namesOf(() => ledger.state);
+  try {
+    return await serveDns({ ...config.dnsListen, names, block: api.addressBlock, warn });
+  } catch (thrown) {
+    warn("names are not served", { error: errorBody(thrown) });
+    return undefined;
+  }
 }
 
 async function closeAll(parts: readonly (() => Promise<void> | void)[], logger: Logger): Promise<void> {

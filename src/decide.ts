@@ -43,6 +43,7 @@ export type VmVerb = "start" | "stop" | "restart" | "kill" | "delete";
 export type Command =
   | CreateCommand
   | { kind: VmVerb; vmId: VmId }
+  | { kind: "set"; vmId: VmId; changes: Partial<VmSpec> }
   | PullCommand
   | { kind: "deleteImage"; imageId: ImageId };
 
@@ -99,6 +100,8 @@ export function decide(state: State, command: Command, timeouts: Timeouts): NewE
   switch (command.kind) {
     case "create":
       return decideCreate(state, command, timeouts);
+    case "set":
+      return decideSet(state, command.vmId, command.changes);
     case "pullImage":
       return [...(command.need ? decidePull(state, command.need) : []), ...decidePull(state, command)];
     case "deleteImage":
@@ -166,15 +169,37 @@ function freeAddressIndex(state: State): number {
   });
 }
 
-function decideVerb(state: State, verb: VmVerb, id: VmId, timeouts: Timeouts): NewEvent[] {
+function liveVm(state: State, id: VmId): Vm {
   const vm = state.vms[id];
   if (vm === undefined || !isLive(vm)) throw new BangerError("vm_not_found", `no VM has the id ${id}`);
+  return vm;
+}
+
+const notNow = (verb: string, vm: Vm): BangerError =>
+  new BangerError("not_now", `cannot ${verb} ${vm.name}: it is ${vm.phase}`, {
+    hint: `banger vm show ${vm.name}`,
+  });
+
+function decideSet(state: State, id: VmId, changes: Partial<VmSpec>): NewEvent[] {
+  const vm = liveVm(state, id);
+  const spec = { ...vm.spec, ...changes };
+  if (spec.diskMiB < vm.spec.diskMiB) {
+    const message = `the disk of ${vm.name} has ${vm.spec.diskMiB} MiB, and disks only grow`;
+    throw new BangerError("disk_shrinks", message, { hint: `banger vm show ${vm.name}` });
+  }
+  const keys = Object.keys(spec) as (keyof VmSpec)[];
+  if (keys.every((key) => spec[key] === vm.spec[key])) return [];
+  const wanted = event(vmStream(vm.id), "vm.spec_changed", { spec });
+  if (vmCan(vm, wanted)) return [wanted];
+  throw notNow("change", vm);
+}
+
+function decideVerb(state: State, verb: VmVerb, id: VmId, timeouts: Timeouts): NewEvent[] {
+  const vm = liveVm(state, id);
   const wanted = verbEvent(verb, vm, timeouts);
   if (alreadySo(verb, vm)) return [];
   if (vmCan(vm, wanted)) return [wanted];
-  throw new BangerError("not_now", `cannot ${verb} ${vm.name}: it is ${vm.phase}`, {
-    hint: `banger vm show ${vm.name}`,
-  });
+  throw notNow(verb, vm);
 }
 
 function verbEvent(verb: VmVerb, vm: Vm, { bootTimeoutMs, stopTimeoutMs }: Timeouts): NewEvent {

@@ -1,17 +1,19 @@
 /** Reads from this host what `banger doctor` judges. Starts no daemon and changes nothing. */
 import { execFile } from "node:child_process";
-import { accessSync, constants, existsSync, readdirSync, statSync } from "node:fs";
+import { accessSync, constants, existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { statfs } from "node:fs/promises";
+import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import type { Client } from "./client.js";
 import { systemClock } from "./clock.js";
-import { loadConfig } from "./config.js";
+import { type Config, loadConfig } from "./config.js";
 import { defaultsOf } from "./defaults.js";
 import { factOf, type HostFacts, type ToolName, toolPackages } from "./doctor.js";
 import { kvmState } from "./effects/kvm.js";
 import { BangerError } from "./errors.js";
-import { type Home, homeHandles, imageHandles, parseImageDirectory } from "./handles.js";
+import { type Home, homeHandles, imageHandles, parseImageDirectory, userSshConfig } from "./handles.js";
+import { isIncluded } from "./ssh-config.js";
 
 const toolDeadlineMs = 5_000;
 
@@ -35,9 +37,14 @@ export async function readHost(home: Home, client: Client, searchPath: string): 
     image: "ok" in config ? await factOf(() => imageOf(home, config.ok.defaultImage)) : config,
     defaults: "ok" in config ? { ok: defaultsOf(config.ok) } : config,
     daemon,
+    dnsListen: "ok" in config ? { ok: written(config.ok.dnsListen) } : config,
+    ssh: await factOf(() => sshOf(home)),
     log: await factOf(() => logOf(home, "ok" in daemon && daemon.ok !== null)),
   };
 }
+
+const written = (listen: Config["dnsListen"]): string =>
+  listen === "off" ? listen : `${listen.host}:${listen.port}`;
 
 function findTool(name: string, paths: readonly string[]): string | null {
   const candidates = name.includes("/") ? [name] : paths.map((path) => join(path, name));
@@ -97,13 +104,19 @@ async function imageOf(home: Home, name: string): Promise<{ name: string; built:
   return { name, built };
 }
 
-async function daemonOf(client: Client): Promise<{ pid: number } | null> {
+async function daemonOf(client: Client): Promise<{ pid: number; dns: string | null } | null> {
   try {
     return await client.call("daemon", { timeoutMs: toolDeadlineMs });
   } catch (error) {
     if (error instanceof BangerError && error.code === "daemon_not_running") return null;
     throw error;
   }
+}
+
+function sshOf(home: Home): { included: boolean; written: boolean } {
+  const users = userSshConfig(homedir());
+  const included = existsSync(users) && isIncluded(readFileSync(users, "latin1"));
+  return { included, written: existsSync(homeHandles(home).sshConfig) };
 }
 
 /** A daemon that serves has opened its log; without one the log is opened here, for reading only. */

@@ -28,9 +28,13 @@ export interface HostFacts {
   freeBytes: Fact<{ path: string; bytes: number }>;
   image: Fact<{ name: string; built: boolean }>;
   defaults: Fact<DefaultsView>;
-  daemon: Fact<{ pid: number } | null>;
+  daemon: Fact<{ pid: number; dns: string | null } | null>;
+  /** Where names should be answered, `host:port` or "off". */
+  dnsListen: Fact<string>;
   /** Number of faults found in the log; null when there is no log yet. */
   log: Fact<{ faults: string[] } | null>;
+  /** The user's ssh configuration: whether it includes banger's, and whether that is there. */
+  ssh: Fact<{ included: boolean; written: boolean }>;
 }
 
 export const toolPackages = {
@@ -88,6 +92,8 @@ export function doctorChecks(facts: HostFacts): Check[] {
         daemon === null ? "not running; the next command starts it" : `runs as pid ${daemon.pid}`,
       ),
     ),
+    judge("dns", facts.dnsListen, "banger doctor", (wanted) => dns(wanted, facts.daemon)),
+    judge("ssh-config", facts.ssh, "banger ssh-config", sshConfig),
     judge("log", facts.log, "banger events verify", log),
   ];
 }
@@ -121,6 +127,24 @@ function space({ path, bytes }: { path: string; bytes: number }): Check {
   const mend = `make room (banger vm prune, df -h ${path}), or point XDG_DATA_HOME and XDG_STATE_HOME elsewhere`;
   if (bytes < leastBytes) return fail("disk space", detail, mend);
   return bytes < comfortableBytes ? warn("disk space", detail, mend) : pass("disk space", detail);
+}
+
+function dns(wanted: string, daemon: HostFacts["daemon"]): Check {
+  if (wanted === "off") return pass("dns", "off, as configured");
+  if (!("ok" in daemon) || daemon.ok === null) return pass("dns", `${wanted}, as soon as the daemon runs`);
+  const { dns: served } = daemon.ok;
+  if (served === wanted) return pass("dns", `names such as box.vm are answered at ${served}`);
+  const free = "set dns_listen to a port that is free, then: banger daemon stop";
+  if (served === null) return warn("dns", `nothing answers at ${wanted}; the daemon's log says why`, free);
+  return warn("dns", `${wanted} was taken; names are answered at ${served}`, free);
+}
+
+function sshConfig({ included, written }: { included: boolean; written: boolean }): Check {
+  if (!included)
+    return pass("ssh-config", "not installed; banger ssh-config --install lets ssh know NAME.vm");
+  if (written) return pass("ssh-config", "installed: ssh NAME.vm");
+  const detail = "~/.ssh/config includes a file of banger's that is not there";
+  return warn("ssh-config", detail, "banger ssh-config --install");
 }
 
 function log(found: { faults: string[] } | null): Check {

@@ -13,6 +13,8 @@ export interface EventData {
     addressIndex: number;
     commandId: string;
   };
+  /** The whole of it; a guest that runs has the old one until it is started again. */
+  "vm.spec_changed": { spec: VmSpec };
   "vm.start_requested": { bootTimeoutMs: number };
   "vm.stop_requested": { timeoutMs: number };
   "vm.kill_requested": Record<string, never>;
@@ -27,6 +29,8 @@ export interface EventData {
   "vm.process_exited": ProcessExit;
   "vm.effect_failed": ErrorBody & { effect: string };
   "vm.step_failed": ErrorBody & { step: StartStep };
+  /** A file that its configuration gives every new guest is not on the host. */
+  "vm.file_skipped": { host: string; guest: string };
   "vm.deleted": Record<string, never>;
   "image.pull_requested": { imageId: ImageId; name: string; source: ImageSource };
   "image.stage_reached": { stage: string; detail?: string };
@@ -60,6 +64,9 @@ export const imageStream = (id: ImageId): string => `image/${id}`;
 export const daemonStream = "daemon";
 export const logStream = "log";
 
+/** The cause of what the daemon asks for because nobody uses a VM. */
+export const autoStopCause = "host:auto_stop";
+
 /** Builds one event; the type parameter ties `data` to `type`. */
 export function event<T extends EventType>(stream: string, type: T, data: EventData[T]): NewEvent {
   return { stream, type, data } as NewEvent;
@@ -68,6 +75,7 @@ export function event<T extends EventType>(stream: string, type: T, data: EventD
 /** Present schema version of each event type; a version above it was written by a newer banger. */
 export const schemaVersions: Readonly<Record<EventType, number>> = {
   "vm.created": 1,
+  "vm.spec_changed": 1,
   "vm.start_requested": 1,
   "vm.stop_requested": 1,
   "vm.kill_requested": 1,
@@ -82,6 +90,7 @@ export const schemaVersions: Readonly<Record<EventType, number>> = {
   "vm.process_exited": 1,
   "vm.effect_failed": 1,
   "vm.step_failed": 1,
+  "vm.file_skipped": 1,
   "vm.deleted": 1,
   "image.pull_requested": 2,
   "image.stage_reached": 1,

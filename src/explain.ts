@@ -1,7 +1,7 @@
 /** Pure: events as plain sentences, one VM's life as a list, and the chain of causes behind its state. */
-import { type StoredEvent, vmStream } from "./events.js";
+import { autoStopCause, type StoredEvent, vmStream } from "./events.js";
 import { isKernelId } from "./handles.js";
-import type { Phase, ProcessExit, Vm } from "./model.js";
+import type { Phase, ProcessExit, Vm, VmSpec } from "./model.js";
 import { fold, initialState } from "./projection.js";
 import { formatDuration, formatSize } from "./sizes.js";
 
@@ -16,13 +16,14 @@ function clause(event: StoredEvent): string {
   switch (event.type) {
     case "vm.created": {
       const { name, imageId, spec, address } = event.data;
-      const size = `${spec.vcpu} vcpu, ${spec.memoryMiB} MiB and a ${formatSize(spec.diskMiB)} disk`;
-      return `${name} was created from ${imageId} with ${size}, at ${address}`;
+      return `${name} was created from ${imageId} with ${specClause(spec)}, at ${address}`;
     }
+    case "vm.spec_changed":
+      return `a client asked for it to have ${specClause(event.data.spec)}`;
     case "vm.start_requested":
       return `a client asked for a start (it fails after ${formatDuration(event.data.bootTimeoutMs)})`;
     case "vm.stop_requested":
-      return `a client asked for a stop (killed after ${formatDuration(event.data.timeoutMs)})`;
+      return `${asker(event)} asked for a stop (killed after ${formatDuration(event.data.timeoutMs)})`;
     case "vm.kill_requested":
       return "a client asked for a kill";
     case "vm.restart_requested":
@@ -47,6 +48,8 @@ function clause(event: StoredEvent): string {
       return `${event.data.effect} failed and ${again(event.data.retry)}: ${event.data.message}`;
     case "vm.step_failed":
       return `its start failed at the ${event.data.step} step: ${event.data.message}`;
+    case "vm.file_skipped":
+      return `the host has no ${event.data.host}, so the guest goes without ${event.data.guest}`;
     case "vm.deleted":
       return "nothing of it is left on the host";
     case "image.pull_requested":
@@ -72,6 +75,13 @@ function clause(event: StoredEvent): string {
       return (event as StoredEvent).type;
   }
 }
+
+const specClause = ({ vcpu, memoryMiB, diskMiB, nat }: VmSpec): string =>
+  `${vcpu} vcpu, ${memoryMiB} MiB and a ${formatSize(diskMiB)} disk${nat ? "" : ", and no way out"}`;
+
+/** What the daemon asks for of itself has a cause of its own; everything else comes from a client. */
+const asker = ({ cause }: StoredEvent): string =>
+  cause === autoStopCause ? "banger found that nobody uses it, and" : "a client";
 
 const again = (retry: "never" | "later"): string => (retry === "later" ? "is tried again" : "is given up");
 

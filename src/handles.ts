@@ -25,6 +25,8 @@ export interface HomeHandles {
   sshKey: string;
   knownHosts: string;
   configFile: string;
+  /** What plain ssh needs to know to reach `<name>.vm`. */
+  sshConfig: string;
 }
 
 export function homeHandles(home: Home): HomeHandles {
@@ -41,13 +43,19 @@ export function homeHandles(home: Home): HomeHandles {
     sshKey: `${home.state}/ssh/id_ed25519`,
     knownHosts: `${home.state}/ssh/known_hosts`,
     configFile: `${home.config}/config.toml`,
+    sshConfig: `${home.config}/ssh_config`,
   };
 }
+
+/** The user's own configuration of ssh, of which banger owns nothing but the lines between its markers. */
+export const userSshConfig = (userHome: string): string => `${userHome}/.ssh/config`;
 
 export interface VmHandles {
   directory: string;
   rootDisk: string;
   workDisk: string;
+  /** Is there from before the work disk gets longer until its file system has grown with it. */
+  growingMark: string;
   seed: string;
   /** Private ed25519 host key of the guest; its public half lies beside it with ".pub". */
   hostKey: string;
@@ -69,6 +77,7 @@ export function vmHandles(home: Home, id: VmId): VmHandles {
     directory,
     rootDisk: `${directory}/root.qcow2`,
     workDisk: `${directory}/work.raw`,
+    growingMark: `${directory}/work.growing`,
     seed: `${directory}/seed.tar`,
     hostKey: `${directory}/ssh_host_ed25519_key`,
     consoleLog: `${directory}/console.log`,

@@ -1,4 +1,4 @@
-/** Where one banger lives: its XDG directories and loopback block, from nothing but environment and uid. */
+/** Where one banger lives: its directories and loopback block, from nothing but environment and uid. */
 import { isAbsolute } from "node:path";
 import { BangerError } from "./errors.js";
 import { type Home, homeHandles, vmHandles } from "./handles.js";
@@ -20,7 +20,8 @@ function hashOf(text: string): Buffer {
 
 /**
  * The home of this environment. As the XDG base directory specification says, relative and empty values
- * count as unset. Sockets move to /tmp where the runtime directory is too deep for them.
+ * count as unset. Sockets lie in the state directory, or in /tmp where that is too deep for them, and not in
+ * XDG_RUNTIME_DIR: that one goes at logout and differs between a login, cron and sudo, while VMs run on.
  * @throws BangerError `home_unknown`
  */
 export function homeFrom(env: Readonly<Record<string, string | undefined>>, uid: number): Home {
@@ -38,16 +39,24 @@ export function homeFrom(env: Readonly<Record<string, string | undefined>>, uid:
     return `${base}/banger`;
   };
   const state = place("XDG_STATE_HOME", ".local/state");
-  const runtimeName = `banger-${uid}-${hashOf(state).toString("hex").slice(0, 8)}`;
   const home: Home = {
     state,
     data: place("XDG_DATA_HOME", ".local/share"),
     cache: place("XDG_CACHE_HOME", ".cache"),
     config: place("XDG_CONFIG_HOME", ".config"),
-    runtime: `${absolute("XDG_RUNTIME_DIR") ?? "/tmp"}/${runtimeName}`,
+    runtime: `${state}/run`,
   };
-  return socketsFit(home) ? home : { ...home, runtime: `/tmp/${runtimeName}` };
+  if (socketsFit(home)) return home;
+  return { ...home, runtime: `/tmp/banger-${uid}-${hashOf(state).toString("hex").slice(0, 8)}` };
 }
+
+/** A path of the configuration as one of the host: `~/` stands for the user's home directory. */
+export const expandHome = (path: string, userHome: string): string =>
+  path.startsWith("~/") ? `${userHome}${path.slice(1)}` : path;
+
+/** The private key that opens VMs: the configured one, else the one that banger makes. */
+export const sshKeyOf = (home: Home, configured: string | null, userHome: string): string =>
+  configured === null ? homeHandles(home).sshKey : expandHome(configured, userHome);
 
 function socketsFit(home: Home): boolean {
   const { qmpSocket, agentSocket } = vmHandles(home, "00000000");

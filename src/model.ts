@@ -136,7 +136,8 @@ export interface ObservedVm {
   /** The VM's state directory, disks included. */
   directory: Seen;
   rootDisk: Seen;
-  workDisk: Seen;
+  /** `growing`: it was given more room, and its file system has not been seen to fill it. */
+  workDisk: Seen<{ miB: number; growing: boolean }>;
   seed: Seen;
   /** Directory of the VM's sockets. */
   runtime: Seen;

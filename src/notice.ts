@@ -27,7 +27,7 @@ function noticeStart(vm: Vm, seen: ObservedVm, capabilities: Capabilities, now: 
   const stream = vmStream(vm.id);
   switch (vm.step) {
     case "disk":
-      return disksPresent(seen) && seen.process.is === "absent"
+      return disksFit(vm, seen) && seen.process.is === "absent"
         ? [event(stream, "vm.disk_attached", {})]
         : [];
     case "network":
@@ -54,8 +54,12 @@ function noticeStart(vm: Vm, seen: ObservedVm, capabilities: Capabilities, now: 
 export const nothingLeft = (seen: ObservedVm): boolean =>
   [seen.process, seen.runtime, seen.directory].every((handle) => handle.is === "absent");
 
-export const disksPresent = (seen: ObservedVm): boolean =>
-  [seen.rootDisk, seen.workDisk, seen.seed, seen.runtime].every((handle) => handle.is === "present");
+/** Everything that a start needs of disks is there, as large as it is wanted. */
+export const disksFit = ({ spec }: Vm, { rootDisk, workDisk, seed, runtime }: ObservedVm): boolean =>
+  [rootDisk, seed, runtime].every((handle) => handle.is === "present") &&
+  workDisk.is === "present" &&
+  workDisk.miB >= spec.diskMiB &&
+  !workDisk.growing;
 
 const bootTimedOut = (vm: Vm): NewEvent =>
   event(vmStream(vm.id), "vm.step_failed", {

@@ -1,5 +1,5 @@
 /** One look at the whole host: what is there of each VM and image, told as present, absent or unknown. */
-import { readdirSync } from "node:fs";
+import { readdirSync, statSync } from "node:fs";
 import type { AgentLinks, GuestAgent } from "./effects/agent-links.js";
 import { type ProcessScan, scanProcesses } from "./effects/proc.js";
 import type { VmmControls } from "./effects/vmm-controls.js";
@@ -52,17 +52,32 @@ function lookAtProcesses(home: Home): ProcessScan {
   }
 }
 
+/** A disk that is there, with its size. */
+function sized(disk: Seen, path: string, mark: Seen): ObservedVm["workDisk"] {
+  if (disk.is !== "present") return disk;
+  try {
+    return { ...present, miB: Math.floor(statSync(path).size / 2 ** 20), growing: mark.is === "present" };
+  } catch (error) {
+    return unknown(error);
+  }
+}
+
 type Files = Pick<ObservedVm, "directory" | "rootDisk" | "workDisk" | "seed">;
 
 function lookAtFiles(home: Home, id: VmId, removed: boolean): Files {
-  const { directory, rootDisk, workDisk, seed } = vmHandles(home, id);
+  const { directory, rootDisk, workDisk, growingMark, seed } = vmHandles(home, id);
   const listing = list(directory);
   const at = (path: string): Seen => {
     if (listing.is !== "present") return listing;
     return listing.names.includes(path.slice(directory.length + 1)) ? present : absent;
   };
   const own = listing.is === "unknown" ? listing : listing.is === "present" || removed ? present : absent;
-  return { directory: own, rootDisk: at(rootDisk), workDisk: at(workDisk), seed: at(seed) };
+  return {
+    directory: own,
+    rootDisk: at(rootDisk),
+    workDisk: sized(at(workDisk), workDisk, at(growingMark)),
+    seed: at(seed),
+  };
 }
 
 /** What the scan says of a VM; one that is about to tell how it ended is not gone before it has. */

@@ -116,7 +116,14 @@ export class DaemonBench {
   readonly host: SimHost;
   readonly clock: BenchClock;
   readonly guests: PlayedGuests;
-  readonly config = { ...parseConfig("", "none"), resyncIntervalMs: 60_000, retentionMs: 60_000 };
+  readonly config = {
+    ...parseConfig("", "none"),
+    resyncIntervalMs: 60_000,
+    retentionMs: 60_000,
+    dnsListen: { host: "127.0.0.1", port: 0 },
+  };
+  /** Addresses that the host shows connections to. */
+  readonly connected = new Set<string>();
   readonly #chance = seeded(7);
   readonly #time = new Time();
   #ticking: Promise<void> = Promise.resolve();
@@ -192,6 +199,7 @@ export class DaemonBench {
     return Object.assign(new SimWorld(this.host, this.clock, () => {}), {
       vmm: "simulated",
       accelerator: "none",
+      connectedAddresses: () => this.connected,
       clientOf: (id: string) =>
         this.host.vms.get(id)?.process?.guest === "up"
           ? new AgentClient(() => connect(this.guests.path))

@@ -11,12 +11,15 @@ import type { Home } from "../handles.js";
 import type { Images } from "../images/shelf.js";
 import type { Ledger } from "../ledger.js";
 import type { VmId } from "../model.js";
+import type { Uses } from "../use.js";
 import type { World } from "../world.js";
 
 /** What the API needs of the host beside the loop's view: the links to the guests. */
 export interface Guests {
   /** The client of the guest's agent; undefined while no link is up. */
   clientOf(id: VmId): AgentClient | undefined;
+  /** Addresses of this host to which something is connected, or was a moment ago. */
+  connectedAddresses(): ReadonlySet<string>;
 }
 
 export interface ApiDeps {
@@ -25,13 +28,14 @@ export interface ApiDeps {
   home: Home;
   clock: Clock;
   timeouts: Timeouts;
+  uses: Uses;
   defaults: DefaultsView;
   /** The user's key for ssh. */
   sshKey: string;
   /** Second octet of the home's loopback addresses. */
   addressBlock: number;
   images: Images;
-  about: Pick<DaemonView, "pid" | "version" | "startedAt" | "vmm" | "accelerator">;
+  about: Pick<DaemonView, "pid" | "version" | "startedAt" | "vmm" | "accelerator" | "dns">;
   warn(message: string, details: object): void;
   /** Ends the daemon after the reply. */
   stop(): void;

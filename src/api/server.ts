@@ -7,6 +7,7 @@ import { daemonRoutes } from "./daemon.js";
 import { eventRoutes } from "./events.js";
 import { execProxy } from "./exec-proxy.js";
 import { imageRoutes } from "./images.js";
+import { manyRoutes } from "./many.js";
 import type { ApiDeps, Call, Handle } from "./route.js";
 import { validator } from "./validation.js";
 import { guestCommands, vmRoutes } from "./vms.js";
@@ -60,6 +61,7 @@ export function buildApi(deps: ApiDeps): FastifyInstance {
   });
   const handle: Handle = (name, handler) => route(app, routes[name], handler as (call: Call) => unknown);
   vmRoutes(handle, deps);
+  manyRoutes(handle, deps);
   imageRoutes(handle, deps);
   eventRoutes(handle, deps);
   daemonRoutes(handle, deps);

@@ -1,9 +1,8 @@
 /** Pure: the state and an observation as the API shows them. */
-import type { DaemonView, PortView, VmView } from "../contract.js";
+import type { DaemonView, VmView } from "../contract.js";
 import type { ImageView } from "../contract-images.js";
 import { type Home, vmHandles } from "../handles.js";
-import type { Image, ImageSource, Listener, Observed, ObservedVm, State, Vm } from "../model.js";
-import { reachable } from "../reconcilers/network.js";
+import type { Image, ImageSource, Observed, ObservedVm, State, Vm } from "../model.js";
 
 const rfc3339 = (at: number): string => new Date(at).toISOString();
 const rfc3339OrNull = (at: number | null): string | null => (at === null ? null : rfc3339(at));
@@ -67,23 +66,6 @@ function sourceText(source: ImageSource): string {
     default:
       return source satisfies never;
   }
-}
-
-/** A guest's listeners, each with where the host reaches it or why it does not. */
-export function portViews(vm: Vm, seen: ObservedVm, listeners: readonly Listener[]): PortView[] {
-  const forwards = seen.forwards.is === "present" ? seen.forwards.list : [];
-  return listeners.map((listener) => {
-    const forward = reachable(listener)
-      ? forwards.find(({ guestPort }) => guestPort === listener.port)
-      : undefined;
-    const endpoint = forward === undefined ? null : `${vm.address}:${forward.hostPort}`;
-    return { ...listener, endpoint, reason: endpoint === null ? whyNot(listener) : null };
-  });
-}
-
-function whyNot(listener: Listener): string {
-  if (listener.proto !== "tcp") return "only TCP ports are forwarded";
-  return reachable(listener) ? "not forwarded yet" : "it listens on the guest's own loopback only";
 }
 
 /** How many VMs are in each phase; deleted ones are not counted. */

@@ -1,16 +1,6 @@
 /** Routes of VMs: commands are decided and appended, questions are answered from state, host and guest. */
 import type { Duplex } from "node:stream";
-import type {
-  ExecRequest,
-  HealthView,
-  LogsQuery,
-  PortView,
-  SshView,
-  VmAction,
-  VmActionResult,
-  VmCreate,
-  VmView,
-} from "../contract.js";
+import type { ExecRequest, HealthView, LogsQuery, PortView, SshView, VmCreate, VmView } from "../contract.js";
 import { createdBy, decide, isLive, resolveVm } from "../decide.js";
 import { BangerError, errorBody } from "../errors.js";
 import type { AgentClient } from "../guest/agent.js";
@@ -18,8 +8,9 @@ import { homeHandles, vmHandles } from "../handles.js";
 import type { Forward, Observed, Vm } from "../model.js";
 import { suggestName } from "../names.js";
 import { followFile } from "./follow.js";
+import { portViews } from "./ports.js";
 import { type ApiDeps, type Handle, stream } from "./route.js";
-import { portViews, seenOf, vmView } from "./views.js";
+import { seenOf, vmView } from "./views.js";
 
 const sshPort = 22;
 const healthDeadlineMs = 5_000;
@@ -47,38 +38,16 @@ export function vmRoutes(handle: Handle, deps: ApiDeps): void {
     const vm = createVm(deps, body, cause);
     return view(await world.observe(), vm);
   });
-  handle<VmAction, unknown>("vmAct", async ({ body, cause }): Promise<VmActionResult> => {
-    const results = act(deps, body, cause);
-    const observed = await world.observe();
-    return {
-      results: results.map(({ ref, vmId, error, after }) => {
-        const vm = vmId === undefined ? undefined : ledger.state.vms[vmId];
-        return { ref, after, ...(vm && { vm: view(observed, vm) }), ...(error && { error }) };
-      }),
-    };
-  });
   handle("vmShow", async (call): Promise<VmView> => {
     const vm = find(call);
     return view(await world.observe(), vm);
   });
-  handle("vmHealth", async (call): Promise<HealthView> => {
-    const vm = find(call);
-    const client = world.clientOf(vm.id);
-    if (client === undefined) {
-      return { healthy: false, agent: null, uptimeMs: null, detail: `${vm.name} is ${vm.phase}` };
-    }
-    try {
-      const { agent, uptimeMs } = await client.health(AbortSignal.timeout(healthDeadlineMs));
-      return { healthy: true, agent, uptimeMs, detail: "the guest agent answers" };
-    } catch (thrown) {
-      return { healthy: false, agent: null, uptimeMs: null, detail: errorBody(thrown).message };
-    }
-  });
+  handle("vmHealth", (call): Promise<HealthView> => healthOf(deps, find(call)));
   handle("vmPorts", async (call): Promise<PortView[]> => {
     const vm = find(call);
     const client = await linked(deps, vm, call.gone);
     const listeners = await client.ports(AbortSignal.timeout(healthDeadlineMs));
-    return portViews(vm, seenOf(await world.observe(), vm), listeners);
+    return portViews(vm, seenOf(await world.observe(), vm), listeners, call.gone);
   });
   handle("vmSsh", async (call): Promise<SshView> => {
     const vm = find(call);
@@ -123,44 +92,23 @@ function createVm(deps: ApiDeps, body: VmCreate, cause: string): Vm {
   return createdBy(ledger.state, body.commandId) as Vm;
 }
 
-interface ActResult {
-  ref: string;
-  after: number;
-  vmId?: string;
-  error?: ReturnType<typeof errorBody>;
-}
-
-/** Every ref is resolved before anything is appended, so that one command cannot change what another means. */
-function act({ ledger, timeouts }: ApiDeps, { action, refs }: VmAction, cause: string): ActResult[] {
-  const after = ledger.state.seq;
-  const results: ActResult[] = [];
-  const known = new Set<string>();
-  for (const ref of refs) {
-    try {
-      const vmId = resolveVm(ledger.state, ref).id;
-      if (known.has(vmId)) continue;
-      known.add(vmId);
-      results.push({ ref, after, vmId });
-    } catch (thrown) {
-      results.push({ ref, after, error: errorBody(thrown) });
-    }
-  }
-  for (const result of results) {
-    if (result.vmId === undefined) continue;
-    try {
-      ledger.commit(decide(ledger.state, { kind: action, vmId: result.vmId }, timeouts), cause);
-    } catch (thrown) {
-      result.error = errorBody(thrown);
-    }
-  }
-  return results;
-}
-
 const notRunning = (vm: Vm, detail: string): BangerError =>
   new BangerError("not_running", `${vm.name} is ${vm.phase}: ${detail}`, {
     hint: vm.phase === "running" ? `banger vm show ${vm.name}` : `banger vm start ${vm.name}`,
     retry: "later",
   });
+
+async function healthOf({ world }: ApiDeps, vm: Vm): Promise<HealthView> {
+  const ill = (detail: string): HealthView => ({ healthy: false, agent: null, uptimeMs: null, detail });
+  const client = world.clientOf(vm.id);
+  if (client === undefined) return ill(`${vm.name} is ${vm.phase}`);
+  try {
+    const { agent, uptimeMs } = await client.health(AbortSignal.timeout(healthDeadlineMs));
+    return { healthy: true, agent, uptimeMs, detail: "the guest agent answers" };
+  } catch (thrown) {
+    return ill(errorBody(thrown).message);
+  }
+}
 
 /** Where sshd answers. In a young guest it comes long after the agent, and a port without it only hangs up. */
 async function sshForward(deps: ApiDeps, vm: Vm, gone: AbortSignal): Promise<Forward> {
@@ -191,7 +139,7 @@ async function linked(deps: ApiDeps, vm: Vm, gone: AbortSignal): Promise<AgentCl
 
 /** How a command reaches its guest, and what happens to a VM that was only wanted for it. */
 export function guestCommands(deps: ApiDeps) {
-  const { ledger, timeouts } = deps;
+  const { ledger, timeouts, uses } = deps;
   return {
     async start(
       ref: string,
@@ -200,7 +148,9 @@ export function guestCommands(deps: ApiDeps) {
     ): Promise<{ guest: Duplex; ended: () => void }> {
       const { thenDelete, ...exec } = request;
       const vm = resolveVm(ledger.state, ref);
+      const endUse = uses.begin(vm.id);
       const ended = () => {
+        endUse();
         if (thenDelete !== true) return;
         try {
           ledger.commit(
@@ -215,6 +165,7 @@ export function guestCommands(deps: ApiDeps) {
         return { guest: await (await linked(deps, vm, gone)).exec(exec, gone), ended };
       } catch (thrown) {
         if (gone.aborted) ended();
+        else endUse();
         throw thrown;
       }
     },

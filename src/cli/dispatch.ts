@@ -1,7 +1,7 @@
 /** From the words of a command line to the command that they mean. */
 import type { BangerError } from "../errors.js";
 import { usageError } from "./check.js";
-import { type Group, isGroup, type Leaf, type Node, root } from "./tree.js";
+import { type Group, isGroup, type Leaf, type Node, root, shown } from "./tree.js";
 
 export interface Route {
   /** The words that lead there, without aliases: "vm list". */
@@ -61,7 +61,7 @@ function findCommand(group: Group, word: string): [string, Node] | undefined {
 async function unknown(group: Group, path: readonly string[], word: string): Promise<BangerError> {
   const prefix = ["banger", ...path].join(" ");
   const what = word.startsWith("-") ? "flag" : "command";
-  const names = Object.entries(group.commands).flatMap(([name, { alias }]) => [name, alias ?? name]);
+  const names = shown(group).flatMap(([name, { alias }]) => [name, alias ?? name]);
   const { suggest } = await import("./suggest.js");
   const meant = suggest(word, names);
   if (meant !== undefined) return usageError(`unknown ${what} "${word}"`, `${prefix} ${meant}`);

@@ -2,7 +2,7 @@
 import type { ArgDef } from "citty";
 import type { Command } from "./command.js";
 import type { Style } from "./render/style.js";
-import { type Group, isGroup } from "./tree.js";
+import { type Group, isGroup, shown } from "./tree.js";
 
 const indent = "  ";
 
@@ -13,7 +13,7 @@ function columns(rows: readonly (readonly [string, string])[]): string {
 
 export function groupHelp(group: Group, path: string, style: Style): string {
   const name = ["banger", path].filter((part) => part !== "").join(" ");
-  const rows = Object.entries(group.commands).map(([word, node]): [string, string] => {
+  const rows = shown(group).map(([word, node]): [string, string] => {
     const label = node.alias === undefined ? word : `${word}, ${node.alias}`;
     return [isGroup(node) ? `${label} …` : label, node.summary];
   });

@@ -4,6 +4,8 @@ import type { Command } from "./command.js";
 export interface Leaf {
   summary: string;
   alias?: string;
+  /** For programs, not for people: help and completion do not show it. */
+  hidden?: boolean;
   load: () => Promise<Command>;
 }
 
@@ -17,7 +19,25 @@ export interface Group {
 
 export type Node = Leaf | Group;
 
+/** The commands of a group that are for people. */
+export const shown = (group: Group): [string, Node][] =>
+  Object.entries(group.commands).filter(([, node]) => !("hidden" in node));
+
 export const isGroup = (node: Node): node is Group => "commands" in node;
+
+const workspace: Group = {
+  summary: "A repository of this host in a VM",
+  commands: {
+    prepare: {
+      summary: "Put a repository into a VM",
+      load: async () => (await import("./workspace.js")).prepare,
+    },
+    export: {
+      summary: "Print what was changed there, as a patch",
+      load: async () => (await import("./workspace.js")).exportChanges,
+    },
+  },
+};
 
 const vm: Group = {
   summary: "Disposable Linux VMs",
@@ -41,6 +61,10 @@ const vm: Group = {
       summary: "Delete VMs and their disks",
       alias: "rm",
       load: async () => (await import("./vm-act.js")).remove,
+    },
+    set: {
+      summary: "Change a VM's CPUs, memory, disk or network",
+      load: async () => (await import("./vm-set.js")).set,
     },
     list: { summary: "List VMs", alias: "ls", load: async () => (await import("./vm-list.js")).list },
     show: { summary: "Show one VM", load: async () => (await import("./vm-list.js")).show },
@@ -69,6 +93,7 @@ const vm: Group = {
       summary: "Tell why a VM is as it is",
       load: async () => (await import("./vm-ask.js")).why,
     },
+    workspace,
     prune: {
       summary: "Delete every VM that is not running",
       load: async () => (await import("./vm-prune.js")).prune,
@@ -165,6 +190,15 @@ export const root: Group = {
     doctor: {
       summary: "Check whether this machine has what banger needs",
       load: async () => (await import("./doctor.js")).doctor,
+    },
+    "ssh-config": {
+      summary: "Let plain ssh reach your VMs by name",
+      load: async () => (await import("./ssh-config.js")).sshConfig,
+    },
+    "ssh-proxy": {
+      summary: "Carry one SSH connection",
+      hidden: true,
+      load: async () => (await import("./ssh-config.js")).sshProxy,
     },
     version: { summary: "Print the version", load: async () => (await import("./version.js")).version },
   },

@@ -1,4 +1,5 @@
 /** `banger vm health|ports|history|why`: one question, one answer. */
+import type { PortView } from "../contract.js";
 import { command, jsonFlag, oneRef } from "./command.js";
 import { call, print, printJson } from "./context.js";
 import { clean, styleFor } from "./render/style.js";
@@ -28,10 +29,24 @@ export const ports = command({
     const answer = await call(context, "vmPorts", { ref: words[0] ?? "" });
     const style = styleFor(context.stdout, context.env);
     if (flags.json) await printJson(context, answer);
-    else await print(context, portTable(answer, { style, width: context.stdout.columns }));
+    else
+      await print(
+        context,
+        portTable(answer, await namesWork(answer), { style, width: context.stdout.columns }),
+      );
     return 0;
   },
 });
+
+/** Whether the ports can be shown under the VM's name, because the name leads there from this host. */
+async function namesWork(ports: readonly PortView[]): Promise<boolean> {
+  const found = ports.find(({ endpoint }) => endpoint !== null);
+  if (!found?.endpoint || !found.named) return false;
+  const { isRouted } = await import("./routed.js");
+  return isRouted(hostOf(found.named), hostOf(found.endpoint));
+}
+
+const hostOf = (endpoint: string): string => endpoint.split(":")[0] ?? "";
 
 export const history = command({
   summary: "Tell a VM's life: what happened, when, and how long it lasted",

@@ -1,5 +1,7 @@
 /** `banger vm run`: create, wait, run a shell or a command, and with `--rm` delete, whatever came of it. */
 import { BangerError } from "../errors.js";
+import { defaultGuestPath } from "../workspace/guest-path.js";
+import type { Plan } from "../workspace/plan.js";
 import { usageError } from "./check.js";
 import { command } from "./command.js";
 import { type Context, call, print, say } from "./context.js";
@@ -7,6 +9,14 @@ import { Interrupted } from "./interrupts.js";
 import { createVm, newVmFlags, waitUntilReady } from "./new-vm.js";
 import { onTerminal, runSession } from "./session.js";
 import { defaultsHelp } from "./vm-create.js";
+import {
+  guestOf,
+  placePlan,
+  planFor,
+  printPlan,
+  type WorkspaceFlags,
+  workspaceFlags,
+} from "./workspace-flags.js";
 
 /** A login shell: bash where the image has it. */
 const shell = ["/bin/sh", "-c", "if command -v bash >/dev/null; then exec bash -l; fi; exec sh -l"];
@@ -17,30 +27,33 @@ interface RunOptions {
   detach: boolean;
   quiet: boolean;
   guestCommand: string[] | undefined;
+  /** The repository to place in the VM. */
+  plan: Plan | undefined;
 }
 
 export const run = command({
   summary: "Create a VM, wait until it is ready, and run a shell or a command in it",
-  usage: "[flags] [-- CMD…]",
+  usage: "[PATH] [flags] [-- CMD…]",
   examples: [
     "banger vm run",
+    "banger vm run --rm ../repo -- make test",
     "banger vm run --rm -- uname -a",
     "banger vm run --name box --memory 2G -d",
     "banger vm run --rm --no-nat -- sh -c 'exit 3'; echo $?",
   ],
   takesCommand: true,
-  refuseWord: (word) =>
-    new BangerError("usage", `"${word}": this version cannot place a repository in a VM yet`, {
-      hint: "leave the path out; a command goes after --: banger vm run -- CMD",
-    }),
+  words: { min: 0, max: 1, name: "PATH" },
   flags: {
     ...newVmFlags,
+    ...workspaceFlags,
     rm: { type: "boolean", description: "Delete the VM when the shell or command ends" },
     detach: { type: "boolean", alias: "d", description: "Leave the VM running and print its id" },
     quiet: { type: "boolean", alias: "q", description: "Print nothing but the command's output" },
   },
   moreHelp: defaultsHelp,
-  async run(flags, { context, command: guestCommand }) {
+  async run(flags, { context, words, command: guestCommand }) {
+    const plan = await planOf(context, words[0], flags);
+    if (plan !== undefined && flags["dry-run"]) return printPlan(context, plan);
     const remove = flags.rm === true;
     const detach = flags.detach === true;
     if (guestCommand?.length === 0)
@@ -54,14 +67,27 @@ export const run = command({
     if (guestCommand === undefined && !detach && !onTerminal(context)) {
       throw usageError("a shell needs a terminal", "banger vm run -- CMD, or banger vm run -d");
     }
-    return runVm(context, flags, { remove, detach, quiet: flags.quiet === true, guestCommand });
+    return runVm(context, flags, { remove, detach, quiet: flags.quiet === true, guestCommand, plan });
   },
 });
+
+async function planOf(
+  context: Context,
+  path: string | undefined,
+  flags: WorkspaceFlags,
+): Promise<Plan | undefined> {
+  if (path !== undefined) return planFor(context, path, flags);
+  const given = (Object.keys(workspaceFlags) as (keyof WorkspaceFlags)[]).find(
+    (name) => flags[name] !== undefined,
+  );
+  if (given === undefined) return undefined;
+  throw usageError(`--${given} is about a repository, and no path was given`, `banger vm run . --${given}`);
+}
 
 async function runVm(
   context: Context,
   flags: Parameters<typeof createVm>[1],
-  { remove, detach, quiet, guestCommand }: RunOptions,
+  { remove, detach, quiet, guestCommand, plan }: RunOptions,
 ): Promise<number> {
   const vm = await createVm(context, flags, { start: true, quiet });
   if (!quiet) say(context, `vm: ${vm.name} (${vm.id})`);
@@ -71,12 +97,16 @@ async function runVm(
     throw await notReady(context, vm, remove, error);
   }
   if (detach) {
+    if (plan !== undefined) await placeRepository(context, vm.name, plan, { quiet, interactive: false });
     await print(context, `${vm.id}\n`);
     return 0;
   }
   try {
     const tty = onTerminal(context);
-    const request = { argv: guestCommand ?? shell, tty, input: true };
+    const interactive = guestCommand === undefined;
+    if (plan !== undefined) await placeRepository(context, vm.name, plan, { quiet, interactive });
+    const where = plan === undefined ? {} : { cwd: defaultGuestPath };
+    const request = { argv: guestCommand ?? shell, tty, input: true, ...where };
     return await runSession(context, vm.id, remove ? { ...request, thenDelete: true } : request);
   } finally {
     if (remove) await removeVm(context, vm);
@@ -84,6 +114,20 @@ async function runVm(
       say(context, `${vm.name} still runs; stop it with: banger vm stop ${vm.name}`);
     }
   }
+}
+
+async function placeRepository(
+  context: Context,
+  ref: string,
+  plan: Plan,
+  { quiet, interactive }: { quiet: boolean; interactive: boolean },
+): Promise<void> {
+  await placePlan(context, ref, plan, { guestPath: defaultGuestPath, readonly: false, quiet });
+  if (!interactive) return;
+  const { startTools, toolsLog } = await import("../workspace/tools.js");
+  const started = await startTools(await guestOf(context, ref), plan, defaultGuestPath);
+  if (started && !quiet)
+    say(context, `mise installs the repository's tools meanwhile; see ${toolsLog} in the guest`);
 }
 
 /** What to throw when the guest did not become ready. Only Ctrl-C with --rm deletes: else `vm logs` can still say why. */

@@ -7,15 +7,18 @@ import type { ImageId, VmId } from "../model.js";
 import { describeHandles, type Instruments, look } from "../observe.js";
 import type { World } from "../world.js";
 import { AgentLinks, type Dial, type GuestAgent } from "./agent-links.js";
+import { connectedAddresses } from "./connections.js";
 import { overlayDisks } from "./disk-overlay.js";
 import { handlesCache, type Warn } from "./handles-cache.js";
 import { type ImageMaker, imageStore } from "./image-store.js";
+import { boundLogs } from "./log-bound.js";
 import { userForwards } from "./net-user.js";
 import { type Drivers, perform } from "./perform.js";
 import { type EnsureProcess, type Launch, qemuDriver } from "./qemu.js";
-import { toolEnvironment, toolRunner } from "./run-tool.js";
+import { type RunTool, toolEnvironment } from "./run-tool.js";
 import { sharedRun } from "./shared-run.js";
 import { sshKeys } from "./ssh-keys.js";
+import type { ReadUserFiles } from "./user-files.js";
 import { VmmControls } from "./vmm-controls.js";
 
 export interface AssemblyOptions<C extends GuestAgent> {
@@ -29,16 +32,29 @@ export interface AssemblyOptions<C extends GuestAgent> {
   /** Connects to the agent of a VM's guest. */
   dial: Dial<C>;
   images: ImageMaker;
+  /** What new guests take over from their user. */
+  userFiles: ReadUserFiles;
+  /** The user's own SSH key; null where banger makes one. */
+  sshKey: string | null;
+  runTool: RunTool;
   warn: Warn;
 }
 
 export interface AssembledWorld<C extends GuestAgent> extends World {
   /** The client of a guest agent that answers now, or undefined. */
   clientOf(id: VmId): C | undefined;
+  /** Addresses of this host to which something is connected, or was a moment ago. */
+  connectedAddresses(): ReadonlySet<string>;
+}
+
+async function askGuest(client: GuestAgent | undefined, signal: AbortSignal): Promise<void> {
+  if (client === undefined)
+    throw new BangerError("agent_unreachable", "the guest's agent does not answer", { retry: "later" });
+  await client.shutdown(signal);
 }
 
 export function assembleWorld<C extends GuestAgent>(options: AssemblyOptions<C>): AssembledWorld<C> {
-  const { home, clock } = options;
+  const { home, clock, runTool, userFiles } = options;
   const listeners: ((stream: string) => void)[] = [];
   const wake = (stream: string) => {
     for (const listener of listeners) listener(stream);
@@ -48,22 +64,22 @@ export function assembleWorld<C extends GuestAgent>(options: AssemblyOptions<C>)
     if (!controls.isHeld(id)) links.drop(id);
     wake(vmStream(id));
   });
-  const runTool = toolRunner(options.searchPath);
   const images = imageStore(home, options.images);
   const drivers: Drivers = {
-    disks: overlayDisks(home, { qemuImg: options.qemuImg, runTool, keys: sshKeys(home, runTool), clock }),
+    disks: overlayDisks(home, {
+      qemuImg: options.qemuImg,
+      runTool,
+      keys: sshKeys(home, runTool, options.sshKey),
+      userFiles,
+      clock,
+    }),
     vmm: qemuDriver({
       home,
       clock,
       controls,
       environment: toolEnvironment(options.searchPath),
       launch: options.launch,
-      askGuest: async (id, signal) => {
-        const client = links.clientOf(id);
-        if (client === undefined)
-          throw new BangerError("agent_unreachable", "the guest's agent does not answer", { retry: "later" });
-        await client.shutdown(signal);
-      },
+      askGuest: (id, signal) => askGuest(links.clientOf(id), signal),
     }),
     forwards: userForwards(controls),
     images,
@@ -77,6 +93,7 @@ export function assembleWorld<C extends GuestAgent>(options: AssemblyOptions<C>)
     isBuilding: (id: ImageId) => images.isBuilding(id),
   };
   const cache = handlesCache(home, options.warn);
+  const endBounding = boundLogs(home, clock, () => controls.ids(), options.warn);
 
   return {
     capabilities: { userNetworking: true, portForwarding: true },
@@ -90,9 +107,11 @@ export function assembleWorld<C extends GuestAgent>(options: AssemblyOptions<C>)
       listeners.push(listener);
     },
     clientOf: (id) => links.clientOf(id),
+    connectedAddresses: () => connectedAddresses(),
     async close() {
       links.close();
       controls.close();
+      await endBounding();
       await cache.close();
     },
   };

@@ -1,20 +1,23 @@
 /** Disk driver for user mode: a qcow2 overlay of the image, a sparse /root disk, the seed, and their removal. */
-import { mkdir, open, rename, rm } from "node:fs/promises";
+import { mkdir, open, rename, rm, stat, truncate } from "node:fs/promises";
 import type { Clock } from "../clock.js";
 import { BangerError } from "../errors.js";
+import { event, vmStream } from "../events.js";
 import { type Home, imageHandles, removedDirectory, vmHandles } from "../handles.js";
 import type { Effect, VmId } from "../model.js";
+import type { PerformContext } from "../world.js";
 import { hostError } from "./host-error.js";
 import { exists, publish, publishContent, temporaryName } from "./publish.js";
 import type { RunTool } from "./run-tool.js";
 import { packSeed, seedFiles } from "./seed.js";
 import type { SshKeys } from "./ssh-keys.js";
+import type { ReadUserFiles } from "./user-files.js";
 
 type EnsureDisk = Extract<Effect, { kind: "ensureDisk" }>;
 
 export interface DiskDriver {
   /** Makes what is missing: the VM's two directories, overlay, work disk, host key, seed. */
-  ensure(effect: EnsureDisk, signal: AbortSignal): Promise<void>;
+  ensure(effect: EnsureDisk, context: PerformContext): Promise<void>;
   ensureNone(id: VmId): Promise<void>;
 }
 
@@ -22,6 +25,7 @@ export interface DiskTools {
   qemuImg: string;
   runTool: RunTool;
   keys: SshKeys;
+  userFiles: ReadUserFiles;
   clock: Clock;
 }
 
@@ -39,8 +43,9 @@ async function ensureOverlay({ path, tools, signal }: Making, rootfs: string): P
   await publish(path);
 }
 
-async function ensureWorkDisk({ path, tools, signal }: Making, sizeMiB: number): Promise<void> {
-  if (await exists(path)) return;
+async function ensureWorkDisk(making: Making, sizeMiB: number, growingMark: string): Promise<void> {
+  const { path, tools, signal } = making;
+  if (await exists(path)) return ensureGrown(making, sizeMiB, growingMark);
   const temporary = temporaryName(path);
   const file = await open(temporary, "w", 0o600);
   try {
@@ -55,24 +60,62 @@ async function ensureWorkDisk({ path, tools, signal }: Making, sizeMiB: number):
   await publish(path);
 }
 
+/**
+ * Makes the disk and the file system on it at least that large. The mark tells, whatever happens meanwhile, that the
+ * second may not have followed the first; a disk that holds something else than ext4 gets the room alone.
+ */
+async function ensureGrown(
+  { path, tools, signal }: Making,
+  sizeMiB: number,
+  growingMark: string,
+): Promise<void> {
+  const { size } = await stat(path);
+  const wanted = sizeMiB * 1024 * 1024;
+  if (size >= wanted && !(await exists(growingMark))) return;
+  await publishContent(growingMark, "", 0o600);
+  if (size < wanted) await truncate(path, wanted);
+  if (await isExt(path)) {
+    const tool = { writes: path, package: "e2fsprogs", signal };
+    // Status 1: it was mended, as after a guest that lost its power.
+    await tools.runTool({ ...tool, tool: "e2fsck", argv: ["-f", "-p", path], goodStatus: [0, 1] });
+    await tools.runTool({ ...tool, tool: "resize2fs", argv: [path] });
+  }
+  await rm(growingMark);
+}
+
+/** Whether the superblock has ext's magic number (ext4(5): offset 0x38 in the block at 1024). */
+async function isExt(path: string): Promise<boolean> {
+  const file = await open(path, "r");
+  try {
+    const { buffer } = await file.read(Buffer.alloc(2), 0, 2, 1024 + 0x38);
+    return buffer.readUInt16LE(0) === 0xef53;
+  } finally {
+    await file.close();
+  }
+}
+
 /** The disk driver of one home. */
 export function overlayDisks(home: Home, tools: DiskTools): DiskDriver {
   const { keys, clock } = tools;
 
-  async function ensureSeed(effect: EnsureDisk, signal: AbortSignal): Promise<void> {
+  async function ensureSeed(effect: EnsureDisk, { signal, note }: PerformContext): Promise<void> {
     const { seed } = vmHandles(home, effect.vmId);
     const [authorizedKey, hostKeys] = await Promise.all([
       keys.ensureHomeKey(signal),
-      keys.ensureHostKey(effect.vmId, signal),
+      keys.ensureHostKey(effect.vmId, `${effect.name}.vm`, signal),
     ]);
     await keys.refreshKnownHosts();
     if (await exists(seed)) return;
-    const files = seedFiles({ hostName: effect.name, authorizedKey, ...hostKeys });
-    await publishContent(seed, packSeed(files, clock.now()), 0o600);
+    const own = seedFiles({ hostName: effect.name, authorizedKey, ...hostKeys });
+    const { files, skipped } = await tools.userFiles(signal);
+    for (const { host, guest } of skipped)
+      note(event(vmStream(effect.vmId), "vm.file_skipped", { host, guest: `/${guest}` }));
+    await publishContent(seed, packSeed([...own, ...files], clock.now()), 0o600);
   }
 
   return {
-    async ensure(effect, signal) {
+    async ensure(effect, context) {
+      const { signal } = context;
       const handles = vmHandles(home, effect.vmId);
       const { rootfs } = imageHandles(home, effect.imageId);
       try {
@@ -84,8 +127,8 @@ export function overlayDisks(home: Home, tools: DiskTools): DiskDriver {
         await mkdir(handles.runtime, { recursive: true, mode: 0o700 });
         const parts = await Promise.allSettled([
           ensureOverlay({ path: handles.rootDisk, tools, signal }, rootfs),
-          ensureWorkDisk({ path: handles.workDisk, tools, signal }, effect.diskMiB),
-          ensureSeed(effect, signal),
+          ensureWorkDisk({ path: handles.workDisk, tools, signal }, effect.diskMiB, handles.growingMark),
+          ensureSeed(effect, context),
         ]);
         for (const part of parts) if (part.status === "rejected") throw part.reason;
       } catch (error) {

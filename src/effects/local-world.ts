@@ -1,5 +1,6 @@
 /** The world of user mode on this host: which QEMU, which accelerator, which images, which agent. */
 import { readFileSync } from "node:fs";
+import { homedir } from "node:os";
 import { fileURLToPath } from "node:url";
 import type { Logger } from "pino";
 import type { Clock } from "../clock.js";
@@ -7,6 +8,7 @@ import type { Config } from "../config.js";
 import { BangerError } from "../errors.js";
 import type { AgentClient } from "../guest/agent.js";
 import { type Home, imageHandles, vmHandles } from "../handles.js";
+import { expandHome } from "../home.js";
 import { imageMaker } from "../images/build.js";
 import { observePartial } from "../images/builder-process.js";
 import { ensureInitrd } from "../images/initrd.js";
@@ -18,7 +20,9 @@ import { type AssembledWorld, assembleWorld } from "./assemble-world.js";
 import { kvmState } from "./kvm.js";
 import type { EnsureProcess, Launch } from "./qemu.js";
 import { hostTscKHz, qemuArgv } from "./qemu-argv.js";
+import { toolRunner } from "./run-tool.js";
 import { sharedRun } from "./shared-run.js";
+import { userFilesReader } from "./user-files.js";
 
 export interface LocalWorldOptions {
   home: Home;
@@ -91,14 +95,11 @@ export async function createLocalWorld(options: LocalWorldOptions): Promise<Loca
   const searchPath = searchPathOf(environment);
   const accelerator = kvmState().usable ? "kvm" : "tcg";
   const agentPath = options.agentPath ?? builtAgent;
-  const maker = imageMaker({
-    home,
-    clock,
-    mirror: config.mirror,
-    searchPath,
-    registry: registryAccess(home, [], environment, searchPath),
-    environment,
-  });
+  const registry = registryAccess(home, config.registries, environment, searchPath);
+  const maker = imageMaker({ home, clock, mirror: config.mirror, searchPath, registry, environment });
+  const userHome = environment["HOME"] ?? homedir();
+  const runTool = toolRunner(searchPath);
+  const { fileSync, sshKeyPath } = config;
   const world = assembleWorld({
     home,
     clock,
@@ -107,6 +108,9 @@ export async function createLocalWorld(options: LocalWorldOptions): Promise<Loca
     launch: launcher({ home, qemuBin: config.qemuBin, accelerator, agentPath }),
     dial: agentDial(home),
     images: { ...maker, isBuilding: (id) => observePartial(imageHandles(home, id).partial).building },
+    userFiles: userFilesReader({ fileSync, userHome, environment, runTool }),
+    sshKey: sshKeyPath && expandHome(sshKeyPath, userHome),
+    runTool,
     warn: (message, details) => logger.warn(details, message),
   });
   return { ...world, vmm: "qemu", accelerator };

@@ -22,7 +22,7 @@ export async function perform(drivers: Drivers, effect: Effect, context: Perform
   const { signal, note } = context;
   switch (effect.kind) {
     case "ensureDisk":
-      return disks.ensure(effect, signal);
+      return disks.ensure(effect, context);
     case "ensureProcess":
       return vmm.ensureProcess(effect, signal);
     case "ensureAgentLink":

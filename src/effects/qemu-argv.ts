@@ -71,7 +71,9 @@ export function qemuArgv(machine: QemuMachine): string[] {
     ...["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
     ...["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
     ...["-kernel", machine.kernel, "-initrd", machine.initrd, "-append", kernelArguments(machine)],
-    ...["-chardev", `file,id=console,path=${quoted(handles.consoleLog)}`, "-serial", "chardev:console"],
+    // Appending, so that who cuts the log (log-bound.ts) leaves no hole in it.
+    ...["-chardev", `file,id=console,path=${quoted(handles.consoleLog)},append=on`],
+    ...["-serial", "chardev:console"],
     ...["-chardev", `socket,id=qmp,path=${quoted(handles.qmpSocket)},${listening}`],
     ...["-mon", "chardev=qmp,mode=control"],
     ...["-device", "virtio-serial-device,max_ports=2"],

@@ -1,6 +1,6 @@
 /** Starts, asks and ends QEMU. A QEMU outlives the daemon that started it; what counts is which process lives. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, openSync, readFileSync, writeSync } from "node:fs";
+import { closeSync, openSync, readFileSync, writeFileSync, writeSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import type { Clock } from "../clock.js";
 import { BangerError } from "../errors.js";
@@ -55,7 +55,9 @@ function readLog(path: string): string {
 
 /** Starts the program in a session of its own; resolves when it has been executed. */
 function execute(launch: Launch, handles: VmHandles, env: Readonly<Record<string, string>>) {
-  const log = openSync(handles.vmmLog, "w", 0o600);
+  for (const path of [handles.vmmLog, handles.consoleLog]) writeFileSync(path, "", { mode: 0o600 });
+  // Both are appended to: see log-bound.ts.
+  const log = openSync(handles.vmmLog, "a");
   try {
     writeSync(log, `${[launch.file, ...launch.argv].join(" ")}\n`);
     const child = spawn(launch.file, [...launch.argv], {

@@ -11,6 +11,10 @@ interface ToolRun {
   writes: string;
   /** The Debian package that has the tool. */
   package: string;
+  /** What the tool needs to know beside where tools are. */
+  env?: Readonly<Record<string, string>>;
+  /** Exit statuses that are no failure; 0 alone when left out. */
+  goodStatus?: readonly number[];
   signal: AbortSignal;
   /** How long it may take; a minute unless told. */
   deadlineMs?: number;
@@ -38,12 +42,12 @@ export const toolEnvironment = (searchPath: string): Record<string, string> => (
   LC_ALL: "C.UTF-8",
 });
 
-/** Runs tools found in `searchPath` (colon-separated, as in PATH) and with nothing else in their environment. */
+/** Runs tools found in `searchPath` (as in PATH), with nothing in their environment but that and what is asked for. */
 export function toolRunner(searchPath: string): RunTool {
   const env = toolEnvironment(searchPath);
   return (run) => {
     const options = {
-      env,
+      env: { ...env, ...run.env },
       timeout: run.deadlineMs ?? usualDeadlineMs,
       killSignal: "SIGKILL",
       maxBuffer: maximumOutput,
@@ -51,7 +55,7 @@ export function toolRunner(searchPath: string): RunTool {
     } as const;
     return new Promise((resolve, reject) => {
       const child = execFile(run.tool, [...run.argv], options, (error, stdout, stderr) => {
-        if (error === null) resolve(stdout);
+        if (error === null || run.goodStatus?.includes(error.code as number)) resolve(stdout);
         else if (error.code === "ENOENT") reject(missing(run));
         else if (run.signal.aborted) reject(run.signal.reason);
         else reject(toolError(run.tool, stderr, run.writes, error));

@@ -1,11 +1,16 @@
 /** The seed of a VM: a plain ustar archive that its agent unpacks over `/` at every boot. */
 import { Header } from "tar";
+import { BangerError } from "../errors.js";
 
 export interface SeedFile {
   /** Relative to the guest's root; a trailing slash makes a directory. */
   path: string;
   mode: number;
   content?: string | Buffer;
+  /** Makes it a symbolic link to there. */
+  link?: string;
+  /** Only where the guest has nothing of that name: what its user changes later stays. */
+  once?: boolean;
 }
 
 export interface SeedContent {
@@ -16,6 +21,8 @@ export interface SeedContent {
 }
 
 const blockSize = 512;
+/** The sticky bit, which means nothing on a file: so the agent is told `once`. */
+const onceBit = 0o1000;
 
 /** An archive of `files`, all owned by root, in the order given. `mtimeMs` is ms since the epoch. */
 export function packSeed(files: readonly SeedFile[], mtimeMs: number): Buffer {
@@ -24,8 +31,9 @@ export function packSeed(files: readonly SeedFile[], mtimeMs: number): Buffer {
     const content = Buffer.from(file.content ?? "");
     const header = new Header({
       path: file.path,
-      type: file.path.endsWith("/") ? "Directory" : "File",
-      mode: file.mode,
+      type: typeOf(file),
+      mode: file.once ? file.mode | onceBit : file.mode,
+      ...(file.link !== undefined && { linkpath: file.link }),
       uid: 0,
       gid: 0,
       uname: "root",
@@ -34,11 +42,19 @@ export function packSeed(files: readonly SeedFile[], mtimeMs: number): Buffer {
       mtime: new Date(mtimeMs),
     });
     const block = Buffer.alloc(blockSize);
-    if (header.encode(block, 0)) throw new Error(`${file.path} does not fit a ustar header`);
+    if (header.encode(block, 0)) {
+      throw new BangerError(
+        "path_too_long",
+        `${file.path} is too long for the seed, or leads to too long a path`,
+      );
+    }
     blocks.push(block, content, Buffer.alloc((blockSize - (content.length % blockSize)) % blockSize));
   }
   return Buffer.concat([...blocks, Buffer.alloc(2 * blockSize)]);
 }
+
+const typeOf = ({ path, link }: SeedFile) =>
+  link !== undefined ? "SymbolicLink" : path.endsWith("/") ? "Directory" : "File";
 
 /** What every guest gets: its name, the key that may log in, and its own SSH identity. */
 export function seedFiles(content: SeedContent): SeedFile[] {

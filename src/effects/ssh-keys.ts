@@ -1,6 +1,7 @@
 /** SSH identities: the home's own key, each guest's host key, and the known_hosts that pins the latter. */
 import { mkdir, readdir, readFile, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
+import { BangerError } from "../errors.js";
 import { type Home, homeHandles, isVmId, vmHandles } from "../handles.js";
 import type { VmId } from "../model.js";
 import { exists, publish, publishContent, temporaryName } from "./publish.js";
@@ -28,10 +29,10 @@ async function ensureKey(
   await publish(path);
 }
 
-/** The pinning line of one guest, from its public key file. */
+/** The pinning line of one guest, from its public key file, whose comment is the guest's name. */
 function knownHostsLine(alias: string, publicKey: string): string {
-  const [type, key] = publicKey.trim().split(/\s+/);
-  return `${alias} ${type} ${key}`;
+  const [type, key, name] = publicKey.trim().split(/\s+/);
+  return `${alias}${name === undefined ? "" : `,${name}`} ${type} ${key}`;
 }
 
 async function writeKnownHosts(home: Home): Promise<void> {
@@ -53,18 +54,39 @@ async function writeKnownHosts(home: Home): Promise<void> {
 export interface SshKeys {
   /** The home's own key, made on first use; yields the public half. */
   ensureHomeKey(signal: AbortSignal): Promise<string>;
-  /** The guest's host key, made once for each VM. */
-  ensureHostKey(id: VmId, signal: AbortSignal): Promise<{ hostKey: string; hostKeyPublic: string }>;
+  /** The guest's host key, made once for each VM; its comment is `hostName`, which it is pinned under too. */
+  ensureHostKey(
+    id: VmId,
+    hostName: string,
+    signal: AbortSignal,
+  ): Promise<{ hostKey: string; hostKeyPublic: string }>;
   /** Writes known_hosts anew from the host keys that are there. */
   refreshKnownHosts(): Promise<void>;
 }
 
-/** The keys of one home. Many VMs made at once share one making of the home key and few of known_hosts. */
-export function sshKeys(home: Home, runTool: RunTool): SshKeys {
+/** The public half of a key that is the user's own, and that banger neither makes nor changes. */
+async function publicHalf(runTool: RunTool, path: string, signal: AbortSignal): Promise<string> {
+  try {
+    if (await exists(`${path}.pub`)) return await readFile(`${path}.pub`, "utf8");
+    const argv = ["-y", "-P", "", "-f", path];
+    return await runTool({ tool: "ssh-keygen", argv, writes: path, package: "openssh-client", signal });
+  } catch (cause) {
+    signal.throwIfAborted();
+    const message = `ssh_key_path: ${path}.pub cannot be read or made: ${(cause as Error).message}`;
+    throw new BangerError("ssh_key_unusable", message, { hint: `ssh-keygen -t ed25519 -f ${path}`, cause });
+  }
+}
+
+/**
+ * The keys of one home. Many VMs made at once share one making of the home key and few of known_hosts.
+ * `own` is the user's own private key, which then takes the place of the one that banger would make.
+ */
+export function sshKeys(home: Home, runTool: RunTool, own: string | null): SshKeys {
   const { sshKey } = homeHandles(home);
   let making: Promise<void> | undefined;
   return {
     async ensureHomeKey(signal) {
+      if (own !== null) return publicHalf(runTool, own, signal);
       await mkdir(dirname(sshKey), { recursive: true, mode: 0o700 });
       making ??= ensureKey(runTool, sshKey, "banger", signal).finally(() => {
         making = undefined;
@@ -72,9 +94,9 @@ export function sshKeys(home: Home, runTool: RunTool): SshKeys {
       await making;
       return readFile(`${sshKey}.pub`, "utf8");
     },
-    async ensureHostKey(id, signal) {
-      const { hostKey, hostKeyAlias } = vmHandles(home, id);
-      await ensureKey(runTool, hostKey, hostKeyAlias, signal);
+    async ensureHostKey(id, hostName, signal) {
+      const { hostKey } = vmHandles(home, id);
+      await ensureKey(runTool, hostKey, hostName, signal);
       return {
         hostKey: await readFile(hostKey, "utf8"),
         hostKeyPublic: await readFile(`${hostKey}.pub`, "utf8"),

@@ -63,6 +63,11 @@ const machine = setup({
     beginKill: assign(beginKill),
     beginRestart: assign(beginRestart),
     noteExit: assign(noteExit),
+    changeSpec: assign(
+      edit<"vm.spec_changed">((vm, event) => {
+        vm.spec = event.data.spec;
+      }),
+    ),
     resume: assign(
       edit<"vm.process_exited">((vm, _event, at) => {
         vm.restart = false;
@@ -144,6 +149,7 @@ const machine = setup({
   states: {
     stopped: {
       on: {
+        "vm.spec_changed": { actions: "changeSpec" },
         "vm.start_requested": { target: "starting", actions: "beginStart" },
         "vm.restart_requested": { target: "starting", actions: "beginStart" },
         "vm.delete_requested": { target: "deleting", actions: "beginDelete" },
@@ -164,6 +170,7 @@ const machine = setup({
         },
       },
       on: {
+        "vm.spec_changed": { actions: "changeSpec" },
         "vm.step_failed": { target: "error", actions: "noteFailure" },
         "vm.stop_requested": { target: "stopping", actions: "beginStop" },
         "vm.restart_requested": { target: "stopping", actions: "beginRestart" },
@@ -173,6 +180,7 @@ const machine = setup({
     },
     running: {
       on: {
+        "vm.spec_changed": { actions: "changeSpec" },
         "vm.adopted": {},
         "vm.process_exited": { target: "stopped", actions: "noteExit" },
         "vm.stop_requested": { target: "stopping", actions: "beginStop" },
@@ -183,6 +191,7 @@ const machine = setup({
     },
     stopping: {
       on: {
+        "vm.spec_changed": { actions: "changeSpec" },
         "vm.shutdown_asked": { actions: "noteAsked" },
         "vm.process_exited": [
           { guard: "restartWanted", target: "starting", actions: ["noteExit", "resume"] },
@@ -197,6 +206,7 @@ const machine = setup({
     },
     error: {
       on: {
+        "vm.spec_changed": { actions: "changeSpec" },
         "vm.start_requested": { target: "starting", actions: "beginStart" },
         "vm.restart_requested": { target: "starting", actions: "beginStart" },
         "vm.stop_requested": { target: "stopping", actions: "beginStop" },

@@ -1,10 +1,10 @@
 /** Pure: the VM's directory with its disks, wanted from the first start step on and gone with the VM. */
 import type { Effect, ObservedVm, Vm } from "../model.js";
-import { disksPresent } from "../notice.js";
+import { disksFit } from "../notice.js";
 
 export function reconcileDisk(vm: Vm, seen: ObservedVm): Effect[] {
   if (vm.phase === "starting" && vm.step === "disk") {
-    if (disksPresent(seen) || seen.process.is !== "absent") return [];
+    if (disksFit(vm, seen) || seen.process.is !== "absent") return [];
     return [
       { kind: "ensureDisk", vmId: vm.id, imageId: vm.imageId, name: vm.name, diskMiB: vm.spec.diskMiB },
     ];

@@ -4,9 +4,10 @@ import { guestWanted } from "./readiness.js";
 
 const sshPort = 22;
 
+export const onLoopback = ({ address }: Listener): boolean => address.startsWith("127.") || address === "::1";
+
 /** A listener on the guest's own loopback cannot be reached through its network card. */
-export const reachable = (listener: Listener): boolean =>
-  listener.proto === "tcp" && !listener.address.startsWith("127.") && listener.address !== "::1";
+export const reachable = (listener: Listener): boolean => listener.proto === "tcp" && !onLoopback(listener);
 
 export function reconcileNetwork(vm: Vm, seen: ObservedVm, capabilities: Capabilities): Effect[] {
   if (!capabilities.portForwarding || !guestWanted(vm) || seen.forwards.is !== "present") return [];

@@ -17,6 +17,8 @@ export interface Bench {
   killProcess: (identity: ProcessIdentity) => void;
   /** Makes it impossible to tell what is in the VM's directory; the result undoes that. */
   hideDirectory: (id: VmId) => () => void;
+  /** Leaves a work disk as a crash does between its growth and its file system's. */
+  cutGrowthShort: (id: VmId) => void;
   /** Leaves a half-built image behind, as a crash does. */
   abandonBuild: (id: ImageId) => void;
   /** Ends every process and removes every file. */
@@ -61,9 +63,9 @@ export class Actor {
     });
   }
 
-  disk(vmId: VmId): Promise<void> {
+  disk(vmId: VmId, diskMiB = spec.diskMiB): Promise<void> {
     const { readyImage: imageId } = this.bench;
-    return this.perform({ kind: "ensureDisk", vmId, imageId, name: `vm-${vmId}`, diskMiB: spec.diskMiB });
+    return this.perform({ kind: "ensureDisk", vmId, imageId, name: `vm-${vmId}`, diskMiB });
   }
 
   async process(vmId: VmId, address: string): Promise<ProcessIdentity> {

@@ -28,10 +28,12 @@ function makeHome(root: string, state: string): Home {
 /** Code of the error that ensureDisk ends with, or "made". */
 async function outcome(home: Home): Promise<string> {
   const runTool = toolRunner(process.env["PATH"] ?? "");
-  const tools = { qemuImg: "qemu-img", runTool, keys: sshKeys(home, runTool), clock: systemClock };
+  const keys = sshKeys(home, runTool, null);
+  const userFiles = async () => ({ files: [], skipped: [] });
+  const tools = { qemuImg: "qemu-img", runTool, keys, userFiles, clock: systemClock };
   const effect = { kind: "ensureDisk", vmId: id, imageId, name: "calm-otter", diskMiB: 256 } as const;
   try {
-    await overlayDisks(home, tools).ensure(effect, AbortSignal.timeout(60_000));
+    await overlayDisks(home, tools).ensure(effect, { signal: AbortSignal.timeout(60_000), note: () => {} });
     return "made";
   } catch (error) {
     return error instanceof BangerError ? `${error.code}, ${error.hint}` : String(error);

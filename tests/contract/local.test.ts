@@ -7,6 +7,7 @@ import { assembleWorld } from "../../src/effects/assemble-world.js";
 import type { ImageMaker } from "../../src/effects/image-store.js";
 import { scanProcesses } from "../../src/effects/proc.js";
 import type { Launch } from "../../src/effects/qemu.js";
+import { toolRunner } from "../../src/effects/run-tool.js";
 import { type Home, homeHandles, imageHandles, loopbackAddress, vmHandles } from "../../src/handles.js";
 import type { ImageId } from "../../src/model.js";
 import type { Bench } from "./actor.js";
@@ -91,6 +92,9 @@ async function makeBench(): Promise<Bench> {
       launch: async ({ vmId }) => launch(home, vmId),
       dial: instantAgent,
       images,
+      userFiles: async () => ({ files: [], skipped: [] }),
+      sshKey: null,
+      runTool: toolRunner(process.env["PATH"] ?? ""),
       warn: (message, details) => console.error(message, details),
     });
   const bench: Bench = {
@@ -103,6 +107,7 @@ async function makeBench(): Promise<Bench> {
       bench.world = make();
     },
     killProcess: ({ pid }) => process.kill(pid, "SIGKILL"),
+    cutGrowthShort: (id) => writeFileSync(vmHandles(home, id).growingMark, ""),
     hideDirectory(id) {
       const { directory } = vmHandles(home, id);
       renameSync(directory, `${directory}-hidden`);

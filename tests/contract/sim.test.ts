@@ -35,6 +35,7 @@ async function makeBench(): Promise<Bench> {
       for (const [id, { process }] of host.vms)
         if (process?.pid === pid) host.exit(id, { reason: "lost", detail: "QEMU was killed by SIGKILL" });
     },
+    cutGrowthShort: (id) => Object.assign(host.vm(id), { growing: true }),
     hideDirectory(id) {
       const vm = host.vm(id);
       vm.hidden = true;

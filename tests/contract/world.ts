@@ -46,6 +46,21 @@ function diskContract(actor: () => Actor): void {
     assert.deepEqual(is(await actor().see(idB)), all("absent"));
   });
 
+  test("ensureDisk makes a work disk grow, takes up where a growth was cut short, and never shrinks one", async () => {
+    const size = async () => {
+      const { workDisk } = await actor().see(idA);
+      return workDisk.is === "present" ? [workDisk.miB, workDisk.growing] : workDisk.is;
+    };
+    await actor().disk(idA);
+    assert.deepEqual(await size(), [64, false]);
+    await actor().disk(idA, 96);
+    assert.deepEqual(await size(), [96, false]);
+    actor().bench.cutGrowthShort(idA);
+    assert.deepEqual(await size(), [96, true]);
+    await actor().disk(idA, 80);
+    assert.deepEqual(await size(), [96, false]);
+  });
+
   test("ensureDisk of an image that is not there says so", async () => {
     const effect: Effect = {
       kind: "ensureDisk",

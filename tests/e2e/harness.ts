@@ -47,7 +47,6 @@ export class TestHome {
       XDG_CONFIG_HOME: join(this.root, "config"),
       XDG_CACHE_HOME: join(this.root, "cache"),
       XDG_DATA_HOME: sharedData,
-      XDG_RUNTIME_DIR: this.root,
       ...more(this.root),
     };
     this.home = homeFrom(this.env, process.getuid?.() ?? 0);

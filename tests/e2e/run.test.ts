@@ -6,6 +6,8 @@ import { test } from "node:test";
 import type { VmView } from "../../src/contract.js";
 import { until, withHome } from "./harness.js";
 
+/** Prints a line and goes on. No shell: one that is about to start a child may hear a signal that the child does not. */
+const endless = ["tail", "-f", "/etc/hostname"];
 const small = ["--memory", "512M", "--vcpu", "1"];
 
 test("a command's output, errors and status come from inside a VM, and --rm leaves nothing", () =>
@@ -69,18 +71,7 @@ test("Ctrl-C while a --rm VM boots, or while its command runs, takes the VM away
     assert.equal((await booting.ended).status, 130);
     await until("nothing is left", () => home.leftovers().length === 0);
 
-    const running = home.start([
-      "vm",
-      "run",
-      "--rm",
-      "--name",
-      "late",
-      ...small,
-      "--",
-      "sh",
-      "-c",
-      "echo on; sleep 600",
-    ]);
+    const running = home.start(["vm", "run", "--rm", "--name", "late", ...small, "--", ...endless]);
     await new Promise((resolve) => running.child.stdout?.once("data", resolve));
     running.child.kill("SIGINT");
     assert.equal((await running.ended).status, 130);
@@ -89,18 +80,7 @@ test("Ctrl-C while a --rm VM boots, or while its command runs, takes the VM away
 
 test("a client that is killed takes its --rm VM with it", () =>
   withHome(async (home) => {
-    const running = home.start([
-      "vm",
-      "run",
-      "--rm",
-      "--name",
-      "orphan",
-      ...small,
-      "--",
-      "sh",
-      "-c",
-      "echo on; sleep 600",
-    ]);
+    const running = home.start(["vm", "run", "--rm", "--name", "orphan", ...small, "--", ...endless]);
     await new Promise((resolve) => running.child.stdout?.once("data", resolve));
     running.child.kill("SIGKILL");
     await running.ended;

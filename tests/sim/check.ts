@@ -86,6 +86,8 @@ function checkVm(vm: Vm, host: SimHost): string[] {
     if (on.process !== null) wrong("a VMM runs");
     if (on.runtime) wrong("its sockets are left");
   }
+  if (vm.phase === "running" && on.growing) wrong("its disk is half grown");
+  if (on.workDisk && on.workMiB > vm.spec.diskMiB) wrong("its disk is larger than anybody asked for");
   const disks = on.directory || on.rootDisk || on.workDisk || on.seed;
   if (vm.phase === "deleted" && disks) wrong("its directory is left");
   if (vm.phase !== "deleted" && vm.disksHoldData && !(on.rootDisk && on.workDisk))

@@ -14,6 +14,8 @@ export interface SimVm {
   directory: boolean;
   rootDisk: boolean;
   workDisk: boolean;
+  workMiB: number;
+  growing: boolean;
   seed: boolean;
   runtime: boolean;
   process: SimProcess | null;
@@ -27,6 +29,8 @@ const nothing = (): SimVm => ({
   directory: false,
   rootDisk: false,
   workDisk: false,
+  workMiB: 0,
+  growing: false,
   seed: false,
   runtime: false,
   process: null,

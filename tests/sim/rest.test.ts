@@ -23,7 +23,8 @@ function* hosts(): IterableIterator<Found> {
   const disks = [
     {},
     { directory: true, rootDisk: true },
-    { directory: true, rootDisk: true, workDisk: true, seed: true },
+    { directory: true, rootDisk: true, workDisk: true, workMiB: 1024, seed: true },
+    { directory: true, rootDisk: true, workDisk: true, workMiB: 512, growing: true, seed: true },
   ];
   for (const files of disks) {
     for (const runtime of [false, true]) {

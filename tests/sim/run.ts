@@ -12,6 +12,7 @@ import type { Image, Vm } from "../../src/model.js";
 import { type Acknowledged, checkAlways, checkSettled } from "./check.js";
 import { SimHost } from "./host.js";
 import { imageId, kernelId, wantedImage } from "./images.js";
+import { endLife, type Life } from "./life.js";
 import { mortal } from "./mortal.js";
 import { seeded } from "./random.js";
 import type { Action, Scenario } from "./scenario.js";
@@ -25,16 +26,6 @@ const fastest = existsSync("/dev/shm") ? "/dev/shm" : tmpdir();
 /** Long enough for every retry, boot and build of the safety phase to come to its end. */
 const livenessMs = 20 * 60_000;
 const quietMs = 2 * 60_000;
-
-/** One life of the daemon, ended by a kill. */
-interface Life {
-  ledger: Ledger;
-  log: Log;
-  clock: LifeClock;
-  world: SimWorld;
-  loop: Loop;
-  pulse: { alive: boolean };
-}
 
 export interface Outcome {
   /** What is wrong, in words; empty when the run held. */
@@ -175,19 +166,13 @@ export class Run {
     if (this.#killAt > 0) return;
     this.#killAt = null;
     this.#note("the daemon dies at a boundary");
-    this.#end(this.#life);
-  }
-
-  #end(life: Life): void {
-    life.pulse.alive = false;
-    life.world.kill();
-    life.clock.kill();
+    endLife(this.#life);
   }
 
   /** What a kill leaves behind is the log's file, without the farewell of a clean end. */
   #kill(): void {
     if (this.#life === undefined) return;
-    this.#end(this.#life);
+    endLife(this.#life);
     this.#life.log.close();
     this.#life = undefined;
   }
@@ -227,6 +212,13 @@ export class Run {
         });
       case "create":
         return this.#create(action);
+      case "set":
+        await this.#onVm(action.name, (vmId) => ({
+          kind: "set",
+          vmId,
+          changes: { diskMiB: action.diskMiB },
+        }));
+        return;
       default:
         return this.#verb(action.kind, action.name);
     }
@@ -277,15 +269,23 @@ export class Run {
     this.#acknowledged.verbs.set(vmId, start ? "start" : "create");
   }
 
-  async #verb(kind: VmVerb, name: number): Promise<void> {
-    const find = (life: Life): Vm | undefined =>
-      Object.values(life.ledger.state.vms).find((vm) => vm.name === `vm-${name}` && vm.phase !== "deleted");
+  /** A command to the VM of that name; `vmId` is undefined when there is none, `done` tells of an answer. */
+  async #onVm(
+    name: number,
+    command: (vmId: string) => Command,
+  ): Promise<{ vmId: string | undefined; done: boolean }> {
     let vmId: string | undefined;
     const done = await this.#command((life) => {
-      vmId = find(life)?.id;
+      const { state } = life.ledger;
+      vmId = Object.values(state.vms).find((vm) => vm.name === `vm-${name}` && vm.phase !== "deleted")?.id;
       if (vmId === undefined) throw new BangerError("vm_not_found", "none");
-      life.ledger.commit(decide(life.ledger.state, { kind, vmId }, timeouts), `request:${++this.#commands}`);
+      life.ledger.commit(decide(state, command(vmId), timeouts), `request:${++this.#commands}`);
     });
+    return { vmId, done };
+  }
+
+  async #verb(kind: VmVerb, name: number): Promise<void> {
+    const { vmId, done } = await this.#onVm(name, (id) => ({ kind, vmId: id }));
     if (vmId === undefined) return;
     // Without an answer the command may stand or not: nothing is promised of this VM any more.
     this.#acknowledged.verbs.set(vmId, done ? kind : "unanswered");

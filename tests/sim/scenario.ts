@@ -5,6 +5,7 @@ import { type Random, seeded } from "./random.js";
 export type Action = { afterMs: number } & (
   | { kind: "create"; name: number; start: boolean }
   | { kind: VmVerb; name: number }
+  | { kind: "set"; name: number; diskMiB: number }
   | { kind: "pull"; image: number }
   /** -1 is the kernel. */
   | { kind: "deleteImage"; image: number }
@@ -46,7 +47,8 @@ function what(chance: Random): object {
   const name = chance.between(0, names - 1);
   const dice = chance.between(0, 99);
   if (dice < 25) return { kind: "create", name, start: chance.chance(0.85) };
-  if (dice < 60) return { kind: chance.pick(verbs), name };
+  if (dice < 57) return { kind: chance.pick(verbs), name };
+  if (dice < 60) return { kind: "set", name, diskMiB: chance.pick([512, 2048, 4096]) };
   if (dice < 63) return { kind: "pull", image: chance.between(0, images - 1) };
   if (dice < 65) return { kind: "deleteImage", image: chance.between(-1, images - 1) };
   if (dice < 66) return { kind: "damageImage", image: images - 1 };

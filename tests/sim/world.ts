@@ -83,7 +83,7 @@ export class SimWorld implements World {
     return {
       directory: here(vm.directory),
       rootDisk: here(vm.rootDisk),
-      workDisk: here(vm.workDisk),
+      workDisk: this.#see(vm.workDisk && { miB: vm.workMiB, growing: vm.growing }),
       seed: here(vm.seed),
       runtime: this.#see(vm.runtime && {}),
       process: this.#see(process && { pid: process.pid, startTime: process.startTime }),
@@ -173,14 +173,21 @@ export class SimWorld implements World {
     }
   }
 
-  async #ensureDisk({ vmId, imageId }: EffectOf<"ensureDisk">): Promise<void> {
+  async #ensureDisk({ vmId, imageId, diskMiB }: EffectOf<"ensureDisk">): Promise<void> {
     if (!this.host.image(imageId).ready) throw new BangerError("image_missing", `${imageId} is not there`);
     for (const part of ["runtime", "directory", "rootDisk", "workDisk", "seed"] as const) {
       await this.#pause(1, 40);
       this.#change(() => {
-        this.host.vm(vmId)[part] = true;
+        const vm = this.host.vm(vmId);
+        if (part === "workDisk" && !vm.workDisk) vm.workMiB = diskMiB;
+        vm[part] = true;
       });
     }
+    const vm = this.host.vm(vmId);
+    if (vm.workMiB >= diskMiB && !vm.growing) return;
+    this.#change(() => Object.assign(vm, { growing: true, workMiB: Math.max(vm.workMiB, diskMiB) }));
+    await this.#pause(1, 400);
+    this.#change(() => Object.assign(vm, { growing: false }));
   }
 
   async #ensureProcess({ vmId }: EffectOf<"ensureProcess">): Promise<void> {

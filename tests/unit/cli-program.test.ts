@@ -32,7 +32,7 @@ interface Host {
 
 function withHost(use: (host: Host) => Promise<void>): Promise<void> {
   return inTemporaryDirectory(async (directory) => {
-    const env = { HOME: directory, XDG_RUNTIME_DIR: directory, PATH: process.env["PATH"] };
+    const env = { HOME: directory, PATH: process.env["PATH"] };
     const home = homeFrom(env, process.getuid?.() ?? 0);
     await mkdir(home.runtime, { recursive: true });
     const api = await FakeApi.listen(homeHandles(home).apiSocket);
@@ -137,9 +137,16 @@ test("errors are two lines and status 1; a wrong command line is status 2", () =
     });
     assert.equal(JSON.parse((await banger(["vm", "show", "x", "--json"])).stderr).error.code, "vm_not_found");
     assert.equal((await banger(["vm", "show"])).status, 2);
-    const path = await banger(["vm", "run", "../repo"]);
-    assert.equal(path.status, 2);
-    assert.match(path.stderr, /cannot place a repository/);
+    for (const argv of [
+      ["--branch", "b"],
+      [".", "--from", "b"],
+      ["-d", ".", "."],
+    ]) {
+      assert.equal((await banger(["vm", "run", ...argv])).status, 2, argv.join(" "));
+    }
+    const path = await banger(["vm", "run", "/", "--", "true"]);
+    assert.equal(path.status, 1);
+    assert.match(path.stderr, /not in a git repository/);
     assert.equal(api.asked.length, 2, "a wrong command line asks the daemon nothing");
   }));
 

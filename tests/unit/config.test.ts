@@ -46,6 +46,12 @@ test("wrong types and bad values are refused with key, line and what is allowed"
     ['qemu_bin = "./qemu"', /qemu_bin must be the name of a program/],
     ['mirror = "ftp://x"', /mirror must be/],
     ["boot_timeout = 30", /boot_timeout must be a duration from "1s" to "1h", not 30/],
+    ['dns_listen = "0.0.0.0:53"', /dns_listen must be a loopback address/],
+    ['dns_listen = "127.0.0.1:65536"', /dns_listen must be a loopback address/],
+    ['ssh_key_path = "~other/key"', /ssh_key_path must be an absolute path/],
+    ['ssh_key_path = "/a/../b"', /ssh_key_path must be an absolute path/],
+    ['auto_stop_stale_after = "10s"', /auto_stop_stale_after must be a duration from "1m"/],
+    ['file_sync = "~/.npmrc"', /^c\.toml:1: file_sync must be a table with `host`/],
     ['stop_timeout = "0s"', /stop_timeout must be a duration/],
     ["vm_defaults = 3", /^c\.toml:1: vm_defaults must be a table/],
     [
@@ -60,6 +66,30 @@ test("wrong types and bad values are refused with key, line and what is allowed"
     ["x = [\n", /^c\.toml:\d: Invalid TOML/],
   ];
   for (const [text, message] of cases) assert.match(refusal(text), message);
+});
+
+test("file_sync: where files come from and go to, and nothing outside of /root", () => {
+  const one = (entry: string) => `[[file_sync]]\n${entry}\n`;
+  const good =
+    one('host = "~/.npmrc"\nguest = "~/.npmrc"') + one('host="/etc/x/"\nguest="/root/a/b/"\nmode="755"');
+  assert.deepEqual(parseConfig(good, "c").fileSync, [
+    { host: "~/.npmrc", guest: "root/.npmrc", mode: 0o600 },
+    { host: "/etc/x/", guest: "root/a/b", mode: 0o755 },
+  ]);
+  const bad = [
+    'host = ""\nguest = "~/a"',
+    'host = "a"\nguest = "~/a"',
+    'host = "~bob/a"\nguest = "~/a"',
+    'host = "~/../a"\nguest = "~/a"',
+    'host = "~/a"\nguest = "/etc/a"',
+    'host = "~/a"\nguest = "~/"',
+    'host = "~/a"\nguest = "~/b/../../etc"',
+    'host = "~/a"\nguest = "~/a"\nmode = "0999"',
+    'host = "~/a"\nguest = "~/a"\nmode = 600',
+    'host = "~/a"\nguest = "~/a"\nowner = "me"',
+    'host = "~/a"',
+  ];
+  for (const entry of bad) assert.match(refusal(good + one(entry)), /^c\.toml:8: file_sync must be/, entry);
 });
 
 test("VM defaults come from the config, else from the host, else are built in", () => {

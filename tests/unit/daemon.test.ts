@@ -1,8 +1,9 @@
 /** The daemon as a whole on the simulated host: one per home, its end leaves VMs alone, a failed append ends it. */
 import assert from "node:assert/strict";
+import { Resolver } from "node:dns/promises";
 import { statSync } from "node:fs";
 import { afterEach, beforeEach, describe, type TestContext, test } from "node:test";
-import type { HistoryView, VmView } from "../../src/contract.js";
+import type { DaemonView, HistoryView, VmView } from "../../src/contract.js";
 import { BangerError } from "../../src/errors.js";
 import { homeHandles } from "../../src/handles.js";
 import { Log } from "../../src/log.js";
@@ -101,6 +102,20 @@ describe("a daemon", () => {
       ["bob"],
     );
     assert.equal((await ask<{ ok: boolean }>(bench, "eventsVerify")).ok, true);
+  });
+
+  test("answers the names of its VMs, for as long as it runs", async () => {
+    const daemon = await bench.start();
+    await bench.pullImage();
+    const body = { commandId: "command-bob", name: "bob", spec: {}, start: false };
+    const { address } = (await bench.ask("POST", "/v1/vms", body)).json as VmView;
+    const { dns } = await ask<DaemonView>(bench, "daemon");
+    const resolver = new Resolver({ timeout: 2_000, tries: 1 });
+    resolver.setServers([dns ?? ""]);
+    assert.deepEqual(await resolver.resolve4("bob.vm"), [address]);
+    assert.deepEqual(await resolver.reverse(address), ["bob.vm"]);
+    await daemon.close();
+    await assert.rejects(resolver.resolve4("bob.vm"));
   });
 
   test("ends its followers with itself", async () => {

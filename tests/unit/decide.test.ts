@@ -34,6 +34,25 @@ const after = (state: State, ...commands: CreateCommand[]): State =>
   commands.reduce((before, command) => given(decided(before, command), 0, before), state);
 const typesOf = (events: readonly NewEvent[]) => events.map(({ type }) => type);
 
+describe("set", () => {
+  const made = after(withImage, create(1));
+  const set = (changes: object, state = made) => decided(state, { kind: "set", vmId: "00000001", changes });
+
+  test("keeps what it does not name, and says nothing when nothing changes", () => {
+    assert.deepEqual(set({ vcpu: 3, diskMiB: 4096 }), [
+      event("vm/00000001", "vm.spec_changed", { spec: { ...spec, vcpu: 3, diskMiB: 4096 } }),
+    ]);
+    assert.deepEqual(set({ ...spec }), []);
+    assert.deepEqual(given(set({ nat: false }), 0, made).vms["00000001"]?.spec, { ...spec, nat: false });
+  });
+
+  test("no disk shrinks, and a VM that is being deleted stays as it is", () => {
+    assert.throws(() => set({ diskMiB: spec.diskMiB - 1 }), { code: "disk_shrinks" });
+    const deleting = given(decided(made, { kind: "delete", vmId: "00000001" }), 0, made);
+    assert.throws(() => set({ vcpu: 2 }, deleting), { code: "not_now" });
+  });
+});
+
 describe("create", () => {
   test("makes a VM of the newest ready image, and starts it where that is asked for", () => {
     const [created, start, ...rest] = decided(withImage, create(1, { start: true }));

@@ -23,6 +23,8 @@ const healthy: HostFacts = {
     },
   },
   daemon: { ok: null },
+  dnsListen: { ok: "127.0.0.1:42069" },
+  ssh: { ok: { included: false, written: false } },
   log: { ok: null },
 };
 
@@ -57,6 +59,12 @@ test("each lack is a warning or a failure of its own", () => {
   assert.equal(statusOf({ image: failed }, "image"), "fail");
   assert.equal(statusOf({ defaults: failed }, "vm defaults"), "fail");
   assert.equal(statusOf({ daemon: failed }, "daemon"), "fail");
+  const serving = (dns: string | null) => ({ daemon: { ok: { pid: 1, dns } } });
+  assert.equal(statusOf(serving("127.0.0.1:42069"), "dns"), "pass");
+  assert.equal(statusOf(serving("127.0.0.1:999"), "dns"), "warn");
+  assert.equal(statusOf(serving(null), "dns"), "warn");
+  assert.equal(statusOf({ ssh: { ok: { included: true, written: true } } }, "ssh-config"), "pass");
+  assert.equal(statusOf({ ssh: { ok: { included: true, written: false } } }, "ssh-config"), "warn");
   assert.equal(statusOf({ log: { ok: { faults: ["page 3"] } } }, "log"), "fail");
 });
 

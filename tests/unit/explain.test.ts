@@ -11,10 +11,10 @@ import { fold, initialState } from "../../src/projection.js";
 const repository = new URL("../../../", import.meta.url);
 const textOf = (path: string): string => readFileSync(new URL(path, repository), "utf8");
 
-/** Every event of the fixture, archived ones included. */
-function fixture(): StoredEvent[] {
+/** Every event of a fixture, archived ones included. */
+function fixture(name: string): StoredEvent[] {
   const db = new Database(":memory:");
-  db.exec(textOf("tests/histories/v1.sql"));
+  db.exec(textOf(`tests/histories/${name}.sql`));
   const rows = db.prepare("SELECT * FROM events UNION SELECT * FROM archived_events ORDER BY seq").all();
   db.close();
   return (rows as (RawEvent & { data: string })[]).map((row) =>
@@ -22,15 +22,16 @@ function fixture(): StoredEvent[] {
   );
 }
 
-const events = fixture();
+const events = fixture("v1");
 const state = fold(initialState, events);
 const of = (id: string) => events.filter(({ stream }) => stream === `vm/${id}`);
 const whyOf = (id: string, own = of(id)) => why(fold(initialState, own).vms[id] as Vm, own);
 
-test("the fixture has every type of event, and each has a sentence of its own", () => {
-  const types = new Set(events.map(({ type }) => type));
+test("the fixtures have every type of event, and each has a sentence of its own", () => {
+  const all = [...events, ...fixture("v1-2")];
+  const types = new Set(all.map(({ type }) => type));
   assert.deepEqual([...types].sort(), Object.keys(schemaVersions).sort());
-  for (const event of events) {
+  for (const event of all) {
     const text = sentence(event);
     assert.match(text, /^[A-Z0-9a-z].*[^.]\.$/, text);
     assert.doesNotMatch(text, /undefined|\[object|NaN/, text);

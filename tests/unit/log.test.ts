@@ -330,17 +330,23 @@ test("a pull from before there were sources is one of the catalog", () => {
   assert.deepEqual(data, { imageId: "a-00000001", name: "a", source: { kind: "catalog" } });
 });
 
-test("the log of file version 1 opens, folds to what it did, and can be written on", (t) => {
-  const histories = new URL("../../../tests/histories/", import.meta.url);
-  const path = scratch(t);
-  raw(path, (db) => db.exec(readFileSync(new URL("v1.sql", histories), "utf8")));
-  const log = opened(t, path);
-  const state = JSON.parse(readFileSync(new URL("v1.state.json", histories), "utf8"));
-  assert.deepEqual(fold(initialState, log.read()), state);
-  assert.deepEqual(
-    [...log.readArchived("vm/00000001")].map(({ type }) => type),
-    ["vm.created", "vm.delete_requested", "vm.deleted"],
-  );
-  assert.deepEqual(log.checkIntegrity(), []);
-  assert.equal(log.append([kill("00000004")], { cause })[0]?.seq, state.seq + 1);
-});
+const histories = new URL("../../../tests/histories/", import.meta.url);
+
+/** `v1-2` and `v1-3` have the types of events, and the schemas, that file version 1 gained. */
+for (const [name, archived] of [
+  ["v1", ["vm.created", "vm.delete_requested", "vm.deleted"]],
+  ["v1-2", []],
+  ["v1-3", []],
+] as const) {
+  test(`the log ${name} opens, folds to what it did, and can be written on`, (t) => {
+    const path = scratch(t);
+    raw(path, (db) => db.exec(readFileSync(new URL(`${name}.sql`, histories), "utf8")));
+    const log = opened(t, path);
+    const state = JSON.parse(readFileSync(new URL(`${name}.state.json`, histories), "utf8"));
+    assert.deepEqual(fold(initialState, log.read()), state);
+    const types = [...log.readArchived("vm/00000001")].map(({ type }) => type);
+    assert.deepEqual(types, archived);
+    assert.deepEqual(log.checkIntegrity(), []);
+    assert.equal(log.append([kill("00000004")], { cause })[0]?.seq, state.seq + 1);
+  });
+}

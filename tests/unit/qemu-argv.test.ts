@@ -44,7 +44,7 @@ test("every path stays one option, whatever commas it has", () => {
   );
 });
 
-test("no port is opened, NAT only on request, and nothing skips flushes of the disks", () => {
+test("no port is opened, NAT only on request, and nothing skips flushes or bounds", () => {
   fc.assert(
     fc.property(machines, (machine) => {
       const argv = qemuArgv(machine);
@@ -56,6 +56,7 @@ test("no port is opened, NAT only on request, and nothing skips flushes of the d
         [false, false, true],
       );
       assert.ok(argv.includes("-no-reboot"));
+      assert.ok(argv.some((argument) => /^file,id=console,.*,append=on$/.test(argument)));
     }),
   );
 });

@@ -70,6 +70,7 @@ describe("ensureProcess", () => {
   });
 
   test("a program that ends at once is told with its last words, which vmm.log keeps", async () => {
+    for (const path of [handles.consoleLog, handles.vmmLog]) writeFileSync(path, "of an earlier start\n");
     const file = script("unhappy", "echo first >&2; echo 'machine type unknown' >&2; exit 3");
     await assert.rejects(start(file), {
       code: "vmm_failed",
@@ -80,6 +81,8 @@ describe("ensureProcess", () => {
       readFileSync(handles.vmmLog, "utf8"),
       /guest=banger-0123abcd\nfirst\nmachine type unknown\n$/,
     );
+    for (const path of [handles.consoleLog, handles.vmmLog])
+      assert.doesNotMatch(readFileSync(path, "utf8"), /earlier/);
   });
 
   test("a cause that QEMU names gets that name", async () => {

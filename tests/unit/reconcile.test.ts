@@ -47,7 +47,7 @@ const bare = seenAs(fc.constant({}));
 const anySeen: fc.Arbitrary<ObservedVm> = fc.record({
   directory: bare,
   rootDisk: bare,
-  workDisk: bare,
+  workDisk: seenAs(fc.record({ miB: fc.constantFrom(512, 1024, 2048), growing: fc.boolean() })),
   seed: bare,
   runtime: bare,
   process: seenAs(fc.constant(identity)),

@@ -9,7 +9,7 @@ import { type Home, homeHandles, vmHandles } from "../../src/handles.js";
 
 const root = mkdtempSync(`${tmpdir()}/banger-keys-`);
 const home: Home = { state: `${root}/s`, data: "", cache: "", config: "", runtime: "" };
-const keys = sshKeys(home, toolRunner(process.env["PATH"] ?? ""));
+const keys = sshKeys(home, toolRunner(process.env["PATH"] ?? ""), null);
 const signal = new AbortController().signal;
 const { sshKey, knownHosts } = homeHandles(home);
 
@@ -33,25 +33,25 @@ describe("sshKeys", () => {
   test("known_hosts pins each VM's key under its alias and forgets VMs that are gone", async () => {
     for (const id of ["00000002", "00000001"]) {
       mkdirSync(vmHandles(home, id).directory, { recursive: true });
-      await keys.ensureHostKey(id, signal);
+      await keys.ensureHostKey(id, `box-${id}.vm`, signal);
     }
     mkdirSync(`${homeHandles(home).vms}/not-a-vm`);
     await keys.refreshKnownHosts();
     const lines = readFileSync(knownHosts, "utf8").trim().split("\n");
     assert.deepEqual(
       lines.map((line) => line.split(" ")[0]),
-      ["00000001.banger", "00000002.banger"],
+      ["00000001.banger,box-00000001.vm", "00000002.banger,box-00000002.vm"],
     );
     const key = readFileSync(`${vmHandles(home, "00000001").hostKey}.pub`, "utf8").split(" ")[1];
     assert.equal(lines[0]?.split(" ")[2], key);
     rmSync(vmHandles(home, "00000001").directory, { recursive: true });
     writeFileSync(knownHosts, "garbage");
     await keys.refreshKnownHosts();
-    assert.match(readFileSync(knownHosts, "utf8"), /^00000002\.banger ssh-ed25519 \S+\n$/);
+    assert.match(readFileSync(knownHosts, "utf8"), /^00000002\.banger,box-00000002\.vm ssh-ed25519 \S+\n$/);
   });
 
   test("a missing ssh-keygen is named with its package", async () => {
-    const without = sshKeys({ ...home, state: `${root}/t` }, toolRunner("/nonexistent"));
+    const without = sshKeys({ ...home, state: `${root}/t` }, toolRunner("/nonexistent"), null);
     await assert.rejects(without.ensureHomeKey(signal), { code: "tool_missing", hint: /openssh-client/ });
   });
 });

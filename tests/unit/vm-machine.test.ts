@@ -24,6 +24,7 @@ const commands: EventType[] = [
   "vm.restart_requested",
   "vm.kill_requested",
   "vm.delete_requested",
+  "vm.spec_changed",
 ];
 /** The one fact that is told of a daemon rather than of the VM. */
 const adopted: EventType = "vm.adopted";
@@ -38,22 +39,22 @@ const facts: EventType[] = [
   "vm.deleted",
 ];
 /** Known to the log, and changing no VM that there is. */
-const idle: EventType[] = ["vm.created", "vm.effect_failed"];
+const idle: EventType[] = ["vm.created", "vm.effect_failed", "vm.file_skipped"];
 
 /** Given the row's position, when the column's event happens, then this is the new one; "-" leaves the VM as it is. */
 const table = `
-                 start            stop     restart          kill     delete   adopted
-stopped          starting.disk    -        starting.disk    -        deleting -
-starting.disk    -                stopping stopping+restart stopping deleting -
-starting.network -                stopping stopping+restart stopping deleting -
-starting.process -                stopping stopping+restart stopping deleting -
-starting.agent   -                stopping stopping+restart stopping deleting starting.agent
-running          -                stopping stopping+restart stopping deleting -
-stopping         stopping+restart stopping stopping+restart stopping deleting -
-stopping+restart stopping+restart stopping stopping+restart stopping deleting -
-error            starting.disk    stopping starting.disk    stopping deleting -
-deleting         -                -        -                -        -        -
-deleted          -                -        -                -        -        -
+                 start            stop     restart          kill     delete   spec             adopted
+stopped          starting.disk    -        starting.disk    -        deleting stopped          -
+starting.disk    -                stopping stopping+restart stopping deleting starting.disk    -
+starting.network -                stopping stopping+restart stopping deleting starting.network -
+starting.process -                stopping stopping+restart stopping deleting starting.process -
+starting.agent   -                stopping stopping+restart stopping deleting starting.agent   starting.agent
+running          -                stopping stopping+restart stopping deleting running          -
+stopping         stopping+restart stopping stopping+restart stopping deleting stopping         -
+stopping+restart stopping+restart stopping stopping+restart stopping deleting stopping+restart -
+error            starting.disk    stopping starting.disk    stopping deleting error            -
+deleting         -                -        -                -        -        -                -
+deleted          -                -        -                -        -        -                -
 
                  disk             network          process        ready   asked            exited        failed deleted
 stopped          -                -                -              -       -                -             -      -

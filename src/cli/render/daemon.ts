@@ -12,6 +12,7 @@ export function daemonDetails(daemon: DaemonView, nowMs: number, style: Style): 
       ["version", daemon.version],
       ["started", ago(daemon.startedAt, nowMs)],
       ["vmm", `${daemon.vmm} (${daemon.accelerator})`],
+      ["dns", daemon.dns ?? "none"],
       ["vms", vms.length === 0 ? "none" : vms.join(", ")],
       ["events", String(daemon.seq)],
       ["memory", bytes(daemon.rssBytes)],

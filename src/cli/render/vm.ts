@@ -63,17 +63,19 @@ export function vmDetails(vm: VmView, nowMs: number, style: Style): string {
   );
 }
 
-export const portTable = (ports: readonly PortView[], options: TableOptions): string =>
+/** `byName`: this host resolves `<name>.vm`, so that the name is of use. */
+export const portTable = (ports: readonly PortView[], byName: boolean, options: TableOptions): string =>
   table(
     ["PROTO", "ENDPOINT", "PROCESS", "COMMAND"],
-    ports.map((port) => [
-      port.proto,
-      port.endpoint ?? `${port.address}:${port.port} (${port.reason ?? "not reachable"})`,
-      port.process,
-      port.command,
-    ]),
+    ports.map((port) => [port.proto, endpointText(port, byName), port.process, port.command]),
     options,
   );
+
+function endpointText({ endpoint, named, url, address, port, reason }: PortView, byName: boolean): string {
+  if (endpoint === null || named === null) return `${address}:${port} (${reason ?? "not reachable"})`;
+  if (url === null) return byName ? named : endpoint;
+  return byName ? url : `${new URL(url).protocol}//${endpoint}/`;
+}
 
 export function healthText(health: HealthView, style: Style): string {
   const word = health.healthy ? style.green("healthy") : style.red("unhealthy");

@@ -48,12 +48,9 @@ export async function fetchPackage(
   const apt = async (script: string, ...argv: string[]): Promise<string> => {
     try {
       return await workshop.runTool({
-        tool: "env",
-        argv: [
-          ...Object.entries(workshop.environment).map(([key, value]) => `${key}=${value}`),
-          `APT_CONFIG=${config}`,
-          ...["sh", "-ec", `cd "$1"; shift; ${script}`, "sh", scratch, ...argv],
-        ],
+        tool: "sh",
+        argv: ["-ec", `cd "$1"; shift; ${script}`, "sh", scratch, ...argv],
+        env: { ...workshop.job.proxies, APT_CONFIG: config },
         writes: scratch,
         package: "apt",
         signal,

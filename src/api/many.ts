@@ -1,0 +1,72 @@
+/** Routes that command many VMs at once: each ref is resolved first, and a bad one does not stop the others. */
+import type { VmAction, VmActionResult, VmSet, VmSetResult } from "../contract.js";
+import { type Command, decide, resolveVm } from "../decide.js";
+import { errorBody } from "../errors.js";
+import type { Observed, VmId } from "../model.js";
+import type { ApiDeps, Handle } from "./route.js";
+import { seenOf, vmView } from "./views.js";
+
+export function manyRoutes(handle: Handle, deps: ApiDeps): void {
+  const { ledger, world, home } = deps;
+  const viewOf = (observed: Observed, { vmId, error }: Commanded) => {
+    const vm = vmId === undefined ? undefined : ledger.state.vms[vmId];
+    const view = vm && vmView(ledger.state, vm, seenOf(observed, vm), home);
+    return { ...(view && { vm: view }), ...(error && { error }) };
+  };
+  handle<VmAction, unknown>("vmAct", async ({ body, cause }): Promise<VmActionResult> => {
+    const { seq: after } = ledger.state;
+    const commanded = commandEach(deps, body.refs, cause, (vmId) => ({ kind: body.action, vmId }));
+    const observed = await world.observe();
+    return { results: commanded.map((each) => ({ ref: each.ref, after, ...viewOf(observed, each) })) };
+  });
+  handle<VmSet, unknown>("vmSet", async ({ body, cause }): Promise<VmSetResult> => {
+    const { refs, spec: changes } = body;
+    const commanded = commandEach(deps, refs, cause, (vmId) => ({ kind: "set", vmId, changes }));
+    const observed = await world.observe();
+    const results = commanded.map((each) => {
+      const phase = ledger.state.vms[each.vmId ?? ""]?.phase;
+      const needsRestart = each.changed && phase !== "stopped" && phase !== "error";
+      return { ref: each.ref, needsRestart, ...viewOf(observed, each) };
+    });
+    return { results };
+  });
+}
+
+interface Commanded {
+  ref: string;
+  vmId?: VmId;
+  /** Something was appended for it. */
+  changed: boolean;
+  error?: ReturnType<typeof errorBody>;
+}
+
+/** Every ref is resolved before anything is appended, so that one command cannot change what another means. */
+function commandEach(
+  { ledger, timeouts }: ApiDeps,
+  refs: readonly string[],
+  cause: string,
+  commandFor: (vmId: VmId) => Command,
+): Commanded[] {
+  const results: Commanded[] = [];
+  const known = new Set<string>();
+  for (const ref of refs) {
+    try {
+      const vmId = resolveVm(ledger.state, ref).id;
+      if (known.has(vmId)) continue;
+      known.add(vmId);
+      results.push({ ref, vmId, changed: false });
+    } catch (thrown) {
+      results.push({ ref, changed: false, error: errorBody(thrown) });
+    }
+  }
+  for (const result of results) {
+    if (result.vmId === undefined) continue;
+    try {
+      const events = decide(ledger.state, commandFor(result.vmId), timeouts);
+      result.changed = ledger.commit(events, cause).length > 0;
+    } catch (thrown) {
+      result.error = errorBody(thrown);
+    }
+  }
+  return results;
+}

@@ -1,0 +1,136 @@
+/** `banger ssh-config`, and the proxy that what it writes leads to. */
+import { mkdirSync, readFileSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
+import { homedir } from "node:os";
+import { dirname } from "node:path";
+import { pipeline } from "node:stream/promises";
+import { fileURLToPath } from "node:url";
+import { loadConfig } from "../config.js";
+import { BangerError } from "../errors.js";
+import { homeHandles, userSshConfig } from "../handles.js";
+import { sshKeyOf } from "../home.js";
+import { bangerSshConfig, isIncluded, withInclude, withoutInclude } from "../ssh-config.js";
+import { usageError } from "./check.js";
+import { command } from "./command.js";
+import { type Context, call, print, say } from "./context.js";
+
+const program = fileURLToPath(new URL("../../../bin/banger", import.meta.url));
+
+export const sshConfig = command({
+  summary:
+    "Write the configuration with which plain ssh reaches `<name>.vm`, and include it in yours if asked to",
+  usage: "[flags]",
+  examples: ["banger ssh-config --install", "banger ssh-config --uninstall", "banger ssh-config"],
+  flags: {
+    install: { type: "boolean", description: "Include it in ~/.ssh/config" },
+    uninstall: { type: "boolean", description: "Take it out of ~/.ssh/config, which is then as it was" },
+  },
+  async run(flags, { context }) {
+    if (flags.install && flags.uninstall) {
+      throw usageError("--install and --uninstall are two things", "banger ssh-config --install");
+    }
+    const userHome = context.env["HOME"] || homedir();
+    const { sshConfig: own } = homeHandles(context.home);
+    const users = userSshConfig(userHome);
+    if (flags.uninstall) {
+      takeOut(users);
+      rmSync(own, { force: true });
+      await print(context, `${users} is as it was\n`);
+      return 0;
+    }
+    writeOwn(context, own, userHome);
+    if (flags.install) {
+      putIn(users, own);
+      await print(context, `${users} includes ${own}: ssh NAME.vm\n`);
+      return 0;
+    }
+    await print(context, readFileSync(own, "utf8"));
+    const included = isIncluded(textOf(users) ?? "");
+    say(
+      context,
+      included ? `${users} includes it` : `ssh -F ${own} NAME.vm, or: banger ssh-config --install`,
+    );
+    return 0;
+  },
+});
+
+function writeOwn(context: Context, path: string, userHome: string): void {
+  const { configFile, knownHosts } = homeHandles(context.home);
+  const keyPath = sshKeyOf(context.home, loadConfig(configFile).sshKeyPath, userHome);
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  replace(path, bangerSshConfig({ keyPath, knownHostsPath: knownHosts, program }), 0o600);
+}
+
+function putIn(users: string, own: string): void {
+  const before = textOf(users);
+  const after = withInclude(before, own, users);
+  if (after === before) return;
+  if (before === null) mkdirSync(dirname(users), { recursive: true, mode: 0o700 });
+  rewrite(users, after);
+}
+
+function takeOut(users: string): void {
+  const before = textOf(users);
+  if (before === null) return;
+  const after = withoutInclude(before, users);
+  if (after === null) rmSync(users);
+  else if (after !== before) rewrite(users, after);
+}
+
+/** The file's bytes as Latin-1 characters, or null where there is none. */
+function textOf(path: string): string | null {
+  try {
+    return readFileSync(path, "latin1");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
+    throw new BangerError("ssh_config_unreadable", `cannot read ${path}: ${(error as Error).message}`, {
+      hint: `ls -l ${path}`,
+    });
+  }
+}
+
+/** A link stays a link: what it leads to is written anew, with the mode that it has. */
+function rewrite(path: string, text: string): void {
+  let target = path;
+  let mode = 0o600;
+  try {
+    target = realpathSync(path);
+    mode = statSync(target).mode & 0o777;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+  }
+  replace(target, text, mode);
+}
+
+/** The file appears as a whole or stays as it is. */
+function replace(path: string, text: string, mode: number): void {
+  const temporary = `${path}.banger-new`;
+  try {
+    writeFileSync(temporary, text, { encoding: "latin1", mode });
+    renameSync(temporary, path);
+  } catch (cause) {
+    rmSync(temporary, { force: true });
+    const message = `cannot write ${path}: ${(cause as Error).message}`;
+    throw new BangerError("ssh_config_unwritable", message, { hint: `ls -ld ${dirname(path)}`, cause });
+  }
+}
+
+const suffix = /\.vm$/i;
+
+export const sshProxy = command({
+  summary: "Carry one SSH connection to a VM; what `banger ssh-config` writes uses it",
+  usage: "NAME.vm",
+  examples: ["ssh -o 'ProxyCommand banger ssh-proxy %h' root@box.vm"],
+  words: { min: 1, max: 1, name: "NAME.vm" },
+  flags: {},
+  async run(_flags, { context, words: [host = ""] }) {
+    const { address, port } = await call(context, "vmSsh", { ref: host.toLowerCase().replace(suffix, "") });
+    const socket = connect({ host: address, port, allowHalfOpen: true });
+    // ssh has gone, or the guest has: either way the other learns of it by the end of its stream.
+    await Promise.all([
+      pipeline(context.stdin, socket),
+      pipeline(socket, context.stdout, { end: false }),
+    ]).catch(() => undefined);
+    return 0;
+  },
+});

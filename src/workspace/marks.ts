@@ -1,0 +1,17 @@
+/** What prepare leaves in a guest checkout's `.git`, and export reads there: the state that it began in. */
+
+export const marks = {
+  directory: "banger",
+  /** The index of everything that was carried; what differs from it was changed in the guest. */
+  index: "banger/index",
+  /** The tree of the same. */
+  tree: "banger/tree",
+  /** The commit that was checked out; empty before the first one. */
+  commit: "banger/commit",
+  /** Every commit that a ref or HEAD was at. */
+  tips: "banger/tips",
+  /** Paths of the submodules that were carried, one a line; missing without any. */
+  modules: "banger/modules",
+  /** Keeps the tree's objects. */
+  ref: "refs/banger/base",
+} as const;

@@ -1,0 +1,182 @@
+/** Makes, on the host, the `.git` that a guest checkout gets: history as one pack, index, settings and marks. */
+import { copyFileSync, existsSync, mkdirSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import { dirname, resolve } from "node:path";
+import { BangerError } from "../errors.js";
+import { type HostGit, nulTerminated, type PathBytes } from "./host-git.js";
+import { marks } from "./marks.js";
+import type { Repository } from "./repository.js";
+import { readIndex, type Selection } from "./select.js";
+import { guestSettings } from "./settings.js";
+
+export interface StageRequest {
+  repository: Repository;
+  /** The commit that is checked out; undefined before the first one. */
+  commit: string | undefined;
+  /** Full name of the branch that is; undefined for a detached HEAD. */
+  branch: string | undefined;
+  /** All of the history with every branch and tag, or only the commit itself. */
+  wholeHistory: boolean;
+  /** Index of the checkout, which is copied. */
+  index: string;
+  /** What is carried of the work tree; undefined when the index describes it whole. */
+  selection: Selection | undefined;
+  modules: readonly PathBytes[];
+  /** The `.git` to make. Beside it a directory `<it>.objects` is used meanwhile. */
+  gitDirectory: string;
+}
+
+interface Staging extends StageRequest {
+  /** git as it sees the staged index, with new objects kept out of the user's repository. */
+  env: Record<string, string>;
+}
+
+export async function stageGitDirectory(request: StageRequest): Promise<void> {
+  const { gitDirectory, repository } = request;
+  for (const name of ["objects/pack", "refs/heads", "info", marks.directory]) {
+    mkdirSync(`${gitDirectory}/${name}`, { recursive: true });
+  }
+  const staging = { ...request, env: await ownObjects(request) };
+  await stageIndex(staging);
+  const tree = await stageBase(staging);
+  const refs = request.wholeHistory ? await readRefs(repository.git) : [];
+  await packObjects(staging, tree, refs);
+  await stageInfo(staging);
+  writeRefs(staging, tree, refs);
+  writeFileSync(`${gitDirectory}/config`, guestSettings(repository.settings));
+}
+
+const places = async (git: HostGit, ...names: string[]): Promise<string[]> => {
+  const found = await git.line(["rev-parse", ...names.flatMap((name) => ["--git-path", name])]);
+  return found.split("\n").map((path) => resolve(git.directory, path));
+};
+
+/** Blobs of edited files are needed, and must not be left behind in the user's repository. */
+async function ownObjects({
+  repository: { git },
+  gitDirectory,
+}: StageRequest): Promise<Record<string, string>> {
+  const objects = `${gitDirectory}.objects`;
+  const [theirs] = (await places(git, "objects")) as [string];
+  mkdirSync(`${objects}/info`, { recursive: true });
+  writeFileSync(`${objects}/info/alternates`, `${theirs}\n`);
+  return { GIT_OBJECT_DIRECTORY: objects };
+}
+
+/** With the time of its last write, by which git tells the files that may have changed right after it. */
+function copyIndex(from: string, to: string): void {
+  copyFileSync(from, to);
+  const { mtimeMs } = statSync(from);
+  const seconds = Math.floor(mtimeMs / 1000);
+  utimesSync(to, seconds, seconds);
+}
+
+/** Whatever the user's index leans on (a shared index, a monitor, directories left closed) is not in a guest. */
+const plainIndex = [
+  ...["-c", "index.sparse=false", "-c", "core.splitIndex=false"],
+  ...["-c", "core.untrackedCache=false", "-c", "core.fsmonitor=false"],
+];
+
+async function stageIndex({ repository: { git }, index, gitDirectory, env }: Staging): Promise<void> {
+  const own = `${gitDirectory}/index`;
+  const run = { env: { ...env, GIT_INDEX_FILE: own } };
+  if (!existsSync(index)) return void (await git.run(["read-tree", "--empty"], run));
+  copyIndex(index, own);
+  const flags = ["--no-split-index", "--no-untracked-cache", "--no-fsmonitor", "--force-write-index"];
+  await git.run([...plainIndex, "update-index", ...flags], run);
+}
+
+/** Records the state that is carried, edits and untracked files included; yields its tree. */
+async function stageBase({ repository: { git }, gitDirectory, env, selection }: Staging) {
+  const base = `${gitDirectory}/${marks.index}`;
+  copyIndex(`${gitDirectory}/index`, base);
+  const run = { env: { ...env, GIT_INDEX_FILE: base } };
+  if (selection === undefined) return git.line(["write-tree"], run);
+  const update = async (flags: string[], paths: PathBytes[]) => {
+    if (paths.length === 0) return;
+    const input = nulTerminated(paths);
+    await git.run([...plainIndex, "-c", "core.safecrlf=false", "update-index", ...flags, "-z", "--stdin"], {
+      ...run,
+      input,
+    });
+  };
+  await update(["--force-remove"], selection.gone);
+  await update(["--add", "--replace"], selection.files);
+  return git.line(["write-tree"], run);
+}
+
+interface Ref {
+  name: string;
+  object: string;
+}
+
+async function readRefs(git: HostGit): Promise<Ref[]> {
+  const format = "--format=%(objectname) %(refname)";
+  const text = await git.line(["for-each-ref", format, "refs/heads", "refs/tags", "refs/remotes"]);
+  return text
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line) => ({ object: line.slice(0, line.indexOf(" ")), name: line.slice(line.indexOf(" ") + 1) }));
+}
+
+/** Objects are taken as they are packed already: looking for better deltas would cost more than it saves. */
+async function packObjects(staging: Staging, tree: string, refs: readonly Ref[]): Promise<void> {
+  const { repository, commit, wholeHistory, gitDirectory, env } = staging;
+  const { git } = repository;
+  // The index of an added but never staged file names the empty blob, which need not exist.
+  await git.run(["hash-object", "-t", "blob", "-w", "--stdin"], { env });
+  const staged = await readIndex(repository, { ...env, GIT_INDEX_FILE: `${gitDirectory}/index` });
+  const objects = staged.filter(({ isModule }) => !isModule).map(({ object }) => object);
+  const shallow = !wholeHistory && commit !== undefined && (await hasParents(git, commit));
+  const wanted = [
+    ...(shallow ? [`--shallow ${commit}`] : []),
+    ...(commit === undefined ? [] : [commit]),
+    ...refs.map(({ object }) => object),
+    tree,
+    ...new Set(objects),
+  ];
+  const pack = ["-c", "pack.compression=1", "pack-objects", "--revs", "--quiet", "--window=0"];
+  const input = wanted.map((line) => `${line}\n`).join("");
+  await git.run([...pack, "--delta-base-offset", `${gitDirectory}/objects/pack/pack`], { input, env });
+  if (shallow) writeFileSync(`${gitDirectory}/shallow`, `${commit}\n`);
+}
+
+async function hasParents(git: HostGit, commit: string): Promise<boolean> {
+  return (await git.line(["rev-list", "--parents", "-n", "1", commit])).includes(" ");
+}
+
+/** What the user excludes and how attributes are set is part of what `git status` says. */
+async function stageInfo({ repository: { git }, gitDirectory, wholeHistory }: Staging): Promise<void> {
+  const names = ["info/exclude", "info/attributes", "info/sparse-checkout"];
+  if (wholeHistory) names.push("shallow");
+  const found = await places(git, ...names);
+  for (const [at, name] of names.entries()) {
+    const from = found[at] as string;
+    if (existsSync(from)) copyFileSync(from, `${gitDirectory}/${name}`);
+  }
+}
+
+function writeRefs(staging: Staging, tree: string, refs: readonly Ref[]): void {
+  const { gitDirectory, branch, commit, modules } = staging;
+  const write = (name: string, text: string) => {
+    mkdirSync(dirname(`${gitDirectory}/${name}`), { recursive: true });
+    writeFileSync(`${gitDirectory}/${name}`, text);
+  };
+  const packed = new Map(refs.map(({ name, object }) => [name, object]));
+  if (commit !== undefined && branch !== undefined) packed.set(branch, commit);
+  packed.set(marks.ref, tree);
+  const sorted = [...packed].sort(([a], [b]) => (a < b ? -1 : 1));
+  write("packed-refs", sorted.map(([name, object]) => `${object} ${name}\n`).join(""));
+  write("HEAD", branch === undefined ? `${commit}\n` : `ref: ${branch}\n`);
+  write(marks.tree, `${tree}\n`);
+  write(marks.commit, commit === undefined ? "" : `${commit}\n`);
+  const tips = new Set([...(commit === undefined ? [] : [commit]), ...refs.map(({ object }) => object)]);
+  write(marks.tips, [...tips].map((object) => `${object}\n`).join(""));
+  if (modules.length === 0) return;
+  if (modules.some((path) => path.includes("\n"))) {
+    throw new BangerError("bad_submodule", "a submodule's path has a line break in it");
+  }
+  writeFileSync(
+    `${gitDirectory}/${marks.modules}`,
+    Buffer.from(modules.map((path) => `${path}\n`).join(""), "latin1"),
+  );
+}

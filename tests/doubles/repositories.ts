@@ -1,0 +1,125 @@
+/** Repositories made for a test with the real git, and guests of directories to put them into. */
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { exportPatch } from "../../src/workspace/export.js";
+import { type Mode, type Plan, planWorkspace } from "../../src/workspace/plan.js";
+import { placeWorkspace } from "../../src/workspace/prepare.js";
+import { Sink } from "../unit/agent-process.js";
+import { localGuest } from "./local-guest.js";
+
+const never = new AbortController().signal;
+
+/** A directory with one user and their repository, and a guest's place for it. */
+export class Bench {
+  readonly root = mkdtempSync(join(tmpdir(), "banger-repo-"));
+  readonly repo = join(this.root, "repo");
+  readonly guestPath = join(this.root, "guest", "repo");
+  readonly env: NodeJS.ProcessEnv;
+  readonly guest = localGuest(join(this.root, "nobody"));
+
+  constructor() {
+    const gitconfig = join(this.root, "gitconfig");
+    writeFileSync(
+      gitconfig,
+      '[user]\n\tname = Ada L\n\temail = ada@example.com\n[protocol "file"]\n\tallow = always\n',
+    );
+    this.env = {
+      PATH: process.env["PATH"],
+      GIT_CONFIG_GLOBAL: gitconfig,
+      GIT_CONFIG_NOSYSTEM: "1",
+      LC_ALL: "C",
+    };
+    mkdirSync(this.repo);
+    this.git("init", "-q", "-b", "main");
+  }
+
+  /** Runs git in the repository, or elsewhere. */
+  gitIn(directory: string, ...argv: string[]): string {
+    const stdio = ["ignore", "pipe", "ignore"] as ["ignore", "pipe", "ignore"];
+    return execFileSync("git", argv, { cwd: directory, env: this.env, stdio }).toString("latin1");
+  }
+
+  git(...argv: string[]): string {
+    return this.gitIn(this.repo, ...argv);
+  }
+
+  guestGit(...argv: string[]): string {
+    return this.gitIn(this.guestPath, ...argv);
+  }
+
+  /** `path` may hold any bytes, one each character. */
+  write(path: string, text: string, directory = this.repo): void {
+    const whole = Buffer.from(`${directory}/${path}`, "latin1");
+    mkdirSync(Buffer.from(dirname(`${directory}/${path}`), "latin1"), { recursive: true });
+    writeFileSync(whole, text);
+  }
+
+  link(path: string, target: string): void {
+    symlinkSync(target, Buffer.from(`${this.repo}/${path}`, "latin1"));
+  }
+
+  commit(message = "change"): void {
+    this.git("add", "-A");
+    this.git("commit", "-q", "--allow-empty", "-m", message);
+  }
+
+  plan(options: Partial<Plan["options"]> & { path?: string } = {}): Promise<Plan> {
+    const {
+      path = this.repo,
+      mode = "shallow_overlay" as Mode,
+      includeUntracked = false,
+      ...branch
+    } = options;
+    return planWorkspace(path, { mode, includeUntracked, ...branch }, this.env, never);
+  }
+
+  async prepare(
+    options: Partial<Plan["options"]> & { path?: string; readonly?: boolean } = {},
+  ): Promise<Plan> {
+    const plan = await this.plan(options);
+    await placeWorkspace(plan, this.guest, {
+      guestPath: this.guestPath,
+      readonly: options.readonly === true,
+    });
+    return plan;
+  }
+
+  async patch(): Promise<string> {
+    const output = new Sink();
+    await exportPatch(this.guest, this.guestPath, output);
+    return Buffer.concat(output.chunks).toString("latin1");
+  }
+
+  /** Applies a patch to the host's work tree. */
+  apply(patch: string): void {
+    execFileSync("git", ["apply", "-"], {
+      cwd: this.repo,
+      env: this.env,
+      input: Buffer.from(patch, "latin1"),
+    });
+  }
+
+  /** The tree of everything in a work tree that is not ignored. */
+  treeOf(directory: string): string {
+    const env = { ...this.env, GIT_INDEX_FILE: join(this.root, "tree-index") };
+    const run = (...argv: string[]) => execFileSync("git", argv, { cwd: directory, env }).toString().trim();
+    rmSync(env.GIT_INDEX_FILE, { force: true });
+    run("add", "-A");
+    return run("write-tree");
+  }
+
+  dispose(): void {
+    rmSync(this.root, { recursive: true, force: true });
+  }
+}
+
+export async function withBench(use: (bench: Bench) => Promise<void>): Promise<void> {
+  const bench = new Bench();
+  try {
+    await use(bench);
+  } finally {
+    bench.dispose();
+  }
+}

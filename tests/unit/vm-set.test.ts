@@ -1,0 +1,50 @@
+/** Changing what VMs have, through the API: who gets it, who refuses, and who must be started again for it. */
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import type { VmSetResult } from "../../src/contract.js";
+import { ask, askWrong } from "../api-checks.js";
+import { DaemonBench } from "../daemon-bench.js";
+
+let bench: DaemonBench;
+before(async () => {
+  bench = await DaemonBench.open();
+  await bench.start();
+  await bench.pullImage();
+  await bench.runningVm("up");
+  const body = { commandId: "command-down", name: "down", spec: {}, start: false };
+  await bench.ask("POST", "/v1/vms", body);
+});
+after(() => bench.close());
+
+const set = async (refs: string[], spec: object) =>
+  (await ask<VmSetResult>(bench, "vmSet", { body: { refs, spec } })).results;
+
+test("each VM is told once, in the order of the refs, and only one that runs needs a restart", async () => {
+  const results = await set(["down", "nobody", "up", "down"], { vcpu: 2, diskMiB: 2048 });
+  assert.deepEqual(
+    results.map(({ ref, vm, error, needsRestart }) => [ref, vm?.spec.vcpu, error?.code, needsRestart]),
+    [
+      ["down", 2, undefined, false],
+      ["nobody", undefined, "vm_not_found", false],
+      ["up", 2, undefined, true],
+    ],
+  );
+  const again = await set(["up"], { vcpu: 2 });
+  assert.equal(again[0]?.needsRestart, false, "nothing has changed");
+});
+
+test("the disk is there in its new size after the next start", async () => {
+  const [result] = await set(["up"], { diskMiB: 4096 });
+  const id = result?.vm?.id ?? "";
+  await bench.ask("POST", "/v1/vms/actions", { action: "restart", refs: ["up"] });
+  await bench.event(id, "vm.ready", result?.vm?.seq);
+  assert.deepEqual([bench.host.vm(id).workMiB, bench.host.vm(id).growing], [4096, false]);
+});
+
+test("what makes no sense is refused", async () => {
+  assert.equal((await set(["down"], { diskMiB: 64 }))[0]?.error?.code, "disk_shrinks");
+  for (const spec of [{}, { vcpu: 0 }, { memoryMiB: 1.5 }, { nat: "on" }, { cores: 2 }]) {
+    const body = { refs: ["down"], spec };
+    assert.equal(await askWrong(bench, "vmSet", 400, { body }), "invalid_request", JSON.stringify(spec));
+  }
+});
