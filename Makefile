@@ -37,10 +37,11 @@ build/banger-agent: $(wildcard guest-agent/*.c guest-agent/*.h)
 # A tree of its own: the checkout can go away afterwards.
 install: build
 	rm -rf $(DESTDIR)$(PREFIX)/lib/banger
-	mkdir -p $(DESTDIR)$(PREFIX)/lib/banger/build $(DESTDIR)$(PREFIX)/lib/banger/dist $(DESTDIR)$(PREFIX)/bin
+	mkdir -p $(DESTDIR)$(PREFIX)/lib/banger/build $(DESTDIR)$(PREFIX)/lib/banger/guest-agent $(DESTDIR)$(PREFIX)/lib/banger/dist $(DESTDIR)$(PREFIX)/bin
 	cp -a bin catalog package.json package-lock.json node_modules $(DESTDIR)$(PREFIX)/lib/banger/
 	cp -a dist/src $(DESTDIR)$(PREFIX)/lib/banger/dist/
 	cp -a build/banger-agent $(DESTDIR)$(PREFIX)/lib/banger/build/
+	cp -a guest-agent/first-boot $(DESTDIR)$(PREFIX)/lib/banger/guest-agent/
 	if [ -d .node ]; then cp -a .node $(DESTDIR)$(PREFIX)/lib/banger/; fi
 	cd $(DESTDIR)$(PREFIX)/lib/banger && npm prune --silent --omit=dev --ignore-scripts
 	ln -sfn ../lib/banger/bin/banger $(DESTDIR)$(PREFIX)/bin/banger

@@ -1,14 +1,11 @@
 /** The text of docs/openapi.json. */
 import {
-  ApiError,
   DaemonView,
   DefaultsView,
   EventView,
   ExecRequest,
   HealthView,
   HistoryView,
-  ImagePullResult,
-  ImageView,
   PortView,
   ReplayView,
   routes,
@@ -21,17 +18,21 @@ import {
   VmView,
   WhyView,
 } from "../src/contract.js";
+import { ApiError } from "../src/contract-basics.js";
+import { CachePruneResult, ImageDetails, ImagePullResult, ImageView } from "../src/contract-images.js";
 import { openApiDocument } from "../src/openapi.js";
 
 /** Schemas that have a name in the document. */
 const schemas = {
   ApiError,
+  CachePruneResult,
   DaemonView,
   DefaultsView,
   EventView,
   ExecRequest,
   HealthView,
   HistoryView,
+  ImageDetails,
   ImagePullResult,
   ImageView,
   PortView,

@@ -1,5 +1,6 @@
 /** The kinds of values that the configuration file has: what each may be, and what it is turned into. */
 import { type TSchema, Type } from "@sinclair/typebox";
+import type { RegistryOption } from "./images/oci/registry.js";
 import { formatSize, parseDuration, parseSize } from "./sizes.js";
 
 /** A key as the file has it; `read` turns the value, which the schema has passed, into ours or throws. */
@@ -100,6 +101,24 @@ function sane(path: string): string {
   if (climbs(path)) throw new RangeError(`${path} is no path of that kind`);
   return path;
 }
+
+const registryHost = "([a-zA-Z0-9.-]+|\\[[0-9a-fA-F:]+\\])(:\\d{1,5})?";
+
+/** How one registry is reached; the form is that of src/images/oci/registry.ts. */
+export const registry = {
+  schema: Type.Object(
+    {
+      host: Type.String({ pattern: `^${registryHost}$` }),
+      mirror: Type.Optional(Type.String({ pattern: `^(https?://)?${registryHost}(/\\S*)?$` })),
+      insecure: Type.Optional(Type.Boolean()),
+    },
+    { additionalProperties: false },
+  ),
+  read: (value: unknown) => value as RegistryOption,
+  allowed:
+    "a table with `host`, and, if wanted, `mirror` (host[:port][/prefix]) and `insecure` (true: plain HTTP)",
+  list: true,
+};
 
 const privateMode = 0o600;
 

@@ -11,10 +11,12 @@ import {
   type ListenAddress,
   listenAddress,
   path,
+  registry,
   size,
   text,
 } from "./config-values.js";
 import { BangerError } from "./errors.js";
+import type { RegistryOption } from "./images/oci/registry.js";
 import { limits } from "./limits.js";
 
 /** Every key, in the order of docs/config.md. A name with a dot stands in the table before the dot. */
@@ -80,6 +82,10 @@ export const configKeys = {
     ...fileSync,
     about: "What a new guest gets a copy of; see below.",
   },
+  registry: {
+    ...registry,
+    about: "How a registry of container images is reached; see below.",
+  },
   dns_listen: {
     ...listenAddress,
     default: "127.0.0.1:42069",
@@ -117,6 +123,7 @@ export interface Config {
   sshKeyPath: string | null;
   fileSync: FileSync[];
   dnsListen: ListenAddress | "off";
+  registries: RegistryOption[];
   vmDefaults: { vcpu: number | null; memoryMiB: number | null; diskMiB: number | null };
 }
 
@@ -163,6 +170,7 @@ export function parseConfig(text: string, path: string): Config {
     sshKeyPath: get("ssh_key_path"),
     fileSync: (values.get("file_sync") as FileSync[] | undefined) ?? [],
     dnsListen: get("dns_listen"),
+    registries: (values.get("registry") as RegistryOption[] | undefined) ?? [],
     vmDefaults: {
       vcpu: get("vm_defaults.vcpu"),
       memoryMiB: get("vm_defaults.memory"),

@@ -1,21 +1,12 @@
 /** The API as TypeBox schemas: what the server validates, the client is typed by, and openapi.json shows. */
-import { type Static, type TSchema, Type } from "@sinclair/typebox";
+import { type Static, Type } from "@sinclair/typebox";
+import { ApiError, Nullable, type Route, Time } from "./contract-basics.js";
+import { imageRoutes } from "./contract-images.js";
 import { limits } from "./limits.js";
 
-const Nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
-
-/** Times are RFC 3339 in UTC; sizes carry their unit in the name. */
-const Time = Type.String({ format: "date-time" });
 const Id = Type.String({ pattern: "^[0-9a-f]{8}$" });
 
 const VmName = Type.String({ pattern: "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$" });
-
-export const ApiError = Type.Object({
-  code: Type.String(),
-  message: Type.String(),
-  hint: Type.Optional(Type.String()),
-  retry: Type.Union([Type.Literal("never"), Type.Literal("later")]),
-});
 
 export const VmSpecSchema = Type.Object(
   {
@@ -175,29 +166,6 @@ export const ExecRequest = Type.Object(
   { additionalProperties: false },
 );
 
-export const ImageView = Type.Object({
-  id: Type.String(),
-  name: Type.String(),
-  phase: Type.String(),
-  stage: Nullable(Type.String()),
-  sizeBytes: Nullable(Type.Integer()),
-  error: Nullable(ApiError),
-  createdAt: Time,
-  changedAt: Time,
-  seq: Type.Integer(),
-});
-
-/** `after` is the seq to follow the image's stream from; `already` says that nothing had to be done. */
-const ImagePull = Type.Object(
-  { name: Type.String({ minLength: 1, maxLength: 128 }) },
-  { additionalProperties: false },
-);
-export const ImagePullResult = Type.Object({
-  image: ImageView,
-  after: Type.Integer(),
-  already: Type.Boolean(),
-});
-
 export const EventView = Type.Object({
   seq: Type.Integer(),
   stream: Type.String(),
@@ -286,16 +254,6 @@ export const DefaultsView = Type.Object({
   diskMiB: Type.Object({ value: Type.Integer(), source: Type.String() }),
 });
 
-export interface Route {
-  method: "GET" | "POST" | "DELETE";
-  path: string;
-  summary: string;
-  query?: TSchema;
-  body?: TSchema;
-  /** Schema of the answer; a string says what a stream carries. */
-  reply: TSchema | string;
-}
-
 /** Every route; `:ref` is a VM name, id or unique id prefix. */
 export const routes = {
   daemon: { method: "GET", path: "/v1/daemon", summary: "The daemon", reply: DaemonView },
@@ -343,14 +301,7 @@ export const routes = {
     body: ExecRequest,
     reply: "101 Switching Protocols, then frames of src/guest/exec-stream.ts",
   },
-  imageList: { method: "GET", path: "/v1/images", summary: "All images", reply: Type.Array(ImageView) },
-  imagePull: {
-    method: "POST",
-    path: "/v1/images/pull",
-    summary: "Build or fetch a catalog image",
-    body: ImagePull,
-    reply: ImagePullResult,
-  },
+  ...imageRoutes,
   events: {
     method: "GET",
     path: "/v1/events",
@@ -380,8 +331,6 @@ export type PortView = Static<typeof PortView>;
 export type HealthView = Static<typeof HealthView>;
 export type SshView = Static<typeof SshView>;
 export type ExecRequest = Static<typeof ExecRequest>;
-export type ImageView = Static<typeof ImageView>;
-export type ImagePullResult = Static<typeof ImagePullResult>;
 export type EventView = Static<typeof EventView>;
 export type EventsQuery = Static<typeof EventsQuery>;
 export type LogsQuery = Static<typeof LogsQuery>;

@@ -5,11 +5,12 @@ import { pino } from "pino";
 import { systemClock } from "./clock.js";
 import { loadConfig, resolveDefaults } from "./config.js";
 import { startDaemon } from "./daemon.js";
-import { createLocalWorld } from "./effects/local-world.js";
+import { createLocalWorld, searchPathOf } from "./effects/local-world.js";
 import { BangerError, errorBody } from "./errors.js";
 import { homeHandles } from "./handles.js";
 import { addressBlock, homeFrom, sshKeyOf } from "./home.js";
-import { imageIdOf } from "./images/catalog.js";
+import { registryAccess } from "./images/registry-access.js";
+import { imageShelf } from "./images/shelf.js";
 
 /** Values under these keys never reach the log. */
 const secretKeys = ["env", "authorization", "password", "token", "key", "stdin"];
@@ -30,6 +31,7 @@ async function main(): Promise<void> {
   const config = loadConfig(homeHandles(home).configFile);
   logger.level = config.logLevel;
   const host = { cpus: availableParallelism(), memoryMiB: Math.floor(totalmem() / 2 ** 20) };
+  const access = registryAccess(home, config.registries, process.env, searchPathOf(process.env));
   const daemon = await startDaemon({
     home,
     config,
@@ -41,7 +43,7 @@ async function main(): Promise<void> {
       defaults: { image: config.defaultImage, ...resolveDefaults(config, host) },
       sshKey: sshKeyOf(home, config.sshKeyPath, process.env["HOME"] ?? homedir()),
       addressBlock: addressBlock(home),
-      imageIdOf,
+      images: imageShelf(home, access, systemClock),
     },
   });
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => void daemon.close());

@@ -27,7 +27,7 @@ export interface DaemonOptions {
   version: string;
   /** Makes the drivers of this host. */
   openWorld(): Promise<ApiDeps["world"] & Pick<ApiDeps["about"], "vmm" | "accelerator">>;
-  api: Pick<ApiDeps, "defaults" | "sshKey" | "addressBlock" | "imageIdOf">;
+  api: Pick<ApiDeps, "defaults" | "sshKey" | "addressBlock" | "images">;
 }
 
 export interface Daemon {
@@ -157,8 +157,8 @@ async function closeAll(parts: readonly (() => Promise<void> | void)[], logger: 
 
 /** The home's directories, for their owner alone; the one for sockets may lie in a place that others write to. */
 function makePlaces(home: Home): void {
-  const { vms, runtimeVms, images } = homeHandles(home);
-  for (const path of [home.state, vms, home.data, images, home.cache, home.runtime, runtimeVms]) {
+  const { vms, runtimeVms, images, kernels } = homeHandles(home);
+  for (const path of [home.state, vms, home.data, images, kernels, home.cache, home.runtime, runtimeVms]) {
     try {
       mkdirSync(path, { recursive: true, mode: 0o700 });
     } catch (cause) {

@@ -1,10 +1,11 @@
 /** Pure: what a command makes of the present state: new events, nothing when it is already so, or a rejection. */
 import { BangerError } from "./errors.js";
 import { event, imageStream, type NewEvent, vmStream } from "./events.js";
-import { loopbackAddress } from "./handles.js";
+import { isKernelId, loopbackAddress } from "./handles.js";
 import { imageCan } from "./machines/image.js";
 import { vmCan } from "./machines/vm.js";
-import type { Image, ImageId, State, Vm, VmId, VmSpec } from "./model.js";
+import type { Image, ImageId, ImageSource, State, Vm, VmId, VmSpec } from "./model.js";
+import { needOf } from "./reconcilers/image.js";
 
 export interface Timeouts {
   bootTimeoutMs: number;
@@ -26,12 +27,25 @@ export interface CreateCommand {
   addressBlock: number;
 }
 
+/** An image or kernel to be made, and what it is to be made with. */
+export interface PullCommand extends Wanted {
+  kind: "pullImage";
+  need?: Wanted;
+}
+
+interface Wanted {
+  imageId: ImageId;
+  name: string;
+  source: ImageSource;
+}
+
 export type VmVerb = "start" | "stop" | "restart" | "kill" | "delete";
 export type Command =
   | CreateCommand
   | { kind: VmVerb; vmId: VmId }
   | { kind: "set"; vmId: VmId; changes: Partial<VmSpec> }
-  | { kind: "pullImage"; imageId: ImageId; name: string };
+  | PullCommand
+  | { kind: "deleteImage"; imageId: ImageId };
 
 const addressesPerHome = 65_534;
 
@@ -56,10 +70,20 @@ export function resolveVm(state: State, ref: string): Vm {
   throw new BangerError("vm_not_found", `no VM is called "${ref}"`, { hint: "banger vm list" });
 }
 
-/** The image that a name or id means: the newest ready one, else the newest one. */
-export function findImage(state: State, ref: string): Image | undefined {
+const isCalled = ({ id, name, source }: Image, ref: string): boolean =>
+  id === ref || name === ref || (source.kind === "oci" && source.reference === ref);
+
+/** The image that a name, an id or a reference in full means: the newest ready one, else the newest one. */
+export const findImage = (state: State, ref: string): Image | undefined =>
+  find(state, (image) => !isKernelId(image.id) && isCalled(image, ref));
+
+/** The kernel that a name or id means. */
+export const findKernel = (state: State, ref: string): Image | undefined =>
+  find(state, (image) => isKernelId(image.id) && isCalled(image, ref));
+
+function find(state: State, wanted: (image: Image) => boolean): Image | undefined {
   const matches = Object.values(state.images)
-    .filter((image) => (image.id === ref || image.name === ref) && image.phase !== "deleted")
+    .filter((image) => wanted(image) && image.phase !== "deleted")
     .sort((a, b) => b.createdAt - a.createdAt);
   return matches.find((image) => image.phase === "ready") ?? matches[0];
 }
@@ -79,7 +103,9 @@ export function decide(state: State, command: Command, timeouts: Timeouts): NewE
     case "set":
       return decideSet(state, command.vmId, command.changes);
     case "pullImage":
-      return decidePull(state, command.imageId, command.name);
+      return [...(command.need ? decidePull(state, command.need) : []), ...decidePull(state, command)];
+    case "deleteImage":
+      return decideDeleteImage(state, command.imageId);
     default:
       return decideVerb(state, command.kind, command.vmId, timeouts);
   }
@@ -207,9 +233,14 @@ function alreadySo(verb: VmVerb, vm: Vm): boolean {
   }
 }
 
-function decidePull(state: State, imageId: ImageId, name: string): NewEvent[] {
+function decidePull(state: State, { imageId, name, source }: Wanted): NewEvent[] {
   const image = state.images[imageId];
-  if (image?.phase === "building" || image?.phase === "ready") return [];
+  if (image?.phase === "building" || image?.phase === "ready") {
+    if (sameSource(image.source, source)) return [];
+    throw new BangerError("image_differs", `${imageId} is here already, but made with other options`, {
+      hint: `--name ANOTHER, or: banger image delete ${imageId}`,
+    });
+  }
   // What is built anew differs in its bytes, and disks that lie on top of the old one would be torn.
   const users = Object.values(state.vms).filter(
     (vm) => isLive(vm) && vm.imageId === imageId && vm.disksHoldData,
@@ -220,7 +251,39 @@ function decidePull(state: State, imageId: ImageId, name: string): NewEvent[] {
       hint: `put its files back, or: banger vm delete ${names}`,
     });
   }
-  const wanted = event(imageStream(imageId), "image.pull_requested", { imageId, name });
+  const wanted = event(imageStream(imageId), "image.pull_requested", { imageId, name, source });
   if (image === undefined || imageCan(image, wanted)) return [wanted];
   throw new BangerError("not_now", `image ${name} is ${image.phase}`, { retry: "later" });
+}
+
+/** One manifest may go by many names. */
+function sameSource(a: ImageSource, b: ImageSource): boolean {
+  const told = (source: ImageSource) =>
+    JSON.stringify(source.kind === "oci" ? { ...source, reference: "" } : source);
+  return told(a) === told(b);
+}
+
+function decideDeleteImage(state: State, imageId: ImageId): NewEvent[] {
+  const image = state.images[imageId];
+  if (image === undefined || image.phase === "deleted") {
+    throw new BangerError("image_not_found", `there is no image ${imageId}`, { hint: "banger image list" });
+  }
+  if (image.phase === "deleting") return [];
+  const users = Object.values(state.vms).filter((vm) => isLive(vm) && vm.imageId === imageId);
+  if (users.length > 0) {
+    const names = users.map((vm) => vm.name).join(" ");
+    throw new BangerError("image_in_use", `${imageId} is in use by ${names}`, {
+      hint: `banger vm delete ${names}`,
+    });
+  }
+  const waiting = Object.values(state.images).find(
+    (each) => each.phase === "building" && needOf(each.source) === imageId,
+  );
+  if (waiting !== undefined) {
+    throw new BangerError("image_in_use", `${waiting.id} is being made with ${imageId}`, {
+      hint: `banger image delete ${waiting.id}`,
+      retry: "later",
+    });
+  }
+  return [event(imageStream(imageId), "image.delete_requested", {})];
 }

@@ -1,6 +1,6 @@
 /** Every event that the log can hold, its schema version, and the upcasters of older versions. */
 import { BangerError, type ErrorBody } from "./errors.js";
-import type { ImageId, ProcessExit, StartStep, VmId, VmSpec } from "./model.js";
+import type { ImageId, ImageSource, ProcessExit, StartStep, VmId, VmSpec } from "./model.js";
 
 /** Type → data. Past tense: what was wanted or seen. Never a pid as truth, never a tick. */
 export interface EventData {
@@ -32,7 +32,7 @@ export interface EventData {
   /** A file that its configuration gives every new guest is not on the host. */
   "vm.file_skipped": { host: string; guest: string };
   "vm.deleted": Record<string, never>;
-  "image.pull_requested": { imageId: ImageId; name: string };
+  "image.pull_requested": { imageId: ImageId; name: string; source: ImageSource };
   "image.stage_reached": { stage: string; detail?: string };
   "image.ready": { sizeBytes: number };
   "image.build_failed": ErrorBody;
@@ -92,7 +92,7 @@ export const schemaVersions: Readonly<Record<EventType, number>> = {
   "vm.step_failed": 1,
   "vm.file_skipped": 1,
   "vm.deleted": 1,
-  "image.pull_requested": 1,
+  "image.pull_requested": 2,
   "image.stage_reached": 1,
   "image.ready": 1,
   "image.build_failed": 1,
@@ -107,7 +107,10 @@ type Upcaster = (data: unknown) => unknown;
 /** `[type][n]` turns data of schema n into data of schema n + 1. */
 export type Upcasters = Readonly<Record<string, Readonly<Record<number, Upcaster>>>>;
 
-const upcasters: Upcasters = {};
+const upcasters: Upcasters = {
+  // There was nothing but the catalog.
+  "image.pull_requested": { 1: (data) => ({ ...(data as object), source: { kind: "catalog" } }) },
+};
 
 /** A row of the log as it was written, before upcasting. */
 export interface RawEvent {

@@ -1,5 +1,6 @@
 /** Pure: events as plain sentences, one VM's life as a list, and the chain of causes behind its state. */
 import { autoStopCause, type StoredEvent, vmStream } from "./events.js";
+import { isKernelId } from "./handles.js";
 import type { Phase, ProcessExit, Vm, VmSpec } from "./model.js";
 import { fold, initialState } from "./projection.js";
 import { formatDuration, formatSize } from "./sizes.js";
@@ -52,19 +53,19 @@ function clause(event: StoredEvent): string {
     case "vm.deleted":
       return "nothing of it is left on the host";
     case "image.pull_requested":
-      return `a client asked for the image ${event.data.name}`;
+      return `a client asked for ${isKernelId(event.data.imageId) ? "the kernel" : "the image"} ${event.data.name}`;
     case "image.stage_reached":
-      return `the image build reached ${[event.data.stage, event.data.detail].filter(Boolean).join(": ")}`;
+      return `its making reached ${[event.data.stage, event.data.detail].filter(Boolean).join(": ")}`;
     case "image.ready":
-      return `the image is ready (${formatSize(Math.ceil(event.data.sizeBytes / 2 ** 20))})`;
+      return `it is ready (${formatSize(Math.ceil(event.data.sizeBytes / 2 ** 20))})`;
     case "image.build_failed":
-      return `the image build failed: ${event.data.message}`;
+      return `its making failed: ${event.data.message}`;
     case "image.damaged":
       return event.data.message;
     case "image.delete_requested":
-      return "a client asked for the image to be deleted";
+      return "a client asked for it to be deleted";
     case "image.deleted":
-      return "nothing of the image is left on the host";
+      return "nothing of it is left on the host";
     case "daemon.started":
       return `the daemon started (version ${event.data.version})`;
     case "log.stream_archived":

@@ -19,6 +19,9 @@ export interface HomeHandles {
   vms: string;
   runtimeVms: string;
   images: string;
+  kernels: string;
+  /** Blobs of images from registries. */
+  ociCache: string;
   sshKey: string;
   knownHosts: string;
   configFile: string;
@@ -35,6 +38,8 @@ export function homeHandles(home: Home): HomeHandles {
     vms: `${home.state}/vms`,
     runtimeVms: `${home.runtime}/vms`,
     images: `${home.data}/images`,
+    kernels: `${home.data}/kernels`,
+    ociCache: `${home.cache}/oci`,
     sshKey: `${home.state}/ssh/id_ed25519`,
     knownHosts: `${home.state}/ssh/known_hosts`,
     configFile: `${home.config}/config.toml`,
@@ -109,8 +114,18 @@ export interface ImageHandles {
 
 const partialSuffix = ".partial";
 
+const kernelPrefix = "kernel-";
+export const isKernelId = (id: ImageId): boolean => id.startsWith(kernelPrefix);
+
+/** The id of what is made from something with this fingerprint, in lower-case hex digits. */
+export const imageIdFrom = (name: string, fingerprint: string): ImageId =>
+  `${name}-${fingerprint.slice(0, 8)}`;
+export const kernelIdFrom = (name: string, fingerprint: string): ImageId =>
+  `${kernelPrefix}${imageIdFrom(name, fingerprint)}`;
+
 export function imageHandles(home: Home, id: ImageId): ImageHandles {
-  const directory = `${home.data}/images/${id}`;
+  const { images, kernels } = homeHandles(home);
+  const directory = `${isKernelId(id) ? kernels : images}/${id}`;
   return {
     directory,
     partial: `${directory}${partialSuffix}`,
@@ -120,7 +135,7 @@ export function imageHandles(home: Home, id: ImageId): ImageHandles {
   };
 }
 
-/** What a directory below images/ is: an image, the half-built form of one, or nothing of ours. */
+/** What a directory below images/ or kernels/ is: an image, the half-built form of one, or nothing of ours. */
 export function parseImageDirectory(name: string): { id: ImageId; partial: boolean } | undefined {
   const partial = name.endsWith(partialSuffix);
   const id = partial ? name.slice(0, -partialSuffix.length) : name;

@@ -5,7 +5,7 @@ import type { NewEvent } from "./events.js";
 import { Keyring } from "./keyring.js";
 import type { Ledger } from "./ledger.js";
 import type { Effect, EffectKind, Observed } from "./model.js";
-import { deedFacts, failureFacts, type Plan, planFor } from "./plan.js";
+import { deedFacts, failureFacts, type Plan, planFor, stillWanted, waitingFor } from "./plan.js";
 import type { World } from "./world.js";
 
 export interface LoopOptions {
@@ -56,6 +56,9 @@ const unchanged = (effect: Effect): ErrorBody => ({
   retry: "later",
 });
 
+const unwanted = (effect: Effect): BangerError =>
+  new BangerError("unwanted", `${effect.kind} is not wanted any more`);
+
 export class Loop {
   readonly #ledger: Ledger;
   readonly #world: World;
@@ -76,7 +79,10 @@ export class Loop {
     ledger.onCommit((events) => {
       // A failure that is told changes nothing; waking for it would go round the backoff.
       const telling = events.filter(({ type }) => type !== "vm.effect_failed");
-      for (const stream of new Set(telling.map((each) => each.stream))) this.wake(stream);
+      for (const stream of new Set(telling.map((each) => each.stream))) {
+        this.wake(stream);
+        for (const waiting of waitingFor(ledger.state, stream)) this.wake(waiting);
+      }
     });
   }
 
@@ -216,6 +222,9 @@ export class Loop {
     const expired = new Promise<never>((_resolve, reject) => {
       signal.addEventListener("abort", () => reject(signal.reason), { once: true });
     });
+    const release = this.#ledger.onCommit(() => {
+      if (!stillWanted(this.#ledger.state, effect)) deadline.abort(unwanted(effect));
+    });
     const timer = this.#clock.after(ms, () =>
       deadline.abort(
         new BangerError("deadline_exceeded", `${effect.kind} took longer than ${ms / 1000} s`, {
@@ -230,6 +239,7 @@ export class Loop {
     } catch (thrown) {
       return errorBody(thrown);
     } finally {
+      release();
       timer.cancel();
     }
   }

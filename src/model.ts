@@ -3,7 +3,7 @@ import type { ErrorBody } from "./errors.js";
 
 /** Eight lower-case hex digits; every host name of the VM is derived from it (handles.ts). */
 export type VmId = string;
-/** `<catalog name>-<8 hex digits of the recipe's fingerprint>`. */
+/** `<name>-<8 hex digits of what it is made from>`; that of a kernel begins with `kernel-`. */
 export type ImageId = string;
 
 export interface VmSpec {
@@ -60,12 +60,32 @@ export interface Vm {
   commandId: string;
 }
 
+/** What an image or kernel is made from. Paths are absolute paths of the host; sizes of null follow the content. */
+export type ImageSource =
+  /** The entry of that name in the catalog of images or of kernels. */
+  | { kind: "catalog" }
+  /** `digest` is that of the manifest; `reference` what was asked for, in full. */
+  | { kind: "oci"; reference: string; digest: string; sizeMiB: number | null; kernelId: ImageId }
+  /** Files that stay where they are. Modules are a tree of /lib/modules/RELEASE. */
+  | {
+      kind: "files";
+      rootfs: string;
+      kernel: string | null;
+      initrd: string | null;
+      modules: string | null;
+      kernelId: ImageId | null;
+    }
+  /** The files of another image, to be had in a place of banger's own. */
+  | { kind: "copy"; imageId: ImageId }
+  /** A directory with a kernel, and modules if it has any. */
+  | { kind: "directory"; path: string };
+
 export type ImagePhase = "building" | "ready" | "failed" | "deleting" | "deleted";
 
 export interface Image {
   id: ImageId;
-  /** Catalog name, e.g. "debian-slim". */
   name: string;
+  source: ImageSource;
   phase: ImagePhase;
   stage: string | null;
   error: ErrorBody | null;
@@ -158,7 +178,7 @@ export type Effect =
   | { kind: "ensureNoProcess"; vmId: VmId; process: ProcessIdentity }
   | { kind: "ensureNoRuntime"; vmId: VmId }
   | { kind: "ensureNoDirectory"; vmId: VmId }
-  | { kind: "ensureImage"; imageId: ImageId; name: string }
+  | { kind: "ensureImage"; imageId: ImageId; name: string; source: ImageSource }
   | { kind: "ensureNoPartialImage"; imageId: ImageId }
   | { kind: "ensureNoImage"; imageId: ImageId };
 

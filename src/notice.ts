@@ -1,6 +1,7 @@
 /** Pure: what an observation tells that the log does not know yet, as events. Unknown handles tell nothing. */
 import type { ErrorBody } from "./errors.js";
 import { event, imageStream, type NewEvent, vmStream } from "./events.js";
+import { isKernelId } from "./handles.js";
 import type { Capabilities, Image, ObservedImage, ObservedVm, ProcessExit, Vm } from "./model.js";
 
 /** The facts about one VM, one step of the machine at most; ask again after folding them. */
@@ -77,12 +78,20 @@ function stopDetail(vm: Vm): string {
   return vm.stop?.asked ? "shut down as asked" : "stopped as asked";
 }
 
-/** The facts about one image. */
-export function noticeImage(image: Image, seen: ObservedImage): NewEvent[] {
+/** The facts about one image; `need` is the one that it is made with, where it needs one. */
+export function noticeImage(image: Image, seen: ObservedImage, need?: Image): NewEvent[] {
   const stream = imageStream(image.id);
   const mended = image.phase === "failed" && image.error?.code === damageCode;
   if ((image.phase === "building" || mended) && seen.image.is === "present" && seen.image.damage === null) {
     return [event(stream, "image.ready", { sizeBytes: seen.image.sizeBytes })];
+  }
+  if (
+    image.phase === "building" &&
+    need !== undefined &&
+    need.phase !== "ready" &&
+    need.phase !== "building"
+  ) {
+    return [event(stream, "image.build_failed", needFailed(need))];
   }
   if (image.phase === "ready") {
     const damage = seen.image.is === "present" ? seen.image.damage : whenAbsent(seen.image);
@@ -97,11 +106,22 @@ export function noticeImage(image: Image, seen: ObservedImage): NewEvent[] {
 const whenAbsent = (handle: { is: "absent" | "unknown" }): string | null =>
   handle.is === "absent" ? "its files are gone" : null;
 
+const needFailed = (need: Image): ErrorBody => ({
+  code: "need_missing",
+  message: `${need.name}, which it is made with, is ${need.phase}${need.error ? `: ${need.error.message}` : ""}`,
+  ...(need.error?.hint !== undefined && { hint: need.error.hint }),
+  retry: "later",
+});
+
 const damageCode = "image_damaged";
 
-const damaged = (image: Image, damage: string): ErrorBody => ({
-  code: damageCode,
-  message: `image ${image.name} is damaged: ${damage}`,
-  hint: `banger image pull ${image.name}`,
-  retry: "never",
-});
+const damaged = (image: Image, damage: string): ErrorBody => {
+  const noun = isKernelId(image.id) ? "kernel" : "image";
+  return {
+    code: damageCode,
+    message: `${noun} ${image.name} is damaged: ${damage}`,
+    // What else it may be made from could be another thing by now; the id stands for the same as before.
+    hint: `banger ${noun} pull ${image.source.kind === "catalog" ? image.name : image.id}`,
+    retry: "never",
+  };
+};

@@ -7,6 +7,7 @@ import {
   type Home,
   homeHandles,
   imageHandles,
+  isKernelId,
   isVmId,
   parseImageDirectory,
   parseVmDirectory,
@@ -140,11 +141,16 @@ function lookAtVms(instruments: Instruments): Pick<Observed, "vms" | "unlistedVm
 }
 
 function lookAtImages(instruments: Instruments): Pick<Observed, "images" | "unlistedImage"> {
-  const listing = list(homeHandles(instruments.home).images);
-  const nothing = unlisted(listing);
+  const places = homeHandles(instruments.home);
+  const [listing, kernels] = [list(places.images), list(places.kernels)];
+  const nothing = unlisted(listing.is === "unknown" ? listing : kernels);
   const unlistedImage: ObservedImage = { image: nothing, partial: nothing };
   const images = new Map<ImageId, ObservedImage>();
-  for (const name of namesIn(listing)) {
+  const names = [
+    ...namesIn(listing).filter((name) => !isKernelId(name)),
+    ...namesIn(kernels).filter(isKernelId),
+  ];
+  for (const name of names) {
     const parsed = parseImageDirectory(name);
     if (parsed === undefined) continue;
     const { id, partial } = parsed;

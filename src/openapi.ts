@@ -1,6 +1,6 @@
 /** Pure: the contract as an OpenAPI 3.1 document, whose schemas are the contract's own. */
 import type { TSchema } from "@sinclair/typebox";
-import type { Route } from "./contract.js";
+import type { Route } from "./contract-basics.js";
 
 type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 

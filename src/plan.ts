@@ -3,7 +3,7 @@ import type { ErrorBody } from "./errors.js";
 import { event, imageStream, type NewEvent, vmStream } from "./events.js";
 import type { Capabilities, Effect, Image, Observed, State, Vm } from "./model.js";
 import { noticeImage, noticeVm } from "./notice.js";
-import { nextDeadline, reconcileImage, reconcileVm } from "./reconcilers/index.js";
+import { needOf, nextDeadline, reconcileImage, reconcileVm } from "./reconcilers/index.js";
 
 export interface Plan {
   /** Goes into the log first; the effects are those of the state before it. */
@@ -58,13 +58,28 @@ export function planFor(
   const image = imageOf(state, stream);
   if (image === undefined) return undefined;
   const seen = observed.images.get(image.id) ?? observed.unlistedImage;
+  const need = state.images[needOf(image.source) ?? ""];
   return {
-    facts: noticeImage(image, seen),
-    effects: reconcileImage(image, seen),
+    facts: noticeImage(image, seen, need),
+    effects: reconcileImage(image, seen, need),
     deadlineAt: null,
     position: image.phase,
   };
 }
+
+/** The streams that wait for what this one becomes. */
+export function waitingFor(state: State, stream: string): string[] {
+  const image = imageOf(state, stream);
+  if (image === undefined) return [];
+  const waits = (each: Image) => each.phase === "building" && needOf(each.source) === image.id;
+  return Object.values(state.images)
+    .filter(waits)
+    .map(({ id }) => imageStream(id));
+}
+
+/** Whether an effect that takes long is to go on. */
+export const stillWanted = (state: State, effect: Effect): boolean =>
+  effect.kind !== "ensureImage" || state.images[effect.imageId]?.phase === "building";
 
 /** What a deed tells the log because no observation can find it again. */
 export const deedFacts = (effect: Effect): NewEvent[] =>

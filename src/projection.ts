@@ -6,7 +6,7 @@ import { vmAfter } from "./machines/vm.js";
 import type { Image, State, Vm } from "./model.js";
 
 /** Raised whenever the fold changes meaning: snapshots of another number are ignored and the log is folded anew. */
-export const stateSchema = 2;
+export const stateSchema = 3;
 
 export const initialState: State = {
   seq: 0,
@@ -48,6 +48,7 @@ function newImage(event: Extract<StoredEvent, { type: "image.pull_requested" }>)
   return {
     id: event.data.imageId,
     name: event.data.name,
+    source: event.data.source,
     phase: "building",
     stage: null,
     error: null,

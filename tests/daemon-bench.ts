@@ -12,6 +12,8 @@ import { type Daemon, startDaemon } from "../src/daemon.js";
 import { BangerError } from "../src/errors.js";
 import { AgentClient } from "../src/guest/agent.js";
 import { type Home, homeHandles } from "../src/handles.js";
+import { registryAccess } from "../src/images/registry-access.js";
+import { type Images, imageShelf } from "../src/images/shelf.js";
 import { SimHost } from "./sim/host.js";
 import { seeded } from "./sim/random.js";
 import { LifeClock, Time } from "./sim/time.js";
@@ -172,14 +174,24 @@ export class DaemonBench {
         },
         sshKey: homeHandles(this.home).sshKey,
         addressBlock: 7,
-        imageIdOf: async (name) => {
-          if (name === "debian-slim") return "debian-slim-0badcafe";
-          throw new BangerError("image_unknown", `no image is called "${name}"`);
-        },
+        images: this.images(),
       },
     });
     this.#daemons.push(daemon);
     return daemon;
+  }
+
+  /** The real ones, but for a catalog of one image. */
+  images(): Images {
+    const access = registryAccess(this.home, [], {}, "/usr/bin:/bin");
+    return {
+      ...imageShelf(this.home, access, this.clock),
+      async pull(_state, { ref }) {
+        const source = { kind: "catalog" } as const;
+        if (ref === "debian-slim") return { imageId: "debian-slim-0badcafe", name: ref, source };
+        throw new BangerError("image_unknown", `no image is called "${ref}"`);
+      },
+    };
   }
 
   /** A daemon's hands on the simulated host, and its links to the guests. */
@@ -251,7 +263,7 @@ export class DaemonBench {
   }
 
   async pullImage(): Promise<void> {
-    await this.ask("POST", "/v1/images/pull", { name: "debian-slim" });
+    await this.ask("POST", "/v1/images/pull", { ref: "debian-slim" });
     await this.event("image/debian-slim-0badcafe", "image.ready");
   }
 

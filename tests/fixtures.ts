@@ -52,7 +52,7 @@ export const sampleData: EventData = {
   "vm.step_failed": { ...failure, step: "disk" },
   "vm.file_skipped": { host: "~/.npmrc", guest: "/root/.npmrc" },
   "vm.deleted": {},
-  "image.pull_requested": { imageId, name: "debian-slim" },
+  "image.pull_requested": { imageId, name: "debian-slim", source: { kind: "catalog" } },
   "image.stage_reached": { stage: "packages" },
   "image.ready": { sizeBytes: 1000 },
   "image.build_failed": failure,

@@ -8,8 +8,9 @@ import type { DaemonView, DefaultsView, routes } from "../contract.js";
 import type { Timeouts } from "../decide.js";
 import type { AgentClient } from "../guest/agent.js";
 import type { Home } from "../handles.js";
+import type { Images } from "../images/shelf.js";
 import type { Ledger } from "../ledger.js";
-import type { ImageId, ProcessIdentity, Seen, VmId } from "../model.js";
+import type { ProcessIdentity, Seen, VmId } from "../model.js";
 import type { Uses } from "../use.js";
 import type { World } from "../world.js";
 
@@ -38,8 +39,7 @@ export interface ApiDeps {
   sshKey: string;
   /** Second octet of the home's loopback addresses. */
   addressBlock: number;
-  /** The id under which the catalog builds an image of that name. @throws BangerError `image_unknown` */
-  imageIdOf(name: string): Promise<ImageId>;
+  images: Images;
   about: Pick<DaemonView, "pid" | "version" | "startedAt" | "vmm" | "accelerator" | "dns">;
   warn(message: string, details: object): void;
   /** Ends the daemon after the reply. */

@@ -1,6 +1,7 @@
 /** The API's server: one route per entry of the contract, checked requests, errors with a mend. */
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
-import { type Route, routes } from "../contract.js";
+import { routes } from "../contract.js";
+import type { Route } from "../contract-basics.js";
 import { BangerError, type ErrorBody, errorBody } from "../errors.js";
 import { daemonRoutes } from "./daemon.js";
 import { eventRoutes } from "./events.js";
@@ -18,6 +19,14 @@ const statusOfCode: Record<string, number> = {
   vm_not_found: 404,
   image_missing: 404,
   image_unknown: 404,
+  image_not_found: 404,
+  kernel_unknown: 404,
+  kernel_not_found: 404,
+  image_in_use: 409,
+  image_differs: 409,
+  image_managed: 409,
+  name_invalid: 400,
+  reference_invalid: 400,
   ref_ambiguous: 409,
   name_taken: 409,
   not_now: 409,

@@ -1,7 +1,8 @@
 /** Pure: the state and an observation as the API shows them. */
-import type { DaemonView, ImageView, VmView } from "../contract.js";
+import type { DaemonView, VmView } from "../contract.js";
+import type { ImageView } from "../contract-images.js";
 import { type Home, vmHandles } from "../handles.js";
-import type { Image, Observed, ObservedVm, State, Vm } from "../model.js";
+import type { Image, ImageSource, Observed, ObservedVm, State, Vm } from "../model.js";
 
 const rfc3339 = (at: number): string => new Date(at).toISOString();
 const rfc3339OrNull = (at: number | null): string | null => (at === null ? null : rfc3339(at));
@@ -40,12 +41,31 @@ export function imageView(state: State, image: Image): ImageView {
     name: image.name,
     phase: image.phase,
     stage: image.stage,
+    source: sourceText(image.source),
     sizeBytes: image.sizeBytes,
     error: image.error,
     createdAt: rfc3339(image.createdAt),
     changedAt: rfc3339(image.changedAt),
     seq: state.seq,
   };
+}
+
+/** What an image is made from, in words. */
+function sourceText(source: ImageSource): string {
+  switch (source.kind) {
+    case "catalog":
+      return "catalog";
+    case "oci":
+      return `${source.reference.replace(/@.*/, "")}@${source.digest}`;
+    case "files":
+      return `files: ${source.rootfs}`;
+    case "copy":
+      return `copy of ${source.imageId}`;
+    case "directory":
+      return source.path;
+    default:
+      return source satisfies never;
+  }
 }
 
 /** How many VMs are in each phase; deleted ones are not counted. */

@@ -93,7 +93,7 @@ function createVm(deps: ApiDeps, body: VmCreate, cause: string): Vm {
     commandId: body.commandId,
     vmId: clock.hex(4),
     name: body.name ?? candidates(),
-    image: body.image ?? defaults.image,
+    image: deps.images.fullReference(body.image ?? defaults.image),
     spec: {
       vcpu: body.spec.vcpu ?? defaults.vcpu.value,
       memoryMiB: body.spec.memoryMiB ?? defaults.memoryMiB.value,

@@ -1,74 +1,123 @@
-/** `banger image`: list and pull. */
-import { BangerError, type ErrorBody } from "../errors.js";
-import { formatDuration } from "../sizes.js";
-import { command, jsonFlag, quietFlag } from "./command.js";
-import { type Context, call, print, printJson, say } from "./context.js";
-import { follow } from "./follow.js";
-import { imageTable } from "./render/image.js";
-import { stageReport } from "./render/stages.js";
-import { styleFor } from "./render/style.js";
+/** `banger image`: pull, register, promote and the cache; what kernels have too is in making.ts. */
+import { resolve } from "node:path";
+import { usageError } from "./check.js";
+import { command } from "./command.js";
+import { call, print, say } from "./context.js";
+import { deleteCommand, listCommand, pullImage, showCommand, untilReady } from "./making.js";
+import { sizeFlag } from "./new-vm.js";
 
-export const list = command({
-  summary: "List images",
-  usage: "[flags]",
-  examples: ["banger image list", "banger image list --json"],
-  flags: { json: jsonFlag, quiet: quietFlag },
-  async run(flags, { context }) {
-    const images = await call(context, "imageList");
-    if (flags.json) await printJson(context, images);
-    else if (flags.quiet) await print(context, images.map(({ id }) => `${id}\n`).join(""));
-    else {
-      const style = styleFor(context.stdout, context.env);
-      await print(context, imageTable(images, context.clock.now(), { style, width: context.stdout.columns }));
-    }
-    return 0;
-  },
-});
+export const list = listCommand("image");
+export const show = showCommand("image");
+export const remove = deleteCommand("image", "delete");
+
+const quietFlag = { type: "boolean", alias: "q", description: "Print the image's id only" } as const;
+const kernelFlag = {
+  type: "string",
+  valueHint: "K",
+  description: "Kernel by name or id; Debian's cloud kernel without it",
+} as const;
+
+/** The smallest root disk is what ext4 itself needs; the largest what its files can have. */
+const rootDisk = { minimum: 64, maximum: 16 * 1024 * 1024 };
 
 export const pull = command({
-  summary: "Build or fetch a catalog image",
-  usage: "NAME [flags]",
-  examples: ["banger image pull debian-slim"],
+  summary: "Build a catalog image, or fetch one from a registry",
+  usage: "NAME|REFERENCE [flags]",
+  examples: [
+    "banger image pull debian-slim",
+    "banger image pull docker.io/library/alpine:3",
+    "banger image pull ghcr.io/acme/dev:latest --name dev --size 20G",
+  ],
   words: { min: 1, max: 1, name: "NAME" },
-  flags: { quiet: { type: "boolean", alias: "q", description: "Print the image's id only" } },
+  flags: {
+    name: { type: "string", valueHint: "N", description: "Name; the repository's last part without it" },
+    "kernel-ref": kernelFlag,
+    size: { type: "string", valueHint: "SIZE", description: "Size of the root disk; by content without it" },
+    quiet: quietFlag,
+  },
   async run(flags, { context, words }) {
-    const { id, already } = await pullImage(context, words[0] ?? "", flags.quiet === true);
-    if (already && flags.quiet !== true) say(context, `${words[0]} is here already`);
+    const ref = words[0] ?? "";
+    const { name, "kernel-ref": kernel, size } = flags;
+    const { id, already } = await pullImage(context, ref, flags.quiet === true, {
+      ...(name !== undefined && { name }),
+      ...(kernel !== undefined && { kernel }),
+      ...(size !== undefined && { sizeMiB: sizeFlag("size", size, rootDisk) }),
+    });
+    if (already && flags.quiet !== true) say(context, `${ref} is here already`);
     await print(context, `${id}\n`);
     return 0;
   },
 });
 
-/** Pulls an image and shows its stages until it is there. @throws BangerError as the build failed */
-export async function pullImage(
-  context: Context,
-  name: string,
-  quiet: boolean,
-): Promise<{ id: string; already: boolean }> {
-  const { image, after, already } = await call(context, "imagePull", { body: { name } });
-  if (already) return { id: image.id, already };
-  const { stderr: output, clock, env } = context;
-  if (!quiet) say(context, `image: ${name} is not here yet; getting it`);
-  const startedMs = clock.now();
-  const report = stageReport({ output, clock, quiet, keep: true, style: styleFor(output, env) });
-  try {
-    for await (const event of follow(context, { ref: `image/${image.id}`, after })) {
-      report.see(event);
-      if (event.type === "image.ready") break;
-      if (event.type === "image.build_failed") throw buildFailed(name, event.data as ErrorBody);
-      if (event.type === "image.delete_requested") {
-        throw new BangerError("image_deleted", `image ${name} was deleted while it was being made`);
-      }
-    }
-  } finally {
-    report.close();
-  }
-  if (!quiet) say(context, `image: ${name} is ready (${formatDuration(clock.now() - startedMs)})`);
-  return { id: image.id, already };
-}
+export const register = command({
+  summary: "Make an image of files of this host, which stay where they are",
+  usage: "--name N --rootfs P [flags]",
+  examples: [
+    "banger image register --name mine --rootfs ./root.ext4",
+    "banger image register --name mine --rootfs ./root.ext4 --kernel ./vmlinux --modules ./lib/modules/6.1.0",
+  ],
+  flags: {
+    name: { type: "string", valueHint: "N", description: "Name of the image" },
+    rootfs: { type: "string", valueHint: "P", description: "Root disk: an ext4 file system" },
+    kernel: { type: "string", valueHint: "P", description: "Kernel: vmlinux, or a bzImage" },
+    "kernel-ref": kernelFlag,
+    initrd: {
+      type: "string",
+      valueHint: "P",
+      description: "cpio archive with modules and their modules.list",
+    },
+    modules: { type: "string", valueHint: "P", description: "Directory lib/modules/RELEASE of the kernel" },
+    quiet: quietFlag,
+  },
+  async run(flags, { context }) {
+    const { name, rootfs, kernel, initrd, modules, "kernel-ref": kernelRef } = flags;
+    if (name === undefined || rootfs === undefined)
+      throw usageError("--name and --rootfs say what to register", "banger image register --help");
+    if (kernel !== undefined && kernelRef !== undefined)
+      throw usageError("--kernel and --kernel-ref exclude each other", "leave out one of them");
+    if (kernel === undefined && (initrd !== undefined || modules !== undefined))
+      throw usageError("--initrd and --modules belong to a kernel", "--kernel P");
+    const body = {
+      name,
+      rootfs: resolve(rootfs),
+      ...(kernel !== undefined && { kernel: resolve(kernel) }),
+      ...(kernelRef !== undefined && { kernelRef }),
+      ...(initrd !== undefined && { initrd: resolve(initrd) }),
+      ...(modules !== undefined && { modules: resolve(modules) }),
+    };
+    const asked = await call(context, "imageRegister", { body });
+    const { id } = await untilReady(context, "image", asked, flags.quiet === true);
+    await print(context, `${id}\n`);
+    return 0;
+  },
+});
 
-const buildFailed = (name: string, { code, message, hint, retry }: ErrorBody): BangerError =>
-  new BangerError(code, `image ${name} could not be made: ${message}`, {
-    hint: hint ?? "banger doctor",
-    retry,
-  });
+export const promote = command({
+  summary: "Copy a registered image into managed storage; its name means the copy from then on",
+  usage: "NAME|ID [flags]",
+  examples: ["banger image promote mine"],
+  words: { min: 1, max: 1, name: "NAME" },
+  flags: { quiet: quietFlag },
+  async run(flags, { context, words }) {
+    const asked = await call(context, "imagePromote", { ref: words[0] ?? "" });
+    const { id } = await untilReady(context, "image", asked, flags.quiet === true);
+    await print(context, `${id}\n`);
+    return 0;
+  },
+});
+
+const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
+
+export const cachePrune = command({
+  summary: "Empty the cache of what registries have sent; images stay",
+  usage: "[flags]",
+  examples: ["banger image cache prune --dry-run", "banger image cache prune"],
+  flags: { "dry-run": { type: "boolean", description: "Only say what would go" } },
+  async run(flags, { context }) {
+    const dryRun = flags["dry-run"] === true;
+    const { blobs, bytes } = await call(context, "imageCachePrune", { body: { dryRun } });
+    const what = `${blobs} blobs, ${megabytes(bytes)}`;
+    await print(context, `${dryRun ? "would remove" : "removed"} ${what}\n`);
+    return 0;
+  },
+});

@@ -6,7 +6,7 @@ import { formatSize, parseSize } from "../sizes.js";
 import { usageError } from "./check.js";
 import { type Context, call, ensureDaemon, say } from "./context.js";
 import { settle } from "./follow.js";
-import { pullImage } from "./image.js";
+import { pullImage } from "./making.js";
 import { type StageReport, stageReport } from "./render/stages.js";
 import { styleFor } from "./render/style.js";
 import { specText } from "./render/vm.js";
@@ -40,7 +40,8 @@ export interface NewVmFlags {
 
 type Range = { minimum: number; maximum: number };
 
-function sizeOf(flag: string, text: string, { minimum, maximum }: Range): number {
+/** The size that a flag gives, in MiB. @throws BangerError `usage` */
+export function sizeFlag(flag: string, text: string, { minimum, maximum }: Range): number {
   try {
     const miB = parseSize(text);
     if (miB >= minimum && miB <= maximum) return miB;
@@ -61,8 +62,8 @@ export function specOf(flags: NewVmFlags): VmCreate["spec"] {
   }
   return {
     ...(vcpu !== undefined && { vcpu: Number(vcpu) }),
-    ...(memory !== undefined && { memoryMiB: sizeOf("memory", memory, limits.memoryMiB) }),
-    ...(diskSize !== undefined && { diskMiB: sizeOf("disk-size", diskSize, limits.diskMiB) }),
+    ...(memory !== undefined && { memoryMiB: sizeFlag("memory", memory, limits.memoryMiB) }),
+    ...(diskSize !== undefined && { diskMiB: sizeFlag("disk-size", diskSize, limits.diskMiB) }),
     ...(nat === false && { nat }),
   };
 }
@@ -84,7 +85,7 @@ async function sendCreate(context: Context, body: VmCreate): Promise<VmView> {
   }
 }
 
-/** Creates, and says what; a default image that is missing is pulled first. */
+/** Creates, and says what; an image that is missing is pulled first. */
 export async function createVm(
   context: Context,
   flags: NewVmFlags,
@@ -106,12 +107,12 @@ export async function createVm(
     return vm;
   } catch (error) {
     const missing = error instanceof BangerError && error.code === "image_missing";
-    if (!missing || flags.image !== undefined) throw error;
+    if (!missing) throw error;
   }
   const defaults = await call(context, "defaults");
   saySpec(withDefaults(body.spec, defaults));
-  await pullImage(context, defaults.image, options.quiet);
-  return sendCreate(context, body);
+  const { id } = await pullImage(context, flags.image ?? defaults.image, options.quiet);
+  return sendCreate(context, { ...body, image: id });
 }
 
 const withDefaults = (spec: VmCreate["spec"], defaults: DefaultsView) => ({

@@ -109,9 +109,47 @@ const image: Group = {
   summary: "Images that VMs are made of",
   commands: {
     list: { summary: "List images", alias: "ls", load: async () => (await import("./image.js")).list },
+    show: { summary: "Show one image", load: async () => (await import("./image.js")).show },
     pull: {
-      summary: "Build or fetch a catalog image",
+      summary: "Build a catalog image, or fetch one from a registry",
       load: async () => (await import("./image.js")).pull,
+    },
+    register: {
+      summary: "Make an image of files of this host",
+      load: async () => (await import("./image.js")).register,
+    },
+    promote: {
+      summary: "Copy a registered image into managed storage",
+      load: async () => (await import("./image.js")).promote,
+    },
+    delete: {
+      summary: "Delete images",
+      alias: "rm",
+      load: async () => (await import("./image.js")).remove,
+    },
+    cache: {
+      summary: "What registries have sent",
+      commands: {
+        prune: { summary: "Empty it", load: async () => (await import("./image.js")).cachePrune },
+      },
+    },
+  },
+};
+
+const kernel: Group = {
+  summary: "Kernels that images boot with",
+  commands: {
+    list: { summary: "List kernels", alias: "ls", load: async () => (await import("./kernel.js")).list },
+    show: { summary: "Show one kernel", load: async () => (await import("./kernel.js")).show },
+    pull: { summary: "Make a kernel of the catalog", load: async () => (await import("./kernel.js")).pull },
+    import: {
+      summary: "Copy a kernel from a directory",
+      load: async () => (await import("./kernel.js")).importKernel,
+    },
+    rm: {
+      summary: "Delete kernels",
+      alias: "delete",
+      load: async () => (await import("./kernel.js")).remove,
     },
   },
 };
@@ -150,6 +188,7 @@ export const root: Group = {
   commands: {
     vm,
     image,
+    kernel,
     events,
     daemon,
     doctor: {

@@ -1,9 +1,12 @@
 /** Image directories: built beside their place, moved into it whole, and taken out of it whole. */
 import { mkdir, rename } from "node:fs/promises";
-import { type Home, homeHandles, imageHandles } from "../handles.js";
-import type { ImageId, ObservedImage } from "../model.js";
+import { dirname } from "node:path";
+import { type Home, imageHandles } from "../handles.js";
+import type { Effect, ImageId, ObservedImage } from "../model.js";
 import { hostError } from "./host-error.js";
 import { exists } from "./publish.js";
+
+export type EnsureImage = Extract<Effect, { kind: "ensureImage" }>;
 
 interface BuildContext {
   signal: AbortSignal;
@@ -14,7 +17,7 @@ interface BuildContext {
 /** The part that knows recipes and manifests (src/images). */
 export interface ImageMaker {
   /** Builds the image in its partial directory and gives it its name. Kills what it started when aborted. */
-  build(id: ImageId, name: string, context: BuildContext): Promise<void>;
+  build(wanted: EnsureImage, context: BuildContext): Promise<void>;
   /** Looks at a finished image's directory: whole, or not there. */
   inspect(id: ImageId): ObservedImage["image"];
   /** Removes the partial directory and, before that, whoever still builds in it. */
@@ -24,7 +27,7 @@ export interface ImageMaker {
 }
 
 export interface ImageDriver {
-  ensure(id: ImageId, name: string, context: BuildContext): Promise<void>;
+  ensure(wanted: EnsureImage, context: BuildContext): Promise<void>;
   ensureNoPartial(id: ImageId): Promise<void>;
   ensureNone(id: ImageId): Promise<void>;
   inspect(id: ImageId): ObservedImage["image"];
@@ -45,15 +48,15 @@ export function imageStore(home: Home, maker: ImageMaker): ImageDriver {
     isBuilding: (id) => maker.isBuilding(id),
     ensureNoPartial: removePartial,
 
-    async ensure(id, name, context) {
-      const seen = maker.inspect(id);
+    async ensure(wanted, context) {
+      const seen = maker.inspect(wanted.imageId);
       if (seen.is === "present" && seen.damage === null) return;
-      const { images } = homeHandles(home);
+      const place = dirname(imageHandles(home, wanted.imageId).directory);
       try {
-        await mkdir(images, { recursive: true, mode: 0o700 });
-        await maker.build(id, name, context);
+        await mkdir(place, { recursive: true, mode: 0o700 });
+        await maker.build(wanted, context);
       } catch (error) {
-        throw context.signal.aborted ? context.signal.reason : hostError(error, images);
+        throw context.signal.aborted ? context.signal.reason : hostError(error, place);
       }
     },
 

@@ -13,6 +13,7 @@ import { imageMaker } from "../images/build.js";
 import { observePartial } from "../images/builder-process.js";
 import { ensureInitrd } from "../images/initrd.js";
 import { verifyImage } from "../images/manifest.js";
+import { registryAccess } from "../images/registry-access.js";
 import type { ImageId } from "../model.js";
 import { agentDial } from "./agent-dial.js";
 import { type AssembledWorld, assembleWorld } from "./assemble-world.js";
@@ -41,6 +42,10 @@ export interface LocalWorld extends AssembledWorld<AgentClient> {
 
 const builtAgent = fileURLToPath(new URL("../../../build/banger-agent", import.meta.url));
 const usualPath = "/usr/local/bin:/usr/bin:/bin";
+
+/** Where programs are looked up. */
+export const searchPathOf = (environment: Readonly<Record<string, string | undefined>>): string =>
+  environment["PATH"] || usualPath;
 
 interface Machine {
   home: Home;
@@ -87,10 +92,11 @@ function launcher({ home, qemuBin, accelerator, agentPath }: Machine) {
 /** Opens the world of a home; nothing is touched before the first look. */
 export async function createLocalWorld(options: LocalWorldOptions): Promise<LocalWorld> {
   const { home, config, clock, logger, environment } = options;
-  const searchPath = environment["PATH"] || usualPath;
+  const searchPath = searchPathOf(environment);
   const accelerator = kvmState().usable ? "kvm" : "tcg";
   const agentPath = options.agentPath ?? builtAgent;
-  const maker = imageMaker({ home, clock, mirror: config.mirror, searchPath, environment });
+  const registry = registryAccess(home, config.registries, environment, searchPath);
+  const maker = imageMaker({ home, clock, mirror: config.mirror, searchPath, registry, environment });
   const userHome = environment["HOME"] ?? homedir();
   const runTool = toolRunner(searchPath);
   const { fileSync, sshKeyPath } = config;

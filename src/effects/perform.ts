@@ -40,7 +40,7 @@ export async function perform(drivers: Drivers, effect: Effect, context: Perform
     case "ensureNoDirectory":
       return disks.ensureNone(effect.vmId);
     case "ensureImage":
-      return images.ensure(effect.imageId, effect.name, {
+      return images.ensure(effect, {
         signal,
         stage: (stage, detail) =>
           note(

@@ -16,9 +16,11 @@ interface ToolRun {
   /** Exit statuses that are no failure; 0 alone when left out. */
   goodStatus?: readonly number[];
   signal: AbortSignal;
+  /** How long it may take; a minute unless told. */
+  deadlineMs?: number;
 }
 
-const deadlineMs = 60_000;
+const usualDeadlineMs = 60_000;
 const maximumOutput = 1 << 20;
 
 const missing = (run: ToolRun): BangerError =>
@@ -46,7 +48,7 @@ export function toolRunner(searchPath: string): RunTool {
   return (run) => {
     const options = {
       env: { ...env, ...run.env },
-      timeout: deadlineMs,
+      timeout: run.deadlineMs ?? usualDeadlineMs,
       killSignal: "SIGKILL",
       maxBuffer: maximumOutput,
       signal: run.signal,

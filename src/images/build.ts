@@ -7,8 +7,10 @@ import type { ImageMaker } from "../effects/image-store.js";
 import { toolEnvironment } from "../effects/run-tool.js";
 import { BangerError, type ErrorBody } from "../errors.js";
 import { type Home, imageHandles } from "../handles.js";
+import { needOf } from "../reconcilers/image.js";
 import { type BuildJob, type BuildReport, ensureNoPartial, observePartial } from "./builder-process.js";
 import { inspectImage } from "./manifest.js";
+import type { RegistryAccess } from "./registry-access.js";
 
 export interface ImageMakerOptions {
   home: Home;
@@ -17,6 +19,7 @@ export interface ImageMakerOptions {
   mirror: string | null;
   /** Where tools are looked up, as in PATH. */
   searchPath: string;
+  registry: RegistryAccess;
   /** The caller's environment; only its proxy variables are read. */
   environment: Readonly<Record<string, string | undefined>>;
 }
@@ -67,15 +70,19 @@ export function imageMaker(options: ImageMakerOptions): ImageMaker {
     inspect,
     removePartial,
     isBuilding: (id) => observePartial(imageHandles(home, id).partial).building,
-    async build(id, name, { signal, stage }) {
-      const { directory, partial } = imageHandles(home, id);
+    async build({ imageId, name, source }, { signal, stage }) {
+      const { directory, partial } = imageHandles(home, imageId);
       // A builder that outlived its daemon may have finished just now.
-      await removePartial(id);
-      const found = inspect(id);
+      await removePartial(imageId);
+      const found = inspect(imageId);
       if (found.is === "present" && found.damage === null) return;
       signal.throwIfAborted();
       const proxies = proxiesOf(options.environment);
-      const job: BuildJob = { imageId: id, name, directory, partial, mirror, searchPath, proxies };
+      const needed = needOf(source);
+      const need = needed === null ? null : imageHandles(home, needed).directory;
+      const { registry } = options;
+      const wanted = { imageId, name, source, directory, partial, need };
+      const job: BuildJob = { ...wanted, registry, mirror, searchPath, proxies };
       const child = spawn(process.execPath, [builderProgram], {
         detached: true,
         cwd: "/",
@@ -89,7 +96,7 @@ export function imageMaker(options: ImageMakerOptions): ImageMaker {
       try {
         await follow(child, stage);
       } catch (error) {
-        await removePartial(id);
+        await removePartial(imageId);
         throw signal.aborted ? signal.reason : error;
       } finally {
         signal.removeEventListener("abort", abort);

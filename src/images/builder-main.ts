@@ -1,19 +1,21 @@
 /** Entry point of the image builder, a process of its own: a job on standard input, progress lines on standard output. */
-import { createHash } from "node:crypto";
-import { createReadStream, writeSync } from "node:fs";
-import { chmod, mkdir, mkdtemp, open, rename, rm, stat, writeFile } from "node:fs/promises";
+import { writeSync } from "node:fs";
+import { mkdir, rename, rm, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { text } from "node:stream/consumers";
+import { systemClock } from "../clock.js";
 import { hostError } from "../effects/host-error.js";
 import { publishContent } from "../effects/publish.js";
 import { toolEnvironment, toolRunner } from "../effects/run-tool.js";
-import { BangerError, errorBody } from "../errors.js";
-import { packageSources } from "./apt-sources.js";
-import { extractBootFiles } from "./boot-files.js";
+import { errorBody } from "../errors.js";
+import { isKernelId } from "../handles.js";
 import { type BuildJob, type BuildReport, builderFile, builderRecord } from "./builder-process.js";
-import { resolveRecipe } from "./catalog.js";
-import { kernelFile, type Manifest, manifestFile, modulesFile, rootfsFile } from "./manifest.js";
-import { type BuildStage, makeRootfs } from "./rootfs.js";
+import { makeCopy, makeFromFiles } from "./make/files.js";
+import { makeKernelByRecipe, makeKernelFromDirectory } from "./make/kernel.js";
+import { makeFromOci } from "./make/oci.js";
+import { makeFromRecipe } from "./make/recipe.js";
+import { describe, type Made, sync, type Workshop } from "./make/workshop.js";
+import { manifestFile } from "./manifest.js";
 
 const report = (line: BuildReport): void => {
   try {
@@ -23,86 +25,35 @@ const report = (line: BuildReport): void => {
   }
 };
 
-const stage = (name: BuildStage, detail?: string): void =>
-  report({ stage: name, ...(detail === undefined ? {} : { detail }) });
-
-/** A directory that the build's own user can enter: the image directory itself for root, else one below /var/tmp. */
-async function makeScratch(job: BuildJob, asRoot: boolean): Promise<string> {
-  if (asRoot) {
-    await mkdir(`${job.partial}/scratch`, { mode: 0o700 });
-    return `${job.partial}/scratch`;
+function make(workshop: Workshop): Promise<Made> {
+  const { imageId, source } = workshop.job;
+  switch (source.kind) {
+    case "catalog":
+      return isKernelId(imageId) ? makeKernelByRecipe(workshop) : makeFromRecipe(workshop);
+    case "oci":
+      return makeFromOci(workshop, source);
+    case "files":
+      return makeFromFiles(workshop, source);
+    case "copy":
+      return makeCopy(workshop);
+    case "directory":
+      return makeKernelFromDirectory(workshop, source.path);
+    default:
+      return source satisfies never;
   }
-  const scratch = await mkdtemp("/var/tmp/banger-build-");
-  await chmod(scratch, 0o1777);
-  return scratch;
-}
-
-async function digest(path: string): Promise<string> {
-  const hash = createHash("sha256");
-  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk as Buffer);
-  return hash.digest("hex");
-}
-
-async function sync(path: string): Promise<void> {
-  const file = await open(path, "r");
-  await file.sync().finally(() => file.close());
-}
-
-async function writeManifest(
-  job: BuildJob,
-  resolved: Awaited<ReturnType<typeof resolveRecipe>>,
-  kernelRelease: string,
-) {
-  const files: Manifest["files"] = {};
-  let sizeBytes = 0;
-  for (const name of [rootfsFile, kernelFile, modulesFile]) {
-    const path = `${job.partial}/${name}`;
-    await sync(path);
-    const { size, blocks } = await stat(path);
-    // The root disk is mostly holes: reading it whole would take longer than the rest of this stage.
-    files[name] = { bytes: size, ...(name === rootfsFile ? {} : { sha256: await digest(path) }) };
-    sizeBytes += blocks * 512;
-  }
-  const { imageId, name, suite, recipe } = resolved;
-  const { bootArguments } = recipe;
-  const manifest: Manifest = {
-    schema: 1,
-    imageId,
-    name,
-    suite,
-    kernelRelease,
-    bootArguments,
-    sizeBytes,
-    files,
-  };
-  await publishContent(`${job.partial}/${manifestFile}`, `${JSON.stringify(manifest, null, 2)}\n`, 0o600);
 }
 
 async function build(job: BuildJob): Promise<void> {
-  const asRoot = process.getuid?.() === 0;
-  const environment = { ...toolEnvironment(job.searchPath), ...job.proxies };
-  const runTool = toolRunner(job.searchPath);
-  const { signal } = new AbortController();
-  const resolved = await resolveRecipe(job.name);
-  if (resolved.imageId !== job.imageId)
-    throw new BangerError("image_outdated", `the recipe of ${job.imageId} is not in this version's catalog`, {
-      hint: `banger image pull ${job.name}`,
-    });
-  stage("download", "package lists");
-  const sources = await packageSources(resolved.suite, job.mirror, runTool, signal);
-  const scratch = await makeScratch(job, asRoot);
-  await writeFile(`${job.partial}/${builderFile}`, builderRecord(scratch));
-  const output = `${job.partial}/${rootfsFile}`;
-  try {
-    const mode = asRoot ? "root" : "unshare";
-    await makeRootfs({ resolved, sources, output, scratch, environment, mode, stage });
-  } finally {
-    // What other users of the namespace left here only `ensureNoPartial` can remove; the build's own error counts.
-    await rm(scratch, { recursive: true, force: true }).catch(() => undefined);
-  }
-  stage("kernel", "kernel and boot modules");
-  const kernelRelease = await extractBootFiles(job.partial, runTool, signal);
-  await writeManifest(job, resolved, kernelRelease);
+  const workshop: Workshop = {
+    job,
+    runTool: toolRunner(job.searchPath),
+    environment: { ...toolEnvironment(job.searchPath), ...job.proxies },
+    signal: new AbortController().signal,
+    stage: (stage, detail) => report({ stage, ...(detail === undefined ? {} : { detail }) }),
+    now: () => systemClock.now(),
+  };
+  const manifest = await describe(workshop, await make(workshop));
+  await publishContent(`${job.partial}/${manifestFile}`, `${JSON.stringify(manifest, null, 2)}\n`, 0o600);
   await rm(`${job.partial}/${builderFile}`);
   await sync(job.partial);
   await rename(job.partial, job.directory);

@@ -8,14 +8,18 @@ import { identify } from "../effects/proc.js";
 import { toolEnvironment } from "../effects/run-tool.js";
 import { holdsWithin } from "../effects/wait.js";
 import { BangerError, type ErrorBody } from "../errors.js";
-import type { ImageId, ProcessIdentity } from "../model.js";
+import type { ImageId, ImageSource, ProcessIdentity } from "../model.js";
+import type { RegistryAccess } from "./registry-access.js";
 
 export interface BuildJob {
   imageId: ImageId;
-  /** Name in the catalog. */
   name: string;
+  source: ImageSource;
   directory: string;
   partial: string;
+  /** Directory of the image or kernel that it is made with. */
+  need: string | null;
+  registry: RegistryAccess;
   /** URL of a Debian mirror; null for what the host's apt uses. */
   mirror: string | null;
   searchPath: string;

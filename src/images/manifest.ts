@@ -1,20 +1,35 @@
 /** What an image says of itself, and the check that its files are still what the build made. */
 import { readFileSync, statSync } from "node:fs";
+import { basename } from "node:path";
 import { type Static, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import { BangerError } from "../errors.js";
-import type { ObservedImage } from "../model.js";
+import { isKernelId } from "../handles.js";
+import type { ImageId, ObservedImage } from "../model.js";
 
 const File = Type.Object({
   bytes: Type.Integer({ minimum: 1 }),
   sha256: Type.Optional(Type.String({ pattern: "^[0-9a-f]{64}$" })),
 });
 
+const strings = Type.Array(Type.String());
+/** What an image from a registry says of the container that it was meant for; nothing here depends on it. */
+const Oci = Type.Object({
+  reference: Type.String(),
+  digest: Type.String(),
+  env: strings,
+  entrypoint: strings,
+  cmd: strings,
+  workingDirectory: Type.String(),
+  user: Type.String(),
+});
+
 const Manifest = Type.Object({
   schema: Type.Literal(1),
-  imageId: Type.String(),
   name: Type.String(),
-  suite: Type.String(),
+  /** Release of Debian, where the archive's packages went into it. */
+  suite: Type.Optional(Type.String()),
+  oci: Type.Optional(Oci),
   kernelRelease: Type.String(),
   /** Kernel arguments that the image itself asks for. */
   bootArguments: Type.String(),
@@ -28,7 +43,13 @@ export type Manifest = Static<typeof Manifest>;
 export const rootfsFile = "rootfs.ext4";
 export const kernelFile = "vmlinux";
 export const modulesFile = "modules.cpio";
+/** The kernel's modules, all of them, as a layer for root disks. */
+export const modulesTree = "modules.tar";
 export const manifestFile = "manifest.json";
+
+/** What an image or a kernel consists of. */
+export const filesOf = (id: ImageId): string[] =>
+  isKernelId(id) ? [kernelFile, modulesFile, modulesTree] : [rootfsFile, kernelFile, modulesFile];
 
 const corrupt = (directory: string, why: string, cause?: unknown): BangerError =>
   new BangerError("image_corrupt", `the image in ${directory} is damaged: ${why}`, {
@@ -54,7 +75,7 @@ function readManifest(directory: string): Manifest {
  */
 export function verifyImage(directory: string): Manifest {
   const manifest = readManifest(directory);
-  for (const file of [rootfsFile, kernelFile, modulesFile]) {
+  for (const file of filesOf(basename(directory))) {
     const expected = manifest.files[file];
     let bytes: number;
     try {

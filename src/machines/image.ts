@@ -8,7 +8,13 @@ type Drive = StoredEvent | NewEvent;
 const machine = setup({
   types: { context: {} as Image, events: {} as Drive, input: {} as Image },
   actions: {
-    begin: assign({ stage: null, error: null, sizeBytes: null }),
+    begin: assign({
+      stage: null,
+      error: null,
+      sizeBytes: null,
+      source: ({ event, context }) =>
+        event.type === "image.pull_requested" ? event.data.source : context.source,
+    }),
     noteStage: assign({
       stage: ({ event, context }) =>
         event.type === "image.stage_reached" ? event.data.stage : context.stage,

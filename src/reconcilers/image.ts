@@ -1,14 +1,22 @@
 /** Pure: an image's directory, built while it is wanted, and no half-built one beside it. */
-import type { Effect, Image, ObservedImage } from "../model.js";
+import type { Effect, Image, ImageId, ImageSource, ObservedImage } from "../model.js";
 
-export function reconcileImage(image: Image, seen: ObservedImage): Effect[] {
+/** The image that must be ready before this one can be made. */
+export function needOf(source: ImageSource): ImageId | null {
+  if (source.kind === "copy") return source.imageId;
+  return source.kind === "oci" || source.kind === "files" ? source.kernelId : null;
+}
+
+/** `need` is the image that `needOf` names. */
+export function reconcileImage(image: Image, seen: ObservedImage, need?: Image): Effect[] {
   switch (image.phase) {
     case "building":
       // A damaged one was asked for anew, and is in nobody's way: decide.ts has made sure of that.
       if (seen.image.is === "present" && seen.image.damage !== null) {
         return [{ kind: "ensureNoImage", imageId: image.id }];
       }
-      return seen.image.is === "absent" ? [{ kind: "ensureImage", imageId: image.id, name: image.name }] : [];
+      if (seen.image.is !== "absent" || (needOf(image.source) !== null && need?.phase !== "ready")) return [];
+      return [{ kind: "ensureImage", imageId: image.id, name: image.name, source: image.source }];
     case "deleting":
       if (seen.image.is === "present") return [{ kind: "ensureNoImage", imageId: image.id }];
       break;

@@ -5,7 +5,7 @@ import { reconcileNetwork } from "./network.js";
 import { reconcileProcess } from "./process.js";
 import { reconcileReadiness } from "./readiness.js";
 
-export { reconcileImage } from "./image.js";
+export { needOf, reconcileImage } from "./image.js";
 
 /** Things are made from the disk up and unmade from the process down; each reconciler waits for those before it. */
 export function reconcileVm(vm: Vm, seen: ObservedVm, capabilities: Capabilities, now: number): Effect[] {

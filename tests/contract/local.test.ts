@@ -52,7 +52,7 @@ function emptyImages(home: Home): ImageMaker & { make: (id: ImageId) => void } {
   };
   return {
     make,
-    build: async (id) => make(id),
+    build: async ({ imageId }) => make(imageId),
     inspect: (id) => (existsSync(imageHandles(home, id).directory) ? there : { is: "absent" }),
     isBuilding: () => false,
     removePartial: async (id) => rmSync(imageHandles(home, id).partial, { recursive: true, force: true }),

@@ -265,7 +265,7 @@ function imageContract(actor: () => Actor): void {
   test("ensureImage builds an image whole; ensureNoImage leaves nothing; both can run twice", async () => {
     const { id: imageId, name } = actor().bench.buildableImage;
     for (let time = 1; time <= 2; time++) {
-      await actor().perform({ kind: "ensureImage", imageId, name });
+      await actor().perform({ kind: "ensureImage", imageId, name, source: { kind: "catalog" } });
       const seen = await actor().seeImage(imageId);
       assert.deepEqual([seen.image.is, seen.partial.is], ["present", "absent"]);
     }

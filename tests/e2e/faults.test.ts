@@ -17,7 +17,8 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
 import Database from "better-sqlite3";
-import type { ImageView, VmView } from "../../src/contract.js";
+import type { VmView } from "../../src/contract.js";
+import type { ImageView } from "../../src/contract-images.js";
 import { homeHandles, imageHandles } from "../../src/handles.js";
 import { isRunning, sharedData, type TestHome, until, withHome } from "./harness.js";
 

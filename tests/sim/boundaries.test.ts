@@ -1,7 +1,8 @@
 /** A daemon that dies at any one boundary, before or after any append or deed, and comes back: what was asked is done. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { type Outcome, Run } from "./run.js";
+import type { Outcome } from "./outcome.js";
+import { Run } from "./run.js";
 import type { Action } from "./scenario.js";
 
 const bootMs = 60_000;
@@ -81,6 +82,17 @@ const scenes: Readonly<Record<string, Scene>> = {
     action: { kind: "pull", image: 1, afterMs: 0 },
     from: undefined,
     to: "ready",
+    boots: 0,
+    what: "sim-1",
+  },
+  "delete an image": {
+    before: [
+      { kind: "pull", image: 1, afterMs: 0 },
+      { kind: "startDaemon", afterMs: 3 * bootMs },
+    ],
+    action: { kind: "deleteImage", image: 1, afterMs: 0 },
+    from: "ready",
+    to: "deleted",
     boots: 0,
     what: "sim-1",
   },

@@ -80,6 +80,8 @@ export function checkSettled(
       problems.push(`${id} is on the host, but nobody knows it`);
   }
   for (const [id, image] of host.images) {
+    const gone = state.images[id]?.phase === "deleted";
+    if (gone && image.ready) problems.push(`${id} is deleted, but its files are there`);
     if (image.partial) problems.push(`a half-built ${id} is left`);
     if (state.images[id]?.phase === "building") problems.push(`${id} is still building`);
   }

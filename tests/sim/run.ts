@@ -9,33 +9,23 @@ import { Ledger } from "../../src/ledger.js";
 import { Log } from "../../src/log.js";
 import { Loop } from "../../src/loop.js";
 import type { Image, Vm } from "../../src/model.js";
+import { spec, timeouts } from "../fixtures.js";
 import { type Acknowledged, checkAlways, checkFact, checkSettled } from "./check.js";
 import { SimHost } from "./host.js";
+import { imageId, kernelId, wantedImage } from "./images.js";
 import { endLife, type Life } from "./life.js";
 import { mortal } from "./mortal.js";
+import type { Outcome } from "./outcome.js";
 import { seeded } from "./random.js";
 import type { Action, Scenario } from "./scenario.js";
 import { LifeClock, Time } from "./time.js";
 import { SimWorld } from "./world.js";
 
-const timeouts = { bootTimeoutMs: 60_000, stopTimeoutMs: 20_000 };
-const spec = { vcpu: 1, memoryMiB: 512, diskMiB: 1024, nat: true };
-const imageId = (n: number) => `sim-${n}-0000000${n}`;
 /** Memory rather than a disk: what is durable is the log's own test. */
 const fastest = existsSync("/dev/shm") ? "/dev/shm" : tmpdir();
 /** Long enough for every retry, boot and build of the safety phase to come to its end. */
 const livenessMs = 20 * 60_000;
 const quietMs = 2 * 60_000;
-
-export interface Outcome {
-  /** What is wrong, in words; empty when the run held. */
-  problems: string[];
-  events: number;
-  /** Phase of each VM and image at the end, by name. */
-  phases: Record<string, string>;
-  /** Everything that happened, for reading a failing run. */
-  trace: string[];
-}
 
 export class Run {
   readonly #scenario: Scenario;
@@ -207,12 +197,12 @@ export class Run {
       case "listen":
         return this.#toVmm(action.name, (id) => this.#host.toggleListener(id, action.port));
       case "pull":
-        await this.#command((life) => {
-          const id = imageId(action.image);
-          const command = { kind: "pullImage", imageId: id, name: `sim-${action.image}` } as const;
-          life.ledger.commit(decide(life.ledger.state, command, timeouts), `request:${++this.#commands}`);
+        return this.#decideImage({ ...wantedImage(action.image), kind: "pullImage" });
+      case "deleteImage":
+        return this.#decideImage({
+          kind: "deleteImage",
+          imageId: action.image < 0 ? kernelId : imageId(action.image),
         });
-        return;
       case "create":
         return this.#create(action);
       case "set":
@@ -233,7 +223,7 @@ export class Run {
   }
 
   /** Runs as the API would; refusals are answers, and a daemon that dies on the way gives none. */
-  async #command(run: (life: Life) => void): Promise<boolean> {
+  async #command(run: (life: Life) => unknown): Promise<boolean> {
     const life = await this.#daemon();
     try {
       run(life);
@@ -243,6 +233,12 @@ export class Run {
       return false;
     }
     return life.pulse.alive;
+  }
+
+  async #decideImage(command: Command): Promise<void> {
+    await this.#command(({ ledger }) =>
+      ledger.commit(decide(ledger.state, command, timeouts), `request:${++this.#commands}`),
+    );
   }
 
   async #create({ name, start }: Extract<Action, { kind: "create" }>): Promise<void> {

@@ -7,6 +7,8 @@ export type Action = { afterMs: number } & (
   | { kind: VmVerb; name: number }
   | { kind: "set"; name: number; diskMiB: number }
   | { kind: "pull"; image: number }
+  /** -1 is the kernel. */
+  | { kind: "deleteImage"; image: number }
   | { kind: "damageImage"; image: number }
   | { kind: "killDaemon" }
   /** The daemon dies at the nth boundary from now: before or after an append or a change of the host. */
@@ -48,8 +50,9 @@ function what(chance: Random): object {
   if (dice < 57) return { kind: chance.pick(verbs), name };
   if (dice < 60) return { kind: "set", name, diskMiB: chance.pick([512, 2048, 4096]) };
   if (dice < 63) return { kind: "pull", image: chance.between(0, images - 1) };
-  if (dice < 64) return { kind: "damageImage", image: images - 1 };
-  if (dice < 70) return { kind: "killDaemon" };
+  if (dice < 65) return { kind: "deleteImage", image: chance.between(-1, images - 1) };
+  if (dice < 66) return { kind: "damageImage", image: images - 1 };
+  if (dice < 72) return { kind: "killDaemon" };
   if (dice < 82) return { kind: "killDaemonAt", boundary: chance.between(1, 30) };
   if (dice < 86) return { kind: "startDaemon" };
   if (dice < 92) return { kind: "killVmm", name };

@@ -20,7 +20,7 @@ test("what decides is pure: it imports nothing but its like, errors, and the two
       pure.test(from) &&
       !pure.test(to) &&
       !allowed.test(to) &&
-      !(typeOnly && /contract\.ts$|typebox$/.test(to)),
+      !(typeOnly && /contract(-basics)?\.ts$|typebox$/.test(to)),
   );
   assert.deepEqual(show(wrong), []);
 });

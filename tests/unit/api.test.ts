@@ -4,6 +4,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
 import type { RouteName } from "../../src/client.js";
 import { EventView, routes, type VmActionResult, type VmView } from "../../src/contract.js";
+import { imageRoutes } from "../../src/contract-images.js";
 import { vmHandles } from "../../src/handles.js";
 import { ask, askWrong, conforms, type Parts } from "../api-checks.js";
 import { DaemonBench } from "../daemon-bench.js";
@@ -34,16 +35,11 @@ const createBody = (more: object = {}) => ({
 const create = (more: object = {}) => ok<VmView>("vmCreate", { body: createBody(more) });
 const act = (action: string, refs: string[]) => ok<VmActionResult>("vmAct", { body: { action, refs } });
 
-describe("the daemon and its images", () => {
-  test("daemon, defaults and images", async () => {
+describe("the daemon", () => {
+  test("daemon and defaults", async () => {
     const daemon = await ok<{ pid: number; vmm: string }>("daemon");
     assert.deepEqual([daemon.pid, daemon.vmm], [process.pid, "simulated"]);
     await ok("defaults");
-    const [image] = await ok<{ name: string; phase: string }[]>("imageList");
-    assert.deepEqual([image?.name, image?.phase], ["debian-slim", "ready"]);
-    const pulled = await ok<{ already: boolean }>("imagePull", { body: { name: "debian-slim" } });
-    assert.equal(pulled.already, true);
-    assert.equal(await refused("imagePull", 404, { body: { name: "nothing" } }), "image_unknown");
   });
 
   test("what is served nowhere says so", async () => {
@@ -289,6 +285,8 @@ test("stop answers, then the daemon ends", async () => {
 });
 
 test("every route was asked and answered as its schema says", () => {
-  // The upgrade of an exec is no reply of JSON: exec-proxy.test.ts; changing VMs has vm-set.test.ts.
-  assert.deepEqual([...exercised, "vmExec", "vmSet"].sort(), Object.keys(routes).sort());
+  // The upgrade of an exec is no reply of JSON: exec-proxy.test.ts; changing VMs has vm-set.test.ts, images
+  // have api-images.test.ts.
+  const elsewhere = ["vmExec", "vmSet", ...Object.keys(imageRoutes)];
+  assert.deepEqual([...exercised, ...elsewhere].sort(), Object.keys(routes).sort());
 });

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
-import { type CreateCommand, decide, findImage, resolveVm, type VmVerb } from "../../src/decide.js";
+import { type CreateCommand, decide, resolveVm, type VmVerb } from "../../src/decide.js";
 import { event, type NewEvent, vmStream } from "../../src/events.js";
 import type { State } from "../../src/model.js";
 import {
@@ -10,7 +10,6 @@ import {
   imageId,
   position,
   sample,
-  sampleData,
   spec,
   timeouts,
   vmAfterTypes,
@@ -232,46 +231,5 @@ describe("refs", () => {
     for (const ref of ["zed", "an", "", "b"])
       assert.throws(() => idOf(ref), { code: /vm_not_found|ref_ambiguous/ }, ref);
     assert.throws(() => idOf("an"), { code: "vm_not_found" });
-  });
-});
-
-describe("images", () => {
-  const pull = { kind: "pullImage", imageId, name: "debian-slim" } as const;
-
-  test("what is there or under way is not pulled again; what failed or was deleted is", () => {
-    const asked = given([sample("image.pull_requested")]);
-    assert.deepEqual(typesOf(decided(given([]), pull)), ["image.pull_requested"]);
-    assert.deepEqual(decided(asked, pull), []);
-    assert.deepEqual(decided(withImage, pull), []);
-    for (const more of [["image.build_failed"], ["image.delete_requested", "image.deleted"]] as const) {
-      assert.deepEqual(typesOf(decided(given(more.map(sample), 0, asked), pull)), ["image.pull_requested"]);
-    }
-    const deleting = given([sample("image.delete_requested")], 0, withImage);
-    assert.throws(() => decided(deleting, pull), { code: "not_now" });
-  });
-
-  test("a damaged image is built anew only when no disks lie on top of it", () => {
-    const fact = event(`image/${imageId}`, "image.damaged", {
-      code: "image_damaged",
-      message: "torn",
-      retry: "never",
-    });
-    const torn = given([fact], 0, withImage);
-    assert.deepEqual(typesOf(decided(torn, pull)), ["image.pull_requested"]);
-    const unused = { ...torn, vms: { [vmId]: vmAfterTypes() } };
-    assert.deepEqual(typesOf(decided(unused, pull)), ["image.pull_requested"]);
-    const used = { ...torn, vms: { [vmId]: vmAfterTypes(...(ways["running"] ?? [])) } };
-    assert.throws(() => decided(used, pull), { code: "image_in_use", hint: /banger vm delete ann/ });
-  });
-
-  test("a name means its newest ready image, else its newest one", () => {
-    const newer = "debian-slim-00000002";
-    const asked = event(`image/${newer}`, "image.pull_requested", { imageId: newer, name: "debian-slim" });
-    const state = given([asked], Number.MAX_SAFE_INTEGER, withImage);
-    assert.equal(findImage(state, "debian-slim")?.id, imageId);
-    assert.equal(findImage(state, newer)?.id, newer);
-    const ready = given([event(`image/${newer}`, "image.ready", sampleData["image.ready"])], 0, state);
-    assert.equal(findImage(ready, "debian-slim")?.id, newer);
-    assert.equal(findImage(state, "nothing"), undefined);
   });
 });

@@ -3,13 +3,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { BangerError } from "../../src/errors.js";
 import { parseImageDirectory } from "../../src/handles.js";
-import {
-  fingerprint,
-  imageIdOf,
-  parseCatalog,
-  readCatalog,
-  resolveRecipe,
-} from "../../src/images/catalog.js";
+import { fingerprint, imageIdOf, readCatalog, resolveRecipe } from "../../src/images/catalog.js";
+import { parseCatalog } from "../../src/images/catalog-schema.js";
 
 const code = (expected: string) => (error: unknown) =>
   error instanceof BangerError && error.code === expected;

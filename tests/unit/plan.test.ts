@@ -38,7 +38,7 @@ test("whatever else fails is told once and fails no start", () => {
 });
 
 test("a build fails at its last try, and what fails after it changes nothing", () => {
-  const effect: Effect = { kind: "ensureImage", imageId, name: "debian-slim" };
+  const effect: Effect = { kind: "ensureImage", imageId, name: "debian-slim", source: { kind: "catalog" } };
   const building = given([sample("image.pull_requested")]);
   const ready = fold(building, [stored(building, sample("image.ready"))]);
   const facts = (state: typeof building, final: boolean) =>

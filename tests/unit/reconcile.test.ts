@@ -8,7 +8,7 @@ import { vmCan } from "../../src/machines/vm.js";
 import type { EffectKind, ObservedImage, ObservedVm, Seen } from "../../src/model.js";
 import { noticeImage, noticeVm } from "../../src/notice.js";
 import { initialState } from "../../src/projection.js";
-import { nextDeadline, reconcileImage, reconcileVm } from "../../src/reconcilers/index.js";
+import { needOf, nextDeadline, reconcileImage, reconcileVm } from "../../src/reconcilers/index.js";
 import { unknownVm } from "../../src/unlisted.js";
 import {
   capabilities,
@@ -218,6 +218,23 @@ describe("images", () => {
       assert.deepEqual(reconcileImage(imageAfterTypes(...types), seen), [
         { kind: "ensureNoPartialImage", imageId },
       ]);
+  });
+
+  test("an image waits for the kernel that it needs, and fails with it", () => {
+    const seen: ObservedImage = { image: absent, partial: absent };
+    const source = { kind: "copy", imageId } as const;
+    const image = { ...imageAfterTypes(), id: "copy-00000001", source };
+    assert.equal(needOf(source), imageId);
+    const building = imageAfterTypes();
+    assert.deepEqual([reconcileImage(image, seen, building), noticeImage(image, seen, building)], [[], []]);
+    const [effect] = reconcileImage(image, seen, imageAfterTypes("image.ready"));
+    assert.equal(effect?.kind, "ensureImage");
+    for (const types of [["image.build_failed"], ["image.delete_requested"]] as const) {
+      const need = imageAfterTypes(...types);
+      assert.deepEqual(reconcileImage(image, seen, need), []);
+      const [fact] = noticeImage(image, seen, need);
+      assert.equal(fact?.type, "image.build_failed");
+    }
   });
 
   test("a build at work is not removed while its image is wanted", () => {

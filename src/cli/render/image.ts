@@ -1,16 +1,59 @@
-/** Images as people see them. */
-import type { ImageView } from "../../contract.js";
-import { type TableOptions, table } from "./table.js";
+/** Images and kernels as people see them. */
+import type { AvailableView, ImageDetails, ImageView } from "../../contract-images.js";
+import type { Style } from "./style.js";
+import { details, type TableOptions, table } from "./table.js";
 import { ago, bytes } from "./units.js";
+
+const state = ({ phase, stage }: ImageView): string => (stage === null ? phase : `${phase} (${stage})`);
 
 export function imageTable(images: readonly ImageView[], nowMs: number, options: TableOptions): string {
   const rows = images.map((image) => [
     image.name,
     image.id,
-    image.stage === null ? image.phase : `${image.phase} (${image.stage})`,
+    state(image),
     image.sizeBytes === null ? "" : bytes(image.sizeBytes),
     ago(image.createdAt, nowMs),
-    image.error?.message ?? "",
+    image.error?.message ?? image.source,
   ]);
-  return table(["NAME", "ID", "STATE", "SIZE", "CREATED", "CAUSE"], rows, options);
+  return table(["NAME", "ID", "STATE", "SIZE", "CREATED", "SOURCE OR CAUSE"], rows, options);
+}
+
+export function availableTable(entries: readonly AvailableView[], options: TableOptions): string {
+  const rows = entries.map(({ name, here, summary }) => [name, here ? "yes" : "no", summary]);
+  return table(["NAME", "HERE", "WHAT"], rows, options);
+}
+
+interface Oci {
+  env?: string[];
+  entrypoint?: string[];
+  cmd?: string[];
+  workingDirectory?: string;
+  user?: string;
+}
+
+export function imageDetails(image: ImageDetails, nowMs: number, style: Style): string {
+  const { manifest, error } = image;
+  const told = (key: string) => (typeof manifest?.[key] === "string" ? (manifest[key] as string) : null);
+  const oci = (manifest?.["oci"] ?? {}) as Oci;
+  return details(
+    [
+      ["name", image.name],
+      ["id", image.id],
+      ["state", state(image)],
+      ["source", image.source],
+      ["size", image.sizeBytes === null ? null : bytes(image.sizeBytes)],
+      ["created", ago(image.createdAt, nowMs)],
+      ["directory", image.directory],
+      ["kernel", told("kernelRelease")],
+      ["boot arguments", told("bootArguments")],
+      ["entrypoint", [...(oci.entrypoint ?? []), ...(oci.cmd ?? [])].join(" ")],
+      ["environment", oci.env?.join(" ") ?? null],
+      ["working directory", oci.workingDirectory ?? null],
+      ["user", oci.user ?? null],
+      ["used by", image.users.join(" ")],
+      ["cause", error?.message ?? null],
+      ["mend", error?.hint ?? null],
+    ],
+    style,
+  );
 }

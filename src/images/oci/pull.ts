@@ -24,6 +24,8 @@ export interface PullProgress {
   layers: number;
   receivedBytes: number;
   totalBytes: number;
+  /** Packed bytes of all layers. */
+  imageBytes: number;
   state: "downloading" | "done" | "cached";
 }
 
@@ -140,6 +142,7 @@ async function fetchLayers(
 ): Promise<void> {
   const { layers } = manifest;
   const unique = [...new Map(layers.map((layer, index) => [layer.digest, { layer, index }])).values()];
+  const imageBytes = unique.reduce((sum, { layer }) => sum + layer.size, 0);
   const stop = new AbortController();
   const { signal } = stop;
   const follow = (): void => stop.abort(pull.fetching.signal.reason);
@@ -152,6 +155,7 @@ async function fetchLayers(
         layers: layers.length,
         receivedBytes,
         totalBytes: layer.size,
+        imageBytes,
         state,
       });
     const onBytes = (bytes: number): void => report(bytes, "downloading");
@@ -174,32 +178,41 @@ async function fetchLayers(
   if (results.some(({ status }) => status === "rejected")) throw stop.signal.reason;
 }
 
-/**
- * Brings the image's blobs for linux/amd64 into the cache.
- * @throws BangerError `reference_invalid`, `image_not_found`, `registry_…`, `blob_…`, `image_malformed`,
- * `image_unsupported`, `image_too_large`, `platform_missing`, `disk_full`, the signal's reason.
- */
-export async function pullOci(text: string, options: PullOptions): Promise<PulledImage> {
+function begin(text: string, options: PullOptions): Pull {
   const reference = parseReference(text);
   const { signal, cacheDirectory, searchPath } = options;
+  const registry = new Registry(reference, {
+    http: httpClient(options.clock),
+    credentials: { authFile: options.authFile, environment: options.environment },
+    options: options.registries ?? [],
+  });
   const fetching: FetchOptions = {
     delaysMs: options.delaysMs ?? defaultDelaysMs,
     signal,
     searchPath,
     onBytes: () => undefined,
   };
-  const registry = new Registry(reference, {
-    http: httpClient(options.clock),
-    credentials: { authFile: options.authFile, environment: options.environment },
-    options: options.registries ?? [],
-  });
-  const pull: Pull = {
+  return {
     reference,
     name: formatReference(reference),
     registry,
     cache: new BlobCache(cacheDirectory),
     fetching,
   };
+}
+
+/** The digest of the manifest for linux/amd64 that a name stands for now. @throws like `pullOci` */
+export async function resolveOci(text: string, options: PullOptions): Promise<string> {
+  return (await resolveManifest(begin(text, options))).digest;
+}
+
+/**
+ * Brings the image's blobs for linux/amd64 into the cache.
+ * @throws BangerError `reference_invalid`, `image_not_found`, `registry_…`, `blob_…`, `image_malformed`,
+ * `image_unsupported`, `image_too_large`, `platform_missing`, `disk_full`, the signal's reason.
+ */
+export async function pullOci(text: string, options: PullOptions): Promise<PulledImage> {
+  const pull = begin(text, options);
   const { manifest, digest } = await resolveManifest(pull);
   const packed = manifest.layers.reduce((sum, { size }) => sum + size, 0);
   const maximumBytes = options.maximumBytes ?? defaultMaximumBytes;
@@ -213,7 +226,7 @@ export async function pullOci(text: string, options: PullOptions): Promise<Pulle
   const layers = manifest.layers.map((layer, index) => ({
     digest: layer.digest,
     size: layer.size,
-    path: blobPath(cacheDirectory, layer.digest),
+    path: blobPath(options.cacheDirectory, layer.digest),
     diffId: config.rootfs?.diff_ids[index],
   }));
   return { reference: pull.name, manifestDigest: digest, config, layers };

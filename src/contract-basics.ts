@@ -1,0 +1,24 @@
+/** What every part of the contract is made with. */
+import { type TSchema, Type } from "@sinclair/typebox";
+
+export const Nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
+
+/** Times are RFC 3339 in UTC; sizes carry their unit in the name. */
+export const Time = Type.String({ format: "date-time" });
+
+export const ApiError = Type.Object({
+  code: Type.String(),
+  message: Type.String(),
+  hint: Type.Optional(Type.String()),
+  retry: Type.Union([Type.Literal("never"), Type.Literal("later")]),
+});
+
+export interface Route {
+  method: "GET" | "POST" | "DELETE";
+  path: string;
+  summary: string;
+  query?: TSchema;
+  body?: TSchema;
+  /** Schema of the answer; a string says what a stream carries. */
+  reply: TSchema | string;
+}

@@ -1,0 +1,96 @@
+/** Pure: the form of the catalog's two files, and their reading. */
+import { type Static, type TSchema, Type } from "@sinclair/typebox";
+import { Value } from "@sinclair/typebox/value";
+import { BangerError } from "../errors.js";
+
+const Recipe = Type.Object(
+  {
+    kind: Type.Literal("mmdebstrap"),
+    variant: Type.Union([Type.Literal("minbase"), Type.Literal("apt"), Type.Literal("standard")]),
+    /** Debian release where the host runs something else. */
+    fallbackSuite: Type.String({ pattern: "^[a-z]+$" }),
+    packages: Type.Array(Type.String({ pattern: "^[a-z0-9][a-z0-9+.-]+$" }), {
+      minItems: 1,
+      uniqueItems: true,
+    }),
+    /** Shell script, relative to catalog/, that gets the finished tree as its first argument. */
+    customize: Type.String({ pattern: "^recipes/[a-z0-9/-]+\\.sh$" }),
+    /** Size that the guest sees; the file itself is sparse. */
+    rootfsMiB: Type.Integer({ minimum: 512, maximum: 65_536 }),
+    bootArguments: Type.String(),
+  },
+  { additionalProperties: false },
+);
+
+const entryName = Type.String({ pattern: "^[a-z0-9][a-z0-9.-]{0,63}$" });
+
+const Catalog = Type.Object(
+  {
+    images: Type.Array(
+      Type.Object(
+        {
+          name: entryName,
+          summary: Type.String({ minLength: 1 }),
+          recipe: Recipe,
+        },
+        { additionalProperties: false },
+      ),
+      { minItems: 1 },
+    ),
+  },
+  { additionalProperties: false },
+);
+
+const KernelRecipe = Type.Object(
+  {
+    kind: Type.Literal("package"),
+    fallbackSuite: Type.String({ pattern: "^[a-z]+$" }),
+    /** Package of the Debian archive with the kernel and its modules, or one that depends on the newest such. */
+    package: Type.String({ pattern: "^linux-image-[a-z0-9+.-]+$" }),
+    bootArguments: Type.String(),
+  },
+  { additionalProperties: false },
+);
+
+const KernelCatalog = Type.Object(
+  {
+    kernels: Type.Array(
+      Type.Object(
+        { name: entryName, summary: Type.String({ minLength: 1 }), recipe: KernelRecipe },
+        { additionalProperties: false },
+      ),
+      { minItems: 1 },
+    ),
+  },
+  { additionalProperties: false },
+);
+
+export type Recipe = Static<typeof Recipe>;
+export type KernelRecipe = Static<typeof KernelRecipe>;
+export type Catalog = Static<typeof Catalog>;
+export type KernelCatalog = Static<typeof KernelCatalog>;
+
+function parse<T extends TSchema>(schema: T, file: string, text: string): Static<T> {
+  const invalid = (why: string) =>
+    new BangerError("catalog_invalid", `catalog/${file}: ${why}`, { hint: "reinstall banger" });
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw invalid((error as Error).message);
+  }
+  const first = Value.Errors(schema, value).First();
+  if (first !== undefined) throw invalid(`${first.path || "/"}: ${first.message}`);
+  for (const entries of Object.values(value as Record<string, { name: string }[]>)) {
+    const names = entries.map(({ name }) => name);
+    const twice = names.find((name, index) => names.indexOf(name) !== index);
+    if (twice !== undefined) throw invalid(`${twice} is there twice`);
+  }
+  return value as Static<T>;
+}
+
+/** @throws BangerError `catalog_invalid` which names the first offending place. */
+export const parseCatalog = (text: string): Catalog => parse(Catalog, "images.json", text);
+
+/** @throws BangerError `catalog_invalid` which names the first offending place. */
+export const parseKernelCatalog = (text: string): KernelCatalog => parse(KernelCatalog, "kernels.json", text);

@@ -1,0 +1,70 @@
+/** Makes an image of files that are there: of the user's own, which stay where they are, or of another image's. */
+import { copyFile, readdir, readFile, symlink, writeFile } from "node:fs/promises";
+import { basename } from "node:path";
+import { BangerError } from "../../errors.js";
+import type { ImageSource } from "../../model.js";
+import { modulesArchive } from "../initrd.js";
+import { kernelFile, modulesFile, rootfsFile, verifyImage } from "../manifest.js";
+import { isElf } from "../unpack.js";
+import { extractVmlinux } from "../vmlinux.js";
+import { type Made, packBootModules, takeKernel, type Workshop } from "./workshop.js";
+
+type Files = Extract<ImageSource, { kind: "files" }>;
+
+/** The kernel is linked to as well, unless it is packed: a guest is started with an unpacked one. */
+async function takeOwnKernel({ job }: Workshop, kernel: string): Promise<void> {
+  const content = await readFile(kernel);
+  if (isElf(content)) await symlink(kernel, `${job.partial}/${kernelFile}`);
+  else await writeFile(`${job.partial}/${kernelFile}`, extractVmlinux(content), { mode: 0o600 });
+}
+
+/** The image's part of the first root: the user's, or packed of the user's modules, or nothing. */
+async function takeModules({ job }: Workshop, { initrd, modules }: Files): Promise<void> {
+  const output = `${job.partial}/${modulesFile}`;
+  if (initrd !== null) return symlink(initrd, output);
+  if (modules === null) return writeFile(output, modulesArchive([]), { mode: 0o600 });
+  const names = await readdir(modules);
+  if (!names.includes("modules.dep"))
+    throw new BangerError("kernel_unusable", `${modules} has no modules.dep`, {
+      hint: "give the directory of one release, lib/modules/RELEASE",
+    });
+  await packBootModules(modules, output);
+}
+
+export async function makeFromFiles(workshop: Workshop, source: Files): Promise<Made> {
+  const { job, stage } = workshop;
+  stage("link", source.rootfs);
+  await symlink(source.rootfs, `${job.partial}/${rootfsFile}`);
+  if (source.kernel === null) {
+    const { kernelRelease, bootArguments } = await takeKernel(workshop);
+    return { kernelRelease, bootArguments };
+  }
+  await takeOwnKernel(workshop, source.kernel);
+  await takeModules(workshop, source);
+  return { kernelRelease: source.modules === null ? "" : basename(source.modules), bootArguments: "" };
+}
+
+/** Copies all of an image's files; holes stay holes. */
+export async function makeCopy(workshop: Workshop): Promise<Made> {
+  const { job, runTool, signal, stage } = workshop;
+  if (job.need === null) throw new BangerError("internal", `${job.imageId} is a copy of nothing`);
+  const { kernelRelease, bootArguments, suite, oci } = verifyImage(job.need);
+  stage("copy", basename(job.need));
+  const argv = [
+    "--sparse=always",
+    "--reflink=auto",
+    `${job.need}/${rootfsFile}`,
+    `${job.partial}/${rootfsFile}`,
+  ];
+  await runTool({
+    tool: "cp",
+    argv,
+    writes: job.partial,
+    package: "coreutils",
+    signal,
+    deadlineMs: 30 * 60_000,
+  });
+  for (const file of [kernelFile, modulesFile])
+    await copyFile(`${job.need}/${file}`, `${job.partial}/${file}`);
+  return { kernelRelease, bootArguments, ...(suite && { suite }), ...(oci && { oci }) };
+}

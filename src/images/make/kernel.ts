@@ -1,0 +1,87 @@
+/** Makes a kernel: an uncompressed one, the modules that it boots with, and all its modules as a layer. */
+import { readdir, readFile, writeFile } from "node:fs/promises";
+import { BangerError } from "../../errors.js";
+import { packageSources } from "../apt-sources.js";
+import { newestKernel } from "../boot-files.js";
+import { resolveKernel } from "../catalog.js";
+import { modulesArchive } from "../initrd.js";
+import { kernelFile, modulesFile, modulesTree } from "../manifest.js";
+import { extractVmlinux } from "../vmlinux.js";
+import { fetchPackage } from "./package.js";
+import { type Made, packBootModules, scratchIn, type Workshop } from "./workshop.js";
+
+/** Writes the kernel's three files from `bzImage` and the tree `root`/lib/modules/`release`, if there is one. */
+async function writeKernel(workshop: Workshop, image: string, root: string, release?: string): Promise<void> {
+  const { job, runTool, signal } = workshop;
+  const { partial } = job;
+  await writeFile(`${partial}/${kernelFile}`, extractVmlinux(await readFile(image)), { mode: 0o600 });
+  const all = `${partial}/${modulesTree}`;
+  const owner = ["--owner=0", "--group=0", "--numeric-owner", "--mode=u+rwX,go=rX", "--sort=name"];
+  // The links to the tree of its build lead nowhere in a guest.
+  const leftOut = ["--exclude=lib/modules/*/build", "--exclude=lib/modules/*/source"];
+  const what = release === undefined ? ["-T", "/dev/null"] : [...leftOut, `lib/modules/${release}`];
+  const argv = ["-c", "-f", all, ...owner, "-C", root, ...what];
+  await runTool({ tool: "tar", argv, writes: partial, package: "tar", signal });
+  const boot = `${partial}/${modulesFile}`;
+  if (release === undefined) await writeFile(boot, modulesArchive([]), { mode: 0o600 });
+  else await packBootModules(`${root}/lib/modules/${release}`, boot);
+}
+
+/** The catalog's kernel: one of Debian's packages. */
+export async function makeKernelByRecipe(workshop: Workshop): Promise<Made> {
+  const { job, runTool, signal, stage } = workshop;
+  const { recipe, suite, imageId } = await resolveKernel(job.name);
+  if (imageId !== job.imageId)
+    throw new BangerError("image_outdated", `the recipe of ${job.imageId} is not in this version's catalog`, {
+      hint: `banger kernel pull ${job.name}`,
+    });
+  stage("download", "package lists");
+  const sources = await packageSources(suite, job.mirror, runTool, signal);
+  let release: string | undefined;
+  await scratchIn(workshop, async (scratch) => {
+    const root = await fetchPackage(workshop, sources, recipe.package, scratch);
+    stage("kernel", "unpacking the kernel and its modules");
+    release = newestKernel(await readdir(`${root}/boot`));
+    if (release === undefined)
+      throw new BangerError("kernel_unusable", `${recipe.package} has no kernel in /boot`);
+    const argv = ["-b", root, release];
+    await runTool({ tool: "depmod", argv, writes: root, package: "kmod", signal });
+    await writeKernel(workshop, `${root}/boot/vmlinuz-${release}`, root, release);
+  });
+  return { suite, kernelRelease: release ?? "", bootArguments: recipe.bootArguments };
+}
+
+const kernelNames = /^(vmlinux|vmlinuz|bzImage)(-.+)?$/;
+
+/** A kernel that the user made: `vmlinux` or `bzImage`, and lib/modules/RELEASE where it needs modules. */
+export async function makeKernelFromDirectory(workshop: Workshop, path: string): Promise<Made> {
+  const { runTool, signal, stage } = workshop;
+  stage("copy", path);
+  const image = (await readdir(path)).filter((name) => kernelNames.test(name)).sort()[0];
+  if (image === undefined)
+    throw new BangerError("kernel_unusable", `${path} has no vmlinux, vmlinuz or bzImage`, {
+      hint: `ls ${path}`,
+    });
+  const releases = await readdir(`${path}/lib/modules`).catch(() => []);
+  const [release, another] = releases;
+  if (another !== undefined)
+    throw new BangerError("kernel_unusable", `${path}/lib/modules has more than one release`, {
+      hint: `leave only the one that belongs to ${image}`,
+    });
+  if (release === undefined) await writeKernel(workshop, `${path}/${image}`, path);
+  else
+    await scratchIn(workshop, async (scratch) => {
+      // Whoever made them may not have had depmod list them; their own tree stays as it is.
+      const argv = ["-r", "--no-target-directory", path, `${scratch}/root`];
+      await runTool({ tool: "cp", argv, writes: scratch, package: "coreutils", signal });
+      await runTool({
+        tool: "depmod",
+        argv: ["-b", `${scratch}/root`, release],
+        writes: scratch,
+        package: "kmod",
+        signal,
+      });
+      await writeKernel(workshop, `${scratch}/root/${image}`, `${scratch}/root`, release);
+    });
+  return { kernelRelease: release ?? "", bootArguments: "" };
+}

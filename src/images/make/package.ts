@@ -1,0 +1,83 @@
+/** Fetches one package of the Debian archive by an apt of its own, which checks it; the host's stays as it is. */
+import { mkdir, readdir, writeFile } from "node:fs/promises";
+import { BangerError } from "../../errors.js";
+import type { PackageSources } from "../apt-sources.js";
+import { rootfsError } from "../rootfs.js";
+import type { Workshop } from "./workshop.js";
+
+const downloadDeadlineMs = 30 * 60_000;
+
+/** Configuration of an apt that knows nothing but `sources` and keeps everything below `root`. */
+async function makeApt(root: string, sources: PackageSources): Promise<string> {
+  for (const directory of ["state/lists/partial", "cache/archives/partial"])
+    await mkdir(`${root}/${directory}`, { recursive: true });
+  await writeFile(`${root}/sources.list`, sources.list);
+  await writeFile(`${root}/status`, "");
+  const own = {
+    "Dir::State": `${root}/state`,
+    "Dir::State::status": `${root}/status`,
+    "Dir::Cache": `${root}/cache`,
+    "Dir::Etc::sourcelist": `${root}/sources.list`,
+    "Dir::Etc::sourceparts": "/dev/null",
+    "APT::Architecture": "amd64",
+    "APT::Architectures": "amd64",
+    // Its own user may not enter this directory, which only this user may.
+    "APT::Sandbox::User": "",
+    "Acquire::Languages": "none",
+  };
+  const lines = Object.entries(own).map(([key, value]) => `${key} "${value}";`);
+  await writeFile(`${root}/apt.conf`, `${[...lines, ...sources.transport].join("\n")}\n`);
+  return `${root}/apt.conf`;
+}
+
+/** The package that one without files of its own stands for: its first dependency. */
+const dependency = /^Depends: ([a-z0-9][a-z0-9+.-]+)/m;
+
+/**
+ * Fetches `name`, or what it stands for, and unpacks it below `scratch`; returns where.
+ * @throws BangerError `mirror_unreachable`, `mirror_untrusted`, `tool_missing`, `disk_full`
+ */
+export async function fetchPackage(
+  workshop: Workshop,
+  sources: PackageSources,
+  name: string,
+  scratch: string,
+): Promise<string> {
+  const { signal, stage } = workshop;
+  const config = await makeApt(scratch, sources);
+  const apt = async (script: string, ...argv: string[]): Promise<string> => {
+    try {
+      return await workshop.runTool({
+        tool: "sh",
+        argv: ["-ec", `cd "$1"; shift; ${script}`, "sh", scratch, ...argv],
+        env: { ...workshop.job.proxies, APT_CONFIG: config },
+        writes: scratch,
+        package: "apt",
+        signal,
+        deadlineMs: downloadDeadlineMs,
+      });
+    } catch (error) {
+      if (!(error instanceof BangerError) || error.code !== "tool_failed") throw error;
+      throw rootfsError(error.message.split("\n"), scratch, error);
+    }
+  };
+  await apt("apt-get -q update");
+  const record = await apt(`apt-cache show --no-all-versions "$1"`, name);
+  const meant = /^Section: .*metapackages|^Package: linux-image-(cloud-)?amd64$/m.test(record)
+    ? (dependency.exec(record)?.[1] ?? name)
+    : name;
+  stage("download", meant);
+  await apt(`apt-get -q download "$1"`, meant);
+  const file = (await readdir(scratch)).find((each) => each.endsWith(".deb"));
+  if (file === undefined) throw new BangerError("internal", `apt-get did not leave ${meant} here`);
+  const root = `${scratch}/root`;
+  await workshop.runTool({
+    tool: "dpkg-deb",
+    argv: ["-x", `${scratch}/${file}`, root],
+    writes: scratch,
+    package: "dpkg",
+    signal,
+    deadlineMs: downloadDeadlineMs,
+  });
+  return root;
+}

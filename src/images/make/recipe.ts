@@ -1,0 +1,46 @@
+/** Makes an image by its recipe in the catalog: packages of the Debian archive, and scripts that finish the tree. */
+import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { BangerError } from "../../errors.js";
+import { packageSources } from "../apt-sources.js";
+import { extractBootFiles } from "../boot-files.js";
+import { builderFile, builderRecord } from "../builder-process.js";
+import { resolveRecipe } from "../catalog.js";
+import { rootfsFile } from "../manifest.js";
+import { makeRootfs } from "../rootfs.js";
+import type { Made, Workshop } from "./workshop.js";
+
+/** A directory that the build's own user can enter: the image directory itself for root, else one below /var/tmp. */
+async function makeScratch(partial: string, asRoot: boolean): Promise<string> {
+  if (asRoot) {
+    await mkdir(`${partial}/scratch`, { mode: 0o700 });
+    return `${partial}/scratch`;
+  }
+  const scratch = await mkdtemp("/var/tmp/banger-build-");
+  await chmod(scratch, 0o1777);
+  return scratch;
+}
+
+export async function makeFromRecipe(workshop: Workshop): Promise<Made> {
+  const { job, runTool, environment, signal, stage } = workshop;
+  const asRoot = process.getuid?.() === 0;
+  const resolved = await resolveRecipe(job.name);
+  if (resolved.imageId !== job.imageId)
+    throw new BangerError("image_outdated", `the recipe of ${job.imageId} is not in this version's catalog`, {
+      hint: `banger image pull ${job.name}`,
+    });
+  stage("download", "package lists");
+  const sources = await packageSources(resolved.suite, job.mirror, runTool, signal);
+  const scratch = await makeScratch(job.partial, asRoot);
+  await writeFile(`${job.partial}/${builderFile}`, builderRecord(scratch));
+  const output = `${job.partial}/${rootfsFile}`;
+  try {
+    const mode = asRoot ? "root" : "unshare";
+    await makeRootfs({ resolved, sources, output, scratch, environment, mode, stage });
+  } finally {
+    // What other users of the namespace left here only `ensureNoPartial` can remove; the build's own error counts.
+    await rm(scratch, { recursive: true, force: true }).catch(() => undefined);
+  }
+  stage("kernel", "kernel and boot modules");
+  const kernelRelease = await extractBootFiles(job.partial, runTool, signal);
+  return { suite: resolved.suite, kernelRelease, bootArguments: resolved.recipe.bootArguments };
+}

@@ -1,0 +1,84 @@
+/** What every way to make an image is given, and what it says of what it has made. */
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { copyFile, link, lstat, open, readFile, rm, writeFile } from "node:fs/promises";
+import type { RunTool } from "../../effects/run-tool.js";
+import { BangerError } from "../../errors.js";
+import type { BuildJob } from "../builder-process.js";
+import { modulesArchive } from "../initrd.js";
+import { bootModules, loadOrder } from "../kernel-modules.js";
+import { filesOf, kernelFile, type Manifest, modulesFile, rootfsFile, verifyImage } from "../manifest.js";
+
+export interface Workshop {
+  job: BuildJob;
+  runTool: RunTool;
+  /** Of every program: where tools are, proxies. */
+  environment: Readonly<Record<string, string>>;
+  signal: AbortSignal;
+  stage: (stage: string, detail?: string) => void;
+  /** Ms since the epoch. */
+  now: () => number;
+}
+
+export type Made = Pick<Manifest, "kernelRelease" | "bootArguments" | "suite" | "oci">;
+
+/** Takes the boot set of the kernel that the job needs; its files never change, so the image shares them. */
+export async function takeKernel({ job }: Workshop): Promise<Manifest> {
+  if (job.need === null) throw new BangerError("internal", `${job.imageId} is made without a kernel`);
+  const manifest = verifyImage(job.need);
+  for (const file of [kernelFile, modulesFile]) {
+    await link(`${job.need}/${file}`, `${job.partial}/${file}`).catch(async (error) => {
+      if ((error as NodeJS.ErrnoException).code !== "EXDEV") throw error;
+      await copyFile(`${job.need}/${file}`, `${job.partial}/${file}`);
+    });
+  }
+  return manifest;
+}
+
+/** Packs the modules that a guest boots with, out of a tree of /lib/modules/RELEASE. */
+export async function packBootModules(tree: string, output: string): Promise<void> {
+  const [needs, builtin] = await Promise.all(
+    ["modules.dep", "modules.builtin"].map((name) => readFile(`${tree}/${name}`, "utf8")),
+  );
+  const modules: { path: string; content: Buffer }[] = [];
+  for (const path of loadOrder(needs ?? "", builtin ?? "", bootModules))
+    modules.push({ path, content: await readFile(`${tree}/${path}`) });
+  await writeFile(output, modulesArchive(modules), { mode: 0o600 });
+}
+
+async function digest(path: string): Promise<string> {
+  const hash = createHash("sha256");
+  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk as Buffer);
+  return hash.digest("hex");
+}
+
+/** Puts a file's content, or a directory's names, on the disk. */
+export async function sync(path: string): Promise<void> {
+  const file = await open(path, "r");
+  await file.sync().finally(() => file.close());
+}
+
+/** The manifest of what lies in the job's partial directory, all of it durable. */
+export async function describe({ job }: Workshop, made: Made): Promise<Manifest> {
+  const files: Manifest["files"] = {};
+  let sizeBytes = 0;
+  for (const name of filesOf(job.imageId)) {
+    const path = `${job.partial}/${name}`;
+    await sync(path);
+    const file = await open(path, "r");
+    const { size } = await file.stat().finally(() => file.close());
+    // The root disk is mostly holes: reading it whole would take longer than the rest of the making.
+    files[name] = { bytes: size, ...(name === rootfsFile ? {} : { sha256: await digest(path) }) };
+    sizeBytes += (await lstat(path)).blocks * 512;
+  }
+  return { schema: 1, name: job.name, ...made, sizeBytes: Math.max(1, sizeBytes), files };
+}
+
+/** A directory for the making that goes with the partial directory. */
+export async function scratchIn({ job }: Workshop, use: (scratch: string) => Promise<void>): Promise<void> {
+  const scratch = `${job.partial}/scratch`;
+  const { mkdir } = await import("node:fs/promises");
+  await mkdir(scratch, { mode: 0o700 });
+  await use(scratch);
+  await rm(scratch, { recursive: true });
+}

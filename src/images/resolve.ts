@@ -1,0 +1,202 @@
+/** From what a client asks for to what is to be made: ids, sources, and the kernel that an image needs. */
+import { createHash } from "node:crypto";
+import { readdir, realpath, stat } from "node:fs/promises";
+import type { Clock } from "../clock.js";
+import { findKernel, type PullCommand } from "../decide.js";
+import { BangerError } from "../errors.js";
+import { imageIdFrom, isKernelId, kernelIdFrom } from "../handles.js";
+import type { Image, ImageSource, State } from "../model.js";
+import { needOf } from "../reconcilers/image.js";
+import { readCatalog, resolveKernel, resolveRecipe } from "./catalog.js";
+import { resolveOci } from "./oci/pull.js";
+import { formatReference, parseReference } from "./oci/reference.js";
+import type { RegistryAccess } from "./registry-access.js";
+
+type Wanted = Omit<PullCommand, "kind">;
+
+/** What `image pull` is asked for: a name of the catalog, or a reference to an image in a registry. */
+export interface PullRequest {
+  ref: string;
+  name?: string;
+  kernel?: string;
+  sizeMiB?: number;
+}
+
+/** What `image register` is asked for; paths are absolute. */
+export interface RegisterRequest {
+  name: string;
+  rootfs: string;
+  kernel?: string;
+  kernelRef?: string;
+  initrd?: string;
+  modules?: string;
+}
+
+/** The kernel of images that do not say which. */
+const defaultKernel = "debian-cloud";
+
+const isReference = (ref: string): boolean => /[/:@]/.test(ref);
+
+/** A reference in full; any other name of an image as it is. @throws BangerError `reference_invalid` */
+export const fullReference = (ref: string): string =>
+  isReference(ref) ? formatReference(parseReference(ref)) : ref;
+
+/** The repository's last part, as a name. */
+const nameOf = (reference: string): string =>
+  (parseReference(reference).repository.split("/").at(-1) ?? "").replace(/[^a-z0-9.-]+/g, "-");
+
+function checkName(name: string): string {
+  if (/^[a-z0-9][a-z0-9.-]{0,63}$/.test(name) && !isKernelId(name)) return name;
+  throw new BangerError("name_invalid", `"${name}" cannot be the name of an image`, {
+    hint: "--name NAME, of small letters, digits, dots and dashes, and not kernel-…",
+  });
+}
+
+const hashOf = (value: unknown): string => createHash("sha256").update(JSON.stringify(value)).digest("hex");
+
+/** What tells one version of a file from the next. @throws BangerError `file_unusable` */
+async function marks(path: string): Promise<{ path: string; mark: unknown[] }> {
+  try {
+    const real = await realpath(path);
+    const { size, mtimeMs } = await stat(real);
+    return { path: real, mark: [real, size, mtimeMs] };
+  } catch (cause) {
+    throw new BangerError("file_unusable", `${path}: ${(cause as Error).message}`, {
+      hint: `ls -l ${path}`,
+      cause,
+    });
+  }
+}
+
+/** What an image that is known was made from, and with. */
+function again(state: State, { id, name, source }: Image): Wanted {
+  const need = state.images[needOf(source) ?? ""];
+  return { imageId: id, name, source, ...(need && { need: again(state, need) }) };
+}
+
+/** The kernel of that name or id: one that is here, else the catalog's. */
+async function kernelNamed(state: State, ref: string): Promise<Wanted> {
+  const here = findKernel(state, ref);
+  if (here !== undefined && (here.phase === "ready" || here.source.kind !== "catalog"))
+    return again(state, here);
+  return kernelOfCatalog(here?.name ?? ref);
+}
+
+async function kernelOfCatalog(name: string): Promise<Wanted> {
+  const { imageId } = await resolveKernel(name);
+  return { imageId, name, source: { kind: "catalog" } };
+}
+
+async function kernelOfDirectory(name: string, path: string): Promise<Wanted> {
+  checkName(name);
+  const { path: real, mark } = await marks(path);
+  const entries = await readdir(real).catch((cause: Error) => {
+    throw new BangerError("file_unusable", `${path}: ${cause.message}`, { hint: `ls -ld ${path}`, cause });
+  });
+  const content = await Promise.all(
+    entries.sort().map(async (each) => (await marks(`${real}/${each}`)).mark),
+  );
+  const source: ImageSource = { kind: "directory", path: real };
+  return { imageId: kernelIdFrom(name, hashOf([mark, content])), name, source };
+}
+
+export interface ImageResolver {
+  /** @throws BangerError `image_unknown`, `kernel_unknown`, `name_invalid`, and what the registry says */
+  pull(state: State, request: PullRequest, signal: AbortSignal): Promise<Wanted>;
+  /** @throws BangerError `file_unusable`, `name_invalid`, `kernel_unknown` */
+  register(state: State, request: RegisterRequest): Promise<Wanted>;
+  /** @throws BangerError `image_managed` */
+  promote(image: Image): Wanted;
+  /** A kernel by name or id. @throws BangerError `kernel_unknown` */
+  kernel(state: State, ref: string): Promise<Wanted>;
+  /** A kernel in a directory of the host. @throws BangerError `file_unusable`, `name_invalid` */
+  kernelFrom(name: string, path: string): Promise<Wanted>;
+}
+
+async function fromRegistry(
+  access: RegistryAccess,
+  clock: Clock,
+  state: State,
+  request: PullRequest,
+  signal: AbortSignal,
+): Promise<Wanted> {
+  const reference = fullReference(request.ref);
+  const name = checkName(request.name ?? nameOf(request.ref));
+  const need = await kernelNamed(state, request.kernel ?? defaultKernel);
+  const digest = await resolveOci(reference, { ...access, clock, signal });
+  const source: ImageSource = {
+    kind: "oci",
+    reference,
+    digest,
+    sizeMiB: request.sizeMiB ?? null,
+    kernelId: need.imageId,
+  };
+  return { imageId: imageIdFrom(name, digest.slice(digest.indexOf(":") + 1)), name, source, need };
+}
+
+async function fromCatalog({ ref, name, kernel, sizeMiB }: PullRequest): Promise<Wanted> {
+  const { images } = await readCatalog();
+  if (!images.some((image) => image.name === ref)) {
+    throw new BangerError("image_unknown", `the catalog has no image ${ref}`, {
+      hint: `banger image pull ${images.map((image) => image.name).join("|")}, or docker.io/library/${ref}`,
+    });
+  }
+  if (name !== undefined || kernel !== undefined || sizeMiB !== undefined) {
+    throw new BangerError("options_unfit", `${ref} is made as the catalog says`, {
+      hint: "--name, --kernel-ref and --size go with images of registries",
+    });
+  }
+  const { imageId } = await resolveRecipe(ref);
+  return { imageId, name: ref, source: { kind: "catalog" } };
+}
+
+/** Resolves for one home; registries are asked with the access given. */
+export function imageResolver(access: RegistryAccess, clock: Clock): ImageResolver {
+  return {
+    kernel: kernelNamed,
+    kernelFrom: kernelOfDirectory,
+
+    async pull(state, request, signal) {
+      const here = state.images[request.ref];
+      // An id stands for itself: what it was made from is known.
+      if (here !== undefined) return again(state, here);
+      return isReference(request.ref)
+        ? fromRegistry(access, clock, state, request, signal)
+        : fromCatalog(request);
+    },
+
+    async register(state, request) {
+      const name = checkName(request.name);
+      const given = async (path?: string) => (path === undefined ? null : marks(path));
+      const files = await Promise.all(
+        [request.rootfs, request.kernel, request.initrd, request.modules].map(given),
+      );
+      const [rootfs, kernel, initrd, modules] = files.map((file) => file?.path ?? null);
+      const own = kernel !== null && kernel !== undefined;
+      const need = own ? undefined : await kernelNamed(state, request.kernelRef ?? defaultKernel);
+      const source: ImageSource = {
+        kind: "files",
+        rootfs: rootfs ?? "",
+        kernel: kernel ?? null,
+        initrd: initrd ?? null,
+        modules: modules ?? null,
+        kernelId: need?.imageId ?? null,
+      };
+      const imageId = imageIdFrom(name, hashOf([files.map((file) => file?.mark), source.kernelId]));
+      return { imageId, name, source, ...(need && { need }) };
+    },
+
+    promote({ id, name, source }) {
+      if (source.kind !== "files") {
+        throw new BangerError("image_managed", `${name} is in managed storage already`, {
+          hint: "banger image list",
+        });
+      }
+      return {
+        imageId: imageIdFrom(name, hashOf(["copy", id])),
+        name,
+        source: { kind: "copy", imageId: id },
+      };
+    },
+  };
+}

@@ -1,0 +1,89 @@
+/** What the API asks of images beside the state: what names mean, what the catalog has, what an image says of itself. */
+import { readFileSync } from "node:fs";
+import { mkdir, readdir, rename, rm, stat } from "node:fs/promises";
+import type { Clock } from "../clock.js";
+import { type Home, imageHandles } from "../handles.js";
+import type { ImageId } from "../model.js";
+import { readCatalog, readKernelCatalog, resolveKernel, resolveRecipe } from "./catalog.js";
+import type { RegistryAccess } from "./registry-access.js";
+import { fullReference, type ImageResolver, imageResolver } from "./resolve.js";
+
+interface Available {
+  name: string;
+  id: ImageId;
+  summary: string;
+}
+
+export interface Images extends ImageResolver {
+  /** A reference in full; any other name of an image as it is. @throws BangerError `reference_invalid` */
+  fullReference(ref: string): string;
+  available(noun: "image" | "kernel"): Promise<Available[]>;
+  /** Null when it is not there, or not to be read. */
+  manifestOf(id: ImageId): Record<string, unknown> | null;
+  /** Empties the cache of blobs, or only says what that would remove. */
+  pruneCache(dryRun: boolean): Promise<{ blobs: number; bytes: number }>;
+}
+
+async function availableImages(): Promise<Available[]> {
+  const { images } = await readCatalog();
+  const ids = images.map(async ({ name, summary }) => ({
+    name,
+    summary,
+    id: (await resolveRecipe(name)).imageId,
+  }));
+  return Promise.all(ids);
+}
+
+async function availableKernels(): Promise<Available[]> {
+  const { kernels } = await readKernelCatalog();
+  const ids = kernels.map(async ({ name, summary }) => ({
+    name,
+    summary,
+    id: (await resolveKernel(name)).imageId,
+  }));
+  return Promise.all(ids);
+}
+
+async function sizeOf(directory: string): Promise<{ blobs: number; bytes: number }> {
+  const entries = await readdir(directory, { recursive: true, withFileTypes: true }).catch((error) => {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+    throw error;
+  });
+  const files = entries.filter((entry) => entry.isFile());
+  const sizes = await Promise.all(
+    files.map(async (file) => (await stat(`${file.parentPath}/${file.name}`)).size),
+  );
+  return { blobs: files.length, bytes: sizes.reduce((sum, size) => sum + size, 0) };
+}
+
+export function imageShelf(home: Home, access: RegistryAccess, clock: Clock): Images {
+  return {
+    ...imageResolver(access, clock),
+    fullReference,
+    available: (noun) => (noun === "image" ? availableImages() : availableKernels()),
+
+    manifestOf(id) {
+      try {
+        return JSON.parse(readFileSync(imageHandles(home, id).manifest, "utf8")) as Record<string, unknown>;
+      } catch {
+        return null;
+      }
+    },
+
+    async pruneCache(dryRun) {
+      const { cacheDirectory } = access;
+      const aside = `${cacheDirectory}.removed`;
+      // What an earlier prune was kept from removing goes too.
+      const sizes = await Promise.all([cacheDirectory, aside].map(sizeOf));
+      const blobs = sizes.reduce((sum, each) => sum + each.blobs, 0);
+      const bytes = sizes.reduce((sum, each) => sum + each.bytes, 0);
+      if (dryRun) return { blobs, bytes };
+      await rm(aside, { recursive: true, force: true });
+      await mkdir(cacheDirectory, { recursive: true, mode: 0o700 });
+      await rename(cacheDirectory, aside);
+      await mkdir(cacheDirectory, { mode: 0o700 });
+      await rm(aside, { recursive: true, force: true });
+      return { blobs, bytes };
+    },
+  };
+}
