@@ -13,8 +13,8 @@ const parts: Record<string, (home: TestHome) => Promise<Figure | Figure[]>> = {
   c: appends,
   d: sweep,
   e: daemonStart,
-  f: ociImage,
   n: names,
+  o: ociImage,
   w: workspace,
 };
 
