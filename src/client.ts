@@ -77,7 +77,7 @@ export function requestPath(path: string, ref?: string, query: object = {}): str
 function connectionError(error: Error, socketPath: string): BangerError {
   if (error instanceof BangerError) return error;
   const { code } = error as NodeJS.ErrnoException;
-  if (code === "ENOENT" || code === "ECONNREFUSED") {
+  if (code === "ENOENT" || code === "ENOTDIR" || code === "ECONNREFUSED") {
     return new BangerError("daemon_not_running", "the daemon is not running", {
       hint: "any command that needs it starts it: banger vm list",
       retry: "later",

@@ -1,5 +1,6 @@
 /** The reconcile loop: a keyed queue of passes (observe → notice → reconcile → perform) with backoff. */
 import type { Clock, Timer } from "./clock.js";
+import { deadline } from "./deadline.js";
 import { BangerError, type ErrorBody, errorBody } from "./errors.js";
 import type { NewEvent } from "./events.js";
 import { Keyring } from "./keyring.js";
@@ -216,22 +217,19 @@ export class Loop {
   }
 
   async #perform(effect: Effect): Promise<ErrorBody | undefined> {
-    const deadline = new AbortController();
     const ms = deadlinesMs[effect.kind];
-    const signal = AbortSignal.any([deadline.signal, this.#stopping.signal]);
+    const late = () =>
+      new BangerError("deadline_exceeded", `${effect.kind} took longer than ${ms / 1000} s`, {
+        retry: "later",
+      });
+    const bound = deadline(this.#clock, ms, late, this.#stopping.signal);
+    const { signal } = bound;
     const expired = new Promise<never>((_resolve, reject) => {
       signal.addEventListener("abort", () => reject(signal.reason), { once: true });
     });
     const release = this.#ledger.onCommit(() => {
-      if (!stillWanted(this.#ledger.state, effect)) deadline.abort(unwanted(effect));
+      if (!stillWanted(this.#ledger.state, effect)) bound.abort(unwanted(effect));
     });
-    const timer = this.#clock.after(ms, () =>
-      deadline.abort(
-        new BangerError("deadline_exceeded", `${effect.kind} took longer than ${ms / 1000} s`, {
-          retry: "later",
-        }),
-      ),
-    );
     try {
       const note = (fact: NewEvent) => this.#commit([fact]);
       await Promise.race([this.#world.perform(effect, { signal, note }), expired]);
@@ -240,7 +238,7 @@ export class Loop {
       return errorBody(thrown);
     } finally {
       release();
-      timer.cancel();
+      bound.release();
     }
   }
 

@@ -1,4 +1,5 @@
 /** What listens in a guest, as the API shows it: where each is reached, by which name, and as which URL. */
+import type { Clock } from "../clock.js";
 import type { PortView } from "../contract.js";
 import type { Forward, Listener, ObservedVm, Vm } from "../model.js";
 import { onLoopback, reachable } from "../reconcilers/network.js";
@@ -13,12 +14,13 @@ export async function portViews(
   vm: Vm,
   seen: ObservedVm,
   listeners: readonly Listener[],
+  clock: Clock,
   gone: AbortSignal,
 ): Promise<PortView[]> {
   const forwards = seen.forwards.is === "present" ? seen.forwards.list : [];
   const views = once(listeners).map((listener) => portView(vm, listener, forwards));
   const asked = views.filter(({ endpoint, port }) => endpoint !== null && port !== sshPort);
-  await Promise.all(asked.slice(0, mostProbes).map((view) => addUrl(vm, view, gone)));
+  await Promise.all(asked.slice(0, mostProbes).map((view) => addUrl(vm, view, clock, gone)));
   return views;
 }
 
@@ -47,8 +49,8 @@ function whyNot(listener: Listener): string {
   return reachable(listener) ? "not forwarded yet" : "it listens on the guest's own loopback only";
 }
 
-async function addUrl(vm: Vm, view: PortView, gone: AbortSignal): Promise<void> {
+async function addUrl(vm: Vm, view: PortView, clock: Clock, gone: AbortSignal): Promise<void> {
   const [host = "", port = ""] = (view.endpoint ?? "").split(":");
-  const scheme = await webScheme({ host, port: Number(port), name: `${vm.name}.vm` }, gone);
+  const scheme = await webScheme({ host, port: Number(port), name: `${vm.name}.vm` }, clock, gone);
   if (scheme !== null) view.url = new URL(`${scheme}://${view.named}`).href;
 }

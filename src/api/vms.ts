@@ -62,7 +62,7 @@ export function vmRoutes(handle: Handle, deps: ApiDeps): void {
     const vm = find(call);
     const client = await linked(deps, vm, call.gone);
     const listeners = await client.ports(AbortSignal.timeout(healthDeadlineMs));
-    return portViews(vm, seenOf(await world.observe(), vm), listeners, call.gone);
+    return portViews(vm, seenOf(await world.observe(), vm), listeners, clock, call.gone);
   });
   handle("vmSsh", async (call): Promise<SshView> => {
     const vm = find(call);

@@ -1,6 +1,8 @@
 /** Asks a TCP port of a VM whether a web server answers there: HTTPS first, then HTTP. */
-import { type ClientRequest, request as requestHttp } from "node:http";
+import { type ClientRequest, type RequestOptions, request as requestHttp } from "node:http";
 import { request as requestHttps } from "node:https";
+import type { Clock } from "../clock.js";
+import { deadline } from "../deadline.js";
 
 export type Scheme = "https" | "http";
 
@@ -15,20 +17,24 @@ export interface WebTarget {
 }
 
 /** What the port speaks; null when it is neither. Never rejects. */
-export async function webScheme({ host, port, name }: WebTarget, gone: AbortSignal): Promise<Scheme | null> {
-  const options = () => ({
+export async function webScheme(target: WebTarget, clock: Clock, gone: AbortSignal): Promise<Scheme | null> {
+  const { host, port, name } = target;
+  const options = {
     host,
     port,
     method: "HEAD",
     path: "/",
     agent: false,
     headers: { host: `${name}:${port}`, "user-agent": "banger-ports" },
-    signal: AbortSignal.any([gone, AbortSignal.timeout(deadlineMs)]),
-  });
+  };
+  const ask = async (send: (bounded: RequestOptions) => ClientRequest) => {
+    const bound = deadline(clock, deadlineMs, () => new Error("no answer in time"), gone);
+    return answers(send({ ...options, signal: bound.signal })).finally(bound.release);
+  };
   // A certificate that no authority signed is the usual case, and nothing of the answer is believed.
   const https = { rejectUnauthorized: false, servername: name };
-  if (await answers(requestHttps({ ...options(), ...https }))) return "https";
-  return (await answers(requestHttp(options()))) ? "http" : null;
+  if (await ask((bounded) => requestHttps({ ...bounded, ...https }))) return "https";
+  return (await ask((bounded) => requestHttp(bounded))) ? "http" : null;
 }
 
 /** Whether a whole response head comes back, whatever it says. */

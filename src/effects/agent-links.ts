@@ -1,5 +1,6 @@
 /** The links to guest agents: connected in the background, kept while their VMM lives, asked what the guest listens on. */
 import type { Clock } from "../clock.js";
+import { deadline } from "../deadline.js";
 import { BangerError } from "../errors.js";
 import type { Listener, ProcessIdentity, Seen, VmId } from "../model.js";
 import { orAborted, sleep } from "./wait.js";
@@ -83,12 +84,10 @@ class AgentLink<C extends GuestAgent> {
 
   /** From one answer to /healthz to the end of the watch over the guest's listeners. */
   async #attend(client: C, over: AbortSignal): Promise<void> {
-    const late = new AbortController();
-    const timer = this.#clock.after(healthDeadlineMs, () =>
-      late.abort(new BangerError("agent_timeout", "the agent did not answer /healthz", { retry: "later" })),
-    );
-    const signal = AbortSignal.any([over, late.signal]);
-    const { agent } = await orAborted(client.health(signal), signal).finally(() => timer.cancel());
+    const late = () =>
+      new BangerError("agent_timeout", "the agent did not answer /healthz", { retry: "later" });
+    const bound = deadline(this.#clock, healthDeadlineMs, late, over);
+    const { agent } = await orAborted(client.health(bound.signal), bound.signal).finally(bound.release);
     this.#show(client, agent);
     await orAborted(
       client.watchPorts((list) => {

@@ -12,6 +12,7 @@ import { type TestContext, test } from "node:test";
 import { portViews } from "../../src/api/ports.js";
 import { portTable } from "../../src/cli/render/vm.js";
 import { isRouted } from "../../src/cli/routed.js";
+import { systemClock } from "../../src/clock.js";
 import type { Listener, Vm } from "../../src/model.js";
 import { seenRunning, vmAfterTypes } from "../fixtures.js";
 
@@ -37,7 +38,7 @@ const listener = (port: number, more: Partial<Listener> = {}): Listener => ({
 /** Every listener's port is forwarded to the same one, as the reconciler would have it. */
 const views = (listeners: Listener[]) => {
   const list = listeners.map(({ port }) => ({ guestPort: port, hostPort: port }));
-  return portViews(box, { ...seenRunning, forwards: { is: "present", list } }, listeners, never);
+  return portViews(box, { ...seenRunning, forwards: { is: "present", list } }, listeners, systemClock, never);
 };
 
 function certificate(t: TestContext): { key: Buffer; cert: Buffer } {
