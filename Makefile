@@ -37,7 +37,7 @@ build/banger-agent: $(wildcard guest-agent/*.c guest-agent/*.h)
 # A tree of its own: the checkout can go away afterwards.
 install: build
 	rm -rf $(DESTDIR)$(PREFIX)/lib/banger
-	mkdir -p $(DESTDIR)$(PREFIX)/lib/banger/build $(DESTDIR)$(PREFIX)/lib/banger/guest-agent $(DESTDIR)$(PREFIX)/lib/banger/dist $(DESTDIR)$(PREFIX)/bin
+	mkdir -p $(DESTDIR)$(PREFIX)/lib/banger/build $(DESTDIR)$(PREFIX)/lib/banger/guest-agent $(DESTDIR)$(PREFIX)/lib/banger/dist $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
 	cp -a bin catalog package.json package-lock.json node_modules $(DESTDIR)$(PREFIX)/lib/banger/
 	cp -a dist/src $(DESTDIR)$(PREFIX)/lib/banger/dist/
 	cp -a build/banger-agent $(DESTDIR)$(PREFIX)/lib/banger/build/
@@ -45,9 +45,10 @@ install: build
 	if [ -d .node ]; then cp -a .node $(DESTDIR)$(PREFIX)/lib/banger/; fi
 	cd $(DESTDIR)$(PREFIX)/lib/banger && npm prune --silent --omit=dev --ignore-scripts
 	ln -sfn ../lib/banger/bin/banger $(DESTDIR)$(PREFIX)/bin/banger
+	install -m 644 docs/banger.1 $(DESTDIR)$(PREFIX)/share/man/man1/banger.1
 
 uninstall:
-	rm -rf $(DESTDIR)$(PREFIX)/lib/banger $(DESTDIR)$(PREFIX)/bin/banger
+	rm -rf $(DESTDIR)$(PREFIX)/lib/banger $(DESTDIR)$(PREFIX)/bin/banger $(DESTDIR)$(PREFIX)/share/man/man1/banger.1
 
 clean:
 	rm -rf dist build
