@@ -116,7 +116,7 @@ export const registry = {
   ),
   read: (value: unknown) => value as RegistryOption,
   allowed:
-    "a table with `host` (as in references), and, if wanted, `mirror` (host[:port][/prefix]) and `insecure` (true: plain HTTP)",
+    "a table with `host`, and, if wanted, `mirror` (host[:port][/prefix]) and `insecure` (true: plain HTTP)",
   list: true,
 };
 

@@ -11,7 +11,7 @@ import { Loop } from "../../src/loop.js";
 import type { Image, Vm } from "../../src/model.js";
 import { type Acknowledged, checkAlways, checkSettled } from "./check.js";
 import { SimHost } from "./host.js";
-import { imageId, kernelId, wantedImage } from "./images.js";
+import { imageId, wantedImage } from "./images.js";
 import { endLife, type Life } from "./life.js";
 import { mortal } from "./mortal.js";
 import { seeded } from "./random.js";
@@ -206,10 +206,7 @@ export class Run {
       case "pull":
         return this.#decideImage({ ...wantedImage(action.image), kind: "pullImage" });
       case "deleteImage":
-        return this.#decideImage({
-          kind: "deleteImage",
-          imageId: action.image < 0 ? kernelId : imageId(action.image),
-        });
+        return this.#decideImage({ kind: "deleteImage", imageId: imageId(action.image) });
       case "create":
         return this.#create(action);
       case "set":

@@ -1,5 +1,5 @@
 /** Makes a kernel: an uncompressed one, the modules that it boots with, and all its modules as a layer. */
-import { readdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { BangerError } from "../../errors.js";
 import { packageSources } from "../apt-sources.js";
 import { newestKernel } from "../boot-files.js";
@@ -27,6 +27,11 @@ async function writeKernel(workshop: Workshop, image: string, root: string, rele
   else await packBootModules(`${root}/lib/modules/${release}`, boot);
 }
 
+/** Has depmod write what says which module needs which. */
+async function listModules({ runTool, signal }: Workshop, root: string, release: string): Promise<void> {
+  await runTool({ tool: "depmod", argv: ["-b", root, release], writes: root, package: "kmod", signal });
+}
+
 /** The catalog's kernel: one of Debian's packages. */
 export async function makeKernelByRecipe(workshop: Workshop): Promise<Made> {
   const { job, runTool, signal, stage } = workshop;
@@ -44,8 +49,7 @@ export async function makeKernelByRecipe(workshop: Workshop): Promise<Made> {
     release = newestKernel(await readdir(`${root}/boot`));
     if (release === undefined)
       throw new BangerError("kernel_unusable", `${recipe.package} has no kernel in /boot`);
-    const argv = ["-b", root, release];
-    await runTool({ tool: "depmod", argv, writes: root, package: "kmod", signal });
+    await listModules(workshop, root, release);
     await writeKernel(workshop, `${root}/boot/vmlinuz-${release}`, root, release);
   });
   return { suite, kernelRelease: release ?? "", bootArguments: recipe.bootArguments };
@@ -72,16 +76,12 @@ export async function makeKernelFromDirectory(workshop: Workshop, path: string):
   else
     await scratchIn(workshop, async (scratch) => {
       // Whoever made them may not have had depmod list them; their own tree stays as it is.
-      const argv = ["-r", "--no-target-directory", path, `${scratch}/root`];
+      const root = `${scratch}/root`;
+      await mkdir(`${root}/lib/modules`, { recursive: true });
+      const argv = ["-r", `${path}/lib/modules/${release}`, `${root}/lib/modules`];
       await runTool({ tool: "cp", argv, writes: scratch, package: "coreutils", signal });
-      await runTool({
-        tool: "depmod",
-        argv: ["-b", `${scratch}/root`, release],
-        writes: scratch,
-        package: "kmod",
-        signal,
-      });
-      await writeKernel(workshop, `${scratch}/root/${image}`, `${scratch}/root`, release);
+      await listModules(workshop, root, release);
+      await writeKernel(workshop, `${path}/${image}`, root, release);
     });
   return { kernelRelease: release ?? "", bootArguments: "" };
 }
