@@ -3,12 +3,18 @@ import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import { BangerError } from "../errors.js";
 
+const entryName = Type.String({ pattern: "^[a-z0-9][a-z0-9.-]{0,63}$" });
+
+/** Debian release where the host runs something else. */
+const fallbackSuite = Type.String({ pattern: "^[a-z]+$" });
+
 const Recipe = Type.Object(
   {
     kind: Type.Literal("mmdebstrap"),
+    /** The image whose packages come before these, and whose script runs before this one. */
+    extends: Type.Optional(entryName),
     variant: Type.Union([Type.Literal("minbase"), Type.Literal("apt"), Type.Literal("standard")]),
-    /** Debian release where the host runs something else. */
-    fallbackSuite: Type.String({ pattern: "^[a-z]+$" }),
+    fallbackSuite,
     packages: Type.Array(Type.String({ pattern: "^[a-z0-9][a-z0-9+.-]+$" }), {
       minItems: 1,
       uniqueItems: true,
@@ -21,8 +27,6 @@ const Recipe = Type.Object(
   },
   { additionalProperties: false },
 );
-
-const entryName = Type.String({ pattern: "^[a-z0-9][a-z0-9.-]{0,63}$" });
 
 const Catalog = Type.Object(
   {
@@ -41,16 +45,32 @@ const Catalog = Type.Object(
   { additionalProperties: false },
 );
 
-const KernelRecipe = Type.Object(
-  {
-    kind: Type.Literal("package"),
-    fallbackSuite: Type.String({ pattern: "^[a-z]+$" }),
-    /** Package of the Debian archive with the kernel and its modules, or one that depends on the newest such. */
-    package: Type.String({ pattern: "^linux-image-[a-z0-9+.-]+$" }),
-    bootArguments: Type.String(),
-  },
-  { additionalProperties: false },
-);
+const KernelRecipe = Type.Union([
+  Type.Object(
+    {
+      kind: Type.Literal("package"),
+      fallbackSuite,
+      /** Package of the Debian archive with the kernel and its modules, or one that depends on the newest such. */
+      package: Type.String({ pattern: "^linux-image-[a-z0-9+.-]+$" }),
+      bootArguments: Type.String(),
+    },
+    { additionalProperties: false },
+  ),
+  Type.Object(
+    {
+      kind: Type.Literal("source"),
+      fallbackSuite,
+      /** Package with the kernel's source. */
+      package: Type.String({ pattern: "^linux-source[a-z0-9+.-]*$" }),
+      /** Kernel configuration, relative to catalog/. */
+      config: Type.String({ pattern: "^recipes/[a-z0-9/-]+$" }),
+      /** Shell script, relative to catalog/, that builds it. */
+      script: Type.String({ pattern: "^recipes/[a-z0-9/-]+\\.sh$" }),
+      bootArguments: Type.String(),
+    },
+    { additionalProperties: false },
+  ),
+]);
 
 const KernelCatalog = Type.Object(
   {

@@ -55,17 +55,20 @@ export const readKernelCatalog = async (): Promise<KernelCatalog> =>
  */
 export async function resolveRecipe(name: string): Promise<ResolvedRecipe> {
   const { images } = await readCatalog();
-  const entry = images.find((image) => image.name === name);
+  const entryOf = (wanted: string) => images.find((image) => image.name === wanted);
+  const entry = entryOf(name);
   if (entry === undefined)
     throw new BangerError("image_unknown", `the catalog has no image ${name}`, {
       hint: `banger image pull ${images.map((image) => image.name).join("|")}`,
     });
-  const { recipe } = entry;
+  const base = entry.recipe.extends === undefined ? undefined : entryOf(entry.recipe.extends)?.recipe;
+  const recipes = [...(base === undefined ? [] : [base]), entry.recipe];
+  const scripts = await Promise.all(recipes.map(({ customize }) => readFromCatalog(customize)));
   const resolved = {
     name,
-    recipe,
-    suite: (await readSuite()) ?? recipe.fallbackSuite,
-    customize: await readFromCatalog(recipe.customize),
+    recipe: { ...entry.recipe, packages: [...new Set(recipes.flatMap(({ packages }) => packages))] },
+    suite: (await readSuite()) ?? entry.recipe.fallbackSuite,
+    customize: scripts.join("\n"),
     writeDisk: await readFromCatalog(writeDiskScript),
   };
   return { ...resolved, imageId: imageIdFrom(name, fingerprint(resolved)) };
@@ -86,6 +89,8 @@ export interface ResolvedKernel {
   name: string;
   recipe: KernelRecipe;
   suite: string;
+  /** Configuration and script of a kernel that is built from its source. */
+  sources: { config: string; script: string } | null;
 }
 
 /**
@@ -101,7 +106,11 @@ export async function resolveKernel(name: string): Promise<ResolvedKernel> {
     });
   const { recipe } = entry;
   const suite = (await readSuite()) ?? recipe.fallbackSuite;
-  const text = JSON.stringify([kernelBuilderVersion, suite, recipe]);
+  const sources =
+    recipe.kind === "source"
+      ? { config: await readFromCatalog(recipe.config), script: await readFromCatalog(recipe.script) }
+      : null;
+  const text = JSON.stringify([kernelBuilderVersion, suite, recipe, sources]);
   const hash = createHash("sha256").update(text).digest("hex");
-  return { imageId: kernelIdFrom(name, hash), name, recipe, suite };
+  return { imageId: kernelIdFrom(name, hash), name, recipe, suite, sources };
 }

@@ -19,6 +19,14 @@ test("the catalog of this program is valid and its recipes resolve", async () =>
   }
 });
 
+test("a recipe that extends another has its packages and its script before its own", async () => {
+  const [slim, dev] = await Promise.all(["debian-slim", "debian-dev"].map(resolveRecipe));
+  assert.ok(slim && dev);
+  assert.deepEqual(dev.recipe.packages.slice(0, slim.recipe.packages.length), slim.recipe.packages);
+  assert.ok(dev.recipe.packages.includes("docker.io"));
+  assert.ok(dev.customize.startsWith(slim.customize) && dev.customize.includes("docker.socket"));
+});
+
 test("a name stands for the id of its present recipe, an id for itself, another name for nothing", async () => {
   const { imageId } = await resolveRecipe("debian-slim");
   assert.equal(await imageIdOf("debian-slim"), imageId);
