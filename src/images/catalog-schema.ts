@@ -28,6 +28,16 @@ const Recipe = Type.Object(
   { additionalProperties: false },
 );
 
+/** A tar.zst of the files of an image, as catalog/maintain.sh makes it. */
+const Bundle = Type.Object(
+  {
+    url: Type.String({ pattern: "^https?://\\S+$" }),
+    sha256: Type.String({ pattern: "^[0-9a-f]{64}$" }),
+    bytes: Type.Integer({ minimum: 1 }),
+  },
+  { additionalProperties: false },
+);
+
 const Catalog = Type.Object(
   {
     images: Type.Array(
@@ -35,7 +45,9 @@ const Catalog = Type.Object(
         {
           name: entryName,
           summary: Type.String({ minLength: 1 }),
-          recipe: Recipe,
+          /** How it is made here, or where it is made already: one of the two. */
+          recipe: Type.Optional(Recipe),
+          bundle: Type.Optional(Bundle),
         },
         { additionalProperties: false },
       ),
@@ -87,30 +99,39 @@ const KernelCatalog = Type.Object(
 
 export type Recipe = Static<typeof Recipe>;
 export type KernelRecipe = Static<typeof KernelRecipe>;
+export type Bundle = Static<typeof Bundle>;
 export type Catalog = Static<typeof Catalog>;
 export type KernelCatalog = Static<typeof KernelCatalog>;
 
+const invalid = (file: string, why: string): BangerError =>
+  new BangerError("catalog_invalid", `catalog/${file}: ${why}`, { hint: "reinstall banger" });
+
 function parse<T extends TSchema>(schema: T, file: string, text: string): Static<T> {
-  const invalid = (why: string) =>
-    new BangerError("catalog_invalid", `catalog/${file}: ${why}`, { hint: "reinstall banger" });
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch (error) {
-    throw invalid((error as Error).message);
+    throw invalid(file, (error as Error).message);
   }
   const first = Value.Errors(schema, value).First();
-  if (first !== undefined) throw invalid(`${first.path || "/"}: ${first.message}`);
+  if (first !== undefined) throw invalid(file, `${first.path || "/"}: ${first.message}`);
   for (const entries of Object.values(value as Record<string, { name: string }[]>)) {
     const names = entries.map(({ name }) => name);
     const twice = names.find((name, index) => names.indexOf(name) !== index);
-    if (twice !== undefined) throw invalid(`${twice} is there twice`);
+    if (twice !== undefined) throw invalid(file, `${twice} is there twice`);
   }
   return value as Static<T>;
 }
 
 /** @throws BangerError `catalog_invalid` which names the first offending place. */
-export const parseCatalog = (text: string): Catalog => parse(Catalog, "images.json", text);
+export function parseCatalog(text: string): Catalog {
+  const catalog = parse(Catalog, "images.json", text);
+  const wrong = catalog.images.find(
+    ({ recipe, bundle }) => (recipe === undefined) === (bundle === undefined),
+  );
+  if (wrong === undefined) return catalog;
+  throw invalid("images.json", `${wrong.name} must have either a recipe or a bundle`);
+}
 
 /** @throws BangerError `catalog_invalid` which names the first offending place. */
 export const parseKernelCatalog = (text: string): KernelCatalog => parse(KernelCatalog, "kernels.json", text);

@@ -7,6 +7,7 @@ import { imageIdFrom, kernelIdFrom, parseImageDirectory } from "../handles.js";
 import type { ImageId } from "../model.js";
 import { readSuite } from "./apt-sources.js";
 import {
+  type Bundle,
   type Catalog,
   type KernelCatalog,
   type KernelRecipe,
@@ -49,25 +50,40 @@ export const readCatalog = async (): Promise<Catalog> => parseCatalog(await read
 export const readKernelCatalog = async (): Promise<KernelCatalog> =>
   parseKernelCatalog(await readFromCatalog("kernels.json"));
 
+const unknownImage = ({ images }: Catalog, name: string): BangerError =>
+  new BangerError("image_unknown", `the catalog has no image ${name}`, {
+    hint: `banger image pull ${images.map((image) => image.name).join("|")}`,
+  });
+
+export interface ResolvedBundle {
+  imageId: ImageId;
+  name: string;
+  bundle: Bundle;
+}
+
 /**
- * The recipe of a catalog image on this host: its id, release and scripts.
+ * A catalog image on this host: its id, and its bundle, or its recipe with release and scripts.
  * @throws BangerError `image_unknown` when the catalog has no such name.
  */
-export async function resolveRecipe(name: string): Promise<ResolvedRecipe> {
-  const { images } = await readCatalog();
-  const entryOf = (wanted: string) => images.find((image) => image.name === wanted);
-  const entry = entryOf(name);
-  if (entry === undefined)
-    throw new BangerError("image_unknown", `the catalog has no image ${name}`, {
-      hint: `banger image pull ${images.map((image) => image.name).join("|")}`,
-    });
-  const base = entry.recipe.extends === undefined ? undefined : entryOf(entry.recipe.extends)?.recipe;
-  const recipes = [...(base === undefined ? [] : [base]), entry.recipe];
+export async function resolveImage(name: string): Promise<ResolvedRecipe | ResolvedBundle> {
+  const catalog = await readCatalog();
+  const bundle = catalog.images.find((image) => image.name === name)?.bundle;
+  return bundle === undefined
+    ? resolveRecipe(name, catalog)
+    : { imageId: imageIdFrom(name, bundle.sha256), name, bundle };
+}
+
+async function resolveRecipe(name: string, catalog: Catalog): Promise<ResolvedRecipe> {
+  const recipeOf = (wanted?: string) => catalog.images.find((image) => image.name === wanted)?.recipe;
+  const own = recipeOf(name);
+  if (own === undefined) throw unknownImage(catalog, name);
+  const base = recipeOf(own.extends);
+  const recipes = [...(base === undefined ? [] : [base]), own];
   const scripts = await Promise.all(recipes.map(({ customize }) => readFromCatalog(customize)));
   const resolved = {
     name,
-    recipe: { ...entry.recipe, packages: [...new Set(recipes.flatMap(({ packages }) => packages))] },
-    suite: (await readSuite()) ?? entry.recipe.fallbackSuite,
+    recipe: { ...own, packages: [...new Set(recipes.flatMap(({ packages }) => packages))] },
+    suite: (await readSuite()) ?? own.fallbackSuite,
     customize: scripts.join("\n"),
     writeDisk: await readFromCatalog(writeDiskScript),
   };
@@ -81,7 +97,7 @@ export async function imageIdOf(name: string): Promise<ImageId> {
     const { images } = await readCatalog();
     if (!images.some((image) => image.name === name)) return parsed.id;
   }
-  return (await resolveRecipe(name)).imageId;
+  return (await resolveImage(name)).imageId;
 }
 
 export interface ResolvedKernel {

@@ -3,9 +3,16 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { BangerError } from "../../src/errors.js";
 import { parseImageDirectory } from "../../src/handles.js";
-import { fingerprint, imageIdOf, readCatalog, resolveRecipe } from "../../src/images/catalog.js";
+import {
+  fingerprint,
+  imageIdOf,
+  type ResolvedRecipe,
+  readCatalog,
+  resolveImage,
+} from "../../src/images/catalog.js";
 import { parseCatalog } from "../../src/images/catalog-schema.js";
 
+const resolveRecipe = (name: string) => resolveImage(name) as Promise<ResolvedRecipe>;
 const code = (expected: string) => (error: unknown) =>
   error instanceof BangerError && error.code === expected;
 
@@ -50,6 +57,10 @@ test("a wrong catalog is refused with the offending place", async () => {
     /customize/,
   );
   refused({ images: [first, first] }, /twice/);
+  const bundle = { url: "https://example.org/x.tar.zst", sha256: "0".repeat(64), bytes: 1 };
+  refused({ images: [{ ...first, bundle }] }, /either a recipe or a bundle/);
+  refused({ images: [{ name: "x", summary: "x", bundle: { ...bundle, sha256: "1" } }] }, /sha256/);
+  assert.ok(parseCatalog(JSON.stringify({ images: [{ name: "x", summary: "x", bundle }] })));
   refused({}, /images/);
 });
 
