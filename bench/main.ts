@@ -5,6 +5,7 @@ import { appends, cliStart, daemonStart, sweep } from "./core.js";
 import type { Figure } from "./measure.js";
 import { names } from "./names.js";
 import { ociImage } from "./oci.js";
+import { workspace } from "./workspace.js";
 
 const parts: Record<string, (home: TestHome) => Promise<Figure | Figure[]>> = {
   a: coldBoot,
@@ -12,8 +13,9 @@ const parts: Record<string, (home: TestHome) => Promise<Figure | Figure[]>> = {
   c: appends,
   d: sweep,
   e: daemonStart,
-  f: ociImage,
   n: names,
+  o: ociImage,
+  w: workspace,
 };
 
 const words = process.argv.slice(2);

@@ -96,9 +96,9 @@ export async function ociImage(home: TestHome): Promise<Figure[]> {
     const samples = { measured: [oursMs], floor: [theirsMs] };
     const about = `pull and convert an image of ${size} / umoci unpack + mke2fs -d`;
     return [
-      { name: "f", about, value, unit: "×", bound: "≤ 0.8", holds: value <= 0.8, samples },
+      { name: "o", about, value, unit: "×", bound: "≤ 0.8", holds: value <= 0.8, samples },
       {
-        name: "f",
+        name: "o",
         about: "the same, peak memory",
         value: peakMiB,
         unit: "MiB",

@@ -24,6 +24,7 @@ const requestLines = {
   vmSet: "POST /v1/vms/set",
   vmShow: "GET /v1/vms/:ref",
   vmHealth: "GET /v1/vms/:ref/health",
+  vmStats: "GET /v1/vms/:ref/stats",
   vmPorts: "GET /v1/vms/:ref/ports",
   vmSsh: "GET /v1/vms/:ref/ssh",
   vmLogs: "GET /v1/vms/:ref/logs",

@@ -65,6 +65,11 @@ export const configKeys = {
     default: "7d",
     about: "How long a deleted VM stays in the event log before its events move to the archive.",
   },
+  stats_poll_interval: {
+    ...duration("1s", "1h"),
+    default: "2s",
+    about: "How often `vm stats --watch` looks.",
+  },
   auto_stop_stale_after: {
     ...duration("1m", "365d"),
     about: "A running VM that nobody has used for so long is stopped; without it none is.",
@@ -111,6 +116,7 @@ export interface Config {
   bootTimeoutMs: number;
   stopTimeoutMs: number;
   retentionMs: number;
+  statsPollIntervalMs: number;
   /** Null: never. */
   autoStopAfterMs: number | null;
   /** Null: a key that banger makes. May begin with `~/`. */
@@ -159,6 +165,7 @@ export function parseConfig(text: string, path: string): Config {
     bootTimeoutMs: get("boot_timeout"),
     stopTimeoutMs: get("stop_timeout"),
     retentionMs: get("retention"),
+    statsPollIntervalMs: get("stats_poll_interval"),
     autoStopAfterMs: get("auto_stop_stale_after"),
     sshKeyPath: get("ssh_key_path"),
     fileSync: (values.get("file_sync") as FileSync[] | undefined) ?? [],

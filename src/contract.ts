@@ -120,6 +120,22 @@ export const PortView = Type.Object({
   reason: Nullable(Type.String()),
 });
 
+/** What a VM takes of its host; null where no VMM runs. */
+export const VmStats = Type.Object({
+  at: Time,
+  phase: Type.String(),
+  /** Processor time since the VMM started. */
+  cpuMs: Nullable(Type.Integer()),
+  vcpu: Type.Integer(),
+  /** Memory of the VMM that is in RAM. */
+  rssBytes: Nullable(Type.Integer()),
+  memoryMiB: Type.Integer(),
+  /** What root and work disk really take, without the image that VMs share. */
+  diskBytes: Type.Integer(),
+  /** Size of the work disk. */
+  diskMiB: Type.Integer(),
+});
+
 export const HealthView = Type.Object({
   healthy: Type.Boolean(),
   agent: Nullable(Type.String()),
@@ -266,6 +282,7 @@ export const routes = {
   },
   vmShow: { method: "GET", path: "/v1/vms/:ref", summary: "One VM", reply: VmView },
   vmHealth: { method: "GET", path: "/v1/vms/:ref/health", summary: "Ask the agent", reply: HealthView },
+  vmStats: { method: "GET", path: "/v1/vms/:ref/stats", summary: "What it takes", reply: VmStats },
   vmPorts: { method: "GET", path: "/v1/vms/:ref/ports", summary: "Listeners", reply: Type.Array(PortView) },
   vmSsh: { method: "GET", path: "/v1/vms/:ref/ssh", summary: "How to reach sshd", reply: SshView },
   vmLogs: {
@@ -309,6 +326,7 @@ export type VmAction = Static<typeof VmAction>;
 export type VmActionResult = Static<typeof VmActionResult>;
 export type VmSet = Static<typeof VmSet>;
 export type VmSetResult = Static<typeof VmSetResult>;
+export type VmStats = Static<typeof VmStats>;
 export type PortView = Static<typeof PortView>;
 export type HealthView = Static<typeof HealthView>;
 export type SshView = Static<typeof SshView>;

@@ -200,6 +200,7 @@ export class DaemonBench {
       vmm: "simulated",
       accelerator: "none",
       connectedAddresses: () => this.connected,
+      usageOf: () => ({ cpuMs: null, rssBytes: null, diskBytes: 0 }),
       clientOf: (id: string) =>
         this.host.vms.get(id)?.process?.guest === "up"
           ? new AgentClient(() => connect(this.guests.path))

@@ -10,7 +10,7 @@ import type { AgentClient } from "../guest/agent.js";
 import type { Home } from "../handles.js";
 import type { Images } from "../images/shelf.js";
 import type { Ledger } from "../ledger.js";
-import type { VmId } from "../model.js";
+import type { ProcessIdentity, Seen, VmId } from "../model.js";
 import type { Uses } from "../use.js";
 import type { World } from "../world.js";
 
@@ -20,6 +20,11 @@ export interface Guests {
   clientOf(id: VmId): AgentClient | undefined;
   /** Addresses of this host to which something is connected, or was a moment ago. */
   connectedAddresses(): ReadonlySet<string>;
+  /** What the VM takes of its host, as of now. */
+  usageOf(
+    id: VmId,
+    process: Seen<ProcessIdentity>,
+  ): { cpuMs: number | null; rssBytes: number | null; diskBytes: number };
 }
 
 export interface ApiDeps {

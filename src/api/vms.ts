@@ -1,6 +1,15 @@
 /** Routes of VMs: commands are decided and appended, questions are answered from state, host and guest. */
 import type { Duplex } from "node:stream";
-import type { ExecRequest, HealthView, LogsQuery, PortView, SshView, VmCreate, VmView } from "../contract.js";
+import type {
+  ExecRequest,
+  HealthView,
+  LogsQuery,
+  PortView,
+  SshView,
+  VmCreate,
+  VmStats,
+  VmView,
+} from "../contract.js";
 import { createdBy, decide, isLive, resolveVm } from "../decide.js";
 import { BangerError, errorBody } from "../errors.js";
 import type { AgentClient } from "../guest/agent.js";
@@ -43,6 +52,12 @@ export function vmRoutes(handle: Handle, deps: ApiDeps): void {
     return view(await world.observe(), vm);
   });
   handle("vmHealth", (call): Promise<HealthView> => healthOf(deps, find(call)));
+  handle("vmStats", async (call): Promise<VmStats> => {
+    const vm = find(call);
+    const usage = world.usageOf(vm.id, seenOf(await world.observe(), vm).process);
+    const { vcpu, memoryMiB, diskMiB } = vm.spec;
+    return { at: new Date(clock.now()).toISOString(), phase: vm.phase, vcpu, memoryMiB, diskMiB, ...usage };
+  });
   handle("vmPorts", async (call): Promise<PortView[]> => {
     const vm = find(call);
     const client = await linked(deps, vm, call.gone);

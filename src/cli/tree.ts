@@ -81,6 +81,10 @@ const vm: Group = {
       summary: "Ask a VM's agent whether the guest is well",
       load: async () => (await import("./vm-ask.js")).health,
     },
+    stats: {
+      summary: "Show what a VM takes of this host",
+      load: async () => (await import("./vm-stats.js")).stats,
+    },
     ports: {
       summary: "List what listens in a VM, and where to reach it",
       load: async () => (await import("./vm-ask.js")).ports,
@@ -190,6 +194,15 @@ export const root: Group = {
     doctor: {
       summary: "Check whether this machine has what banger needs",
       load: async () => (await import("./doctor.js")).doctor,
+    },
+    completion: {
+      summary: "Teach your shell to complete banger",
+      load: async () => (await import("./completion.js")).completion,
+    },
+    __complete: {
+      summary: "Print what could come next",
+      hidden: true,
+      load: async () => (await import("./complete.js")).complete,
     },
     "ssh-config": {
       summary: "Let plain ssh reach your VMs by name",

@@ -54,7 +54,7 @@ export async function printPlan(context: Context, plan: Plan): Promise<number> {
   return 0;
 }
 
-export function sayLeftBehind(context: Context, { skippedUntracked: count, embedded }: Plan): void {
+function sayLeftBehind(context: Context, { skippedUntracked: count, embedded }: Plan): void {
   if (count > 0) {
     const what = count === 1 ? "1 untracked file stays" : `${count} untracked files stay`;
     say(context, `${what} on the host; to carry them: --include-untracked`);

@@ -3,7 +3,7 @@ import type { Clock } from "../clock.js";
 import { BangerError } from "../errors.js";
 import { vmStream } from "../events.js";
 import type { Home } from "../handles.js";
-import type { ImageId, VmId } from "../model.js";
+import type { ImageId, ProcessIdentity, Seen, VmId } from "../model.js";
 import { describeHandles, type Instruments, look } from "../observe.js";
 import type { World } from "../world.js";
 import { AgentLinks, type Dial, type GuestAgent } from "./agent-links.js";
@@ -18,6 +18,7 @@ import { type EnsureProcess, type Launch, qemuDriver } from "./qemu.js";
 import { type RunTool, toolEnvironment } from "./run-tool.js";
 import { sharedRun } from "./shared-run.js";
 import { sshKeys } from "./ssh-keys.js";
+import { usageOf, type VmUsage } from "./usage.js";
 import type { ReadUserFiles } from "./user-files.js";
 import { VmmControls } from "./vmm-controls.js";
 
@@ -45,6 +46,8 @@ export interface AssembledWorld<C extends GuestAgent> extends World {
   clientOf(id: VmId): C | undefined;
   /** Addresses of this host to which something is connected, or was a moment ago. */
   connectedAddresses(): ReadonlySet<string>;
+  /** What the VM takes of its host, as of now. */
+  usageOf(id: VmId, process: Seen<ProcessIdentity>): VmUsage;
 }
 
 async function askGuest(client: GuestAgent | undefined, signal: AbortSignal): Promise<void> {
@@ -107,6 +110,7 @@ export function assembleWorld<C extends GuestAgent>(options: AssemblyOptions<C>)
       listeners.push(listener);
     },
     clientOf: (id) => links.clientOf(id),
+    usageOf: (id, process) => usageOf(home, id, process),
     connectedAddresses: () => connectedAddresses(),
     async close() {
       links.close();

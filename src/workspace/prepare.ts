@@ -8,7 +8,7 @@ import { type Guest, type GuestEnd, scriptFailed } from "./guest.js";
 import { unpackPath } from "./guest-path.js";
 import type { PathBytes } from "./host-git.js";
 import type { Checkout, Plan } from "./plan.js";
-import { checkScript, commitScript, refusal, unpackScript } from "./scripts.js";
+import { checkScript, commitScript, discardScript, refusal, unpackScript } from "./scripts.js";
 import { stageGitDirectory } from "./stage.js";
 
 export interface Placement {
@@ -32,6 +32,9 @@ export async function placeWorkspace(
       plan.checkouts.length > 0 ? workTreeParts(plan, scratch, host) : commitParts(plan, scratch, host);
     const results = await Promise.allSettled(parts.map((part) => unpack(guest, part, unpacked)));
     for (const result of results) if (result.status === "rejected") throw result.reason;
+  } catch (error) {
+    await guest.run(discardScript, [unpacked]).catch(() => undefined);
+    throw error;
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }
@@ -53,7 +56,10 @@ function refuse(guest: Guest, end: GuestEnd, guestPath: string): void {
   }
   if (status === refusal.changed) {
     throw new BangerError("workspace_changed", `${guestPath} was changed in the guest, and would be lost`, {
-      hint: `take it home with: banger vm workspace export ${guest.name} -o FILE; then: banger vm exec ${guest.name} -- rm -r ${guestPath}`,
+      hint: [
+        `take it home with: banger vm workspace export ${guest.name} -o FILE`,
+        `then: banger vm exec ${guest.name} -- rm -r ${guestPath}`,
+      ].join("; "),
     });
   }
   throw scriptFailed(guest, `looking at ${guestPath}`, end);

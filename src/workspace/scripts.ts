@@ -41,6 +41,7 @@ const needOurs = `cd "$1" 2>/dev/null && [ -f .git/${marks.tree} ] || exit ${ref
 
 /** $1 checkout, $2 where it is unpacked first. Refuses when something would be lost. */
 export const checkScript = `set -u
+if [ -d "$2.git" ] && [ -d "$1" ] && [ ! -e "$1/.git" ]; then mv "$2.git" "$1/.git"; fi
 rm -rf "$2" "$2.git"
 if [ ! -e "$1" ] && [ ! -L "$1" ]; then exit 0; fi
 if [ -d "$1" ] && [ -z "$(ls -A "$1")" ]; then exit 0; fi
@@ -56,6 +57,9 @@ unchanged() {
 every_checkout unchanged
 `;
 
+/** What was unpacked into $1 is of no use. */
+export const discardScript = `rm -rf "$1"`;
+
 /** An archive on stdin is unpacked into $1. */
 export const unpackScript = `set -eu
 umask 022
@@ -64,8 +68,8 @@ exec tar -xopf - -C "$1"
 `;
 
 /**
- * $1 checkout, $2 where it was unpacked, $3 "readonly" or nothing. A checkout of ours is replaced file by file, so that what was
- * built in it stays.
+ * $1 checkout, $2 where it was unpacked, $3 "readonly" or nothing. A checkout of ours is replaced file by
+ * file, so that what was built in it stays.
  */
 export const commitScript = `set -eu
 umask 022

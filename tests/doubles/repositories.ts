@@ -1,4 +1,5 @@
 /** Repositories made for a test with the real git, and guests of directories to put them into. */
+import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -104,7 +105,10 @@ export class Bench {
   /** The tree of everything in a work tree that is not ignored. */
   treeOf(directory: string): string {
     const env = { ...this.env, GIT_INDEX_FILE: join(this.root, "tree-index") };
-    const run = (...argv: string[]) => execFileSync("git", argv, { cwd: directory, env }).toString().trim();
+    const run = (...argv: string[]) =>
+      execFileSync("git", argv, { cwd: directory, env, stdio: ["ignore", "pipe", "ignore"] })
+        .toString()
+        .trim();
     rmSync(env.GIT_INDEX_FILE, { force: true });
     run("add", "-A");
     return run("write-tree");
@@ -121,5 +125,17 @@ export async function withBench(use: (bench: Bench) => Promise<void>): Promise<v
     await use(bench);
   } finally {
     bench.dispose();
+  }
+}
+
+export const statusOf = (bench: Bench, directory: string, ...flags: string[]) =>
+  bench.gitIn(directory, "status", "--porcelain", "-z", ...flags);
+
+/** Status and diffs of the guest's checkout are those of the host's. */
+export function assertSame(bench: Bench, ...flags: string[]): void {
+  const status = statusOf(bench, bench.guestPath, ...flags);
+  assert.equal(status, statusOf(bench, bench.repo, ...flags));
+  for (const diff of [["diff"], ["diff", "--cached"]]) {
+    assert.equal(bench.guestGit(...diff, "--binary"), bench.git(...diff, "--binary"));
   }
 }

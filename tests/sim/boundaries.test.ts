@@ -1,7 +1,8 @@
 /** A daemon that dies at any one boundary, before or after any append or deed, and comes back: what was asked is done. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { type Outcome, Run } from "./run.js";
+import type { Outcome } from "./outcome.js";
+import { Run } from "./run.js";
 import type { Action } from "./scenario.js";
 
 const bootMs = 60_000;

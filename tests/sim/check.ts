@@ -1,11 +1,12 @@
 /** What must hold: at every moment, and when everything has settled. */
 
 import { differences } from "../../src/api/views.js";
+import type { EventType, StoredEvent } from "../../src/events.js";
 import type { Ledger } from "../../src/ledger.js";
 import type { Capabilities, Observed, State, Vm } from "../../src/model.js";
 import { planFor } from "../../src/plan.js";
 import { fold, initialState } from "../../src/projection.js";
-import type { SimHost } from "./host.js";
+import { noImage, noVm, type SimHost } from "./host.js";
 
 /** What clients were told is done. */
 export interface Acknowledged {
@@ -16,6 +17,25 @@ export interface Acknowledged {
 }
 
 const wantsDeletion = (vm: Vm | undefined): boolean => vm?.phase === "deleting" || vm?.phase === "deleted";
+
+/** What the log is told of the host is so at that moment; `undefined` when it is, or when the event tells nothing of it. */
+export function checkFact({ stream, type }: StoredEvent, host: SimHost): string | undefined {
+  const id = stream.slice(stream.indexOf("/") + 1);
+  const image = host.images.get(id) ?? noImage();
+  const { process, directory, rootDisk, workDisk, seed, runtime } = host.vms.get(id) ?? noVm();
+  const truth: Partial<Record<EventType, boolean>> = {
+    "vm.disk_attached": rootDisk && workDisk && seed && runtime && process === null,
+    "vm.process_started": process !== null,
+    "vm.adopted": process !== null,
+    "vm.ready": process?.guest === "up",
+    "vm.process_exited": process === null,
+    "vm.deleted": process === null && !runtime && !directory,
+    "image.ready": image.ready && !image.damaged,
+    "image.damaged": !image.ready || image.damaged,
+    "image.deleted": !image.ready && !image.partial,
+  };
+  return truth[type] === false ? `${stream}: ${type} is told, and is not so` : undefined;
+}
 
 /** Holds after every step of a run. */
 export function checkAlways(state: State, host: SimHost): string[] {
@@ -89,7 +109,8 @@ function checkVm(vm: Vm, host: SimHost): string[] {
   if (vm.phase === "running" && on.growing) wrong("its disk is half grown");
   if (on.workDisk && on.workMiB > vm.spec.diskMiB) wrong("its disk is larger than anybody asked for");
   const disks = on.directory || on.rootDisk || on.workDisk || on.seed;
-  if (vm.phase === "deleted" && disks) wrong("its directory is left");
+  const unused = (vm.phase === "stopped" || vm.phase === "error") && !vm.disksHoldData;
+  if ((vm.phase === "deleted" || unused) && disks) wrong("its directory is left");
   if (vm.phase !== "deleted" && vm.disksHoldData && !(on.rootDisk && on.workDisk))
     wrong("its disks are gone");
   return problems;

@@ -25,7 +25,7 @@ export interface SimVm {
   hidden: boolean;
 }
 
-const nothing = (): SimVm => ({
+export const noVm = (): SimVm => ({
   directory: false,
   rootDisk: false,
   workDisk: false,
@@ -66,7 +66,7 @@ export class SimHost {
   vm(id: VmId): SimVm {
     const known = this.vms.get(id);
     if (known !== undefined) return known;
-    const made = nothing();
+    const made = noVm();
     this.vms.set(id, made);
     return made;
   }
@@ -144,7 +144,7 @@ export class SimHost {
   removeDirectory(id: VmId): void {
     const { process, runtime, holdsData } = this.vm(id);
     if (holdsData) this.lost.push(id);
-    this.vms.set(id, { ...nothing(), process, runtime });
+    this.vms.set(id, { ...noVm(), process, runtime });
   }
 }
 

@@ -9,33 +9,23 @@ import { Ledger } from "../../src/ledger.js";
 import { Log } from "../../src/log.js";
 import { Loop } from "../../src/loop.js";
 import type { Image, Vm } from "../../src/model.js";
-import { type Acknowledged, checkAlways, checkSettled } from "./check.js";
+import { spec, timeouts } from "../fixtures.js";
+import { type Acknowledged, checkAlways, checkFact, checkSettled } from "./check.js";
 import { SimHost } from "./host.js";
 import { imageId, wantedImage } from "./images.js";
 import { endLife, type Life } from "./life.js";
 import { mortal } from "./mortal.js";
+import type { Outcome } from "./outcome.js";
 import { seeded } from "./random.js";
 import type { Action, Scenario } from "./scenario.js";
 import { LifeClock, Time } from "./time.js";
 import { SimWorld } from "./world.js";
 
-const timeouts = { bootTimeoutMs: 60_000, stopTimeoutMs: 20_000 };
-const spec = { vcpu: 1, memoryMiB: 512, diskMiB: 1024, nat: true };
 /** Memory rather than a disk: what is durable is the log's own test. */
 const fastest = existsSync("/dev/shm") ? "/dev/shm" : tmpdir();
 /** Long enough for every retry, boot and build of the safety phase to come to its end. */
 const livenessMs = 20 * 60_000;
 const quietMs = 2 * 60_000;
-
-export interface Outcome {
-  /** What is wrong, in words; empty when the run held. */
-  problems: string[];
-  events: number;
-  /** Phase of each VM and image at the end, by name. */
-  phases: Record<string, string>;
-  /** Everything that happened, for reading a failing run. */
-  trace: string[];
-}
 
 export class Run {
   readonly #scenario: Scenario;
@@ -140,7 +130,10 @@ export class Run {
     const ledger = new Ledger(mortal(log, pulse, boundary), () => undefined);
     const world = new SimWorld(this.#host, clock, boundary);
     ledger.onCommit((events) => {
-      for (const { seq, stream, type, data } of events) {
+      for (const told of events) {
+        const { seq, stream, type, data } = told;
+        const lie = checkFact(told, this.#host);
+        if (lie !== undefined) this.#problems.push(lie);
         this.#note(`event ${seq} ${stream} ${type} ${JSON.stringify(data)}`);
       }
     });

@@ -165,6 +165,7 @@ describe("one VM", () => {
       uptimeMs: 1234,
       detail: "the guest agent answers",
     });
+    assert.equal((await ok<{ phase: string }>("vmStats", { ref: "ann" })).phase, "running");
     bench.guests.status = 503;
     assert.equal((await ok<{ healthy: boolean }>("vmHealth", { ref: "ann" })).healthy, false);
     bench.guests.status = 200;

@@ -130,6 +130,19 @@ describe("loop", () => {
     assert.equal(types().filter((type) => type === "vm.effect_failed").length, 1);
   });
 
+  test("each step of a start has all its tries", async () => {
+    const tried: string[] = [];
+    world.act = async ({ kind }) => {
+      tried.push(kind);
+      if (tried.filter((each) => each === kind).length <= 4) throw broken("not yet");
+      if (kind === "ensureDisk") world.vms.set(vmId, { ...seenStopped, runtime: { is: "present" } });
+      if (kind === "ensureProcess") world.vms.set(vmId, seenRunning);
+    };
+    bring("starting.disk");
+    await clock.advance(60_000);
+    assert.equal(types().at(-1), "vm.ready");
+  });
+
   test("what must succeed some day is tried for ever, told once, and ever more rarely", async () => {
     world.vms.set(vmId, seenRunning);
     world.act = async ({ kind }) => {

@@ -211,6 +211,15 @@ describe("images", () => {
     assert.deepEqual(noticeImage(imageAfterTypes("image.build_failed"), whole), []);
   });
 
+  test("what is left of a build goes when its image is not being built", () => {
+    const seen: ObservedImage = { image: absent, partial: { is: "present", building: true } };
+    const ends = [["image.ready"], ["image.build_failed"], ["image.delete_requested"]] as const;
+    for (const types of ends)
+      assert.deepEqual(reconcileImage(imageAfterTypes(...types), seen), [
+        { kind: "ensureNoPartialImage", imageId },
+      ]);
+  });
+
   test("an image waits for the kernel that it needs, and fails with it", () => {
     const seen: ObservedImage = { image: absent, partial: absent };
     const source = { kind: "copy", imageId } as const;

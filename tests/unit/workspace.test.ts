@@ -1,21 +1,10 @@
 /** A repository to a guest and back, where the guest is a directory: every kind of path, state and refusal. */
 import assert from "node:assert/strict";
-import {
-  chmodSync,
-  existsSync,
-  mkdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  utimesSync,
-  writeFileSync,
-} from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { exportCommits } from "../../src/workspace/export.js";
-import { shownPath } from "../../src/workspace/select.js";
-import { guestSettings } from "../../src/workspace/settings.js";
-import { type Bench, withBench } from "../doubles/repositories.js";
+import { assertSame, type Bench, statusOf, withBench } from "../doubles/repositories.js";
 import { Sink } from "./agent-process.js";
 
 const oddNames = [
@@ -62,17 +51,6 @@ function makeOdd(bench: Bench): void {
   bench.write("un\ntracked", "u");
   bench.write("a.secret", "ignored-content");
   bench.write("build/out", "ignored-output");
-}
-
-const statusOf = (bench: Bench, directory: string, ...flags: string[]) =>
-  bench.gitIn(directory, "status", "--porcelain", "-z", ...flags);
-
-function assertSame(bench: Bench, ...flags: string[]): void {
-  const status = statusOf(bench, bench.guestPath, ...flags);
-  assert.equal(status, statusOf(bench, bench.repo, ...flags));
-  for (const diff of [["diff"], ["diff", "--cached"]]) {
-    assert.equal(bench.guestGit(...diff, "--binary"), bench.git(...diff, "--binary"));
-  }
 }
 
 test("status, diff and staged diff are equal on both sides, and a change comes home as a patch", () =>
@@ -253,64 +231,3 @@ test("--readonly takes the right to write away, and changes nothing that git see
     assert.equal(statSync(join(bench.guestPath, "d")).mode & 0o222, 0);
     assertSame(bench);
   }));
-
-test("a path that is in no work tree is refused", () =>
-  withBench(async (bench) => {
-    bench.git("init", "-q", "--bare", "../bare.git");
-    mkdirSync(join(bench.root, "plain"));
-    for (const name of ["plain", "bare.git", "missing", "repo/.git"]) {
-      await assert.rejects(bench.plan({ path: join(bench.root, name) }), { code: "not_a_repository" }, name);
-    }
-    await assert.rejects(bench.patch(), { code: "workspace_missing" });
-  }));
-
-test("a file that changed in the second of the index's writing counts as changed in the guest too", () =>
-  withBench(async (bench) => {
-    const [file, index] = [join(bench.repo, "a"), join(bench.repo, ".git/index")];
-    bench.write("a", "1111");
-    utimesSync(file, 1_700_000_000, 1_700_000_000);
-    bench.commit();
-    bench.write("a", "2222");
-    for (const path of [file, index]) utimesSync(path, 1_700_000_000, 1_700_000_000);
-    await bench.prepare();
-    assert.equal(statusOf(bench, bench.guestPath), " M a\0");
-    assert.equal(await bench.patch(), "");
-  }));
-
-test("files behind a symlink, special files and nested repositories stay on the host", () =>
-  withBench(async (bench) => {
-    bench.write("dir/file", "tracked");
-    bench.commit();
-    rmSync(join(bench.repo, "dir"), { recursive: true });
-    bench.write("elsewhere/file", "untracked");
-    bench.link("dir", "elsewhere");
-    mkdirSync(join(bench.repo, "nested"));
-    bench.gitIn(join(bench.repo, "nested"), "init", "-q");
-    const plan = await bench.prepare();
-    assert.deepEqual(plan.files, []);
-    assert.deepEqual(plan.embedded, ["nested/"]);
-    assertSame(bench, "-uno");
-  }));
-
-test("settings: a section for each, values quoted, and no password in a URL", () => {
-  const text = guestSettings(
-    new Map([
-      ["user.name", 'a "b"\\c'],
-      ["remote.o.x.url", "https://me:token@example.com/a"],
-      ["remote.ssh.url", "ssh://git@example.com/a"],
-      ["credential.helper", "store"],
-      ["filter.lfs.clean", "git-lfs clean"],
-    ]),
-  );
-  assert.match(text, /\[user\]\n\tname = "a \\"b\\"\\\\c"\n/);
-  assert.match(text, /\[remote "o\.x"\]\n\turl = "https:\/\/example\.com\/a"\n/);
-  assert.match(text, /ssh:\/\/git@example/);
-  assert.doesNotMatch(text, /token|credential|filter/);
-});
-
-test("a listed path is one readable line", () => {
-  assert.equal(shownPath("with space"), "with space");
-  assert.equal(shownPath("\xc3\xbc"), "ü");
-  assert.equal(shownPath("a\nb"), '"a\\nb"');
-  assert.equal(shownPath('\xff"'), '"\\377\\""');
-});

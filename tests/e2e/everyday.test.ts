@@ -1,0 +1,112 @@
+/** Everyday use of real VMs: names, ports, the user's files, plain ssh, a VM that gets more of everything. */
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { Resolver } from "node:dns/promises";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { promisify } from "node:util";
+import type { DaemonView, PortView, VmStats } from "../../src/contract.js";
+import { until, withHome } from "./harness.js";
+
+const run = promisify(execFile);
+const size = ["--vcpu", "1", "--memory", "512M", "--disk-size", "1G"];
+
+/** A web server in the words that every image has: Perl comes with git. */
+const webServer = `
+use IO::Socket::INET;
+my $server = IO::Socket::INET->new(LocalPort => 3000, Listen => 5, ReuseAddr => 1) or die;
+while (my $client = $server->accept) {
+  while (<$client>) { last if /^\\r?\\n$/ }
+  print $client "HTTP/1.0 200 OK\\r\\nContent-Length: 3\\r\\n\\r\\nhi\\n";
+  close $client;
+}`;
+
+test("a web server in a guest is found by name and shown as a URL", () =>
+  withHome(async (home) => {
+    await home.ok("vm", "run", "-d", "--name", "box", ...size);
+    const { address } = await home.vm("box");
+    const { dns } = await home.json<DaemonView>("daemon", "status");
+    const resolver = new Resolver();
+    resolver.setServers([dns ?? ""]);
+    assert.deepEqual(await resolver.resolve4("box.vm"), [address]);
+    assert.deepEqual(await resolver.reverse(address), ["box.vm"]);
+    const start = "cat >/tmp/web.pl; (setsid perl /tmp/web.pl </dev/null >/dev/null 2>&1 &)";
+    assert.equal(
+      (await home.run(["vm", "exec", "box", "--", "sh", "-c", start], { input: webServer })).status,
+      0,
+    );
+    let web: PortView | undefined;
+    await until("the web server has a URL", async () => {
+      const ports = await home.json<PortView[]>("vm", "ports", "box");
+      web = ports.find(({ port }) => port === 3000);
+      return web?.url != null;
+    });
+    assert.equal(web?.url, "http://box.vm:3000/");
+    assert.equal(await (await fetch(`http://${web?.endpoint}/`)).text(), "hi\n");
+    assert.match(await home.ok("vm", "ports", "box"), new RegExp(`tcp +http://${address}:3000/ +perl`));
+    await home.ok("vm", "delete", "box");
+    await assert.rejects(resolver.resolve4("box.vm"), { code: "ENOTFOUND" });
+  }));
+
+test("the user's files and name are in a new guest, and stay as the guest then has them; ssh knows the VM", () =>
+  withHome(
+    async (home) => {
+      const tree = join(home.root, "tree");
+      mkdirSync(tree);
+      writeFileSync(join(tree, "tool"), "#!/bin/sh\necho first\n", { mode: 0o755 });
+      writeFileSync(
+        join(home.root, ".gitconfig"),
+        "[user]\n\tname = Ann O'Neil\n\temail = ann@example.org\n",
+      );
+      mkdirSync(home.home.config, { recursive: true });
+      const sync = (host: string, guest: string) => `[[file_sync]]\nhost = "${host}"\nguest = "${guest}"\n`;
+      writeFileSync(
+        join(home.home.config, "config.toml"),
+        sync("~/tree", "~/bin") + sync("~/none", "~/none"),
+      );
+      const { stderr } = await home.run(["vm", "run", "-d", "--name", "box", ...size]);
+      assert.match(stderr, /note: The host has no ~\/none/);
+      const inGuest = (script: string) => home.ok("vm", "exec", "box", "--", "sh", "-c", script);
+      assert.equal(await inGuest("~/bin/tool; git config --global user.name"), "first\nAnn O'Neil\n");
+      await inGuest("echo 'echo second' >~/bin/tool; git config --global user.name Bob; sync");
+      await home.ok("vm", "restart", "box");
+      assert.equal(await inGuest("~/bin/tool; git config --global user.name"), "second\nBob\n");
+      await home.ok("ssh-config", "--install");
+      const config = join(home.root, ".ssh/config");
+      const { stdout } = await run("ssh", ["-F", config, "box.vm", "hostname"], { env: home.env });
+      assert.equal(stdout, "box\n");
+      await home.ok("ssh-config", "--uninstall");
+      assert.throws(() => readFileSync(config), { code: "ENOENT" });
+    },
+    (root) => ({ HOME: root }),
+  ));
+
+test("a VM that gets a larger disk has it after its next start, with what was on it, even after a kill", () =>
+  withHome(async (home) => {
+    await home.ok("vm", "run", "-d", "--name", "box", ...size);
+    await home.ok("vm", "exec", "box", "--", "sh", "-c", "echo keep >/root/kept; sync");
+    const { status, stderr } = await home.run(["vm", "set", "box", "--disk-size", "3G", "--memory", "768M"]);
+    assert.equal(status, 0);
+    assert.match(stderr, /banger vm restart box/);
+    await home.ok("vm", "kill", "box");
+    await home.ok("vm", "start", "box");
+    const guest = await home.ok(
+      "vm",
+      "exec",
+      "box",
+      "--",
+      "sh",
+      "-c",
+      "df -m --output=size /root; cat /root/kept",
+    );
+    const [, mebibytes, kept] = guest.trim().split(/\s+/);
+    assert.ok(Number(mebibytes) > 2900, guest);
+    assert.equal(kept, "keep");
+    const stats = await home.json<VmStats & { cpu: number }>("vm", "stats", "box");
+    assert.ok(stats.rssBytes !== null && stats.rssBytes > 2 ** 20 && stats.diskBytes > 2 ** 20);
+    assert.deepEqual([stats.phase, stats.memoryMiB, stats.diskMiB], ["running", 768, 3072]);
+    const refused = await home.run(["vm", "set", "box", "--disk-size", "2G"]);
+    assert.equal(refused.status, 1);
+    assert.match(refused.stderr, /disks only grow/);
+  }));

@@ -1,0 +1,10 @@
+/** What a run of the simulation yields. */
+export interface Outcome {
+  /** What is wrong, in words; empty when the run held. */
+  problems: string[];
+  events: number;
+  /** Phase of each VM and image at the end, by name. */
+  phases: Record<string, string>;
+  /** Everything that happened, for reading a failing run. */
+  trace: string[];
+}

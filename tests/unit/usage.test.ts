@@ -1,0 +1,47 @@
+/** What a VM takes of its host: a real process's time and memory, and the room that holes do not take. */
+import assert from "node:assert/strict";
+import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { statsLine } from "../../src/cli/render/stats.js";
+import { identify } from "../../src/effects/proc.js";
+import { usageOf } from "../../src/effects/usage.js";
+import { type Home, vmHandles } from "../../src/handles.js";
+
+const id = "0a1b2c3d";
+
+test("time and memory are those of exactly this process, disks count without their holes", (t) => {
+  const state = mkdtempSync(join(tmpdir(), "banger-usage-"));
+  t.after(() => rmSync(state, { recursive: true }));
+  const home = { state, runtime: state } as Home;
+  const { directory, rootDisk, workDisk } = vmHandles(home, id);
+  assert.deepEqual(usageOf(home, id, { is: "absent" }), { cpuMs: null, rssBytes: null, diskBytes: 0 });
+  mkdirSync(directory, { recursive: true });
+  writeFileSync(rootDisk, Buffer.alloc(1 << 20, 1));
+  writeFileSync(workDisk, "");
+  truncateSync(workDisk, 1 << 30);
+  const me = identify(process.pid);
+  assert.ok(me.is === "present");
+  const { cpuMs, rssBytes, diskBytes } = usageOf(home, id, me);
+  const used = process.cpuUsage();
+  assert.ok(cpuMs !== null && cpuMs <= (used.user + used.system) / 1000 + 20, `${cpuMs} ms`);
+  assert.ok(rssBytes !== null && rssBytes > 10 << 20, `${rssBytes} bytes`);
+  assert.ok(diskBytes >= 1 << 20 && diskBytes < 2 << 20, `${diskBytes} bytes`);
+  assert.equal(usageOf(home, id, { ...me, startTime: "1" }).cpuMs, null);
+});
+
+test("a line for people", () => {
+  const stats = {
+    at: "2026-01-01T00:00:00.000Z",
+    phase: "running",
+    cpuMs: 5000,
+    vcpu: 2,
+    rssBytes: 300 << 20,
+    memoryMiB: 4096,
+    diskBytes: 1 << 30,
+    diskMiB: 8192,
+  };
+  assert.equal(statsLine(stats, 1.25), " 125%  300 MiB   4.0 GiB   1.0 GiB   8.0 GiB   running\n");
+  assert.match(statsLine({ ...stats, rssBytes: null, phase: "stopped" }, null), /^ {4}–  – .* stopped\n$/);
+});
