@@ -1,7 +1,7 @@
 #!/bin/sh
 # For maintainers of the catalog: makes a bundle of an image, puts an entry for it into images.json, and proves it.
-#   maintain.sh make NAME FILE.tar.zst          from the image NAME as it is here; ZSTD_CLEVEL=19 makes it small
-#   maintain.sh publish NAME FILE.tar.zst URL   once FILE is to be had at URL: the entry, by digest, replaces the recipe
+#   maintain.sh make NAME FILE.tar.zst          from the image NAME, made here if need be; ZSTD_CLEVEL=19 makes it small
+#   maintain.sh publish NAME FILE.tar.zst URL   once FILE is to be had at URL: the entry, by digest, which goes before the recipe
 #   maintain.sh verify NAME                     fetches the entry into a home of its own, boots it and runs a command
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -10,7 +10,8 @@ banger=$here/../bin/banger
 usage() { sed -n '3,5p' "$0" >&2; exit 2; }
 
 make_bundle() {
-  directory=$("$banger" image show "$1" --json | node -p 'JSON.parse(require("fs").readFileSync(0)).directory')
+  id=$("$banger" image pull -q "$1")
+  directory=$("$banger" image show "$id" --json | node -p 'JSON.parse(require("fs").readFileSync(0)).directory')
   tar -c --sparse --owner=0 --group=0 --numeric-owner --sort=name --mtime=@0 -C "$directory" \
     rootfs.ext4 vmlinux modules.cpio manifest.json | zstd -q -T0 -f -o "$2"
   sha256sum "$2"
@@ -25,7 +26,7 @@ const { readFileSync, writeFileSync } = require("fs");
 const [path, name, url, sha256, bytes] = process.argv.slice(2);
 const catalog = JSON.parse(readFileSync(path, "utf8"));
 const known = catalog.images.find((image) => image.name === name);
-const entry = { name, summary: known?.summary ?? name, bundle: { url, sha256, bytes: Number(bytes) } };
+const entry = { name, summary: name, ...known, bundle: { url, sha256, bytes: Number(bytes) } };
 catalog.images = known ? catalog.images.map((image) => (image === known ? entry : image)) : [...catalog.images, entry];
 writeFileSync(path, `${JSON.stringify(catalog, null, 2)}\n`);
 EOF

@@ -45,7 +45,7 @@ const Catalog = Type.Object(
         {
           name: entryName,
           summary: Type.String({ minLength: 1 }),
-          /** How it is made here, or where it is made already: one of the two. */
+          /** How it is made here; where it is made already, which comes first. */
           recipe: Type.Optional(Recipe),
           bundle: Type.Optional(Bundle),
         },
@@ -126,11 +126,14 @@ function parse<T extends TSchema>(schema: T, file: string, text: string): Static
 /** @throws BangerError `catalog_invalid` which names the first offending place. */
 export function parseCatalog(text: string): Catalog {
   const catalog = parse(Catalog, "images.json", text);
-  const wrong = catalog.images.find(
-    ({ recipe, bundle }) => (recipe === undefined) === (bundle === undefined),
-  );
-  if (wrong === undefined) return catalog;
-  throw invalid("images.json", `${wrong.name} must have either a recipe or a bundle`);
+  const withRecipe = new Set(catalog.images.flatMap(({ name, recipe }) => (recipe ? [name] : [])));
+  for (const { name, recipe, bundle } of catalog.images) {
+    if (recipe === undefined && bundle === undefined)
+      throw invalid("images.json", `${name} has neither a recipe nor a bundle`);
+    if (recipe?.extends !== undefined && !withRecipe.has(recipe.extends))
+      throw invalid("images.json", `${name} extends ${recipe.extends}, which has no recipe`);
+  }
+  return catalog;
 }
 
 /** @throws BangerError `catalog_invalid` which names the first offending place. */

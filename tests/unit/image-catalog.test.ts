@@ -58,7 +58,9 @@ test("a wrong catalog is refused with the offending place", async () => {
   );
   refused({ images: [first, first] }, /twice/);
   const bundle = { url: "https://example.org/x.tar.zst", sha256: "0".repeat(64), bytes: 1 };
-  refused({ images: [{ ...first, bundle }] }, /either a recipe or a bundle/);
+  refused({ images: [{ name: "x", summary: "x" }] }, /neither a recipe nor a bundle/);
+  refused({ images: [{ ...first, recipe: { ...first.recipe, extends: "x" } }] }, /extends x/);
+  assert.ok(parseCatalog(JSON.stringify({ images: [{ ...first, bundle }] })));
   refused({ images: [{ name: "x", summary: "x", bundle: { ...bundle, sha256: "1" } }] }, /sha256/);
   assert.ok(parseCatalog(JSON.stringify({ images: [{ name: "x", summary: "x", bundle }] })));
   refused({}, /images/);
