@@ -7,9 +7,11 @@ import { systemClock } from "../clock.js";
 import { hostError } from "../effects/host-error.js";
 import { publishContent } from "../effects/publish.js";
 import { toolEnvironment, toolRunner } from "../effects/run-tool.js";
-import { errorBody } from "../errors.js";
+import { BangerError, errorBody } from "../errors.js";
 import { isKernelId } from "../handles.js";
 import { type BuildJob, type BuildReport, builderFile, builderRecord } from "./builder-process.js";
+import { resolveImage } from "./catalog.js";
+import { makeFromBundle } from "./make/bundle.js";
 import { makeCopy, makeFromFiles } from "./make/files.js";
 import { makeKernelByRecipe, makeKernelFromDirectory } from "./make/kernel.js";
 import { makeFromOci } from "./make/oci.js";
@@ -25,11 +27,23 @@ const report = (line: BuildReport): void => {
   }
 };
 
+async function makeFromCatalog(workshop: Workshop): Promise<Made> {
+  const { imageId, name } = workshop.job;
+  const resolved = await resolveImage(name);
+  if (resolved.imageId !== imageId)
+    throw new BangerError("image_outdated", `${imageId} is not what this version's catalog has as ${name}`, {
+      hint: `banger image pull ${name}`,
+    });
+  return "bundle" in resolved
+    ? makeFromBundle(workshop, resolved.bundle)
+    : makeFromRecipe(workshop, resolved);
+}
+
 function make(workshop: Workshop): Promise<Made> {
   const { imageId, source } = workshop.job;
   switch (source.kind) {
     case "catalog":
-      return isKernelId(imageId) ? makeKernelByRecipe(workshop) : makeFromRecipe(workshop);
+      return isKernelId(imageId) ? makeKernelByRecipe(workshop) : makeFromCatalog(workshop);
     case "oci":
       return makeFromOci(workshop, source);
     case "files":

@@ -3,12 +3,18 @@ import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import { BangerError } from "../errors.js";
 
+const entryName = Type.String({ pattern: "^[a-z0-9][a-z0-9.-]{0,63}$" });
+
+/** Debian release where the host runs something else. */
+const fallbackSuite = Type.String({ pattern: "^[a-z]+$" });
+
 const Recipe = Type.Object(
   {
     kind: Type.Literal("mmdebstrap"),
+    /** The image whose packages come before these, and whose script runs before this one. */
+    extends: Type.Optional(entryName),
     variant: Type.Union([Type.Literal("minbase"), Type.Literal("apt"), Type.Literal("standard")]),
-    /** Debian release where the host runs something else. */
-    fallbackSuite: Type.String({ pattern: "^[a-z]+$" }),
+    fallbackSuite,
     packages: Type.Array(Type.String({ pattern: "^[a-z0-9][a-z0-9+.-]+$" }), {
       minItems: 1,
       uniqueItems: true,
@@ -22,7 +28,15 @@ const Recipe = Type.Object(
   { additionalProperties: false },
 );
 
-const entryName = Type.String({ pattern: "^[a-z0-9][a-z0-9.-]{0,63}$" });
+/** A tar.zst of the files of an image, as catalog/maintain.sh makes it. */
+const Bundle = Type.Object(
+  {
+    url: Type.String({ pattern: "^https?://\\S+$" }),
+    sha256: Type.String({ pattern: "^[0-9a-f]{64}$" }),
+    bytes: Type.Integer({ minimum: 1 }),
+  },
+  { additionalProperties: false },
+);
 
 const Catalog = Type.Object(
   {
@@ -31,7 +45,9 @@ const Catalog = Type.Object(
         {
           name: entryName,
           summary: Type.String({ minLength: 1 }),
-          recipe: Recipe,
+          /** How it is made here; where it is made already, which comes first. */
+          recipe: Type.Optional(Recipe),
+          bundle: Type.Optional(Bundle),
         },
         { additionalProperties: false },
       ),
@@ -41,16 +57,32 @@ const Catalog = Type.Object(
   { additionalProperties: false },
 );
 
-const KernelRecipe = Type.Object(
-  {
-    kind: Type.Literal("package"),
-    fallbackSuite: Type.String({ pattern: "^[a-z]+$" }),
-    /** Package of the Debian archive with the kernel and its modules, or one that depends on the newest such. */
-    package: Type.String({ pattern: "^linux-image-[a-z0-9+.-]+$" }),
-    bootArguments: Type.String(),
-  },
-  { additionalProperties: false },
-);
+const KernelRecipe = Type.Union([
+  Type.Object(
+    {
+      kind: Type.Literal("package"),
+      fallbackSuite,
+      /** Package of the Debian archive with the kernel and its modules, or one that depends on the newest such. */
+      package: Type.String({ pattern: "^linux-image-[a-z0-9+.-]+$" }),
+      bootArguments: Type.String(),
+    },
+    { additionalProperties: false },
+  ),
+  Type.Object(
+    {
+      kind: Type.Literal("source"),
+      fallbackSuite,
+      /** Package with the kernel's source. */
+      package: Type.String({ pattern: "^linux-source[a-z0-9+.-]*$" }),
+      /** Kernel configuration, relative to catalog/. */
+      config: Type.String({ pattern: "^recipes/[a-z0-9/-]+$" }),
+      /** Shell script, relative to catalog/, that builds it. */
+      script: Type.String({ pattern: "^recipes/[a-z0-9/-]+\\.sh$" }),
+      bootArguments: Type.String(),
+    },
+    { additionalProperties: false },
+  ),
+]);
 
 const KernelCatalog = Type.Object(
   {
@@ -67,30 +99,42 @@ const KernelCatalog = Type.Object(
 
 export type Recipe = Static<typeof Recipe>;
 export type KernelRecipe = Static<typeof KernelRecipe>;
+export type Bundle = Static<typeof Bundle>;
 export type Catalog = Static<typeof Catalog>;
 export type KernelCatalog = Static<typeof KernelCatalog>;
 
+const invalid = (file: string, why: string): BangerError =>
+  new BangerError("catalog_invalid", `catalog/${file}: ${why}`, { hint: "reinstall banger" });
+
 function parse<T extends TSchema>(schema: T, file: string, text: string): Static<T> {
-  const invalid = (why: string) =>
-    new BangerError("catalog_invalid", `catalog/${file}: ${why}`, { hint: "reinstall banger" });
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch (error) {
-    throw invalid((error as Error).message);
+    throw invalid(file, (error as Error).message);
   }
   const first = Value.Errors(schema, value).First();
-  if (first !== undefined) throw invalid(`${first.path || "/"}: ${first.message}`);
+  if (first !== undefined) throw invalid(file, `${first.path || "/"}: ${first.message}`);
   for (const entries of Object.values(value as Record<string, { name: string }[]>)) {
     const names = entries.map(({ name }) => name);
     const twice = names.find((name, index) => names.indexOf(name) !== index);
-    if (twice !== undefined) throw invalid(`${twice} is there twice`);
+    if (twice !== undefined) throw invalid(file, `${twice} is there twice`);
   }
   return value as Static<T>;
 }
 
 /** @throws BangerError `catalog_invalid` which names the first offending place. */
-export const parseCatalog = (text: string): Catalog => parse(Catalog, "images.json", text);
+export function parseCatalog(text: string): Catalog {
+  const catalog = parse(Catalog, "images.json", text);
+  const withRecipe = new Set(catalog.images.flatMap(({ name, recipe }) => (recipe ? [name] : [])));
+  for (const { name, recipe, bundle } of catalog.images) {
+    if (recipe === undefined && bundle === undefined)
+      throw invalid("images.json", `${name} has neither a recipe nor a bundle`);
+    if (recipe?.extends !== undefined && !withRecipe.has(recipe.extends))
+      throw invalid("images.json", `${name} extends ${recipe.extends}, which has no recipe`);
+  }
+  return catalog;
+}
 
 /** @throws BangerError `catalog_invalid` which names the first offending place. */
 export const parseKernelCatalog = (text: string): KernelCatalog => parse(KernelCatalog, "kernels.json", text);

@@ -7,6 +7,7 @@ import { imageIdFrom, kernelIdFrom, parseImageDirectory } from "../handles.js";
 import type { ImageId } from "../model.js";
 import { readSuite } from "./apt-sources.js";
 import {
+  type Bundle,
   type Catalog,
   type KernelCatalog,
   type KernelRecipe,
@@ -49,23 +50,41 @@ export const readCatalog = async (): Promise<Catalog> => parseCatalog(await read
 export const readKernelCatalog = async (): Promise<KernelCatalog> =>
   parseKernelCatalog(await readFromCatalog("kernels.json"));
 
+const unknownImage = ({ images }: Catalog, name: string): BangerError =>
+  new BangerError("image_unknown", `the catalog has no image ${name}`, {
+    hint: `banger image pull ${images.map((image) => image.name).join("|")}`,
+  });
+
+export interface ResolvedBundle {
+  imageId: ImageId;
+  name: string;
+  bundle: Bundle;
+}
+
 /**
- * The recipe of a catalog image on this host: its id, release and scripts.
+ * A catalog image on this host: its id, and its bundle, or its recipe with release and scripts.
  * @throws BangerError `image_unknown` when the catalog has no such name.
  */
-export async function resolveRecipe(name: string): Promise<ResolvedRecipe> {
-  const { images } = await readCatalog();
-  const entry = images.find((image) => image.name === name);
-  if (entry === undefined)
-    throw new BangerError("image_unknown", `the catalog has no image ${name}`, {
-      hint: `banger image pull ${images.map((image) => image.name).join("|")}`,
-    });
-  const { recipe } = entry;
+export async function resolveImage(name: string): Promise<ResolvedRecipe | ResolvedBundle> {
+  const catalog = await readCatalog();
+  const bundle = catalog.images.find((image) => image.name === name)?.bundle;
+  return bundle === undefined
+    ? resolveRecipe(name, catalog)
+    : { imageId: imageIdFrom(name, bundle.sha256), name, bundle };
+}
+
+async function resolveRecipe(name: string, catalog: Catalog): Promise<ResolvedRecipe> {
+  const recipeOf = (wanted?: string) => catalog.images.find((image) => image.name === wanted)?.recipe;
+  const own = recipeOf(name);
+  if (own === undefined) throw unknownImage(catalog, name);
+  const base = recipeOf(own.extends);
+  const recipes = [...(base === undefined ? [] : [base]), own];
+  const scripts = await Promise.all(recipes.map(({ customize }) => readFromCatalog(customize)));
   const resolved = {
     name,
-    recipe,
-    suite: (await readSuite()) ?? recipe.fallbackSuite,
-    customize: await readFromCatalog(recipe.customize),
+    recipe: { ...own, packages: [...new Set(recipes.flatMap(({ packages }) => packages))] },
+    suite: (await readSuite()) ?? own.fallbackSuite,
+    customize: scripts.join("\n"),
     writeDisk: await readFromCatalog(writeDiskScript),
   };
   return { ...resolved, imageId: imageIdFrom(name, fingerprint(resolved)) };
@@ -78,7 +97,7 @@ export async function imageIdOf(name: string): Promise<ImageId> {
     const { images } = await readCatalog();
     if (!images.some((image) => image.name === name)) return parsed.id;
   }
-  return (await resolveRecipe(name)).imageId;
+  return (await resolveImage(name)).imageId;
 }
 
 export interface ResolvedKernel {
@@ -86,6 +105,8 @@ export interface ResolvedKernel {
   name: string;
   recipe: KernelRecipe;
   suite: string;
+  /** Configuration and script of a kernel that is built from its source. */
+  sources: { config: string; script: string } | null;
 }
 
 /**
@@ -101,7 +122,11 @@ export async function resolveKernel(name: string): Promise<ResolvedKernel> {
     });
   const { recipe } = entry;
   const suite = (await readSuite()) ?? recipe.fallbackSuite;
-  const text = JSON.stringify([kernelBuilderVersion, suite, recipe]);
+  const sources =
+    recipe.kind === "source"
+      ? { config: await readFromCatalog(recipe.config), script: await readFromCatalog(recipe.script) }
+      : null;
+  const text = JSON.stringify([kernelBuilderVersion, suite, recipe, sources]);
   const hash = createHash("sha256").update(text).digest("hex");
-  return { imageId: kernelIdFrom(name, hash), name, recipe, suite };
+  return { imageId: kernelIdFrom(name, hash), name, recipe, suite, sources };
 }

@@ -73,9 +73,13 @@ function readManifest(directory: string): Manifest {
  * The manifest of an image whose files all have the size that it says. Contents are not read: that takes seconds.
  * @throws BangerError `image_corrupt` which names the file.
  */
-export function verifyImage(directory: string): Manifest {
+export const verifyImage = (directory: string): Manifest =>
+  verifyFiles(directory, filesOf(basename(directory)));
+
+/** The same of a directory that has not its name yet. @throws BangerError `image_corrupt` */
+export function verifyFiles(directory: string, files: readonly string[]): Manifest {
   const manifest = readManifest(directory);
-  for (const file of filesOf(basename(directory))) {
+  for (const file of files) {
     const expected = manifest.files[file];
     let bytes: number;
     try {

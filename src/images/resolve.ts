@@ -7,7 +7,7 @@ import { BangerError } from "../errors.js";
 import { imageIdFrom, isKernelId, kernelIdFrom } from "../handles.js";
 import type { Image, ImageSource, State } from "../model.js";
 import { needOf } from "../reconcilers/image.js";
-import { readCatalog, resolveKernel, resolveRecipe } from "./catalog.js";
+import { readCatalog, resolveImage, resolveKernel } from "./catalog.js";
 import { resolveOci } from "./oci/pull.js";
 import { formatReference, parseReference } from "./oci/reference.js";
 import type { RegistryAccess } from "./registry-access.js";
@@ -146,7 +146,7 @@ async function fromCatalog({ ref, name, kernel, sizeMiB }: PullRequest): Promise
       hint: "--name, --kernel-ref and --size go with images of registries",
     });
   }
-  const { imageId } = await resolveRecipe(ref);
+  const { imageId } = await resolveImage(ref);
   return { imageId, name: ref, source: { kind: "catalog" } };
 }
 

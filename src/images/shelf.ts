@@ -4,7 +4,7 @@ import { mkdir, readdir, rename, rm, stat } from "node:fs/promises";
 import type { Clock } from "../clock.js";
 import { type Home, imageHandles } from "../handles.js";
 import type { ImageId } from "../model.js";
-import { readCatalog, readKernelCatalog, resolveKernel, resolveRecipe } from "./catalog.js";
+import { readCatalog, readKernelCatalog, resolveImage, resolveKernel } from "./catalog.js";
 import type { RegistryAccess } from "./registry-access.js";
 import { fullReference, type ImageResolver, imageResolver } from "./resolve.js";
 
@@ -29,7 +29,7 @@ async function availableImages(): Promise<Available[]> {
   const ids = images.map(async ({ name, summary }) => ({
     name,
     summary,
-    id: (await resolveRecipe(name)).imageId,
+    id: (await resolveImage(name)).imageId,
   }));
   return Promise.all(ids);
 }

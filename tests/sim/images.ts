@@ -1,8 +1,9 @@
 /** The images of a run: one of the catalog, which VMs are made of, and others that need a kernel. */
 import type { PullCommand } from "../../src/decide.js";
 
-export const imageId = (n: number) => `sim-${n}-0000000${n}`;
-export const kernelId = "kernel-sim-00000009";
+const kernelId = "kernel-sim-00000009";
+/** -1 is the kernel. */
+export const imageId = (n: number) => (n < 0 ? kernelId : `sim-${n}-0000000${n}`);
 
 /** The first image is of the catalog; the others come from a registry and need a kernel. */
 export function wantedImage(n: number): Omit<PullCommand, "kind"> {

@@ -12,7 +12,7 @@ import type { Image, Vm } from "../../src/model.js";
 import { spec, timeouts } from "../fixtures.js";
 import { type Acknowledged, checkAlways, checkFact, checkSettled } from "./check.js";
 import { SimHost } from "./host.js";
-import { imageId, kernelId, wantedImage } from "./images.js";
+import { imageId, wantedImage } from "./images.js";
 import { endLife, type Life } from "./life.js";
 import { mortal } from "./mortal.js";
 import type { Outcome } from "./outcome.js";
@@ -199,10 +199,7 @@ export class Run {
       case "pull":
         return this.#decideImage({ ...wantedImage(action.image), kind: "pullImage" });
       case "deleteImage":
-        return this.#decideImage({
-          kind: "deleteImage",
-          imageId: action.image < 0 ? kernelId : imageId(action.image),
-        });
+        return this.#decideImage({ kind: "deleteImage", imageId: imageId(action.image) });
       case "create":
         return this.#create(action);
       case "set":

@@ -3,9 +3,16 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { BangerError } from "../../src/errors.js";
 import { parseImageDirectory } from "../../src/handles.js";
-import { fingerprint, imageIdOf, readCatalog, resolveRecipe } from "../../src/images/catalog.js";
+import {
+  fingerprint,
+  imageIdOf,
+  type ResolvedRecipe,
+  readCatalog,
+  resolveImage,
+} from "../../src/images/catalog.js";
 import { parseCatalog } from "../../src/images/catalog-schema.js";
 
+const resolveRecipe = (name: string) => resolveImage(name) as Promise<ResolvedRecipe>;
 const code = (expected: string) => (error: unknown) =>
   error instanceof BangerError && error.code === expected;
 
@@ -17,6 +24,14 @@ test("the catalog of this program is valid and its recipes resolve", async () =>
     assert.deepEqual(parseImageDirectory(resolved.imageId), { id: resolved.imageId, partial: false });
     assert.match(resolved.customize, /^# /);
   }
+});
+
+test("a recipe that extends another has its packages and its script before its own", async () => {
+  const [slim, dev] = await Promise.all(["debian-slim", "debian-dev"].map(resolveRecipe));
+  assert.ok(slim && dev);
+  assert.deepEqual(dev.recipe.packages.slice(0, slim.recipe.packages.length), slim.recipe.packages);
+  assert.ok(dev.recipe.packages.includes("docker.io"));
+  assert.ok(dev.customize.startsWith(slim.customize) && dev.customize.includes("docker.socket"));
 });
 
 test("a name stands for the id of its present recipe, an id for itself, another name for nothing", async () => {
@@ -42,6 +57,12 @@ test("a wrong catalog is refused with the offending place", async () => {
     /customize/,
   );
   refused({ images: [first, first] }, /twice/);
+  const bundle = { url: "https://example.org/x.tar.zst", sha256: "0".repeat(64), bytes: 1 };
+  refused({ images: [{ name: "x", summary: "x" }] }, /neither a recipe nor a bundle/);
+  refused({ images: [{ ...first, recipe: { ...first.recipe, extends: "x" } }] }, /extends x/);
+  assert.ok(parseCatalog(JSON.stringify({ images: [{ ...first, bundle }] })));
+  refused({ images: [{ name: "x", summary: "x", bundle: { ...bundle, sha256: "1" } }] }, /sha256/);
+  assert.ok(parseCatalog(JSON.stringify({ images: [{ name: "x", summary: "x", bundle }] })));
   refused({}, /images/);
 });
 

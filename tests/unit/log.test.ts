@@ -324,12 +324,6 @@ test("data of an older schema is brought up one version at a time", () => {
   assert.throws(() => upcast(old, { "vm.ready": 3 }, {}), { code: "log_corrupt" });
 });
 
-test("a pull from before there were sources is one of the catalog", () => {
-  const row = { seq: 1, stream: "image/a-00000001", version: 1, type: "image.pull_requested", schema: 1 };
-  const { data } = upcast({ ...row, at: 0, cause, data: { imageId: "a-00000001", name: "a" } });
-  assert.deepEqual(data, { imageId: "a-00000001", name: "a", source: { kind: "catalog" } });
-});
-
 const histories = new URL("../../../tests/histories/", import.meta.url);
 
 /** `v1-2` and `v1-3` have the types of events, and the schemas, that file version 1 gained. */

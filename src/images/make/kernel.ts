@@ -1,5 +1,5 @@
 /** Makes a kernel: an uncompressed one, the modules that it boots with, and all its modules as a layer. */
-import { readdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { BangerError } from "../../errors.js";
 import { packageSources } from "../apt-sources.js";
 import { newestKernel } from "../boot-files.js";
@@ -9,6 +9,9 @@ import { kernelFile, modulesFile, modulesTree } from "../manifest.js";
 import { extractVmlinux } from "../vmlinux.js";
 import { fetchPackage } from "./package.js";
 import { type Made, packBootModules, scratchIn, type Workshop } from "./workshop.js";
+
+/** Within what the daemon gives the whole. */
+const buildDeadlineMs = 55 * 60_000;
 
 /** Writes the kernel's three files from `bzImage` and the tree `root`/lib/modules/`release`, if there is one. */
 async function writeKernel(workshop: Workshop, image: string, root: string, release?: string): Promise<void> {
@@ -27,28 +30,68 @@ async function writeKernel(workshop: Workshop, image: string, root: string, rele
   else await packBootModules(`${root}/lib/modules/${release}`, boot);
 }
 
-/** The catalog's kernel: one of Debian's packages. */
+/** Has depmod write what says which module needs which. */
+async function listModules({ runTool, signal }: Workshop, root: string, release: string): Promise<void> {
+  await runTool({ tool: "depmod", argv: ["-b", root, release], writes: root, package: "kmod", signal });
+}
+
+/** The catalog's kernel: one of Debian's packages, or built from Debian's source. */
 export async function makeKernelByRecipe(workshop: Workshop): Promise<Made> {
   const { job, runTool, signal, stage } = workshop;
-  const { recipe, suite, imageId } = await resolveKernel(job.name);
+  const resolved = await resolveKernel(job.name);
+  const { recipe, suite, imageId } = resolved;
   if (imageId !== job.imageId)
     throw new BangerError("image_outdated", `the recipe of ${job.imageId} is not in this version's catalog`, {
       hint: `banger kernel pull ${job.name}`,
     });
   stage("download", "package lists");
   const sources = await packageSources(suite, job.mirror, runTool, signal);
-  let release: string | undefined;
+  let kernelRelease = "";
   await scratchIn(workshop, async (scratch) => {
     const root = await fetchPackage(workshop, sources, recipe.package, scratch);
-    stage("kernel", "unpacking the kernel and its modules");
-    release = newestKernel(await readdir(`${root}/boot`));
-    if (release === undefined)
-      throw new BangerError("kernel_unusable", `${recipe.package} has no kernel in /boot`);
-    const argv = ["-b", root, release];
-    await runTool({ tool: "depmod", argv, writes: root, package: "kmod", signal });
-    await writeKernel(workshop, `${root}/boot/vmlinuz-${release}`, root, release);
+    kernelRelease =
+      resolved.sources === null
+        ? await unpackKernel(workshop, root)
+        : await buildKernel(workshop, root, scratch, resolved.sources);
   });
-  return { suite, kernelRelease: release ?? "", bootArguments: recipe.bootArguments };
+  return { suite, kernelRelease, bootArguments: recipe.bootArguments };
+}
+
+/** A kernel that a package brings, whose files lie below `root`. */
+async function unpackKernel(workshop: Workshop, root: string): Promise<string> {
+  workshop.stage("kernel", "unpacking the kernel and its modules");
+  const release = newestKernel(await readdir(`${root}/boot`));
+  if (release === undefined) throw new BangerError("kernel_unusable", "the package has no kernel in /boot");
+  await listModules(workshop, root, release);
+  await writeKernel(workshop, `${root}/boot/vmlinuz-${release}`, root, release);
+  return release;
+}
+
+/** A kernel whose source a package has brought below `root`. */
+async function buildKernel(
+  workshop: Workshop,
+  root: string,
+  scratch: string,
+  { config, script }: { config: string; script: string },
+): Promise<string> {
+  const archive = (await readdir(`${root}/usr/src`)).find((name) => name.endsWith(".tar.xz"));
+  if (archive === undefined)
+    throw new BangerError("kernel_unusable", "the package has no source in /usr/src");
+  await writeFile(`${scratch}/config`, config);
+  const built = `${scratch}/built`;
+  await mkdir(built);
+  workshop.stage("build", `compiling ${archive.replace(".tar.xz", "")}`);
+  await workshop.runTool({
+    tool: "sh",
+    argv: ["-ec", `cd "$scratch"\n${script}`, "sh", `${root}/usr/src/${archive}`, `${scratch}/config`, built],
+    env: { scratch },
+    writes: scratch,
+    package: "gcc make flex bison bc libelf-dev",
+    signal: workshop.signal,
+    deadlineMs: buildDeadlineMs,
+  });
+  await writeKernel(workshop, `${built}/vmlinux`, root);
+  return (await readFile(`${built}/release`, "utf8")).trim();
 }
 
 const kernelNames = /^(vmlinux|vmlinuz|bzImage)(-.+)?$/;
@@ -72,16 +115,12 @@ export async function makeKernelFromDirectory(workshop: Workshop, path: string):
   else
     await scratchIn(workshop, async (scratch) => {
       // Whoever made them may not have had depmod list them; their own tree stays as it is.
-      const argv = ["-r", "--no-target-directory", path, `${scratch}/root`];
+      const root = `${scratch}/root`;
+      await mkdir(`${root}/lib/modules`, { recursive: true });
+      const argv = ["-r", `${path}/lib/modules/${release}`, `${root}/lib/modules`];
       await runTool({ tool: "cp", argv, writes: scratch, package: "coreutils", signal });
-      await runTool({
-        tool: "depmod",
-        argv: ["-b", `${scratch}/root`, release],
-        writes: scratch,
-        package: "kmod",
-        signal,
-      });
-      await writeKernel(workshop, `${scratch}/root/${image}`, `${scratch}/root`, release);
+      await listModules(workshop, root, release);
+      await writeKernel(workshop, `${path}/${image}`, root, release);
     });
   return { kernelRelease: release ?? "", bootArguments: "" };
 }

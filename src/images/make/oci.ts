@@ -9,29 +9,12 @@ import { type RootfsOptions, writeRootfs } from "../oci/layers.js";
 import type { ImageConfig } from "../oci/manifest.js";
 import { type PullProgress, pullOci } from "../oci/pull.js";
 import { formatReference, parseReference } from "../oci/reference.js";
-import { type Made, takeKernel, type Workshop } from "./workshop.js";
+import { type Made, sparingly, takeKernel, type Workshop } from "./workshop.js";
 
 const firstBootScript = fileURLToPath(new URL("../../../../guest-agent/first-boot", import.meta.url));
 /** What a guest can still write where the size is not given. */
 const minimumFreeMiB = 4096;
-/** The log gets each stage's progress in so many steps at most, and none sooner after another than this. */
-const progressSteps = 10;
-const betweenStepsMs = 1_000;
-
 const mb = (bytes: number): string => (bytes / 1e6).toFixed(bytes < 10e6 ? 1 : 0);
-
-/** Tells of a stage sparingly: it is the log that is told. */
-function sparingly({ stage, now }: Workshop, name: string) {
-  let toldStep = -1;
-  let toldMs = Number.NEGATIVE_INFINITY;
-  return (done: number, total: number, detail: () => string): void => {
-    const step = Math.floor((progressSteps * done) / Math.max(1, total));
-    if (step <= toldStep || now() - toldMs < betweenStepsMs) return;
-    toldStep = step;
-    toldMs = now();
-    stage(name, detail());
-  };
-}
 
 function downloadProgress(workshop: Workshop): (progress: PullProgress) => void {
   const tell = sparingly(workshop, "download");

@@ -30,7 +30,8 @@ async function makeApt(root: string, sources: PackageSources): Promise<string> {
   return `${root}/apt.conf`;
 }
 
-/** The package that one without files of its own stands for: its first dependency. */
+/** Packages without files of their own; what they stand for is their first dependency. */
+const standsFor = /^Package: linux-(image-(cloud-)?amd64|source)$/m;
 const dependency = /^Depends: ([a-z0-9][a-z0-9+.-]+)/m;
 
 /**
@@ -63,9 +64,7 @@ export async function fetchPackage(
   };
   await apt("apt-get -q update");
   const record = await apt(`apt-cache show --no-all-versions "$1"`, name);
-  const meant = /^Section: .*metapackages|^Package: linux-image-(cloud-)?amd64$/m.test(record)
-    ? (dependency.exec(record)?.[1] ?? name)
-    : name;
+  const meant = standsFor.test(record) ? (dependency.exec(record)?.[1] ?? name) : name;
   stage("download", meant);
   await apt(`apt-get -q download "$1"`, meant);
   const file = (await readdir(scratch)).find((each) => each.endsWith(".deb"));

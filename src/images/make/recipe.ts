@@ -1,10 +1,9 @@
 /** Makes an image by its recipe in the catalog: packages of the Debian archive, and scripts that finish the tree. */
 import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { BangerError } from "../../errors.js";
 import { packageSources } from "../apt-sources.js";
 import { extractBootFiles } from "../boot-files.js";
 import { builderFile, builderRecord } from "../builder-process.js";
-import { resolveRecipe } from "../catalog.js";
+import type { ResolvedRecipe } from "../catalog.js";
 import { rootfsFile } from "../manifest.js";
 import { makeRootfs } from "../rootfs.js";
 import type { Made, Workshop } from "./workshop.js";
@@ -20,14 +19,9 @@ async function makeScratch(partial: string, asRoot: boolean): Promise<string> {
   return scratch;
 }
 
-export async function makeFromRecipe(workshop: Workshop): Promise<Made> {
+export async function makeFromRecipe(workshop: Workshop, resolved: ResolvedRecipe): Promise<Made> {
   const { job, runTool, environment, signal, stage } = workshop;
   const asRoot = process.getuid?.() === 0;
-  const resolved = await resolveRecipe(job.name);
-  if (resolved.imageId !== job.imageId)
-    throw new BangerError("image_outdated", `the recipe of ${job.imageId} is not in this version's catalog`, {
-      hint: `banger image pull ${job.name}`,
-    });
   stage("download", "package lists");
   const sources = await packageSources(resolved.suite, job.mirror, runTool, signal);
   const scratch = await makeScratch(job.partial, asRoot);

@@ -1,7 +1,7 @@
 /** What every way to make an image is given, and what it says of what it has made. */
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { copyFile, link, lstat, open, readFile, rm, writeFile } from "node:fs/promises";
+import { copyFile, link, lstat, mkdir, open, readFile, rm, writeFile } from "node:fs/promises";
 import type { RunTool } from "../../effects/run-tool.js";
 import { BangerError } from "../../errors.js";
 import type { BuildJob } from "../builder-process.js";
@@ -77,8 +77,24 @@ export async function describe({ job }: Workshop, made: Made): Promise<Manifest>
 /** A directory for the making that goes with the partial directory. */
 export async function scratchIn({ job }: Workshop, use: (scratch: string) => Promise<void>): Promise<void> {
   const scratch = `${job.partial}/scratch`;
-  const { mkdir } = await import("node:fs/promises");
   await mkdir(scratch, { mode: 0o700 });
   await use(scratch);
   await rm(scratch, { recursive: true });
+}
+
+/** The log gets each stage's progress in so many steps at most, and none sooner after another than this. */
+const progressSteps = 10;
+const betweenStepsMs = 1_000;
+
+/** Tells of a stage sparingly: it is the log that is told. */
+export function sparingly({ stage, now }: Workshop, name: string) {
+  let toldStep = -1;
+  let toldMs = Number.NEGATIVE_INFINITY;
+  return (done: number, total: number, detail: () => string): void => {
+    const step = Math.floor((progressSteps * done) / Math.max(1, total));
+    if (step <= toldStep || now() - toldMs < betweenStepsMs) return;
+    toldStep = step;
+    toldMs = now();
+    stage(name, detail());
+  };
 }

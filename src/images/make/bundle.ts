@@ -1,0 +1,68 @@
+/** Makes an image of a bundle that somebody has made already: one archive of its files, known by its digest. */
+import { lstat, rm } from "node:fs/promises";
+import { systemClock } from "../../clock.js";
+import { BangerError } from "../../errors.js";
+import type { Bundle } from "../catalog-schema.js";
+import { filesOf, manifestFile, verifyFiles } from "../manifest.js";
+import { BlobCache } from "../oci/blobs.js";
+import { httpClient } from "../oci/http.js";
+import { defaultDelaysMs } from "../oci/retry.js";
+import { type Made, sparingly, type Workshop } from "./workshop.js";
+
+const unpackDeadlineMs = 30 * 60_000;
+
+/** Brings the archive into the cache of blobs, whole and checked; a broken download is resumed. */
+async function fetchBundle(workshop: Workshop, { url, sha256, bytes }: Bundle): Promise<string> {
+  const { job, signal } = workshop;
+  const cache = new BlobCache(job.registry.cacheDirectory);
+  const http = httpClient(systemClock);
+  const tell = sparingly(workshop, "download");
+  const megabytes = (count: number) => (count / 1e6).toFixed(0);
+  const digest = `sha256:${sha256}`;
+  await cache.ensure(
+    { mediaType: "", digest, size: bytes },
+    {
+      places: 1,
+      async get(_place, headers) {
+        const response = await http({ url: new URL(url), headers, signal });
+        if ([200, 206, 416].includes(response.status)) return response;
+        response.close();
+        throw new BangerError("bundle_unreachable", `${url} answers ${response.status}`, {
+          hint: `curl -I ${url}`,
+          retry: response.status >= 500 ? "later" : "never",
+        });
+      },
+    },
+    {
+      delaysMs: defaultDelaysMs,
+      signal,
+      searchPath: job.searchPath,
+      onBytes: (count) => tell(count, bytes, () => `${megabytes(count)} of ${megabytes(bytes)} MB`),
+    },
+  );
+  return cache.path(digest);
+}
+
+export async function makeFromBundle(workshop: Workshop, bundle: Bundle): Promise<Made> {
+  const { job, runTool, signal, stage } = workshop;
+  stage("download", bundle.url);
+  const archive = await fetchBundle(workshop, bundle);
+  stage("unpack", "files of the image");
+  const names = [...filesOf(job.imageId), manifestFile];
+  const options = ["--use-compress-program=zstd", "--sparse", "--no-same-owner", "--no-same-permissions"];
+  await runTool({
+    tool: "tar",
+    argv: ["-x", "-f", archive, "-C", job.partial, ...options, ...names],
+    writes: job.partial,
+    package: "tar zstd",
+    signal,
+    deadlineMs: unpackDeadlineMs,
+  });
+  for (const name of names) {
+    if ((await lstat(`${job.partial}/${name}`)).isFile()) continue;
+    throw new BangerError("bundle_invalid", `${name} of ${bundle.url} is no file`);
+  }
+  const { kernelRelease, bootArguments, suite, oci } = verifyFiles(job.partial, filesOf(job.imageId));
+  await rm(`${job.partial}/${manifestFile}`);
+  return { kernelRelease, bootArguments, ...(suite && { suite }), ...(oci && { oci }) };
+}
