@@ -77,3 +77,11 @@ test("every link of the documentation leads to a file, and every page has a link
     if (page.startsWith("docs/")) assert.ok(linked.has(page), `nothing links to ${page}`);
   }
 });
+
+test("every error code of docs/troubleshooting.md is one that the program has", () => {
+  const sources = typescript("src").map(read).join("\n");
+  const rows = linesOf("docs/troubleshooting.md").filter((line) => line.startsWith("| `"));
+  const codes = rows.flatMap((line) => [...(line.split("|")[1] ?? "").matchAll(/`([a-z]+(?:_[a-z]+)+)`/g)]);
+  assert.ok(codes.length > 40);
+  for (const [, code] of codes) assert.ok(sources.includes(`"${code}"`), code);
+});
