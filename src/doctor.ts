@@ -18,7 +18,7 @@ export type Fact<T> = { ok: T } | { failed: ErrorBody };
 export interface HostFacts {
   /** As `process.arch` has it. */
   architecture: string;
-  kvm: { usable: true } | { usable: false; why: string };
+  kvm: { usable: true } | { usable: false; why: string; mend: string };
   /** First line of `qemu --version`, by the configured name. */
   qemu: { program: string; version: Fact<string> };
   /** Path of each tool, or null when there is none. */
@@ -67,11 +67,7 @@ export function doctorChecks(facts: HostFacts): Check[] {
     architecture(facts.architecture),
     facts.kvm.usable
       ? pass("kvm", "usable")
-      : warn(
-          "kvm",
-          `not used: ${facts.kvm.why}; VMs run in software, slowly`,
-          "enable virtualization in the firmware, or: sudo usermod -aG kvm $USER",
-        ),
+      : warn("kvm", `not used: ${facts.kvm.why}; VMs run in software, slowly`, facts.kvm.mend),
     qemu(facts.qemu),
     ...Object.entries(facts.tools).map(([name, path]) => tool(name as ToolName, path)),
     ...facts.places.map(({ path, problem }) =>

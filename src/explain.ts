@@ -16,7 +16,7 @@ function clause(event: StoredEvent): string {
   switch (event.type) {
     case "vm.created": {
       const { name, imageId, spec, address } = event.data;
-      return `${name} was created from ${imageId} with ${specClause(spec)}, at ${address}`;
+      return `it was created as ${name}, from ${imageId} with ${specClause(spec)}, at ${address}`;
     }
     case "vm.spec_changed":
       return `a client asked for it to have ${specClause(event.data.spec)}`;
@@ -77,7 +77,7 @@ function clause(event: StoredEvent): string {
 }
 
 const specClause = ({ vcpu, memoryMiB, diskMiB, nat }: VmSpec): string =>
-  `${vcpu} vcpu, ${memoryMiB} MiB and a ${formatSize(diskMiB)} disk${nat ? "" : ", and no way out"}`;
+  `${vcpu} vcpu, ${memoryMiB} MiB and ${formatSize(diskMiB)} of disk${nat ? "" : ", and no way out"}`;
 
 /** What the daemon asks for of itself has a cause of its own; everything else comes from a client. */
 const asker = ({ cause }: StoredEvent): string =>

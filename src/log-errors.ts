@@ -50,7 +50,7 @@ export function logError(path: string, thrown: unknown): unknown {
   }
   if (corruptCodes.test(kind)) return corrupt(path, because, thrown);
   if (kind === "ENOENT" || unwritableCodes.test(kind)) {
-    return new BangerError("unwritable_home", `cannot open or write the log ${path}: ${because}`, {
+    return new BangerError("home_unwritable", `cannot open or write the log ${path}: ${because}`, {
       hint: `ls -ld ${dirname(path)} ${path}`,
       cause: thrown,
     });

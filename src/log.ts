@@ -50,7 +50,7 @@ export class Log {
   /**
    * Opens or makes the log at `path`; its directory must be there. The kernel lock that this takes is what
    * makes a daemon the only one of its home. A file that cannot be used is left as it is.
-   * @throws BangerError `log_busy`, `log_corrupt`, `log_newer`, `unwritable_home`, `disk_full`
+   * @throws BangerError `log_busy`, `log_corrupt`, `log_newer`, `home_unwritable`, `disk_full`
    */
   static open(path: string, clock: Clock, { readonly = false }: { readonly?: boolean } = {}): Log {
     const reserve = new LogReserve(path);

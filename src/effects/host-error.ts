@@ -28,7 +28,7 @@ export function hostError(error: unknown, path: string): BangerError {
   const { code, message } = error as NodeJS.ErrnoException;
   if (code === "ENOSPC" || code === "EDQUOT") return diskFull(path, error);
   if (code === "EACCES" || code === "EROFS" || code === "EPERM" || code === "ENOTDIR")
-    return new BangerError("unwritable_home", `${path} cannot be written: ${message}`, {
+    return new BangerError("home_unwritable", `${path} cannot be written: ${message}`, {
       hint: `ls -ld ${path} ${dirname(path)}`,
       cause: error,
     });

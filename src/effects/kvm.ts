@@ -6,17 +6,24 @@ function hasVirtualization(cpuinfo: string): boolean {
   return /^flags\s*:.*\b(vmx|svm)\b/m.test(cpuinfo);
 }
 
-/** `usable`, or why not, in words that follow "KVM is not used: ". */
-export function kvmState(
-  device = "/dev/kvm",
-  cpuinfoPath = "/proc/cpuinfo",
-): { usable: true } | { usable: false; why: string } {
+/** Not usable: why, in words that follow "KVM is not used: ", and what may change that. */
+export interface KvmUnusable {
+  usable: false;
+  why: string;
+  mend: string;
+}
+
+export function kvmState(device = "/dev/kvm", cpuinfoPath = "/proc/cpuinfo"): { usable: true } | KvmUnusable {
   try {
     if (!hasVirtualization(readFileSync(cpuinfoPath, "utf8")))
-      return { usable: false, why: "the CPU shows neither vmx nor svm" };
+      return {
+        usable: false,
+        why: "the CPU shows neither vmx nor svm",
+        mend: "enable virtualization in the firmware, or nested virtualization around this VM",
+      };
     closeSync(openSync(device, constants.O_RDWR));
     return { usable: true };
   } catch (error) {
-    return { usable: false, why: (error as Error).message };
+    return { usable: false, why: (error as Error).message, mend: "sudo usermod -aG kvm $USER" };
   }
 }

@@ -74,6 +74,6 @@ if (smallDisk !== undefined) {
     writeFileSync(`${root}/file`, "");
     const said = await outcome(makeHome(root, `${root}/file/s`));
     rmSync(root, { recursive: true });
-    assert.match(said, /^unwritable_home, ls -ld /);
+    assert.match(said, /^home_unwritable, ls -ld /);
   });
 }

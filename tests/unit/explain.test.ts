@@ -68,7 +68,7 @@ test("a cause in another stream does not break the chain, and the chain always e
   const vm = state.vms["00000002"] as Vm;
   const strayed = of("00000002").map((event) => ({ ...event, cause: "event:1" }) as StoredEvent);
   const chain = why(vm, strayed);
-  assert.match(chain.at(-1) ?? "", /^It had been stopped since .*: brisk-otter was created/);
+  assert.match(chain.at(-1) ?? "", /^It had been stopped since .*: it was created as brisk-otter/);
   const looped = of("00000002").map((event) => ({ ...event, cause: `event:${event.seq}` }) as StoredEvent);
   assert.equal(why(vm, looped).length, chain.length);
   assert.deepEqual(why(vm, []), ["brisk-otter is stopped; the log holds no event of it."]);

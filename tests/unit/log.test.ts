@@ -291,8 +291,8 @@ test("the check finds gaps and disorder that SQLite knows nothing of", (t) => {
 
 test("places that cannot be written are named", (t) => {
   const path = scratch(t);
-  assert.throws(() => Log.open(join(path, "banger.db"), clock), { code: "unwritable_home", hint: /ls -ld/ });
-  assert.throws(() => Log.open(tmpdir(), clock), { code: "unwritable_home" });
+  assert.throws(() => Log.open(join(path, "banger.db"), clock), { code: "home_unwritable", hint: /ls -ld/ });
+  assert.throws(() => Log.open(tmpdir(), clock), { code: "home_unwritable" });
 });
 
 test("an empty file, as a crash while making it leaves one, is a new log", (t) => {
