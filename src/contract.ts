@@ -50,6 +50,8 @@ export const VmView = Type.Object({
   /** Last observed VMM process, null when there is none. */
   pid: Nullable(Type.Integer()),
   forwards: Type.Array(Type.Object({ guestPort: Type.Integer(), hostPort: Type.Integer() })),
+  /** The work disk is as large as the spec says, is being made so, or will be at the next start. */
+  diskSize: Type.Union((["fits", "growing", "at_start"] as const).map((state) => Type.Literal(state))),
   consoleLog: Type.String(),
   vmmLog: Type.String(),
   /** Seq of the log that this view shows: follow from here. */
@@ -96,7 +98,7 @@ export const VmSetResult = Type.Object({
       ref: Type.String(),
       vm: Type.Optional(VmView),
       error: Type.Optional(ApiError),
-      /** A guest runs, and has the old values of what was changed until it is started again. */
+      /** A guest runs, and has old values until it is started again. Of the disk, `vm.diskSize` tells. */
       needsRestart: Type.Boolean(),
     }),
   ),

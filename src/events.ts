@@ -13,7 +13,7 @@ export interface EventData {
     addressIndex: number;
     commandId: string;
   };
-  /** The whole of it; a guest that runs has the old one until it is started again. */
+  /** The whole of it; a guest that runs has the old one, but for its disk, until it is started again. */
   "vm.spec_changed": { spec: VmSpec };
   "vm.start_requested": { bootTimeoutMs: number };
   "vm.stop_requested": { timeoutMs: number };

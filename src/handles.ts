@@ -54,7 +54,7 @@ export interface VmHandles {
   directory: string;
   rootDisk: string;
   workDisk: string;
-  /** Is there from before the work disk gets longer until its file system has grown with it. */
+  /** Is there from before the work disk gets longer until its file system has grown with it; see `atStartMark`. */
   growingMark: string;
   seed: string;
   /** Private ed25519 host key of the guest; its public half lies beside it with ".pub". */
@@ -69,6 +69,9 @@ export interface VmHandles {
   /** The name under which known_hosts pins the guest's host key. */
   hostKeyAlias: string;
 }
+
+/** What the growing mark holds once the guest that runs was seen to be unable to make its file system grow. */
+export const atStartMark = "at start\n";
 
 export function vmHandles(home: Home, id: VmId): VmHandles {
   const directory = `${home.state}/vms/${id}`;

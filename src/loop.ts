@@ -24,6 +24,7 @@ const deadlinesMs: Record<EffectKind, number> = {
   ensureDisk: 2 * minute,
   ensureProcess: minute,
   ensureAgentLink: 5_000,
+  ensureDiskSize: 2 * minute,
   ensureForward: 10_000,
   ensureNoForward: 10_000,
   ensureShutdownAsked: 5_000,

@@ -132,12 +132,17 @@ export interface Forward {
   hostPort: number;
 }
 
+/**
+ * Whether a work disk was given more room than its file system has been seen to fill: not so, so from now on, or so
+ * until the next start, because the guest cannot change it.
+ */
+export type Growing = "no" | "begun" | "at_start";
+
 export interface ObservedVm {
   /** The VM's state directory, disks included. */
   directory: Seen;
   rootDisk: Seen;
-  /** `growing`: it was given more room, and its file system has not been seen to fill it. */
-  workDisk: Seen<{ miB: number; growing: boolean }>;
+  workDisk: Seen<{ miB: number; growing: Growing }>;
   seed: Seen;
   /** Directory of the VM's sockets. */
   runtime: Seen;
@@ -172,6 +177,8 @@ export type Effect =
   | { kind: "ensureDisk"; vmId: VmId; imageId: ImageId; name: string; diskMiB: number }
   | { kind: "ensureProcess"; vmId: VmId; imageId: ImageId; name: string; spec: VmSpec; address: string }
   | { kind: "ensureAgentLink"; vmId: VmId }
+  /** The work disk of a VM that runs is that large, and so is its file system where the guest can do that. */
+  | { kind: "ensureDiskSize"; vmId: VmId; diskMiB: number }
   | { kind: "ensureForward"; vmId: VmId; address: string; guestPort: number }
   | { kind: "ensureNoForward"; vmId: VmId; address: string; guestPort: number; hostPort: number }
   | { kind: "ensureShutdownAsked"; vmId: VmId }

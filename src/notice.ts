@@ -59,7 +59,7 @@ export const disksFit = ({ spec }: Vm, { rootDisk, workDisk, seed, runtime }: Ob
   [rootDisk, seed, runtime].every((handle) => handle.is === "present") &&
   workDisk.is === "present" &&
   workDisk.miB >= spec.diskMiB &&
-  !workDisk.growing;
+  workDisk.growing === "no";
 
 const bootTimedOut = (vm: Vm): NewEvent =>
   event(vmStream(vm.id), "vm.step_failed", {

@@ -1,9 +1,10 @@
 /** One look at the whole host: what is there of each VM and image, told as present, absent or unknown. */
-import { readdirSync, statSync } from "node:fs";
+import { readdirSync, readFileSync, statSync } from "node:fs";
 import type { AgentLinks, GuestAgent } from "./effects/agent-links.js";
 import { type ProcessScan, scanProcesses } from "./effects/proc.js";
 import type { VmmControls } from "./effects/vmm-controls.js";
 import {
+  atStartMark,
   type Home,
   homeHandles,
   imageHandles,
@@ -13,7 +14,16 @@ import {
   parseVmDirectory,
   vmHandles,
 } from "./handles.js";
-import type { ImageId, Observed, ObservedImage, ObservedVm, ProcessIdentity, Seen, VmId } from "./model.js";
+import type {
+  Growing,
+  ImageId,
+  Observed,
+  ObservedImage,
+  ObservedVm,
+  ProcessIdentity,
+  Seen,
+  VmId,
+} from "./model.js";
 import { absentVm } from "./unlisted.js";
 
 /** What is looked at beside files and processes. */
@@ -52,11 +62,22 @@ function lookAtProcesses(home: Home): ProcessScan {
   }
 }
 
+function growingOf(path: string, mark: Seen): Growing {
+  if (mark.is !== "present") return "no";
+  try {
+    return readFileSync(path, "utf8") === atStartMark ? "at_start" : "begun";
+  } catch (error) {
+    // It went after the directory was listed.
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return "no";
+    throw error;
+  }
+}
+
 /** A disk that is there, with its size. */
-function sized(disk: Seen, path: string, mark: Seen): ObservedVm["workDisk"] {
+function sized(disk: Seen, path: string, markPath: string, mark: Seen): ObservedVm["workDisk"] {
   if (disk.is !== "present") return disk;
   try {
-    return { ...present, miB: Math.floor(statSync(path).size / 2 ** 20), growing: mark.is === "present" };
+    return { ...present, miB: Math.floor(statSync(path).size / 2 ** 20), growing: growingOf(markPath, mark) };
   } catch (error) {
     return unknown(error);
   }
@@ -75,7 +96,7 @@ function lookAtFiles(home: Home, id: VmId, removed: boolean): Files {
   return {
     directory: own,
     rootDisk: at(rootDisk),
-    workDisk: sized(at(workDisk), workDisk, at(growingMark)),
+    workDisk: sized(at(workDisk), workDisk, growingMark, at(growingMark)),
     seed: at(seed),
   };
 }

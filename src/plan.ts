@@ -78,8 +78,10 @@ export function waitingFor(state: State, stream: string): string[] {
 }
 
 /** Whether an effect that takes long is to go on. */
-export const stillWanted = (state: State, effect: Effect): boolean =>
-  effect.kind !== "ensureImage" || state.images[effect.imageId]?.phase === "building";
+export function stillWanted(state: State, effect: Effect): boolean {
+  if (effect.kind === "ensureImage") return state.images[effect.imageId]?.phase === "building";
+  return effect.kind !== "ensureDiskSize" || state.vms[effect.vmId]?.phase === "running";
+}
 
 /** What a deed tells the log because no observation can find it again. */
 export const deedFacts = (effect: Effect): NewEvent[] =>

@@ -144,7 +144,7 @@ const absent = { is: "absent" } as const;
 export const seenRunning: ObservedVm = {
   directory: present,
   rootDisk: present,
-  workDisk: { ...present, miB: spec.diskMiB, growing: false },
+  workDisk: { ...present, miB: spec.diskMiB, growing: "no" },
   seed: present,
   runtime: present,
   process: { is: "present", ...identity },

@@ -2,7 +2,7 @@
 import type { VmAction, VmActionResult, VmSet, VmSetResult } from "../contract.js";
 import { type Command, decide, resolveVm } from "../decide.js";
 import { errorBody } from "../errors.js";
-import type { Observed, VmId } from "../model.js";
+import type { Observed, Vm, VmId, VmSpec } from "../model.js";
 import type { ApiDeps, Handle } from "./route.js";
 import { seenOf, vmView } from "./views.js";
 
@@ -21,22 +21,27 @@ export function manyRoutes(handle: Handle, deps: ApiDeps): void {
   });
   handle<VmSet, unknown>("vmSet", async ({ body, cause }): Promise<VmSetResult> => {
     const { refs, spec: changes } = body;
+    const { vms: before } = ledger.state;
     const commanded = commandEach(deps, refs, cause, (vmId) => ({ kind: "set", vmId, changes }));
     const observed = await world.observe();
     const results = commanded.map((each) => {
-      const phase = ledger.state.vms[each.vmId ?? ""]?.phase;
-      const needsRestart = each.changed && phase !== "stopped" && phase !== "error";
+      const vm = ledger.state.vms[each.vmId ?? ""];
+      const needsRestart = vm !== undefined && guestLags(vm, before[vm.id]?.spec);
       return { ref: each.ref, needsRestart, ...viewOf(observed, each) };
     });
     return { results };
   });
 }
 
+/** Whether a guest may run that has something else than the spec says. Disks grow without a restart. */
+function guestLags({ phase, spec }: Vm, before: VmSpec | undefined): boolean {
+  if (before === undefined || phase === "stopped" || phase === "error") return false;
+  return (["vcpu", "memoryMiB", "nat"] as const).some((key) => spec[key] !== before[key]);
+}
+
 interface Commanded {
   ref: string;
   vmId?: VmId;
-  /** Something was appended for it. */
-  changed: boolean;
   error?: ReturnType<typeof errorBody>;
 }
 
@@ -54,16 +59,16 @@ function commandEach(
       const vmId = resolveVm(ledger.state, ref).id;
       if (known.has(vmId)) continue;
       known.add(vmId);
-      results.push({ ref, vmId, changed: false });
+      results.push({ ref, vmId });
     } catch (thrown) {
-      results.push({ ref, changed: false, error: errorBody(thrown) });
+      results.push({ ref, error: errorBody(thrown) });
     }
   }
   for (const result of results) {
     if (result.vmId === undefined) continue;
     try {
       const events = decide(ledger.state, commandFor(result.vmId), timeouts);
-      result.changed = ledger.commit(events, cause).length > 0;
+      ledger.commit(events, cause);
     } catch (thrown) {
       result.error = errorBody(thrown);
     }

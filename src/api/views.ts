@@ -11,6 +11,12 @@ const rfc3339OrNull = (at: number | null): string | null => (at === null ? null 
 export const seenOf = (observed: Observed, vm: Vm): ObservedVm =>
   observed.vms.get(vm.id) ?? observed.unlistedVm;
 
+function diskSizeOf({ phase, spec }: Vm, { workDisk }: ObservedVm): VmView["diskSize"] {
+  if (workDisk.is === "present" && workDisk.miB >= spec.diskMiB && workDisk.growing !== "begun")
+    return workDisk.growing === "no" ? "fits" : "at_start";
+  return phase === "running" ? "growing" : "at_start";
+}
+
 export function vmView(state: State, vm: Vm, seen: ObservedVm, home: Home): VmView {
   const { consoleLog, vmmLog } = vmHandles(home, vm.id);
   return {
@@ -29,6 +35,7 @@ export function vmView(state: State, vm: Vm, seen: ObservedVm, home: Home): VmVi
     lastExit: vm.lastExit && { ...vm.lastExit, at: rfc3339(vm.lastExit.at) },
     pid: seen.process.is === "present" ? seen.process.pid : null,
     forwards: seen.forwards.is === "present" ? seen.forwards.list : [],
+    diskSize: diskSizeOf(vm, seen),
     consoleLog,
     vmmLog,
     seq: state.seq,

@@ -1,15 +1,49 @@
 /** `banger vm set`. */
+import { pause } from "../clock.js";
+import type { VmSetResult, VmView } from "../contract.js";
 import { BangerError } from "../errors.js";
 import { usageError } from "./check.js";
 import { command, manyRefs } from "./command.js";
-import { call, print, say } from "./context.js";
+import { type Context, call, print, say } from "./context.js";
 import { newVmFlags, specOf } from "./new-vm.js";
 import { errorText } from "./render/error.js";
 import { styleFor } from "./render/style.js";
 import { specText } from "./render/vm.js";
 
+/** Looks at a disk that grows, and the time between them: a minute in all, then nobody waits any more. */
+const mostLooks = 600;
+const pauseMs = 100;
+
+/** Waits until the disk of a VM that runs has its size; yields what is then seen of it. */
+async function grownDisk(context: Context, { id, phase, diskSize }: VmView): Promise<VmView["diskSize"]> {
+  let seen = { phase, diskSize };
+  const growing = () => seen.phase === "running" && seen.diskSize === "growing";
+  for (let looks = 0; growing() && looks < mostLooks; looks++) {
+    await pause(pauseMs);
+    seen = await call(context, "vmShow", { ref: id });
+  }
+  return seen.phase === "running" ? seen.diskSize : "fits";
+}
+
+/** Says of which VMs the file system has not followed the disk. */
+async function tellGrowth(context: Context, results: VmSetResult["results"]): Promise<void> {
+  const running = results.flatMap(({ vm, error }) => (vm?.phase === "running" && !error ? [vm] : []));
+  const ends = await Promise.all(
+    running.map(async (vm) => ({ name: vm.name, diskSize: await grownDisk(context, vm) })),
+  );
+  const names = (diskSize: string) =>
+    ends.flatMap((each) => (each.diskSize === diskSize ? [each.name] : [])).join(" ");
+  if (names("at_start") !== "")
+    say(
+      context,
+      `the guest cannot grow its disk while it runs; it has it after: banger vm restart ${names("at_start")}`,
+    );
+  if (names("growing") !== "") say(context, `not grown yet: banger vm why ${names("growing")}`);
+}
+
 export const set = command({
-  summary: "Change what VMs have; a VM that runs gets it when it is started again",
+  summary:
+    "Change what VMs have; one that runs gets a larger disk at once, the rest when it is started again",
   usage: "REF… [flags]",
   examples: [
     "banger vm set box --memory 4G",
@@ -54,6 +88,7 @@ export const set = command({
         if (needsRestart) restart.push(name);
       }
     }
+    if (diskSize !== undefined) await tellGrowth(context, results);
     if (restart.length > 0)
       say(context, `running with what it was; to have it now: banger vm restart ${restart.join(" ")}`);
     return results.every(({ error }) => error === undefined) ? 0 : 1;

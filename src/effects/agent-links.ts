@@ -11,6 +11,8 @@ export interface GuestAgent {
   /** Tells the full list at once and again at each change, until the connection or the signal ends it. */
   watchPorts(tell: (list: Listener[]) => void, signal: AbortSignal): Promise<void>;
   shutdown(signal: AbortSignal): Promise<void>;
+  /** Runs a command without input; its exit status, 128 and more for a signal. @throws BangerError `exec_*` */
+  run(argv: string[], signal: AbortSignal): Promise<number>;
 }
 
 /** One connection to an agent that has answered; `closed` resolves when it has ended, for whatever reason. */

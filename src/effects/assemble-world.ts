@@ -8,6 +8,7 @@ import { describeHandles, type Instruments, look } from "../observe.js";
 import type { World } from "../world.js";
 import { AgentLinks, type Dial, type GuestAgent } from "./agent-links.js";
 import { connectedAddresses } from "./connections.js";
+import { onlineGrowth } from "./disk-online.js";
 import { overlayDisks } from "./disk-overlay.js";
 import { handlesCache, type Warn } from "./handles-cache.js";
 import { type ImageMaker, imageStore } from "./image-store.js";
@@ -85,6 +86,7 @@ export function assembleWorld<C extends GuestAgent>(options: AssemblyOptions<C>)
       askGuest: (id, signal) => askGuest(links.clientOf(id), signal),
     }),
     forwards: userForwards(controls),
+    growth: onlineGrowth(home, controls, links),
     images,
     ensureAgentLink: (id) => links.ensure(id, controls.require(id).identity),
   };

@@ -2,6 +2,7 @@
 import { event, imageStream } from "../events.js";
 import type { Effect } from "../model.js";
 import type { PerformContext } from "../world.js";
+import type { OnlineGrowth } from "./disk-online.js";
 import type { DiskDriver } from "./disk-overlay.js";
 import type { ImageDriver } from "./image-store.js";
 import type { ForwardDriver } from "./net-user.js";
@@ -12,6 +13,7 @@ export interface Drivers {
   vmm: VmmDriver;
   forwards: ForwardDriver;
   images: ImageDriver;
+  growth: OnlineGrowth;
   /** Keeps a link to the guest's agent; returns at once. @throws BangerError `vm_not_running`. */
   ensureAgentLink: (vmId: string) => void;
 }
@@ -27,6 +29,8 @@ export async function perform(drivers: Drivers, effect: Effect, context: Perform
       return vmm.ensureProcess(effect, signal);
     case "ensureAgentLink":
       return drivers.ensureAgentLink(effect.vmId);
+    case "ensureDiskSize":
+      return drivers.growth.ensure(effect.vmId, effect.diskMiB, signal);
     case "ensureForward":
       return forwards.ensure(effect.vmId, effect.address, effect.guestPort);
     case "ensureNoForward":

@@ -1,9 +1,10 @@
 /** The client of a guest's agent: one HTTP exchange per stream, whatever carries the streams. */
 import { type ClientRequest, request as httpRequest, type IncomingMessage } from "node:http";
-import type { Duplex, Readable } from "node:stream";
+import { type Duplex, type Readable, Writable } from "node:stream";
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import { BangerError } from "../errors.js";
+import { ExecClient } from "./exec-stream.js";
 
 const Health = Type.Object({
   status: Type.Literal("ok"),
@@ -203,6 +204,24 @@ export class AgentClient {
       });
       sent?.on("response", (reply: IncomingMessage) => void refusal(reply).then(reject, reject));
     }).finally(() => signal?.removeEventListener("abort", abort));
+  }
+
+  /** Runs a command without input and drops its output. Resolves with its status, as a shell would tell it. */
+  async run(argv: string[], signal: AbortSignal): Promise<number> {
+    const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() });
+    const running = new ExecClient(await this.exec({ argv, cwd: "/" }, signal), {
+      stdout: nowhere,
+      stderr: nowhere,
+    });
+    const giveUp = () => running.destroy();
+    signal.addEventListener("abort", giveUp, { once: true });
+    if (signal.aborted) giveUp();
+    try {
+      const result = await running.result;
+      return "code" in result ? result.code : 128 + result.number;
+    } finally {
+      signal.removeEventListener("abort", giveUp);
+    }
   }
 
   async #json<T extends TSchema>(schema: T, call: Call): Promise<Static<T>> {

@@ -1,4 +1,4 @@
-/** Pure: the VM's directory with its disks, wanted from the first start step on and gone with the VM. */
+/** Pure: the VM's directory with its disks, wanted from the first start step on, gone with the VM; and their size. */
 import type { Effect, ObservedVm, Vm } from "../model.js";
 import { disksFit } from "../notice.js";
 
@@ -15,4 +15,12 @@ export function reconcileDisk(vm: Vm, seen: ObservedVm): Effect[] {
   if (seen.process.is !== "absent" || seen.runtime.is !== "absent" || seen.directory.is !== "present")
     return [];
   return [{ kind: "ensureNoDirectory", vmId: vm.id }];
+}
+
+/** A start makes the disk fit by itself; a guest that runs is asked to, until it is seen to be unable. */
+export function reconcileDiskSize(vm: Vm, { process, agent, workDisk }: ObservedVm): Effect[] {
+  if (vm.phase !== "running" || process.is !== "present" || workDisk.is !== "present") return [];
+  if (agent.is !== "present" || !agent.answering) return [];
+  const fits = workDisk.miB >= vm.spec.diskMiB && workDisk.growing !== "begun";
+  return fits ? [] : [{ kind: "ensureDiskSize", vmId: vm.id, diskMiB: vm.spec.diskMiB }];
 }

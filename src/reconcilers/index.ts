@@ -1,6 +1,6 @@
 /** Pure: all effects that one VM or image asks for now, in the order in which they may run. */
 import type { Capabilities, Effect, ObservedVm, Vm } from "../model.js";
-import { reconcileDisk } from "./disk.js";
+import { reconcileDisk, reconcileDiskSize } from "./disk.js";
 import { reconcileNetwork } from "./network.js";
 import { reconcileProcess } from "./process.js";
 import { reconcileReadiness } from "./readiness.js";
@@ -14,6 +14,8 @@ export function reconcileVm(vm: Vm, seen: ObservedVm, capabilities: Capabilities
     ...reconcileDisk(vm, seen),
     ...reconcileReadiness(vm, seen),
     ...reconcileNetwork(vm, seen, capabilities),
+    // Last, because it waits for the guest.
+    ...reconcileDiskSize(vm, seen),
   ];
 }
 

@@ -19,6 +19,8 @@ export interface Bench {
   hideDirectory: (id: VmId) => () => void;
   /** Leaves a work disk as a crash does between its growth and its file system's. */
   cutGrowthShort: (id: VmId) => void;
+  /** From now on the VM's guest cannot make its file system grow. */
+  loseResize2fs: (id: VmId) => void;
   /** Leaves a half-built image behind, as a crash does. */
   abandonBuild: (id: ImageId) => void;
   /** Ends every process and removes every file. */

@@ -9,7 +9,7 @@ import { scanProcesses } from "../../src/effects/proc.js";
 import type { Launch } from "../../src/effects/qemu.js";
 import { toolRunner } from "../../src/effects/run-tool.js";
 import { type Home, homeHandles, imageHandles, loopbackAddress, vmHandles } from "../../src/handles.js";
-import type { ImageId } from "../../src/model.js";
+import type { ImageId, VmId } from "../../src/model.js";
 import type { Bench } from "./actor.js";
 import { worldContract } from "./world.js";
 
@@ -30,12 +30,13 @@ function temporaryHome(): Home {
 
 /** QEMU as it is started for a VM, but for a machine without CPU, memory or guest. */
 function launch(home: Home, vmId: string): Launch {
-  const { guestName, qmpSocket, rootDisk } = vmHandles(home, vmId);
+  const { guestName, qmpSocket, rootDisk, workDisk } = vmHandles(home, vmId);
   return {
     file: "qemu-system-x86_64",
     argv: [
       ...["-M", "none", "-nodefaults", "-display", "none", "-S", "-name", `guest=${guestName}`],
       ...["-qmp", `unix:${qmpSocket},server=on,wait=off`, "-netdev", "user,id=net0"],
+      ...["-drive", `if=none,id=work,format=raw,file=${workDisk}`],
       ...["-blockdev", `driver=qcow2,node-name=root,file.driver=file,file.filename=${rootDisk}`],
     ],
   };
@@ -60,7 +61,7 @@ function emptyImages(home: Home): ImageMaker & { make: (id: ImageId) => void } {
 }
 
 /** An agent that answers from the first moment and whose guest runs an sshd. */
-function instantAgent(): Promise<Session<GuestAgent>> {
+function instantAgent(canGrow: () => boolean): Promise<Session<GuestAgent>> {
   let close = () => {};
   const closed = new Promise<void>((resolve) => {
     close = resolve;
@@ -73,6 +74,7 @@ function instantAgent(): Promise<Session<GuestAgent>> {
       return closed;
     },
     shutdown: async () => {},
+    run: async () => (canGrow() ? 0 : 127),
   };
   return Promise.resolve({ client, closed, close });
 }
@@ -81,6 +83,7 @@ async function makeBench(): Promise<Bench> {
   const home = temporaryHome();
   // Neither the world's timers nor the processes that outlive it keep a test alive.
   const keepAlive = setInterval(() => {}, 1_000);
+  const unable = new Set<VmId>();
   const images = emptyImages(home);
   images.make(readyImage);
   const make = () =>
@@ -90,7 +93,7 @@ async function makeBench(): Promise<Bench> {
       searchPath: process.env["PATH"] ?? "",
       qemuImg: "qemu-img",
       launch: async ({ vmId }) => launch(home, vmId),
-      dial: instantAgent,
+      dial: (id) => instantAgent(() => !unable.has(id)),
       images,
       userFiles: async () => ({ files: [], skipped: [] }),
       sshKey: null,
@@ -107,6 +110,7 @@ async function makeBench(): Promise<Bench> {
       bench.world = make();
     },
     killProcess: ({ pid }) => process.kill(pid, "SIGKILL"),
+    loseResize2fs: (id) => void unable.add(id),
     cutGrowthShort: (id) => writeFileSync(vmHandles(home, id).growingMark, ""),
     hideDirectory(id) {
       const { directory } = vmHandles(home, id);

@@ -35,7 +35,11 @@ async function makeBench(): Promise<Bench> {
       for (const [id, { process }] of host.vms)
         if (process?.pid === pid) host.exit(id, { reason: "lost", detail: "QEMU was killed by SIGKILL" });
     },
-    cutGrowthShort: (id) => Object.assign(host.vm(id), { growing: true }),
+    cutGrowthShort: (id) => Object.assign(host.vm(id), { growing: "begun" }),
+    loseResize2fs(id) {
+      const { process } = host.vm(id);
+      if (process !== null) process.growsFileSystem = false;
+    },
     hideDirectory(id) {
       const vm = host.vm(id);
       vm.hidden = true;

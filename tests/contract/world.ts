@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { after, afterEach, before, describe, test } from "node:test";
 import type { Effect, ObservedVm, VmId } from "../../src/model.js";
 import { Actor, type Bench } from "./actor.js";
+import { growthContract, workDiskOf } from "./growth.js";
 
 const idA = "0a0a0a0a";
 const idB = "0b0b0b0b";
@@ -24,6 +25,7 @@ export function worldContract(name: string, makeBench: () => Promise<Bench>): vo
     after(() => actor.bench.close());
     diskContract(() => actor);
     processContract(() => actor);
+    growthContract(() => actor, idA);
     endContract(() => actor);
     forwardContract(() => actor);
     imageContract(() => actor);
@@ -47,18 +49,15 @@ function diskContract(actor: () => Actor): void {
   });
 
   test("ensureDisk makes a work disk grow, takes up where a growth was cut short, and never shrinks one", async () => {
-    const size = async () => {
-      const { workDisk } = await actor().see(idA);
-      return workDisk.is === "present" ? [workDisk.miB, workDisk.growing] : workDisk.is;
-    };
+    const size = () => workDiskOf(actor(), idA);
     await actor().disk(idA);
-    assert.deepEqual(await size(), [64, false]);
+    assert.deepEqual(await size(), [64, "no"]);
     await actor().disk(idA, 96);
-    assert.deepEqual(await size(), [96, false]);
+    assert.deepEqual(await size(), [96, "no"]);
     actor().bench.cutGrowthShort(idA);
-    assert.deepEqual(await size(), [96, true]);
+    assert.deepEqual(await size(), [96, "begun"]);
     await actor().disk(idA, 80);
-    assert.deepEqual(await size(), [96, false]);
+    assert.deepEqual(await size(), [96, "no"]);
   });
 
   test("ensureDisk of an image that is not there says so", async () => {

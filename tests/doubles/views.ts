@@ -18,6 +18,7 @@ export function vmView(changes: Partial<VmView> = {}): VmView {
     lastExit: null,
     pid: 4242,
     forwards: [],
+    diskSize: "fits",
     consoleLog: "/state/vms/0a1b2c3d/console.log",
     vmmLog: "/state/vms/0a1b2c3d/vmm.log",
     seq: 9,

@@ -82,6 +82,26 @@ test("the user's files and name are in a new guest, and stay as the guest then h
     (root) => ({ HOME: root }),
   ));
 
+const dfScript = "df -m --output=size /root; cat /root/kept";
+
+test("the disk of a VM that runs grows under it, and keeps what is on it", () =>
+  withHome(async (home) => {
+    await home.ok("vm", "run", "-d", "--name", "box", ...size);
+    const inGuest = (script: string) => home.ok("vm", "exec", "box", "--", "sh", "-c", script);
+    await inGuest("echo keep >/root/kept; cat /proc/sys/kernel/random/boot_id >/root/boot");
+    const { status, stderr } = await home.run(["vm", "set", "box", "--disk-size", "3G"]);
+    assert.deepEqual([status, stderr.includes("restart")], [0, false], stderr);
+    const [, mebibytes, kept] = (await inGuest(dfScript)).trim().split(/\s+/);
+    assert.ok(Number(mebibytes) > 2900, mebibytes);
+    assert.equal(kept, "keep");
+    await inGuest("cmp /root/boot /proc/sys/kernel/random/boot_id");
+    await inGuest("mv $(command -v resize2fs || echo /usr/sbin/resize2fs) /root/");
+    const second = await home.run(["vm", "set", "box", "--disk-size", "4G"]);
+    assert.match(second.stderr, /banger vm restart box/);
+    await home.ok("vm", "restart", "box");
+    assert.ok(Number((await inGuest(dfScript)).trim().split(/\s+/)[1]) > 3900);
+  }));
+
 test("a VM that gets a larger disk has it after its next start, with what was on it, even after a kill", () =>
   withHome(async (home) => {
     await home.ok("vm", "run", "-d", "--name", "box", ...size);
@@ -91,15 +111,7 @@ test("a VM that gets a larger disk has it after its next start, with what was on
     assert.match(stderr, /banger vm restart box/);
     await home.ok("vm", "kill", "box");
     await home.ok("vm", "start", "box");
-    const guest = await home.ok(
-      "vm",
-      "exec",
-      "box",
-      "--",
-      "sh",
-      "-c",
-      "df -m --output=size /root; cat /root/kept",
-    );
+    const guest = await home.ok("vm", "exec", "box", "--", "sh", "-c", dfScript);
     const [, mebibytes, kept] = guest.trim().split(/\s+/);
     assert.ok(Number(mebibytes) > 2900, guest);
     assert.equal(kept, "keep");

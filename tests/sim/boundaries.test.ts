@@ -56,6 +56,13 @@ const scenes: Readonly<Record<string, Scene>> = {
     to: "stopped",
     boots: 1,
   },
+  "a larger disk while it runs": {
+    before: up,
+    action: { kind: "set", name: 0, diskMiB: 4096, afterMs: 0 },
+    from: "running",
+    to: "running",
+    boots: 1,
+  },
   restart: {
     before: up,
     action: { kind: "restart", name: 0, afterMs: 0 },

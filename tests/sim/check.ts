@@ -106,7 +106,13 @@ function checkVm(vm: Vm, host: SimHost): string[] {
     if (on.process !== null) wrong("a VMM runs");
     if (on.runtime) wrong("its sockets are left");
   }
-  if (vm.phase === "running" && on.growing) wrong("its disk is half grown");
+  if (vm.phase === "running") {
+    if (on.workMiB < vm.spec.diskMiB) wrong("its disk is smaller than was asked for");
+    const waits = on.growing === "at_start" && on.process?.growsFileSystem === false;
+    if (on.growing !== "no" && !waits) wrong("its disk is half grown");
+    if (on.growing === "no" && on.fileSystemMiB < on.workMiB)
+      wrong("its file system is smaller than its disk");
+  }
   if (on.workDisk && on.workMiB > vm.spec.diskMiB) wrong("its disk is larger than anybody asked for");
   const disks = on.directory || on.rootDisk || on.workDisk || on.seed;
   const unused = (vm.phase === "stopped" || vm.phase === "error") && !vm.disksHoldData;

@@ -1,5 +1,13 @@
 /** The simulated host: what outlives a daemon. Directories, processes, guests, images; and chance that breaks them. */
-import type { Forward, ImageId, Listener, ProcessExit, ProcessIdentity, VmId } from "../../src/model.js";
+import type {
+  Forward,
+  Growing,
+  ImageId,
+  Listener,
+  ProcessExit,
+  ProcessIdentity,
+  VmId,
+} from "../../src/model.js";
 import type { Random } from "./random.js";
 import type { Time } from "./time.js";
 
@@ -8,6 +16,8 @@ export interface SimProcess extends ProcessIdentity {
   forwards: Forward[];
   listeners: Listener[];
   shutdownAsked: boolean;
+  /** Its guest has resize2fs. */
+  growsFileSystem: boolean;
 }
 
 export interface SimVm {
@@ -15,7 +25,9 @@ export interface SimVm {
   rootDisk: boolean;
   workDisk: boolean;
   workMiB: number;
-  growing: boolean;
+  /** What of it the file system fills. */
+  fileSystemMiB: number;
+  growing: Growing;
   seed: boolean;
   runtime: boolean;
   process: SimProcess | null;
@@ -30,7 +42,8 @@ export const noVm = (): SimVm => ({
   rootDisk: false,
   workDisk: false,
   workMiB: 0,
-  growing: false,
+  fileSystemMiB: 0,
+  growing: "no",
   seed: false,
   runtime: false,
   process: null,
@@ -97,6 +110,7 @@ export class SimHost {
       forwards: [],
       listeners: [],
       shutdownAsked: false,
+      growsFileSystem: !this.faulty(0.2),
     };
     this.vm(id).process = process;
     const still = () => this.vm(id).process === process;

@@ -20,11 +20,12 @@ type Found = Partial<Omit<SimVm, "process">> & { guest?: SimProcess["guest"] };
 
 /** Each kind of host that a VM can find: every stage of its making and unmaking, and what others did to it. */
 function* hosts(): IterableIterator<Found> {
-  const disks = [
+  const disks: Found[] = [
     {},
     { directory: true, rootDisk: true },
     { directory: true, rootDisk: true, workDisk: true, workMiB: 1024, seed: true },
-    { directory: true, rootDisk: true, workDisk: true, workMiB: 512, growing: true, seed: true },
+    { directory: true, rootDisk: true, workDisk: true, workMiB: 512, growing: "begun", seed: true },
+    { directory: true, rootDisk: true, workDisk: true, workMiB: 1024, growing: "at_start", seed: true },
   ];
   for (const files of disks) {
     for (const runtime of [false, true]) {
@@ -117,6 +118,8 @@ test(`every VM on every host comes to rest within ${passes} passes`, async () =>
       assert.ok(["stopped", "running", "error", "deleted"].includes(bout.vm.phase), told());
       if (bout.vm.phase === "running") {
         assert.ok(left.process, told());
+        if (left.workDisk && left.process.guest === "up")
+          assert.ok(left.workMiB >= bout.vm.spec.diskMiB && left.growing !== "begun", told());
         const open = left.process.guest === "up" ? [22] : left.process.forwards.map((each) => each.guestPort);
         assert.deepEqual(
           left.process.forwards.map((each) => each.guestPort),

@@ -134,6 +134,8 @@ export class SimWorld implements World {
       case "ensureAgentLink":
         this.#links.set(effect.vmId, this.#running(effect.vmId));
         return;
+      case "ensureDiskSize":
+        return this.#ensureDiskSize(effect);
       case "ensureForward":
         return this.#ensureForward(effect);
       case "ensureNoForward":
@@ -179,15 +181,38 @@ export class SimWorld implements World {
       await this.#pause(1, 40);
       this.#change(() => {
         const vm = this.host.vm(vmId);
-        if (part === "workDisk" && !vm.workDisk) vm.workMiB = diskMiB;
+        if (part === "workDisk" && !vm.workDisk)
+          Object.assign(vm, { workMiB: diskMiB, fileSystemMiB: diskMiB });
         vm[part] = true;
       });
     }
     const vm = this.host.vm(vmId);
-    if (vm.workMiB >= diskMiB && !vm.growing) return;
-    this.#change(() => Object.assign(vm, { growing: true, workMiB: Math.max(vm.workMiB, diskMiB) }));
+    if (vm.workMiB >= diskMiB && vm.growing === "no") return;
+    this.#change(() => Object.assign(vm, { growing: "begun", workMiB: Math.max(vm.workMiB, diskMiB) }));
     await this.#pause(1, 400);
-    this.#change(() => Object.assign(vm, { growing: false }));
+    this.#change(() => Object.assign(vm, { growing: "no", fileSystemMiB: vm.workMiB }));
+  }
+
+  /** Mark, QEMU, guest and mark again: each is a boundary of its own. */
+  async #ensureDiskSize({ vmId, diskMiB }: EffectOf<"ensureDiskSize">): Promise<void> {
+    const vm = this.host.vm(vmId);
+    const process = this.#running(vmId);
+    const guest = () => {
+      if (this.host.vm(vmId).process !== process || process.guest !== "up")
+        throw flaky("the guest's agent does not answer");
+    };
+    guest();
+    if (vm.workMiB >= diskMiB && vm.growing === "no") return;
+    this.#change(() => Object.assign(vm, { growing: "begun" }));
+    await this.#pause(1, 20);
+    guest();
+    this.#change(() => Object.assign(vm, { workMiB: Math.max(vm.workMiB, diskMiB) }));
+    await this.#pause(1, 400);
+    guest();
+    const grows = process.growsFileSystem;
+    if (grows) this.#change(() => Object.assign(vm, { fileSystemMiB: vm.workMiB }));
+    await this.#pause(1, 20);
+    this.#change(() => Object.assign(vm, { growing: grows ? "no" : "at_start" }));
   }
 
   async #ensureProcess({ vmId }: EffectOf<"ensureProcess">): Promise<void> {

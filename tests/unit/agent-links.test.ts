@@ -40,6 +40,7 @@ class Guest {
         return closed;
       },
       shutdown: async () => {},
+      run: async () => 0,
     };
     return { client, closed, close: () => void (this.closed = true) };
   };

@@ -47,7 +47,9 @@ const bare = seenAs(fc.constant({}));
 const anySeen: fc.Arbitrary<ObservedVm> = fc.record({
   directory: bare,
   rootDisk: bare,
-  workDisk: seenAs(fc.record({ miB: fc.constantFrom(512, 1024, 2048), growing: fc.boolean() })),
+  workDisk: seenAs(
+    fc.record({ miB: fc.constantFrom(512, 1024, 2048), growing: fc.constantFrom("no", "begun", "at_start") }),
+  ),
   seed: bare,
   runtime: bare,
   process: seenAs(fc.constant(identity)),
@@ -64,6 +66,7 @@ const anyTime = fc.constantFrom(t0, t0 + 19_999, t0 + 20_000, t0 + 59_999, t0 + 
 const evidence: Readonly<Partial<Record<EffectKind, Partial<Record<keyof ObservedVm, Seen["is"]>>>>> = {
   ensureDisk: { process: "absent" },
   ensureProcess: { process: "absent" },
+  ensureDiskSize: { process: "present", agent: "present", workDisk: "present" },
   ensureAgentLink: { process: "present", agent: "absent" },
   ensureForward: { forwards: "present" },
   ensureNoForward: { forwards: "present", listeners: "present" },

@@ -1,7 +1,8 @@
 /** Changing what VMs have, through the API: who gets it, who refuses, and who must be started again for it. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import type { VmSetResult } from "../../src/contract.js";
+import { setTimeout as nextTurn } from "node:timers/promises";
+import type { VmSetResult, VmView } from "../../src/contract.js";
 import { ask, askWrong } from "../api-checks.js";
 import { DaemonBench } from "../daemon-bench.js";
 
@@ -33,12 +34,32 @@ test("each VM is told once, in the order of the refs, and only one that runs nee
   assert.equal(again[0]?.needsRestart, false, "nothing has changed");
 });
 
-test("the disk is there in its new size after the next start", async () => {
+/** What a client sees once the disk of that VM has come to rest. */
+async function restingDisk(): Promise<string> {
+  for (;;) {
+    const { diskSize } = await ask<VmView>(bench, "vmShow", { ref: "up" });
+    if (diskSize !== "growing") return diskSize;
+    await nextTurn(5);
+  }
+}
+
+test("the disk of a VM that runs grows under it", async () => {
+  const [result] = await set(["up"], { diskMiB: 3072 });
+  assert.equal(result?.needsRestart, false);
+  assert.equal(await restingDisk(), "fits");
+  const { workMiB, fileSystemMiB } = bench.host.vm(result?.vm?.id ?? "");
+  assert.deepEqual([workMiB, fileSystemMiB], [3072, 3072]);
+});
+
+test("where the guest cannot follow, the disk is there in its new size after the next start", async () => {
+  for (const { process } of bench.host.vms.values()) if (process) process.growsFileSystem = false;
   const [result] = await set(["up"], { diskMiB: 4096 });
   const id = result?.vm?.id ?? "";
+  assert.equal(await restingDisk(), "at_start");
+  assert.equal(bench.host.vm(id).fileSystemMiB, 3072);
   await bench.ask("POST", "/v1/vms/actions", { action: "restart", refs: ["up"] });
   await bench.event(id, "vm.ready", result?.vm?.seq);
-  assert.deepEqual([bench.host.vm(id).workMiB, bench.host.vm(id).growing], [4096, false]);
+  assert.deepEqual([bench.host.vm(id).fileSystemMiB, bench.host.vm(id).growing], [4096, "no"]);
 });
 
 test("what makes no sense is refused", async () => {

@@ -38,6 +38,12 @@ export function vmTable(vms: readonly VmView[], nowMs: number, options: TableOpt
   return table(head, rows, options);
 }
 
+const diskText = {
+  fits: null,
+  growing: "is growing",
+  at_start: "has its size after the next start",
+} as const;
+
 export function vmDetails(vm: VmView, nowMs: number, style: Style): string {
   const bootMs = Date.parse(vm.readyAt ?? "") - Date.parse(vm.startedAt ?? "");
   const booted = Number.isNaN(bootMs) ? "" : `, ready after ${formatDuration(bootMs)}`;
@@ -51,6 +57,7 @@ export function vmDetails(vm: VmView, nowMs: number, style: Style): string {
       ["last exit", vm.lastExit && `${vm.lastExit.detail}, ${ago(vm.lastExit.at, nowMs)}`],
       ["image", vm.image],
       ["spec", `${specText(vm.spec)}${vm.spec.nat ? "" : ", no network beyond the host"}`],
+      ["disk", vm.phase === "running" ? diskText[vm.diskSize] : null],
       ["address", vm.address],
       ["forwards", vm.forwards.map((each) => `${each.hostPort} → ${each.guestPort}`).join(", ")],
       ["pid", vm.pid === null ? null : String(vm.pid)],

@@ -1,0 +1,81 @@
+/** Growth of the /root disk of a VM that runs: QEMU gives the room, and the guest's own resize2fs fills it. */
+import { unlinkSync } from "node:fs";
+import { stat } from "node:fs/promises";
+import { BangerError } from "../errors.js";
+import { atStartMark, type Home, vmHandles } from "../handles.js";
+import type { VmId } from "../model.js";
+import type { AgentLinks, GuestAgent } from "./agent-links.js";
+import { hostError } from "./host-error.js";
+import { exists, publishContent } from "./publish.js";
+import type { VmmControls } from "./vmm-controls.js";
+import { orAborted } from "./wait.js";
+
+/** The id that the work disk has on QEMU's command line; the guest sees it as the disk's serial. */
+const driveId = "work";
+/** How the agent tells that there is no shell either. */
+const noShell = new Set(["exec_not_found", "exec_not_executable"]);
+/** Told by the script: the guest's kernel has not seen the new size yet. */
+const unseenStatus = 75;
+
+/** Without resize2fs it ends with 127. The disk's new size reaches the guest's kernel some time after QEMU has it. */
+const growScript = `
+PATH=$PATH:/usr/sbin:/sbin
+command -v resize2fs >/dev/null || exit 127
+for disk in /sys/block/*; do
+  [ "$(cat "$disk/serial" 2>/dev/null)" = ${driveId} ] || continue
+  for turn in 1 2 3 4 5; do
+    [ "$(cat "$disk/size")" -lt "$1" ] || exec resize2fs "/dev/\${disk##*/}"
+    sleep 1
+  done
+  exit ${unseenStatus}
+done
+exit 127
+`;
+
+export interface OnlineGrowth {
+  /** @throws BangerError `vm_not_running` or `agent_unreachable`, before anything is changed. */
+  ensure(id: VmId, diskMiB: number, signal: AbortSignal): Promise<void>;
+}
+
+/** Whether the file system has grown; false where this guest cannot do that. @throws BangerError */
+async function growInGuest(client: GuestAgent, sizeBytes: number, signal: AbortSignal): Promise<boolean> {
+  const argv = ["/bin/sh", "-c", growScript, "grow", String(sizeBytes / 512)];
+  const status = await orAborted(client.run(argv, signal), signal).catch((error: unknown) => {
+    if (error instanceof BangerError && noShell.has(error.code)) return 127;
+    throw error;
+  });
+  if (status !== unseenStatus) return status === 0;
+  throw new BangerError("growth_unseen", "the guest does not see that its disk is larger", {
+    retry: "later",
+  });
+}
+
+/** The growth of running VMs of one home. The mark is set and taken away as `ensureDisk` does it. */
+export function onlineGrowth(home: Home, controls: VmmControls, links: AgentLinks<GuestAgent>): OnlineGrowth {
+  async function grow(id: VmId, diskMiB: number, signal: AbortSignal): Promise<void> {
+    const { workDisk, growingMark } = vmHandles(home, id);
+    const control = controls.require(id);
+    const client = links.clientOf(id);
+    if (client === undefined)
+      throw new BangerError("agent_unreachable", "the guest's agent does not answer", { retry: "later" });
+    const before = (await stat(workDisk)).size;
+    const sizeBytes = Math.max(before, diskMiB * 2 ** 20);
+    if (before === sizeBytes && !(await exists(growingMark))) return;
+    await publishContent(growingMark, "", 0o600);
+    signal.throwIfAborted();
+    const qmp = await orAborted(control.client(), signal);
+    await qmp.execute("block_resize", { device: driveId, size: sizeBytes });
+    const grown = await growInGuest(client, sizeBytes, signal);
+    // Whoever takes up an effect that was aborted sets the mark again: it must not go after that.
+    signal.throwIfAborted();
+    if (grown) unlinkSync(growingMark);
+    else await publishContent(growingMark, atStartMark, 0o600);
+  }
+
+  return {
+    ensure: (id, diskMiB, signal) =>
+      grow(id, diskMiB, signal).catch((error: unknown) => {
+        throw hostError(error, vmHandles(home, id).workDisk);
+      }),
+  };
+}
