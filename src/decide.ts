@@ -6,6 +6,7 @@ import { imageCan } from "./machines/image.js";
 import { vmCan } from "./machines/vm.js";
 import type { Image, ImageId, ImageSource, State, Vm, VmId, VmSpec } from "./model.js";
 import { needOf } from "./reconcilers/image.js";
+import { suggest } from "./suggest.js";
 
 export interface Timeouts {
   bootTimeoutMs: number;
@@ -67,7 +68,13 @@ export function resolveVm(state: State, ref: string): Vm {
       hint: "give more of the id",
     });
   }
-  throw new BangerError("vm_not_found", `no VM is called "${ref}"`, { hint: "banger vm list" });
+  const meant = suggest(
+    ref,
+    live.map((vm) => vm.name),
+  );
+  throw new BangerError("vm_not_found", `no VM is called "${ref}"`, {
+    hint: meant === undefined ? "banger vm list" : `${meant}, or see: banger vm list`,
+  });
 }
 
 const isCalled = ({ id, name, source }: Image, ref: string): boolean =>

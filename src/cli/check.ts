@@ -64,7 +64,7 @@ export async function checkArguments(
     if (token.kind !== "option") continue;
     const found = known.get(token.name);
     if (found === undefined) {
-      const { suggest } = await import("./suggest.js");
+      const { suggest } = await import("../suggest.js");
       const meant = suggest(token.name, [...known.keys(), "help"]);
       throw usageError(
         `unknown flag ${token.rawName}`,

@@ -62,7 +62,7 @@ async function unknown(group: Group, path: readonly string[], word: string): Pro
   const prefix = ["banger", ...path].join(" ");
   const what = word.startsWith("-") ? "flag" : "command";
   const names = shown(group).flatMap(([name, { alias }]) => [name, alias ?? name]);
-  const { suggest } = await import("./suggest.js");
+  const { suggest } = await import("../suggest.js");
   const meant = suggest(word, names);
   if (meant !== undefined) return usageError(`unknown ${what} "${word}"`, `${prefix} ${meant}`);
   // "banger list" is what somebody types who has not met the nouns yet.

@@ -5,11 +5,11 @@ import { checkArguments } from "../../src/cli/check.js";
 import { command } from "../../src/cli/command.js";
 import { dispatch } from "../../src/cli/dispatch.js";
 import { specOf } from "../../src/cli/new-vm.js";
-import { editDistance, suggest } from "../../src/cli/suggest.js";
 import { isGroup, type Node, root } from "../../src/cli/tree.js";
 import { environmentOf } from "../../src/cli/vm-exec.js";
 import { shellQuote, sshArguments } from "../../src/cli/vm-ssh.js";
 import { BangerError } from "../../src/errors.js";
+import { editDistance, suggest } from "../../src/suggest.js";
 
 const sample = command({
   summary: "Sample",

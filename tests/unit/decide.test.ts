@@ -230,6 +230,6 @@ describe("refs", () => {
     assert.throws(() => idOf("aa0"), { code: "ref_ambiguous" });
     for (const ref of ["zed", "an", "", "b"])
       assert.throws(() => idOf(ref), { code: /vm_not_found|ref_ambiguous/ }, ref);
-    assert.throws(() => idOf("an"), { code: "vm_not_found" });
+    assert.throws(() => idOf("an"), { code: "vm_not_found", hint: /^ann, or see/ });
   });
 });
