@@ -2,15 +2,12 @@
 import {
   DaemonView,
   DefaultsView,
-  EventView,
   ExecRequest,
   HealthView,
   HistoryView,
   PortView,
-  ReplayView,
   routes,
   SshView,
-  VerifyView,
   VmAction,
   VmActionResult,
   VmCreate,
@@ -19,6 +16,7 @@ import {
   WhyView,
 } from "../src/contract.js";
 import { ApiError } from "../src/contract-basics.js";
+import { EventView, ReplayView, VerifyView } from "../src/contract-events.js";
 import { CachePruneResult, ImageDetails, ImagePullResult, ImageView } from "../src/contract-images.js";
 import { openApiDocument } from "../src/openapi.js";
 

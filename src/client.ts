@@ -3,7 +3,8 @@ import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { StringDecoder } from "node:string_decoder";
 import type { Static, TSchema } from "@sinclair/typebox";
-import type { ApiErrorBody, EventsQuery, EventView, ExecRequest, LogsQuery, routes } from "./contract.js";
+import type { ApiErrorBody, ExecRequest, LogsQuery, routes } from "./contract.js";
+import type { EventsQuery, EventView } from "./contract-events.js";
 import { BangerError } from "./errors.js";
 import { bodyOf, exchange, type Reply } from "./socket-http.js";
 

@@ -1,6 +1,7 @@
 /** The API as TypeBox schemas: what the server validates, the client is typed by, and openapi.json shows. */
 import { type Static, Type } from "@sinclair/typebox";
 import { ApiError, Nullable, type Route, Time } from "./contract-basics.js";
+import { eventRoutes } from "./contract-events.js";
 import { imageRoutes } from "./contract-images.js";
 import { limits } from "./limits.js";
 
@@ -168,33 +169,6 @@ export const ExecRequest = Type.Object(
   { additionalProperties: false },
 );
 
-export const EventView = Type.Object({
-  seq: Type.Integer(),
-  stream: Type.String(),
-  version: Type.Integer(),
-  type: Type.String(),
-  at: Time,
-  cause: Type.String(),
-  data: Type.Unknown(),
-  /** The event as one plain sentence. */
-  sentence: Type.String(),
-});
-
-export const EventsQuery = Type.Object(
-  {
-    /** A VM ref, or a stream such as `vm/<id>` or `image/<id>`. */
-    ref: Type.Optional(Type.String()),
-    after: Type.Optional(Type.Integer({ minimum: 0 })),
-    /** RFC 3339 time or a duration such as `10m`. */
-    since: Type.Optional(Type.String()),
-    /** Glob over the event type, such as `vm.*`. */
-    type: Type.Optional(Type.String()),
-    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000_000 })),
-    follow: Type.Optional(Type.Boolean()),
-  },
-  { additionalProperties: false },
-);
-
 export const LogsQuery = Type.Object(
   {
     source: Type.Optional(Type.Union([Type.Literal("console"), Type.Literal("vmm")])),
@@ -220,19 +194,6 @@ export const HistoryView = Type.Object({
 });
 
 export const WhyView = Type.Object({ vm: VmView, sentences: Type.Array(Type.String()) });
-
-export const VerifyView = Type.Object({
-  ok: Type.Boolean(),
-  events: Type.Integer(),
-  /** Paths at which the fold of the log and the live projection differ. */
-  differences: Type.Array(Type.String()),
-});
-
-export const ReplayView = Type.Object({
-  until: Type.Integer(),
-  vms: Type.Array(Type.Unknown()),
-  images: Type.Array(Type.Unknown()),
-});
 
 export const DaemonView = Type.Object({
   pid: Type.Integer(),
@@ -304,21 +265,7 @@ export const routes = {
     reply: "101 Switching Protocols, then frames of src/guest/exec-stream.ts",
   },
   ...imageRoutes,
-  events: {
-    method: "GET",
-    path: "/v1/events",
-    summary: "The event log",
-    query: EventsQuery,
-    reply: "application/x-ndjson of EventView, endless with follow",
-  },
-  eventsVerify: { method: "GET", path: "/v1/events/verify", summary: "Fold and compare", reply: VerifyView },
-  eventsReplay: {
-    method: "GET",
-    path: "/v1/events/replay",
-    summary: "The state as it was",
-    query: Type.Object({ until: Type.Integer({ minimum: 0 }) }, { additionalProperties: false }),
-    reply: ReplayView,
-  },
+  ...eventRoutes,
 } as const satisfies Record<string, Route>;
 
 export type ApiErrorBody = Static<typeof ApiError>;
@@ -333,12 +280,8 @@ export type PortView = Static<typeof PortView>;
 export type HealthView = Static<typeof HealthView>;
 export type SshView = Static<typeof SshView>;
 export type ExecRequest = Static<typeof ExecRequest>;
-export type EventView = Static<typeof EventView>;
-export type EventsQuery = Static<typeof EventsQuery>;
 export type LogsQuery = Static<typeof LogsQuery>;
 export type HistoryView = Static<typeof HistoryView>;
 export type WhyView = Static<typeof WhyView>;
-export type VerifyView = Static<typeof VerifyView>;
-export type ReplayView = Static<typeof ReplayView>;
 export type DaemonView = Static<typeof DaemonView>;
 export type DefaultsView = Static<typeof DefaultsView>;

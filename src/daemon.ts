@@ -4,6 +4,7 @@ import type { FastifyInstance } from "fastify";
 import type { Logger } from "pino";
 import type { ApiDeps } from "./api/route.js";
 import { buildApi } from "./api/server.js";
+import { rfc3339 } from "./api/views.js";
 import { autoStop } from "./auto-stop.js";
 import type { Clock, Timer } from "./clock.js";
 import type { Config } from "./config.js";
@@ -123,7 +124,7 @@ const aboutOf = (
 ): ApiDeps["about"] => ({
   pid: process.pid,
   version,
-  startedAt: new Date(clock.now()).toISOString(),
+  startedAt: rfc3339(clock.now()),
   vmm,
   accelerator,
   dns: dns?.address ?? null,

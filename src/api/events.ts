@@ -1,5 +1,6 @@
 /** Routes of the event log: reading, following, explaining, verifying and replaying it. */
-import type { EventsQuery, EventView, HistoryView, ReplayView, VerifyView, WhyView } from "../contract.js";
+import type { HistoryView, WhyView } from "../contract.js";
+import type { EventsQuery, EventView, ReplayView, VerifyView } from "../contract-events.js";
 import { resolveVm } from "../decide.js";
 import { BangerError } from "../errors.js";
 import { type StoredEvent, vmStream } from "../events.js";
@@ -10,14 +11,14 @@ import { fold, initialState } from "../projection.js";
 import { parseDuration } from "../sizes.js";
 import { type EventFilter, followEvents } from "./follow.js";
 import { type ApiDeps, type Handle, stream } from "./route.js";
-import { differences, seenOf, vmView } from "./views.js";
+import { differences, rfc3339, seenOf, vmView } from "./views.js";
 
 const eventView = (event: StoredEvent): EventView => ({
   seq: event.seq,
   stream: event.stream,
   version: event.version,
   type: event.type,
-  at: new Date(event.at).toISOString(),
+  at: rfc3339(event.at),
   cause: event.cause,
   data: event.data,
   sentence: sentence(event),
@@ -82,7 +83,7 @@ export function eventRoutes(handle: Handle, { ledger, world, home, clock }: ApiD
   handle("vmHistory", async ({ params }): Promise<HistoryView> => {
     const { vm, events } = lifeOf(ledger, params["ref"] ?? "");
     const seen = seenOf(await world.observe(), vm);
-    const entries = history(events).map((entry) => ({ ...entry, at: new Date(entry.at).toISOString() }));
+    const entries = history(events).map((entry) => ({ ...entry, at: rfc3339(entry.at) }));
     return { vm: vmView(ledger.state, vm, seen, home), entries };
   });
   handle("vmWhy", async ({ params }): Promise<WhyView> => {

@@ -4,7 +4,8 @@ import type { ImageView } from "../contract-images.js";
 import { type Home, vmHandles } from "../handles.js";
 import type { Image, ImageSource, Observed, ObservedVm, State, Vm } from "../model.js";
 
-const rfc3339 = (at: number): string => new Date(at).toISOString();
+/** A time as the API and its JSON have it. */
+export const rfc3339 = (at: number): string => new Date(at).toISOString();
 const rfc3339OrNull = (at: number | null): string | null => (at === null ? null : rfc3339(at));
 
 /** What an observation says of one VM, whether it lists the VM or not. */

@@ -19,7 +19,7 @@ import { suggestName } from "../names.js";
 import { followFile } from "./follow.js";
 import { portViews } from "./ports.js";
 import { type ApiDeps, type Handle, stream } from "./route.js";
-import { seenOf, vmView } from "./views.js";
+import { rfc3339, seenOf, vmView } from "./views.js";
 
 const sshPort = 22;
 const healthDeadlineMs = 5_000;
@@ -56,7 +56,7 @@ export function vmRoutes(handle: Handle, deps: ApiDeps): void {
     const vm = find(call);
     const usage = world.usageOf(vm.id, seenOf(await world.observe(), vm).process);
     const { vcpu, memoryMiB, diskMiB } = vm.spec;
-    return { at: new Date(clock.now()).toISOString(), phase: vm.phase, vcpu, memoryMiB, diskMiB, ...usage };
+    return { at: rfc3339(clock.now()), phase: vm.phase, vcpu, memoryMiB, diskMiB, ...usage };
   });
   handle("vmPorts", async (call): Promise<PortView[]> => {
     const vm = find(call);

@@ -1,5 +1,6 @@
 /** Following the log until something is so, across a daemon that goes away and comes back. */
-import type { EventsQuery, EventView, VmView } from "../contract.js";
+import type { VmView } from "../contract.js";
+import type { EventsQuery, EventView } from "../contract-events.js";
 import { BangerError } from "../errors.js";
 import { type Context, call, ensureDaemon } from "./context.js";
 

@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { existsSync, rmSync, writeFileSync } from "node:fs";
 import { after, before, test } from "node:test";
-import type { EventView, VmView } from "../../src/contract.js";
+import type { VmView } from "../../src/contract.js";
+import type { EventView } from "../../src/contract-events.js";
 import { homeHandles } from "../../src/handles.js";
 import { isRunning, TestHome, until } from "./harness.js";
 

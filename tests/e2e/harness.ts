@@ -5,7 +5,8 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import type { EventView, VmView } from "../../src/contract.js";
+import type { VmView } from "../../src/contract.js";
+import type { EventView } from "../../src/contract-events.js";
 import { type Home, homeHandles } from "../../src/handles.js";
 import { homeFrom } from "../../src/home.js";
 

@@ -1,6 +1,6 @@
 /** What goes on while something starts or is built: one live line on a terminal, plain lines elsewhere. */
 import type { Clock } from "../../clock.js";
-import type { EventView } from "../../contract.js";
+import type { EventView } from "../../contract-events.js";
 import { formatDuration } from "../../sizes.js";
 import { type LiveLine, liveLine } from "./live-line.js";
 import { clean, type Output, type Style } from "./style.js";
