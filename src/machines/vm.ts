@@ -55,6 +55,14 @@ const noteExit = edit<"vm.process_exited">((vm, event, at) => {
   vm.bootDeadlineAt = null;
 });
 
+/** The ways in which a VM that starts or runs is asked to end. */
+const endings = {
+  "vm.stop_requested": { target: "stopping", actions: "beginStop" },
+  "vm.restart_requested": { target: "stopping", actions: "beginRestart" },
+  "vm.kill_requested": { target: "stopping", actions: "beginKill" },
+  "vm.delete_requested": { target: "deleting", actions: "beginDelete" },
+} as const;
+
 const machine = setup({
   types: { context: {} as Vm, events: {} as Drive, input: {} as Vm },
   actions: {
@@ -172,10 +180,7 @@ const machine = setup({
       on: {
         "vm.spec_changed": { actions: "changeSpec" },
         "vm.step_failed": { target: "error", actions: "noteFailure" },
-        "vm.stop_requested": { target: "stopping", actions: "beginStop" },
-        "vm.restart_requested": { target: "stopping", actions: "beginRestart" },
-        "vm.kill_requested": { target: "stopping", actions: "beginKill" },
-        "vm.delete_requested": { target: "deleting", actions: "beginDelete" },
+        ...endings,
       },
     },
     running: {
@@ -183,10 +188,7 @@ const machine = setup({
         "vm.spec_changed": { actions: "changeSpec" },
         "vm.adopted": {},
         "vm.process_exited": { target: "stopped", actions: "noteExit" },
-        "vm.stop_requested": { target: "stopping", actions: "beginStop" },
-        "vm.restart_requested": { target: "stopping", actions: "beginRestart" },
-        "vm.kill_requested": { target: "stopping", actions: "beginKill" },
-        "vm.delete_requested": { target: "deleting", actions: "beginDelete" },
+        ...endings,
       },
     },
     stopping: {
