@@ -53,6 +53,10 @@ export const userSshConfig = (userHome: string): string => `${userHome}/.ssh/con
 export interface VmHandles {
   directory: string;
   rootDisk: string;
+  /** The root disk as a plain copy of the image's, where there is neither overlay nor snapshot. */
+  rootFile: string;
+  /** What a snapshot of the image's root disk keeps of its own. */
+  rootCow: string;
   workDisk: string;
   /** Is there from before the work disk gets longer until its file system has grown with it; see `atStartMark`. */
   growingMark: string;
@@ -64,6 +68,19 @@ export interface VmHandles {
   runtime: string;
   qmpSocket: string;
   agentSocket: string;
+  /** Interface name, at most 15 characters (IFNAMSIZ). */
+  tap: string;
+  /** Name of the dm-snapshot that is the root device. */
+  deviceName: string;
+  /** Firecracker's id for jailer and API. */
+  jailId: string;
+  /** Where jailer keeps this VM's chroot. */
+  jail: string;
+  /** The chroot itself. */
+  jailRoot: string;
+  /** Firecracker's API and vsock sockets, as the host sees them. */
+  firecrackerSocket: string;
+  vsockSocket: string;
   /** What `-name guest=` carries. */
   guestName: string;
   /** The name under which known_hosts pins the guest's host key. */
@@ -73,12 +90,37 @@ export interface VmHandles {
 /** What the growing mark holds once the guest that runs was seen to be unable to make its file system grow. */
 export const atStartMark = "at start\n";
 
+const tapPrefix = "tap-fc-";
+const devicePrefix = "fc-rootfs-";
+
+/** The VM whose handle has this name, if it is one of ours. */
+const idAfter =
+  (prefix: string) =>
+  (name: string): VmId | undefined => {
+    const id = name.startsWith(prefix) ? name.slice(prefix.length) : "";
+    return isVmId(id) ? id : undefined;
+  };
+export const parseTap = idAfter(tapPrefix);
+export const parseDeviceName = idAfter(devicePrefix);
+export const parseJailId = idAfter("banger-");
+
+/** Taps that lie ready for VMs to come. */
+export const poolTap = (index: number): string => `tap-pool-${index}`;
+
+/** What jailer knows as its chroot base directory: on the file system of state and data, whose files it links to. */
+export const jailsOf = (home: Home): string => `${home.state.slice(0, home.state.lastIndexOf("/"))}/jails`;
+
 export function vmHandles(home: Home, id: VmId): VmHandles {
   const directory = `${home.state}/vms/${id}`;
   const runtime = `${home.runtime}/vms/${id}`;
+  const jailId = `banger-${id}`;
+  const jail = `${jailsOf(home)}/firecracker/${jailId}`;
+  const jailRoot = `${jail}/root`;
   return {
     directory,
     rootDisk: `${directory}/root.qcow2`,
+    rootFile: `${directory}/root.raw`,
+    rootCow: `${directory}/root.cow`,
     workDisk: `${directory}/work.raw`,
     growingMark: `${directory}/work.growing`,
     seed: `${directory}/seed.tar`,
@@ -88,6 +130,13 @@ export function vmHandles(home: Home, id: VmId): VmHandles {
     runtime,
     qmpSocket: `${runtime}/qmp.sock`,
     agentSocket: `${runtime}/agent.sock`,
+    tap: `${tapPrefix}${id}`,
+    deviceName: `${devicePrefix}${id}`,
+    jailId,
+    jail,
+    jailRoot,
+    firecrackerSocket: `${jailRoot}/run/api.sock`,
+    vsockSocket: `${jailRoot}/run/vsock.sock`,
     guestName: `banger-${id}`,
     hostKeyAlias: `${id}.banger`,
   };
