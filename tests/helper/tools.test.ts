@@ -163,15 +163,18 @@ test("a tool ends with its call, with its deadline, and when it says too much", 
   skip: needsRoot,
 }, async () => {
   const call = new AbortController();
-  const running = runner(["/usr/bin/sleep"], call.signal)("ip", ["3600"]);
+  const cut = assert.rejects(
+    runner(["/usr/bin/sleep"], call.signal)("ip", ["3600"]),
+    /the call's own reason/,
+  );
   call.abort(new Error("the call's own reason"));
-  await assert.rejects(running, /the call's own reason/);
+  await cut;
   await assert.rejects(runner(["/usr/bin/true"], call.signal)("ip", []), /the call's own reason/);
 
   const clock = new ManualClock();
-  const late = runner(["/usr/bin/sleep"], never, clock)("ip", ["3600"]);
+  const late = assert.rejects(runner(["/usr/bin/sleep"], never, clock)("ip", ["3600"]), byCode("tool_late"));
   await clock.advance(toolDeadlineMs);
-  await assert.rejects(late, byCode("tool_late"));
+  await late;
 
   await assert.rejects(runner(["/usr/bin/yes"])("ip", []), byCode("tool_output"));
 });
