@@ -103,8 +103,7 @@ export const network = {
     if (!isGuestNetwork(read)) throw new RangeError(`${value} is no network for guests`);
     return read;
   },
-  allowed:
-    'an IPv4 network from /8 to /30, written by its first address as "172.16.0.0/24", outside of 0/8, 127/8, 169.254/16 and 224/3',
+  allowed: 'an IPv4 network from /8 to /30, as "172.16.0.0/24", outside of 0/8, 127/8, 169.254/16 and 224/3',
 };
 
 /** `~/x` or an absolute path, without `..`: a path that means the same wherever banger is started. */

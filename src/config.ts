@@ -1,4 +1,4 @@
-/** The configuration file: its keys, how it is read and refused, and what new VMs get by default. */
+/** The configuration file: its keys, and how it is read and refused. */
 import { Value } from "@sinclair/typebox/value";
 import { configEntries, readConfigText } from "./config-file.js";
 import {
@@ -265,42 +265,4 @@ function checkInto(values: Map<string, unknown>, name: string, value: unknown): 
     // What `read` refuses is as wrong as what the schema refuses, and told in the same words.
   }
   return `${name} must be ${key.allowed}, not ${JSON.stringify(value) ?? typeof value}`;
-}
-
-export interface Host {
-  cpus: number;
-  memoryMiB: number;
-}
-
-/** A default of new VMs and where it came from. */
-export interface Default {
-  value: number;
-  source: "config" | "host" | "built-in";
-}
-
-const builtIn = { vcpu: 1, memoryMiB: 512, diskMiB: 8192 } as const;
-const hostShare = { cpus: 4, memory: 8 } as const;
-const mostFromHost = { vcpu: 4, memoryMiB: 8192 } as const;
-
-/** What a VM gets without being asked: each from the config, else a share of the host, else built in. */
-export function resolveDefaults(
-  config: Config,
-  host: Host,
-): { vcpu: Default; memoryMiB: Default; diskMiB: Default } {
-  const resolve = (configured: number | null, share: number, most: number, least: number): Default => {
-    if (configured !== null) return { value: configured, source: "config" };
-    const value = Math.min(most, Math.floor(share));
-    return value >= least ? { value, source: "host" } : { value: least, source: "built-in" };
-  };
-  const { vcpu, memoryMiB, diskMiB } = config.vmDefaults;
-  return {
-    vcpu: resolve(vcpu, host.cpus / hostShare.cpus, mostFromHost.vcpu, builtIn.vcpu),
-    memoryMiB: resolve(
-      memoryMiB,
-      host.memoryMiB / hostShare.memory,
-      mostFromHost.memoryMiB,
-      builtIn.memoryMiB,
-    ),
-    diskMiB: resolve(diskMiB, 0, 0, builtIn.diskMiB),
-  };
 }
