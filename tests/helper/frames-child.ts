@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { arp, echo, echoMark, ethernet, everybody, ipv4, type Station, types, udp } from "./frames.js";
-import { type Guest, host, type Scene, withGuests } from "./guests.js";
+import { host, type Scene, withGuests } from "./guests.js";
 import { contextOf, sh, snapshot } from "./host.js";
 
 const context = contextOf();
@@ -78,12 +78,6 @@ const lies = ({ one, two }: Scene): Record<string, () => void> => {
   };
 };
 
-/** Both reach each other; so whatever one sent the other before has arrived by now, or never will. */
-async function reach(one: Guest, two: Guest, mark: number): Promise<void> {
-  one.sends(types.ip, ipv4(one.address, two.address, 1, echo("request", mark)), two.mac);
-  await two.wire.hears("the other's ping", (frame) => echoMark(frame, "request") === mark);
-}
-
 const neighbours = () =>
   sh("ip -4 neigh show dev br-fc | sort").replace(/ (REACHABLE|STALE|DELAY|PROBE)/g, "");
 const places = () => sh("bridge fdb show br br-fc | sort");
@@ -99,7 +93,7 @@ for (const filtered of ["1", "0"]) {
         one.wire.forget();
         two.wire.forget();
         lie();
-        await reach(one, two, ++mark);
+        await one.reaches(two, ++mark);
         await one.reachesHost();
         await two.reachesHost();
         const others = two.wire.heard.filter(
@@ -135,7 +129,7 @@ test("honest guests reach each other and ask for each other", async () => {
     await two.wire.hears("the question", ({ type, from }) => type === types.arp && from === one.mac);
     two.sends(types.arp, arp(2, two, one), one.mac);
     await one.wire.hears("the answer", ({ type, from }) => type === types.arp && from === two.mac);
-    await reach(one, two, 7);
+    await one.reaches(two, 7);
     one.sends(types.ip, ipv4(one.address, "224.0.0.251", 17, udp(5353, 5353, "who")), "01:00:5e:00:00:fb");
     await two.wire.hears("the multicast", ({ ip }) => ip?.to === "224.0.0.251");
   });

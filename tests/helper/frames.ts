@@ -103,3 +103,11 @@ export function echoMark({ ip }: Heard, kind: "request" | "reply"): number | und
   const isEcho = ip?.protocol === 1 && ip.payload[0] === (kind === "request" ? 8 : 0);
   return isEcho ? ip.payload.readUInt16BE(4) : undefined;
 }
+
+/** The answer of this station, if it is asked for by ARP. */
+export function arpAnswer(station: Station, { type, from, payload }: Heard): Buffer | undefined {
+  const isForIt = type === types.arp && payload[7] === 1 && addressAt(payload, 24) === station.address;
+  if (!isForIt) return undefined;
+  const asker = { mac: from, address: addressAt(payload, 14) };
+  return ethernet(station.mac, from, types.arp, arp(2, station, asker));
+}

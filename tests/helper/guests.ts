@@ -4,7 +4,7 @@ import { ensureBridge } from "../../helper/methods/ensure-bridge.js";
 import { ensureNoBridge } from "../../helper/methods/ensure-no-bridge.js";
 import { ensureTap } from "../../helper/methods/ensure-tap.js";
 import { vmHandles } from "../../src/handles.js";
-import { arp, echo, echoMark, ethernet, everybody, ipv4, type Station, types } from "./frames.js";
+import { arp, arpAnswer, echo, echoMark, ethernet, everybody, ipv4, type Station, types } from "./frames.js";
 import { metadata, sh, type TestContext } from "./host.js";
 import { Wire } from "./wire.js";
 
@@ -24,7 +24,7 @@ export class Guest implements Station {
     readonly address: string,
   ) {
     ({ mac: this.mac, tap: this.tap } = vmHandles(metadata.home, vmId));
-    this.wire = new Wire(this.tap);
+    this.wire = new Wire(this.tap, (heard) => arpAnswer(this, heard));
   }
 
   sends(type: number, payload: Buffer, to: string = host.mac, from: string = this.mac): void {
@@ -40,6 +40,12 @@ export class Guest implements Station {
     const mark = ++this.#marks;
     this.sendsIp(host.address, 1, echo("request", mark));
     await this.wire.hears("the bridge's answer", (frame) => echoMark(frame, "reply") === mark);
+  }
+
+  /** A ping that the other guest hears: what this one sent it before has arrived by now, or never will. */
+  async reaches(other: Guest, mark: number): Promise<void> {
+    this.sends(types.ip, ipv4(this.address, other.address, 1, echo("request", mark)), other.mac);
+    await other.wire.hears("the other's ping", (frame) => echoMark(frame, "request") === mark);
   }
 
   /** Asks for the host until it answers: the kernel opens a port some time after the tap's program is there. */

@@ -70,14 +70,23 @@ export function contextOf({ metadata: more, without = [], before }: Differences 
 export const sh = (command: string): string =>
   execFileSync("sh", ["-ec", command], { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
 
+/** iptables on nftables never takes the kernel's own chains away again. */
+const withoutEmptyTables = (rules: string): string => {
+  const tables = rules.split(/^(?=table )/m);
+  return tables.filter((each) => each.split("\n").some((line) => /^\t\t(?!type |})/.test(line))).join("");
+};
+
 /** Everything that banger may change in a network namespace, as text that two moments can be compared by. */
-export function snapshot(): string {
+export function snapshot({ emptyTables = true } = {}): string {
   const links = JSON.parse(sh("ip -j -d addr")) as Record<string, unknown>[];
   const still = links
     .map(({ ifindex: _index, link_index: _peer, ...link }) => link)
     .sort((one, other) => `${one["ifname"]}`.localeCompare(`${other["ifname"]}`));
   const forward = readFileSync("/proc/sys/net/ipv4/ip_forward", "utf8");
   const legacy = sh("iptables -S; iptables -t nat -S; iptables -t raw -S");
-  const all = { links: still, rules: sh("nft list ruleset"), legacy, forward };
-  return JSON.stringify(all, (key, value) => (/timer$/.test(key) ? undefined : value), 1);
+  const listed = sh("nft -s list ruleset");
+  const rules = emptyTables ? listed : withoutEmptyTables(listed);
+  return JSON.stringify({ links: still, rules, legacy, forward }, withoutTimers, 1);
 }
+
+const withoutTimers = (key: string, value: unknown): unknown => (/timer$/.test(key) ? undefined : value);

@@ -16,8 +16,11 @@ export class Wire {
   readonly #descriptor: number;
   readonly heard: Heard[] = [];
 
-  /** Of a tap that is there. */
-  constructor(tap: string) {
+  /** Of a tap that is there; what `answer` makes of a frame is sent back. */
+  constructor(
+    tap: string,
+    readonly answer: (heard: Heard) => Buffer | undefined = () => undefined,
+  ) {
     this.#descriptor = openSync("/dev/net/tun", constants.O_RDWR | constants.O_NONBLOCK);
     const request = Buffer.alloc(40);
     request.write(tap, "latin1");
@@ -35,7 +38,10 @@ export class Wire {
     for (;;) {
       try {
         const length = readSync(this.#descriptor, buffer);
-        this.heard.push(parseFrame(Buffer.from(buffer.subarray(0, length))));
+        const heard = parseFrame(Buffer.from(buffer.subarray(0, length)));
+        this.heard.push(heard);
+        const answer = this.answer(heard);
+        if (answer !== undefined) this.send(answer);
       } catch (cause) {
         if ((cause as NodeJS.ErrnoException).code === "EAGAIN") return;
         throw cause;
