@@ -70,6 +70,8 @@ export interface VmHandles {
   agentSocket: string;
   /** Interface name, at most 15 characters (IFNAMSIZ). */
   tap: string;
+  /** The guest's Ethernet address behind that tap: locally administered, and the id in its last four bytes. */
+  mac: string;
   /** Name of the dm-snapshot that is the root device. */
   deviceName: string;
   /** Firecracker's id for jailer and API. */
@@ -104,8 +106,27 @@ export const parseTap = idAfter(tapPrefix);
 export const parseDeviceName = idAfter(devicePrefix);
 export const parseJailId = idAfter("banger-");
 
+const poolPrefix = "tap-pool-";
+
 /** Taps that lie ready for VMs to come. */
-export const poolTap = (index: number): string => `tap-pool-${index}`;
+export const poolTap = (index: number): string => `${poolPrefix}${index}`;
+export const isPoolTap = (name: string): boolean => /^tap-pool-\d{1,3}$/.test(name);
+
+/** What stands for every VM's tap, and for every tap of the pool, in a rule of nftables. */
+export const tapPatterns = { vm: `${tapPrefix}*`, pool: `${poolPrefix}*` };
+
+/**
+ * The bridge's own Ethernet address, from its IPv4 address. The bridge is made with it, so that a bridge of our name
+ * which somebody else made is told apart from ours; no guest's address begins like this one.
+ */
+export const bridgeMac = (address: string): string =>
+  `02:fc:${address
+    .split(".")
+    .map((each) => Number(each).toString(16).padStart(2, "0"))
+    .join(":")}`;
+
+/** Name of the tables in nftables; the chains in iptables begin with it in capitals. */
+export const firewallTable = "banger";
 
 /** What jailer knows as its chroot base directory: on the file system of state and data, whose files it links to. */
 export const jailsOf = (home: Home): string => `${home.state.slice(0, home.state.lastIndexOf("/"))}/jails`;
@@ -131,6 +152,7 @@ export function vmHandles(home: Home, id: VmId): VmHandles {
     qmpSocket: `${runtime}/qmp.sock`,
     agentSocket: `${runtime}/agent.sock`,
     tap: `${tapPrefix}${id}`,
+    mac: `06:fc:${(id.match(/../g) ?? []).join(":")}`,
     deviceName: `${devicePrefix}${id}`,
     jailId,
     jail,
