@@ -80,7 +80,7 @@ export interface VmHandles {
   jail: string;
   /** The chroot itself. */
   jailRoot: string;
-  /** Firecracker's API and vsock sockets, as the host sees them. */
+  /** Firecracker's API and vsock sockets, as the host sees them; see `jailFiles`. */
   firecrackerSocket: string;
   vsockSocket: string;
   /** What `-name guest=` carries. */
@@ -88,6 +88,23 @@ export interface VmHandles {
   /** The name under which known_hosts pins the guest's host key. */
   hostKeyAlias: string;
 }
+
+/**
+ * What Firecracker finds in its chroot, by the paths that it sees there. The helper puts kernel, initrd, root, work and
+ * seed there and has Firecracker listen at `apiSocket`; the rest comes from the daemon and from Firecracker itself.
+ */
+export const jailFiles = {
+  kernel: "/kernel",
+  initrd: "/initrd",
+  /** Block device, or a hard link to the VM's own copy of the image's root disk. */
+  root: "/root",
+  work: "/work",
+  seed: "/seed",
+  /** Hard link to the VM's vmm.log. */
+  vmmLog: "/vmm.log",
+  apiSocket: "/run/api.sock",
+  vsockSocket: "/run/vsock.sock",
+} as const;
 
 /** What the growing mark holds once the guest that runs was seen to be unable to make its file system grow. */
 export const atStartMark = "at start\n";
@@ -157,8 +174,8 @@ export function vmHandles(home: Home, id: VmId): VmHandles {
     jailId,
     jail,
     jailRoot,
-    firecrackerSocket: `${jailRoot}/run/api.sock`,
-    vsockSocket: `${jailRoot}/run/vsock.sock`,
+    firecrackerSocket: `${jailRoot}${jailFiles.apiSocket}`,
+    vsockSocket: `${jailRoot}${jailFiles.vsockSocket}`,
     guestName: `banger-${id}`,
     hostKeyAlias: `${id}.banger`,
   };
