@@ -240,11 +240,3 @@ export function parseGuestName(name: string): VmId | undefined {
   const id = name.startsWith("banger-") ? name.slice("banger-".length) : "";
   return isVmId(id) ? id : undefined;
 }
-
-/**
- * The loopback address of allocation number `index` (1…65534) in the home's own /16.
- * `block` is the second octet, derived from the home so that two bangers rarely meet.
- */
-export function loopbackAddress(block: number, index: number): string {
-  return `127.${block}.${index >> 8}.${index & 255}`;
-}
