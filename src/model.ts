@@ -146,7 +146,8 @@ export interface ObservedVm {
   seed: Seen;
   /** Directory of the VM's sockets. */
   runtime: Seen;
-  process: Seen<ProcessIdentity>;
+  /** `idle`: no guest runs in it, because none was started or because it has halted. */
+  process: Seen<ProcessIdentity & { idle?: true }>;
   /** How the VMM ended, where somebody was there to see it. */
   exit?: ProcessExit;
   /** The agent link: connecting, or answering /healthz. */

@@ -2,6 +2,7 @@
 import type { Effect, ObservedVm, ProcessIdentity, Vm } from "../model.js";
 
 export function reconcileProcess(vm: Vm, seen: ObservedVm, now: number): Effect[] {
+  if (seen.process.is === "present" && seen.process.idle) return [ensureNoProcess(vm, seen.process)];
   switch (vm.phase) {
     case "starting":
       // Before its step, a process can only be one that an earlier start left behind.
