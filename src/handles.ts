@@ -64,6 +64,7 @@ export function systemHandles(prefix = "") {
     metadata: `${base}/install.json`,
     state: `${base}/state`,
     data: `${base}/data`,
+    jails: `${base}/jails`,
     cache: `${prefix}/var/cache/banger`,
     runtime,
     helperRuntime: `${runtime}-helper`,

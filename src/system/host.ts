@@ -17,6 +17,7 @@ export type RunProgram = (program: string, argv: readonly string[]) => Promise<E
 export type AskHelper = <M extends MethodName>(method: M, params: Params<M>) => Promise<Result<M>>;
 
 export interface SystemHost {
+  env: NodeJS.ProcessEnv;
   places: ReturnType<typeof systemHandles>;
   run: RunProgram;
   ask: AskHelper;
@@ -47,7 +48,9 @@ export const programRunner =
         else if (typeof error.code === "number") resolve({ status: error.code, stdout, stderr });
         else
           reject(
-            new BangerError("tool_failed", `${program} ${argv.join(" ")}: ${error.message}`, { cause: error }),
+            new BangerError("tool_failed", `${program} ${argv.join(" ")}: ${error.message}`, {
+              cause: error,
+            }),
           );
       });
       child.stdin?.end();

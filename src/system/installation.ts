@@ -1,9 +1,9 @@
 /** What is installed: the metadata as it lies on the host, and what it would be by this version and configuration. */
 import { readFileSync } from "node:fs";
-import type { Metadata } from "../../helper/metadata.js";
+import { type Metadata, parseMetadata } from "../../helper/metadata.js";
 import type { Config } from "../config.js";
 import { BangerError } from "../errors.js";
-import { systemHome } from "../handles.js";
+import type { Home } from "../handles.js";
 import type { Owner } from "./owner.js";
 import type { Programs } from "./units.js";
 import { unitsOf } from "./units.js";
@@ -18,19 +18,20 @@ export interface Installation {
 export interface Wanted {
   version: string;
   owner: Owner;
+  home: Home;
   config: Pick<Config, "network">;
   programs: Programs;
   vmm: VmmPrograms;
 }
 
 /** What this version writes down for this owner. Pure. */
-export function installationOf({ version, owner, config, programs, vmm }: Wanted): Installation {
-  const { uid, gid, name, directory } = owner;
+export function installationOf({ version, owner, home, config, programs, vmm }: Wanted): Installation {
+  const { uid, gid, name } = owner;
   const { bridge, address, prefixLength } = config.network;
   const metadata: Metadata = {
     version,
     owner: { uid, gid, name },
-    home: systemHome(`${directory}/.config/banger`),
+    home,
     network: { bridge, address, prefixLength },
     ...vmm,
   };
@@ -40,22 +41,19 @@ export function installationOf({ version, owner, config, programs, vmm }: Wanted
 export const metadataText = (metadata: Metadata): string => `${JSON.stringify(metadata, null, 2)}\n`;
 
 /**
- * The metadata at `path`; undefined where there is none. The helper checks every value of it; this is for what is
- * told and compared.
+ * What is installed, as the helper would read it; undefined where nothing is.
  * @throws BangerError `system_damaged`
  */
-export function readMetadata(path: string): Metadata | undefined {
+export function readInstalled(path: string): Metadata | undefined {
   const text = readIfThere(path);
-  if (text === undefined) return undefined;
   try {
-    const metadata = JSON.parse(text) as Metadata;
-    if (Number.isInteger(metadata.owner.uid) && typeof metadata.network.bridge === "string") return metadata;
-  } catch {
-    // Told below.
+    return text === undefined ? undefined : parseMetadata(text);
+  } catch (cause) {
+    throw new BangerError("system_damaged", `${path}: ${(cause as Error).message}`, {
+      hint: `sudo rm ${path}; sudo banger system install`,
+      cause,
+    });
   }
-  throw new BangerError("system_damaged", `${path} is not what banger system install writes`, {
-    hint: `sudo rm ${path}; sudo banger system install`,
-  });
 }
 
 /** A file's text; undefined where there is none. */

@@ -1,6 +1,5 @@
 /** What the units run, and whether root alone can change it: the helper runs as root, and so does what it starts. */
-import { lstatSync, readdirSync, readlinkSync, realpathSync } from "node:fs";
-import { closeSync, constants } from "node:fs";
+import { closeSync, constants, lstatSync, readdirSync, readlinkSync, realpathSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Refusal } from "../../helper/refusal.js";

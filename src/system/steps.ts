@@ -128,7 +128,9 @@ export function restartAfterUndo(host: SystemHost, previous: Installation["metad
     label: "state of the services",
     async run() {},
     async undo() {
-      if (previous !== undefined) await systemctl(host, "try-restart", helperUnit, daemonUnit);
+      if (previous === undefined) return;
+      await systemctl(host, "try-restart", helperUnit);
+      await systemctl(host, "restart", daemonUnit);
     },
   };
 }
