@@ -1,27 +1,30 @@
 /** `banger system install|status|restart|uninstall`. */
 import { Client } from "../client.js";
 import { loadConfig } from "../config.js";
+import { deadline } from "../deadline.js";
 import { helperClient } from "../effects/helper.js";
 import { BangerError } from "../errors.js";
 import { homeHandles, systemHandles, systemHome } from "../handles.js";
 import { checkHost, checkRoot, hostTraits } from "../system/checks.js";
 import { programRunner, type SystemHost } from "../system/host.js";
-import { checkOwner, install as bringTo } from "../system/install.js";
+import { install as bringTo, checkOwner } from "../system/install.js";
 import { type Installation, installationOf, readInstalled } from "../system/installation.js";
 import { findOwner, type Owner } from "../system/owner.js";
 import { checkPrograms, runningPrograms } from "../system/programs.js";
 import { systemStatus } from "../system/status.js";
 import { isInstalled, uninstall as takeAway } from "../system/uninstall.js";
 import { vmmPrograms } from "../system/vmm-programs.js";
-import { ownVersion } from "../version.js";
 import { command, jsonFlag } from "./command.js";
 import { type Context, print, printJson, say } from "./context.js";
 import { stageLines } from "./render/stage-lines.js";
 import { styleFor } from "./render/style.js";
 import { statusText } from "./render/system.js";
+import { programVersion } from "./version.js";
 import { act } from "./vm-act.js";
 
 const places = systemHandles();
+/** Longer than the helper gives its own tools. */
+const helperDeadlineMs = 60_000;
 const notInstalled = () =>
   new BangerError("system_not_installed", "system mode is not installed on this host", {
     hint: "sudo banger system install",
@@ -34,13 +37,24 @@ function systemContext(context: Context): Context {
 }
 
 function hostOf(context: Context): SystemHost {
-  const helper = helperClient(places.helperSocket, context.clock);
-  const { signal } = context.interrupts;
+  const helper = helperClient(places.helperSocket);
   return {
     places,
     env: context.env,
     run: programRunner(context.env),
-    ask: (method, params) => helper.call(method, params, signal),
+    async ask(method, params) {
+      const late = () =>
+        new BangerError("helper_silent", "the root helper gave no answer", {
+          hint: "journalctl -u banger-helper",
+          retry: "later",
+        });
+      const bound = deadline(context.clock, helperDeadlineMs, late, context.interrupts.signal);
+      try {
+        return await helper.call(method, params, bound.signal);
+      } finally {
+        bound.release();
+      }
+    },
     daemon: systemContext(context).client,
     stage: stageLines(context.stderr, context.clock, styleFor(context.stderr, context.env)),
     note: (text) => say(context, `note: ${text}`),
@@ -54,7 +68,7 @@ async function wantedFor(host: SystemHost, owner: Owner): Promise<Installation> 
   const home = systemHome(`${owner.directory}/.config/banger`);
   const config = loadConfig(homeHandles(home).configFile);
   const vmm = await vmmPrograms(host, config, host.env["PATH"] ?? "");
-  return installationOf({ version: ownVersion(), owner, home, config, programs, vmm });
+  return installationOf({ version: programVersion(), owner, home, config, programs, vmm });
 }
 
 const thisUid = (): number => process.getuid?.() ?? 0;
@@ -63,7 +77,7 @@ export const install = command({
   summary: "Install system mode: systemd runs the daemon, and a root helper gives VMs taps and devices",
   usage: "[--owner USER]",
   examples: ["sudo banger system install", "banger system install --owner ann"],
-  flags: { owner: { type: "string", description: "Whom it serves; with sudo, you", valueHint: "USER" } },
+  flags: { owner: { type: "string", valueHint: "USER", description: "Whom it serves; with sudo, you" } },
   async run(flags, { context }) {
     checkRoot(thisUid(), "system install");
     checkHost(hostTraits());
@@ -105,12 +119,12 @@ export const status = command({
   async run(flags, { context }) {
     const metadata = readInstalled(places.metadata);
     if (metadata === undefined) {
-      if (flags.json) await printJson(context, { installed: false, version: ownVersion() });
+      if (flags.json) await printJson(context, { installed: false, version: programVersion() });
       else say(context, "system mode is not installed; sudo banger system install");
       return 1;
     }
     const host = hostOf(context);
-    const found = await systemStatus(host, metadata, ownVersion(), await runningPrograms(host));
+    const found = await systemStatus(host, metadata, programVersion(), await runningPrograms(host));
     if (flags.json) await printJson(context, { installed: true, ...found });
     else await print(context, statusText(found, styleFor(context.stdout, context.env)));
     return found.problems.length === 0 ? 0 : 1;

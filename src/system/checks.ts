@@ -1,10 +1,9 @@
 /** What a host must have before system mode is installed on it; nothing is changed. */
-import { existsSync } from "node:fs";
-import { hasTool } from "../../helper/tools.js";
+import { closeSync, existsSync } from "node:fs";
+import { openTool, tools } from "../../helper/tools.js";
 import { BangerError } from "../errors.js";
 
 export interface HostTraits {
-  uid: number;
   /** As `process.arch` has it. */
   architecture: string;
   /** Whether systemd is this host's init (sd_booted(3)). */
@@ -13,9 +12,18 @@ export interface HostTraits {
   tools: { ip: boolean; losetup: boolean; firewall: boolean };
 }
 
+/** Whether the host has it in a form that the helper would run. */
+function hasTool(name: keyof typeof tools): boolean {
+  try {
+    closeSync(openTool(name, tools[name]));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** Of this process and host. */
-export const hostTraits = (uid: number): HostTraits => ({
-  uid,
+export const hostTraits = (): HostTraits => ({
   architecture: process.arch,
   systemd: existsSync("/run/systemd/system"),
   tools: {

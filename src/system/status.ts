@@ -14,10 +14,9 @@ export interface UnitStatus {
 }
 
 export interface SystemStatus {
-  installed: boolean;
   /** Of this program. */
   version: string;
-  metadata: Metadata | null;
+  metadata: Metadata;
   units: UnitStatus[];
   daemon: { version: string; pid: number } | { problem: string };
   helper: { version: string; firecracker: string | null } | { problem: string };
@@ -50,7 +49,7 @@ export async function systemStatus(
     ({ version, firecracker }) => ({ version, firecracker }),
     (error: unknown) => ({ problem: errorBody(error).message }),
   );
-  const status = { installed: true, version, metadata, units, daemon, helper };
+  const status = { version, metadata, units, daemon, helper };
   return { ...status, problems: problemsOf(status) };
 }
 
@@ -73,6 +72,6 @@ export function problemsOf(status: Omit<SystemStatus, "problems">): string[] {
     ]),
     ...("problem" in daemon ? [`the daemon: ${daemon.problem}`] : others("the daemon", daemon.version)),
     ...("problem" in helper ? [`the helper: ${helper.problem}`] : others("the helper", helper.version)),
-    ...(metadata === null ? [] : others("the installation", metadata.version)),
+    ...others("the installation", metadata.version),
   ];
 }
