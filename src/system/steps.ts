@@ -60,7 +60,7 @@ export function makeDirectories(host: SystemHost, { metadata }: Installation): S
 }
 
 /** Writes root's files, and puts back what was there. */
-function writeFiles(label: string, files: Readonly<Record<string, string>>): Step {
+function writeFiles(label: string, files: Readonly<Record<string, string>>): Required<Step> {
   const before = new Map<string, string | undefined>();
   return {
     label,
@@ -126,7 +126,6 @@ export function startUnits(host: SystemHost, previous: Installation["metadata"] 
 export function restartAfterUndo(host: SystemHost, previous: Installation["metadata"] | undefined): Step {
   return {
     label: "state of the services",
-    async run() {},
     async undo() {
       if (previous === undefined) return;
       await systemctl(host, "try-restart", helperUnit);

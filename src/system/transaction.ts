@@ -4,7 +4,8 @@ import type { SystemHost } from "./host.js";
 
 export interface Step {
   label: string;
-  run(): Promise<void>;
+  /** Left out where there is only something to do on the way back. */
+  run?(): Promise<void>;
   /** Takes back whatever `run` has done, also when that is only a part, or nothing. */
   undo(): Promise<void>;
 }
@@ -15,7 +16,7 @@ export async function carryOut(host: Pick<SystemHost, "stage">, steps: readonly 
   try {
     for (const step of steps) {
       done.unshift(step);
-      await host.stage(step.label, step.run);
+      if (step.run !== undefined) await host.stage(step.label, step.run);
     }
   } catch (thrown) {
     const left: string[] = [];
