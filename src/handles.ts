@@ -47,6 +47,41 @@ export function homeHandles(home: Home): HomeHandles {
   };
 }
 
+/** Names of system mode's units (src/system/units.ts). */
+export const daemonUnit = "bangerd.service";
+export const helperUnit = "banger-helper.service";
+export const helperSocketUnit = "banger-helper.socket";
+export const builderUnit = "banger-builder@.service";
+export const builderSocketUnit = "banger-builder.socket";
+
+/** Where system mode lives on every host; `prefix` stands before all of it in tests. */
+export function systemHandles(prefix = "") {
+  const base = `${prefix}/var/lib/banger`;
+  const runtime = `${prefix}/run/banger`;
+  return {
+    base,
+    /** What `banger system install` wrote down, for the helper, the daemon and the CLI; root's. */
+    metadata: `${base}/install.json`,
+    state: `${base}/state`,
+    data: `${base}/data`,
+    jails: `${base}/jails`,
+    cache: `${prefix}/var/cache/banger`,
+    runtime,
+    helperRuntime: `${runtime}-helper`,
+    helperSocket: `${runtime}-helper/helper.sock`,
+    builderRuntime: `${runtime}-builder`,
+    /** Each connection is one image builder (src/images/builder-main.ts). */
+    builderSocket: `${runtime}-builder/builder.sock`,
+    units: `${prefix}/etc/systemd/system`,
+  };
+}
+
+/** The home of system mode; only the configuration stays where its owner has it. */
+export function systemHome(config: string, prefix = ""): Home {
+  const { state, data, cache, runtime } = systemHandles(prefix);
+  return { state, data, cache, config, runtime };
+}
+
 /** The user's own configuration of ssh, of which banger owns nothing but the lines between its markers. */
 export const userSshConfig = (userHome: string): string => `${userHome}/.ssh/config`;
 
