@@ -51,7 +51,6 @@ function chains(table: Table, home: Home, network: Network, { speakers, nats }: 
       chain("INPUT"),
       [
         rule(`-j ${chain("GUEST")}`),
-        rule("-d 127.0.0.0/8 -j DROP"),
         rule(`${established} -j RETURN`),
         rule(`-d ${address}/32 -j RETURN`),
         rule("-j DROP"),
