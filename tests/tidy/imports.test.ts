@@ -62,12 +62,20 @@ test("only observing and performing reach the drivers; the API, the loop and wha
   assert.deepEqual(show(wrong), []);
 });
 
-test("the helper imports only its RPC and the handles", () => {
+test("the helper imports nothing of the daemon's but handles, the types of the model, time and addresses", () => {
   const wrong = imports.filter(
     ({ from, to }) =>
       from.startsWith("helper/") &&
       to.startsWith("src/") &&
-      !/^src\/(handles|model|helper-rpc)\.ts$/.test(to),
+      !/^src\/(handles|model|clock|deadline|ipv4)\.ts$/.test(to),
+  );
+  assert.deepEqual(show(wrong), []);
+});
+
+test("the daemon knows of the helper nothing but the types of its contract", () => {
+  const wrong = imports.filter(
+    ({ from, to, typeOnly }) =>
+      from.startsWith("src/") && to.startsWith("helper/") && !(typeOnly && to === "helper/contract.ts"),
   );
   assert.deepEqual(show(wrong), []);
 });
