@@ -47,6 +47,41 @@ export function homeHandles(home: Home): HomeHandles {
   };
 }
 
+/** Names of system mode's units (src/system/units.ts). */
+export const daemonUnit = "bangerd.service";
+export const helperUnit = "banger-helper.service";
+export const helperSocketUnit = "banger-helper.socket";
+export const builderUnit = "banger-builder@.service";
+export const builderSocketUnit = "banger-builder.socket";
+
+/** Where system mode lives on every host; `prefix` stands before all of it in tests. */
+export function systemHandles(prefix = "") {
+  const base = `${prefix}/var/lib/banger`;
+  const runtime = `${prefix}/run/banger`;
+  return {
+    base,
+    /** What `banger system install` wrote down, for the helper, the daemon and the CLI; root's. */
+    metadata: `${base}/install.json`,
+    state: `${base}/state`,
+    data: `${base}/data`,
+    jails: `${base}/jails`,
+    cache: `${prefix}/var/cache/banger`,
+    runtime,
+    helperRuntime: `${runtime}-helper`,
+    helperSocket: `${runtime}-helper/helper.sock`,
+    builderRuntime: `${runtime}-builder`,
+    /** Each connection is one image builder (src/images/builder-main.ts). */
+    builderSocket: `${runtime}-builder/builder.sock`,
+    units: `${prefix}/etc/systemd/system`,
+  };
+}
+
+/** The home of system mode; only the configuration stays where its owner has it. */
+export function systemHome(config: string, prefix = ""): Home {
+  const { state, data, cache, runtime } = systemHandles(prefix);
+  return { state, data, cache, config, runtime };
+}
+
 /** The user's own configuration of ssh, of which banger owns nothing but the lines between its markers. */
 export const userSshConfig = (userHome: string): string => `${userHome}/.ssh/config`;
 
@@ -80,7 +115,7 @@ export interface VmHandles {
   jail: string;
   /** The chroot itself. */
   jailRoot: string;
-  /** Firecracker's API and vsock sockets, as the host sees them. */
+  /** Firecracker's API and vsock sockets, as the host sees them; see `jailFiles`. */
   firecrackerSocket: string;
   vsockSocket: string;
   /** What `-name guest=` carries. */
@@ -88,6 +123,23 @@ export interface VmHandles {
   /** The name under which known_hosts pins the guest's host key. */
   hostKeyAlias: string;
 }
+
+/**
+ * What Firecracker finds in its chroot, by the paths that it sees there. The helper puts kernel, initrd, root, work and
+ * seed there and has Firecracker listen at `apiSocket`; the rest comes from the daemon and from Firecracker itself.
+ */
+export const jailFiles = {
+  kernel: "/kernel",
+  initrd: "/initrd",
+  /** Block device, or a hard link to the VM's own copy of the image's root disk. */
+  root: "/root",
+  work: "/work",
+  seed: "/seed",
+  /** Hard link to the VM's vmm.log. */
+  vmmLog: "/vmm.log",
+  apiSocket: "/run/api.sock",
+  vsockSocket: "/run/vsock.sock",
+} as const;
 
 /** What the growing mark holds once the guest that runs was seen to be unable to make its file system grow. */
 export const atStartMark = "at start\n";
@@ -157,8 +209,8 @@ export function vmHandles(home: Home, id: VmId): VmHandles {
     jailId,
     jail,
     jailRoot,
-    firecrackerSocket: `${jailRoot}/run/api.sock`,
-    vsockSocket: `${jailRoot}/run/vsock.sock`,
+    firecrackerSocket: `${jailRoot}${jailFiles.apiSocket}`,
+    vsockSocket: `${jailRoot}${jailFiles.vsockSocket}`,
     guestName: `banger-${id}`,
     hostKeyAlias: `${id}.banger`,
   };
@@ -222,12 +274,4 @@ export const isVmId = (name: string): boolean => /^[0-9a-f]{8}$/.test(name);
 export function parseGuestName(name: string): VmId | undefined {
   const id = name.startsWith("banger-") ? name.slice("banger-".length) : "";
   return isVmId(id) ? id : undefined;
-}
-
-/**
- * The loopback address of allocation number `index` (1…65534) in the home's own /16.
- * `block` is the second octet, derived from the home so that two bangers rarely meet.
- */
-export function loopbackAddress(block: number, index: number): string {
-  return `127.${block}.${index >> 8}.${index & 255}`;
 }
