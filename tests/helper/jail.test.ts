@@ -105,6 +105,21 @@ describe("a VMM", { skip: needsJail }, () => {
     await assertGone(here);
   });
 
+  test("shows nothing of its mounts even where mounts are shared, as systemd has them", (t) => {
+    const here = place(t);
+    const child = new URL("./jail-started-child.js", import.meta.url).pathname;
+    const argv = [
+      "--mount",
+      "--propagation",
+      "shared",
+      process.execPath,
+      child,
+      here.top,
+      JSON.stringify(here.params),
+    ];
+    assert.equal(execFileSync("unshare", argv, { encoding: "utf8" }), "shared, unchanged\n");
+  });
+
   test("that runs is neither started again nor robbed of its jail", async (t) => {
     const here = place(t);
     const vmm = await start(here);
