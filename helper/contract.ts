@@ -108,16 +108,19 @@ export type MethodName = keyof Methods;
 export type Params<M extends MethodName> = Static<Methods[M]["params"]>;
 export type Result<M extends MethodName> = Static<Methods[M]["result"]>;
 
-/** One line of JSON each way, ended by "\n". A request is at most `longestRequest` bytes, an answer `longestAnswer`. */
+/**
+ * One line of JSON each way, ended by "\n"; limits.ts says how long it may be. Answers come in the order in which calls
+ * end. An error without an id is about a line that had none, and mostly the connection's last.
+ */
 export interface Request<M extends MethodName = MethodName> {
   id: number;
   method: M;
   params: Params<M>;
 }
-export type Answer<M extends MethodName = MethodName> =
-  | { id: number; result: Result<M> }
-  | {
-      id: number;
-      /** `rule` names the rule of docs/privileges.md that refused the call. */
-      error: { code: string; message: string; rule?: string; hint?: string; retry: "never" | "later" };
-    };
+export type Answer<M extends MethodName = MethodName> = { id: number; result: Result<M> } | Failure;
+
+export interface Failure {
+  id: number | null;
+  /** `rule` names the rule of docs/privileges.md that refused the call. */
+  error: { code: string; message: string; rule?: string; hint?: string; retry: "never" | "later" };
+}

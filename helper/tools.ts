@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync } from "node:fs";
 import type { Clock } from "../src/clock.js";
 import { deadline } from "../src/deadline.js";
+import type { Metadata } from "./metadata.js";
 import { pathOf } from "./paths.js";
 import { HostFailure, Refusal } from "./refusal.js";
 import { executable } from "./trusted.js";
@@ -23,29 +24,38 @@ export type RunTool = (
 export interface Tool {
   /** Where it may lie, the first that is there; real files, for distributions have symlinks at the usual names. */
   paths: readonly string[];
-  /** The Debian package that has it. */
-  package: string;
+  /** What to type when it is not there. */
+  mend: string;
 }
 
+const debian = (name: string): string => `apt-get install ${name}`;
+const reinstall = "banger system install";
 const below = (directories: readonly string[], name: string) => directories.map((each) => `${each}/${name}`);
 const sbin = ["/usr/sbin", "/usr/bin"];
 const bin = ["/usr/bin", "/usr/sbin"];
 
-/** Every program that the helper ever runs, but for the jailer of its metadata. */
+/** The host's own programs that the helper runs; those of its metadata come to them. */
 export const tools = {
-  ip: { paths: below(bin, "ip"), package: "iproute2" },
-  nft: { paths: below(sbin, "nft"), package: "nftables" },
+  ip: { paths: below(bin, "ip"), mend: debian("iproute2") },
+  nft: { paths: below(sbin, "nft"), mend: debian("nftables") },
   iptables: {
     paths: [...below(sbin, "xtables-nft-multi"), ...below(sbin, "xtables-legacy-multi")],
-    package: "iptables",
+    mend: debian("iptables"),
   },
-  losetup: { paths: below(sbin, "losetup"), package: "mount" },
-  blockdev: { paths: below(sbin, "blockdev"), package: "util-linux" },
-  dmsetup: { paths: below(sbin, "dmsetup"), package: "dmsetup" },
-  resolvectl: { paths: below(bin, "resolvectl"), package: "systemd-resolved" },
+  losetup: { paths: below(sbin, "losetup"), mend: debian("mount") },
+  blockdev: { paths: below(sbin, "blockdev"), mend: debian("util-linux") },
+  dmsetup: { paths: below(sbin, "dmsetup"), mend: debian("dmsetup") },
+  resolvectl: { paths: below(bin, "resolvectl"), mend: debian("systemd-resolved") },
 } as const satisfies Record<string, Tool>;
 
-export type ToolName = keyof typeof tools;
+export type ToolName = keyof typeof tools | "firecracker" | "jailer";
+export type ToolTable = Readonly<Record<ToolName, Tool>>;
+
+/** Every program that the helper ever runs. */
+export function toolsOf({ firecracker, jailer }: Pick<Metadata, "firecracker" | "jailer">): ToolTable {
+  const installed = (path: string | null): Tool => ({ paths: path === null ? [] : [path], mend: reinstall });
+  return { ...tools, firecracker: installed(firecracker), jailer: installed(jailer) };
+}
 
 const environment = { PATH: "/usr/sbin:/usr/bin", LC_ALL: "C" };
 /** For each of its streams. */
@@ -57,7 +67,7 @@ export const toolDeadlineMs = 15_000;
  * A descriptor of the first of its files that is there and can be trusted, for the caller to close.
  * @throws HostFailure `tool_missing`; Refusal of trusted.ts when none of those that are there can be trusted
  */
-export function openTool(name: string, { paths, package: debian }: Tool): number {
+export function openTool(name: string, { paths, mend }: Tool): number {
   let refusal: Refusal | undefined;
   for (const path of paths) {
     try {
@@ -67,20 +77,7 @@ export function openTool(name: string, { paths, package: debian }: Tool): number
       else if (!["ENOENT", "ENOTDIR"].includes((error as NodeJS.ErrnoException).code ?? "")) throw error;
     }
   }
-  throw (
-    refusal ??
-    new HostFailure("tool_missing", `${name} is not installed`, "never", `apt-get install ${debian}`)
-  );
-}
-
-/** Whether the host has this tool in a form that the helper would run. */
-export function hasTool(name: ToolName): boolean {
-  try {
-    closeSync(openTool(name, tools[name]));
-    return true;
-  } catch {
-    return false;
-  }
+  throw refusal ?? new HostFailure("tool_missing", `${name} is not installed`, "never", mend);
 }
 
 /**
@@ -89,7 +86,7 @@ export function hasTool(name: ToolName): boolean {
  * for a program that cannot be trusted, and the signal's own reason.
  */
 export const toolRunner =
-  (clock: Clock, signal: AbortSignal, table: Record<ToolName, Tool> = tools): RunTool =>
+  (clock: Clock, signal: AbortSignal, table: ToolTable): RunTool =>
   async (name, argv, { input = "", goodStatus = [0] } = {}) => {
     signal.throwIfAborted();
     const fd = openTool(name, table[name]);

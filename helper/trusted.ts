@@ -12,22 +12,31 @@ const writableByOthers = 0o022;
  * @throws Refusal `normal-path`, `no-symlink`, `root-owned`, `root-writable`, `regular-file`; else the kernel's error
  */
 export function openTrusted(path: string, flags: number): number {
+  const fd = walk(path, flags);
+  if (fstatSync(fd).isFile()) return fd;
+  closeSync(fd);
+  throw new Refusal("regular-file", `${path} is no regular file`);
+}
+
+/** The same for a directory, which is only looked at. @throws as above */
+export const gateTrustedDirectory = (path: string): void => closeSync(walk(path, directory));
+
+const directory = pathOnly | constants.O_DIRECTORY;
+
+function walk(path: string, flags: number): number {
   if (!isNormalPath(path)) throw new Refusal("normal-path", `${JSON.stringify(path)} is no normal path`);
   const names = path.slice(1).split("/");
-  let fd = step(atWorkingDirectory, "/", "/", pathOnly | constants.O_DIRECTORY);
+  let fd = step(atWorkingDirectory, "/", "/", directory);
   for (const [index, name] of names.entries()) {
-    const last = index === names.length - 1;
     const above = fd;
     try {
       const here = `/${names.slice(0, index + 1).join("/")}`;
-      fd = step(above, name, here, last ? flags : pathOnly | constants.O_DIRECTORY);
+      fd = step(above, name, here, index === names.length - 1 ? flags : directory);
     } finally {
       closeSync(above);
     }
   }
-  if (fstatSync(fd).isFile()) return fd;
-  closeSync(fd);
-  throw new Refusal("regular-file", `${path} is no regular file`);
+  return fd;
 }
 
 /** Opens one component and judges it; `path` is what people call it. */
