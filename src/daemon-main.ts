@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { pino } from "pino";
+import { loopbackRange } from "./addresses.js";
 import { systemClock } from "./clock.js";
 import { loadConfig } from "./config.js";
 import { startDaemon } from "./daemon.js";
@@ -9,7 +10,7 @@ import { defaultsOf } from "./defaults.js";
 import { createLocalWorld, searchPathOf } from "./effects/local-world.js";
 import { BangerError, errorBody } from "./errors.js";
 import { homeHandles } from "./handles.js";
-import { addressBlock, homeFrom, sshKeyOf } from "./home.js";
+import { addressBlock, placeFrom, sshKeyOf } from "./home.js";
 import { registryAccess } from "./images/registry-access.js";
 import { imageShelf } from "./images/shelf.js";
 
@@ -28,7 +29,7 @@ const version = (
 async function main(): Promise<void> {
   process.umask(0o077);
   process.title = "banger daemon";
-  const home = homeFrom(process.env, process.getuid?.() ?? 0);
+  const { home } = placeFrom(process.env, process.getuid?.() ?? 0);
   const config = loadConfig(homeHandles(home).configFile);
   logger.level = config.logLevel;
   const access = registryAccess(home, config.registries, process.env, searchPathOf(process.env));
@@ -42,7 +43,7 @@ async function main(): Promise<void> {
     api: {
       defaults: defaultsOf(config),
       sshKey: sshKeyOf(home, config.sshKeyPath, process.env["HOME"] ?? homedir()),
-      addressBlock: addressBlock(home),
+      addresses: loopbackRange(addressBlock(home)),
       images: imageShelf(home, access, systemClock),
     },
   });
