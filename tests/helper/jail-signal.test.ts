@@ -2,19 +2,14 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { after, describe, test } from "node:test";
+import { copyFileSync, mkdirSync, readFileSync } from "node:fs";
+import { describe, test } from "node:test";
 import { startTimeOf } from "../../helper/jail/vmm.js";
 import { signalVmm } from "../../helper/methods/signal-vmm.js";
 import { startVmm } from "../../helper/methods/start-vmm.js";
 import { Refusal } from "../../helper/refusal.js";
 import { owner } from "./device-place.js";
-import { ended, installDouble, type JailPlace, jailPlace, needsJail, processesOf } from "./jail-place.js";
-
-const build = mkdtempSync(join(tmpdir(), "banger-double-"));
-after(() => rmSync(build, { recursive: true }));
+import { doubledPlace, ended, type JailPlace, jailPlace, needsJail, processesOf } from "./jail-place.js";
 
 const kill = ({ vmId, context }: JailPlace, pid: number, startTime: string, as = vmId) =>
   signalVmm({ vmId: as, pid, startTime, signal: "SIGKILL" }, context);
@@ -39,8 +34,7 @@ const runs = (pid: number, startTime: string) => assert.equal(startTimeOf(pid), 
 
 describe("a signal", { skip: needsJail }, () => {
   test("ends the VM's own VMM, and one that is gone is success", async (t) => {
-    const here = jailPlace(t);
-    installDouble(join(build, "double"), here);
+    const here = doubledPlace(t);
     const { pid, startTime } = await startVmm(here.params, here.context);
     await kill(here, pid, startTime);
     await ended(here.handles);
@@ -48,8 +42,7 @@ describe("a signal", { skip: needsJail }, () => {
   });
 
   test("to a pid that is another process by now is not sent: its start time tells", async (t) => {
-    const here = jailPlace(t);
-    installDouble(join(build, "double"), here);
+    const here = doubledPlace(t);
     const { pid, startTime } = await startVmm(here.params, here.context);
     for (const near of [BigInt(startTime) - 1n, BigInt(startTime) + 1n]) await kill(here, pid, String(near));
     runs(pid, startTime);
@@ -57,8 +50,7 @@ describe("a signal", { skip: needsJail }, () => {
   });
 
   test("to another VM's VMM is refused", async (t) => {
-    const [here, there] = [jailPlace(t), jailPlace(t)];
-    installDouble(join(build, "double"), here);
+    const [here, there] = [doubledPlace(t), jailPlace(t)];
     const { pid, startTime } = await startVmm(here.params, here.context);
     await assert.rejects(kill(here, pid, startTime, there.vmId), refused);
     await assert.rejects(kill(there, pid, startTime, here.vmId), refused);
@@ -74,8 +66,7 @@ describe("a signal", { skip: needsJail }, () => {
   });
 
   test("to one that is called as a VMM is refused, unless it is in the jail and nobody's but the owner's", async (t) => {
-    const here = jailPlace(t);
-    installDouble(join(build, "double"), here);
+    const here = doubledPlace(t);
     const { jailRoot, jailId } = here.handles;
     mkdirSync(jailRoot, { recursive: true });
     copyFileSync(`${here.top}/bin/firecracker`, `${jailRoot}/firecracker`);
