@@ -10,7 +10,7 @@ import { defaultsOf } from "./defaults.js";
 import { createLocalWorld, searchPathOf } from "./effects/local-world.js";
 import { BangerError, errorBody } from "./errors.js";
 import { homeHandles } from "./handles.js";
-import { addressBlock, homeFrom, sshKeyOf } from "./home.js";
+import { addressBlock, placeFrom, sshKeyOf } from "./home.js";
 import { registryAccess } from "./images/registry-access.js";
 import { imageShelf } from "./images/shelf.js";
 
@@ -29,7 +29,7 @@ const version = (
 async function main(): Promise<void> {
   process.umask(0o077);
   process.title = "banger daemon";
-  const home = homeFrom(process.env, process.getuid?.() ?? 0);
+  const { home } = placeFrom(process.env, process.getuid?.() ?? 0);
   const config = loadConfig(homeHandles(home).configFile);
   logger.level = config.logLevel;
   const access = registryAccess(home, config.registries, process.env, searchPathOf(process.env));

@@ -155,7 +155,8 @@ export interface ObservedVm {
   nat: Seen;
   /** Where the VM's sockets are: a directory of its own, which is needed to be whole, and the VMM's jail. */
   runtime: Part;
-  process: Seen<ProcessIdentity>;
+  /** `idle`: no guest runs in it, because none was started or because it has halted. */
+  process: Seen<ProcessIdentity & { idle?: true }>;
   /** How the VMM ended, where somebody was there to see it. */
   exit?: ProcessExit;
   /** The agent link: connecting, or answering /healthz. */

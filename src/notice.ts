@@ -35,7 +35,7 @@ function noticeStart(vm: Vm, seen: ObservedVm, capabilities: Capabilities, now: 
         ? [event(stream, "vm.network_attached", { address: vm.address })]
         : [];
     case "process":
-      return seen.process.is === "present"
+      return seen.process.is === "present" && !seen.process.idle
         ? [event(stream, "vm.process_started", { pid: seen.process.pid })]
         : [];
     case "agent": {

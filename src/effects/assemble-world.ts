@@ -15,13 +15,14 @@ import { type ImageMaker, imageStore } from "./image-store.js";
 import { boundLogs } from "./log-bound.js";
 import { userForwards } from "./net-user.js";
 import { type Drivers, perform } from "./perform.js";
-import { type EnsureProcess, type Launch, qemuDriver } from "./qemu.js";
+import { type Launch, qemuVmm } from "./qemu.js";
 import { type RunTool, toolEnvironment } from "./run-tool.js";
 import { sharedRun } from "./shared-run.js";
 import { sshKeys } from "./ssh-keys.js";
 import { usageOf, type VmUsage } from "./usage.js";
 import type { ReadUserFiles } from "./user-files.js";
 import { VmmControls } from "./vmm-controls.js";
+import { type EnsureProcess, vmmDriver } from "./vmm-driver.js";
 
 export interface AssemblyOptions<C extends GuestAgent> {
   home: Home;
@@ -74,6 +75,8 @@ export function assembleWorld<C extends GuestAgent>(options: AssemblyOptions<C>)
     wake(vmStream(id));
   });
   const images = imageStore(home, options.images);
+  const environment = toolEnvironment(options.searchPath);
+  const qemu = qemuVmm({ home, clock, controls, environment, launch: options.launch });
   const drivers: Drivers = {
     disks: overlayDisks(home, {
       qemuImg: options.qemuImg,
@@ -82,12 +85,11 @@ export function assembleWorld<C extends GuestAgent>(options: AssemblyOptions<C>)
       userFiles,
       clock,
     }),
-    vmm: qemuDriver({
+    vmm: vmmDriver({
       home,
-      clock,
       controls,
-      environment: toolEnvironment(options.searchPath),
-      launch: options.launch,
+      vmms: { qemu },
+      starts: qemu,
       askGuest: (id, signal) => askGuest(links.clientOf(id), signal),
     }),
     forwards: userForwards(controls),

@@ -7,8 +7,8 @@ import type { DiskDriver } from "./disk-overlay.js";
 import type { ImageDriver } from "./image-store.js";
 import type { BridgeDriver } from "./net-bridge.js";
 import type { ForwardDriver } from "./net-user.js";
-import type { VmmDriver } from "./qemu.js";
 import type { RootDeviceDriver } from "./root-device.js";
+import type { VmmDriver } from "./vmm-driver.js";
 
 export interface Drivers {
   disks: DiskDriver;
@@ -56,7 +56,7 @@ export async function perform(drivers: Drivers, effect: Effect, context: Perform
     case "ensureNoProcess":
       return vmm.ensureNoProcess(effect.vmId, effect.process, signal);
     case "ensureNoRuntime":
-      return vmm.ensureNoRuntime(effect.vmId);
+      return vmm.ensureNoRuntime(effect.vmId, signal);
     case "ensureNoDirectory":
       return disks.ensureNone(effect.vmId);
     case "ensureImage":

@@ -9,6 +9,7 @@ export function reconcileProcess(
   capabilities: Capabilities,
   now: number,
 ): Effect[] {
+  if (seen.process.is === "present" && seen.process.idle) return [ensureNoProcess(vm, seen.process)];
   switch (vm.phase) {
     case "starting":
       // Before its step, a process can only be one that an earlier start left behind.
