@@ -14,6 +14,8 @@ export class Connection {
   #pending = 0;
   /** Nothing more is read: the client has ended, or was ended. */
   #ended = false;
+  /** The client itself hung up, and waits for nothing. */
+  #gone = false;
   #slow: Timer | undefined;
   #whenIdle: (() => void)[] = [];
 
@@ -25,8 +27,7 @@ export class Connection {
     private readonly audit: Audit,
   ) {
     socket.on("data", (data) => this.#take(data));
-    socket.on("end", () => this.stop());
-    socket.on("close", () => this.stop());
+    for (const event of ["end", "close"]) socket.on(event, () => this.#leave());
   }
 
   /** Resolves when each of its calls has been answered, though nobody may be there to read it. */
@@ -40,6 +41,11 @@ export class Connection {
     this.#slow?.cancel();
     this.socket.pause();
     this.#settle();
+  }
+
+  #leave(): void {
+    this.#gone = true;
+    this.stop();
   }
 
   #take(data: Buffer): void {
@@ -78,7 +84,7 @@ export class Connection {
     this.#pending++;
     let answer: Answer;
     try {
-      const result = await this.calls.perform(request, () => !this.socket.destroyed);
+      const result = await this.calls.perform(request, () => !this.#gone);
       answer = { id: request.id, result } as Answer;
     } catch (error) {
       answer = { id: request.id, error: errorOf(error) };

@@ -44,7 +44,10 @@ export const methods = {
     nothing,
     Type.Object({
       bridge: Type.Union([Type.Boolean(), Type.Object({ unknown: Type.String() })]),
+      /** VMs with a whole tap: on the bridge, up, bound to their address. */
       taps: seenIds,
+      /** VMs of which a tap or a rule is left that makes no whole tap. */
+      strayTaps: seenIds,
       nats: seenIds,
       /** VMs with a whole root device. */
       rootDevices: seenIds,

@@ -50,25 +50,24 @@ export function createHelper({ table, metadata, clock, audit }: HelperOptions): 
   };
 
   const listener = createServer({ allowHalfOpen: true }, accept);
-  return {
-    listener,
-    async stop() {
-      listener.close();
-      calls.stop();
-      const idle = [...connections.values()].map((connection) => {
-        connection.stop();
-        return connection.idle();
+  const stop = async (): Promise<void> => {
+    listener.close();
+    calls.stop();
+    const idle = [...connections.values()].map((connection) => {
+      connection.stop();
+      return connection.idle();
+    });
+    await new Promise<void>((resolve) => {
+      const timer = clock.after(limits.stopMs, resolve);
+      void Promise.all(idle).then(() => {
+        timer.cancel();
+        resolve();
       });
-      await new Promise<void>((resolve) => {
-        const timer = clock.after(limits.stopMs, resolve);
-        void Promise.all(idle).then(() => {
-          timer.cancel();
-          resolve();
-        });
-      });
-      for (const socket of connections.keys()) socket.destroySoon();
-    },
+    });
+    for (const socket of connections.keys()) socket.destroySoon();
   };
+  let stopped: Promise<void> | undefined;
+  return { listener, stop: () => (stopped ??= stop()) };
 }
 
 /** @throws Refusal `peer` for everybody but the owner and root */

@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { pino } from "pino";
+import { loopbackRange } from "./addresses.js";
 import { systemClock } from "./clock.js";
 import { loadConfig } from "./config.js";
 import { startDaemon } from "./daemon.js";
@@ -45,7 +46,7 @@ async function main(): Promise<void> {
     api: {
       defaults: defaultsOf(config),
       sshKey: sshKeyOf(home, config.sshKeyPath, process.env["HOME"] ?? homedir()),
-      addressBlock: addressBlock(home),
+      addresses: loopbackRange(addressBlock(home)),
       images: imageShelf(home, access, systemClock),
     },
   });

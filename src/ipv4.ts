@@ -13,10 +13,11 @@ export interface Ipv4Network {
   last: string;
 }
 
-const toNumber = (text: string): number =>
+/** An address as the number that its four octets make. */
+export const ipv4Number = (text: string): number =>
   text.split(".").reduce((number, part) => number * 256 + Number(part), 0);
 
-const toText = (number: number): string =>
+export const ipv4Text = (number: number): string =>
   [24, 16, 8, 0].map((shift) => Math.floor(number / 2 ** shift) % 256).join(".");
 
 const sizeOf = (prefixLength: number): number => 2 ** (32 - prefixLength);
@@ -28,15 +29,25 @@ const sizeOf = (prefixLength: number): number => 2 ** (32 - prefixLength);
 export function parseNetwork(text: string): Ipv4Network {
   const [address = "", length = ""] = text.split("/");
   const prefixLength = Number(length);
-  const base = toNumber(address);
-  const size = sizeOf(prefixLength);
-  if (prefixLength > 32 || base % size !== 0) throw new RangeError(`${text} is no network`);
-  return { base, prefixLength, first: toText(base + 1), last: toText(base + size - 2) };
+  const base = ipv4Number(address);
+  if (prefixLength > 32 || base % sizeOf(prefixLength) !== 0) throw new RangeError(`${text} is no network`);
+  return networkOf(address, prefixLength);
 }
+
+/** The network of that size in which the address lies. */
+export function networkOf(address: string, prefixLength: number): Ipv4Network {
+  const size = sizeOf(prefixLength);
+  const number = ipv4Number(address);
+  const base = number - (number % size);
+  return { base, prefixLength, first: ipv4Text(base + 1), last: ipv4Text(base + size - 2) };
+}
+
+/** How many addresses a host can have in it. */
+export const hostsIn = ({ prefixLength }: Ipv4Network): number => Math.max(0, sizeOf(prefixLength) - 2);
 
 /** Whether a host of the network can have this address: neither the network's own nor that of its broadcasts. */
 export function isHostOf({ base, prefixLength }: Ipv4Network, address: string): boolean {
-  const offset = toNumber(address) - base;
+  const offset = ipv4Number(address) - base;
   return offset > 0 && offset < sizeOf(prefixLength) - 1;
 }
 
