@@ -15,7 +15,7 @@ import {
 import { describe, test } from "node:test";
 import { Worker } from "node:worker_threads";
 import { mountsBelow, parseMounts } from "../../helper/jail/mounts.js";
-import { removeTree } from "../../helper/jail/tree.js";
+import { openDirectoryIn, removeTree } from "../../helper/jail/tree.js";
 import { ensureNoJail } from "../../helper/methods/ensure-no-jail.js";
 import { HostFailure, Refusal } from "../../helper/refusal.js";
 import { owner } from "./device-place.js";
@@ -151,6 +151,15 @@ const swapper = `
     quietly(() => renameSync(at + "-real", at));
   }
 `;
+
+test("a directory is never opened through a symlink", { skip: needsRoot }, (t) => {
+  const top = trustedPlace(t);
+  symlinkSync(precious({ top }), `${top}/link`);
+  const dir = openSync(top, "r");
+  assert.throws(() => openDirectoryIn(dir, Buffer.from("link")), { code: "ENOTDIR" });
+  closeSync(openDirectoryIn(dir, Buffer.from("precious")));
+  closeSync(dir);
+});
 
 test("a symlink swapped in while a tree is removed leads nowhere", { skip: needsRoot }, async (t) => {
   const top = trustedPlace(t);

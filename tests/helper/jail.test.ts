@@ -22,10 +22,9 @@ import { ensureNoJail } from "../../helper/methods/ensure-no-jail.js";
 import { signalVmm } from "../../helper/methods/signal-vmm.js";
 import { startVmm } from "../../helper/methods/start-vmm.js";
 import { HostFailure, Refusal } from "../../helper/refusal.js";
-
 import { owner, ownFile } from "./device-place.js";
 import { dmsetupDouble } from "./dmsetup-double.js";
-import { doubledPlace, ended, initrd, type JailPlace, needsJail, processesOf } from "./jail-place.js";
+import { doubledPlace, ended, type JailPlace, needsJail, processesOf } from "./jail-place.js";
 
 const refusedBy = (rule: string) => (error: unknown) => error instanceof Refusal && error.rule === rule;
 const mounts = () => readFileSync("/proc/self/mountinfo", "utf8");
