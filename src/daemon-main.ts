@@ -2,7 +2,6 @@
 import { readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { pino } from "pino";
-import { loopbackRange } from "./addresses.js";
 import { systemClock } from "./clock.js";
 import { loadConfig } from "./config.js";
 import { startDaemon } from "./daemon.js";
@@ -10,7 +9,7 @@ import { defaultsOf } from "./defaults.js";
 import { createLocalWorld, searchPathOf } from "./effects/local-world.js";
 import { BangerError, errorBody } from "./errors.js";
 import { homeHandles } from "./handles.js";
-import { addressBlock, placeFrom, sshKeyOf } from "./home.js";
+import { placeFrom, sshKeyOf } from "./home.js";
 import { registryAccess } from "./images/registry-access.js";
 import { imageShelf } from "./images/shelf.js";
 
@@ -29,7 +28,8 @@ const version = (
 async function main(): Promise<void> {
   process.umask(0o077);
   process.title = "banger daemon";
-  const { home } = placeFrom(process.env, process.getuid?.() ?? 0);
+  const place = placeFrom(process.env, process.getuid?.() ?? 0);
+  const { home } = place;
   const config = loadConfig(homeHandles(home).configFile);
   logger.level = config.logLevel;
   const access = registryAccess(home, config.registries, process.env, searchPathOf(process.env));
@@ -39,11 +39,11 @@ async function main(): Promise<void> {
     clock: systemClock,
     logger,
     version,
-    openWorld: () => createLocalWorld({ home, config, clock: systemClock, logger, environment: process.env }),
+    openWorld: () =>
+      createLocalWorld({ place, config, clock: systemClock, logger, environment: process.env }),
     api: {
       defaults: defaultsOf(config),
       sshKey: sshKeyOf(home, config.sshKeyPath, process.env["HOME"] ?? homedir()),
-      addresses: loopbackRange(addressBlock(home)),
       images: imageShelf(home, access, systemClock),
     },
   });
