@@ -107,8 +107,9 @@ export interface VmHandles {
   tap: string;
   /** The guest's Ethernet address behind that tap: locally administered, and the id in its last four bytes. */
   mac: string;
-  /** Name of the dm-snapshot that is the root device. */
+  /** Name of the dm-snapshot that is the root device, and where it can be opened. */
   deviceName: string;
+  rootDevice: string;
   /** Firecracker's id for jailer and API. */
   jailId: string;
   /** Where jailer keeps this VM's chroot. */
@@ -206,6 +207,7 @@ export function vmHandles(home: Home, id: VmId): VmHandles {
     tap: `${tapPrefix}${id}`,
     mac: `06:fc:${(id.match(/../g) ?? []).join(":")}`,
     deviceName: `${devicePrefix}${id}`,
+    rootDevice: `/dev/mapper/${devicePrefix}${id}`,
     jailId,
     jail,
     jailRoot,
