@@ -145,7 +145,7 @@ function lookAtVms(instruments: Instruments): Pick<Observed, "vms" | "unlistedVm
     vms.set(id, {
       ...unlistedVm,
       ...files,
-      runtime: runtimeIds.has(id) ? present : unlistedVm.runtime,
+      runtime: runtimeIds.has(id) ? { ...present, whole: true } : unlistedVm.runtime,
       process,
       ...(exit === undefined ? {} : { exit }),
       ...(process.is === "absent"

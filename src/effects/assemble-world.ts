@@ -52,6 +52,11 @@ export interface AssembledWorld<C extends GuestAgent> extends World {
   usageOf(id: VmId, process: Seen<ProcessIdentity>): VmUsage;
 }
 
+/** What nothing asks for where the capabilities say that there is no such thing. */
+const notHere = async (): Promise<never> => {
+  throw new BangerError("not_here", "user mode has neither a bridge nor root devices");
+};
+
 async function askGuest(client: GuestAgent | undefined, signal: AbortSignal): Promise<void> {
   if (client === undefined)
     throw new BangerError("agent_unreachable", "the guest's agent does not answer", { retry: "later" });
@@ -88,6 +93,8 @@ export function assembleWorld<C extends GuestAgent>(options: AssemblyOptions<C>)
       askGuest: (id, signal) => askGuest(links.clientOf(id), signal),
     }),
     forwards: userForwards(controls),
+    bridge: { ensureTap: notHere, ensureNoTap: notHere, ensureNat: notHere, ensureNoNat: notHere },
+    rootDevices: { ensure: notHere, ensureNone: notHere },
     growth: onlineGrowth(home, controls, links),
     images,
     ensureAgentLink: (id) => links.ensure(id, controls.require(id).identity),
@@ -103,7 +110,7 @@ export function assembleWorld<C extends GuestAgent>(options: AssemblyOptions<C>)
   const endBounding = boundLogs(home, clock, () => controls.ids(), options.warn);
 
   return {
-    capabilities: { userNetworking: true, portForwarding: true },
+    capabilities: { userNetworking: true, bridgeNetworking: false, portForwarding: true, rootDevice: false },
     observe: sharedRun(async () => {
       const observed = look(instruments);
       cache.show(describeHandles(home, observed));
