@@ -44,7 +44,10 @@ export const methods = {
     nothing,
     Type.Object({
       bridge: Type.Union([Type.Boolean(), Type.Object({ unknown: Type.String() })]),
+      /** VMs with a whole tap: on the bridge, up, bound to their address. */
       taps: seenIds,
+      /** VMs of which a tap or a rule is left that makes no whole tap. */
+      strayTaps: seenIds,
       nats: seenIds,
       /** VMs with a whole root device. */
       rootDevices: seenIds,
@@ -108,16 +111,19 @@ export type MethodName = keyof Methods;
 export type Params<M extends MethodName> = Static<Methods[M]["params"]>;
 export type Result<M extends MethodName> = Static<Methods[M]["result"]>;
 
-/** One line of JSON each way, ended by "\n". A request is at most `longestRequest` bytes, an answer `longestAnswer`. */
+/**
+ * One line of JSON each way, ended by "\n"; limits.ts says how long it may be. Answers come in the order in which calls
+ * end. An error without an id is about a line that had none, and mostly the connection's last.
+ */
 export interface Request<M extends MethodName = MethodName> {
   id: number;
   method: M;
   params: Params<M>;
 }
-export type Answer<M extends MethodName = MethodName> =
-  | { id: number; result: Result<M> }
-  | {
-      id: number;
-      /** `rule` names the rule of docs/privileges.md that refused the call. */
-      error: { code: string; message: string; rule?: string; hint?: string; retry: "never" | "later" };
-    };
+export type Answer<M extends MethodName = MethodName> = { id: number; result: Result<M> } | Failure;
+
+export interface Failure {
+  id: number | null;
+  /** `rule` names the rule of docs/privileges.md that refused the call. */
+  error: { code: string; message: string; rule?: string; hint?: string; retry: "never" | "later" };
+}

@@ -11,5 +11,7 @@ export interface HelperContext {
   signal: AbortSignal;
 }
 
-/** Makes it true; success when it is true already. @throws Refusal, ToolError */
+/** Makes it true; success when it is true already. @throws Refusal, HostFailure, an error of the kernel's */
 export type Method<M extends MethodName> = (params: Params<M>, context: HelperContext) => Promise<Result<M>>;
+
+export type MethodTable = { readonly [M in MethodName]: Method<M> };

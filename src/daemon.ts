@@ -28,7 +28,7 @@ export interface DaemonOptions {
   version: string;
   /** Makes the drivers of this host. */
   openWorld(): Promise<ApiDeps["world"] & Pick<ApiDeps["about"], "vmm" | "accelerator">>;
-  api: Pick<ApiDeps, "defaults" | "sshKey" | "addressBlock" | "images">;
+  api: Pick<ApiDeps, "defaults" | "sshKey" | "addresses" | "images">;
 }
 
 export interface Daemon {
@@ -139,7 +139,7 @@ async function openDns(
   const warn = (message: string, details: object) => logger.warn(details, message);
   const names = namesOf(() => ledger.state);
   try {
-    return await serveDns({ ...config.dnsListen, names, block: api.addressBlock, warn });
+    return await serveDns({ ...config.dnsListen, names, addresses: api.addresses, warn });
   } catch (thrown) {
     warn("names are not served", { error: errorBody(thrown) });
     return undefined;

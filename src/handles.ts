@@ -47,6 +47,41 @@ export function homeHandles(home: Home): HomeHandles {
   };
 }
 
+/** Names of system mode's units (src/system/units.ts). */
+export const daemonUnit = "bangerd.service";
+export const helperUnit = "banger-helper.service";
+export const helperSocketUnit = "banger-helper.socket";
+export const builderUnit = "banger-builder@.service";
+export const builderSocketUnit = "banger-builder.socket";
+
+/** Where system mode lives on every host; `prefix` stands before all of it in tests. */
+export function systemHandles(prefix = "") {
+  const base = `${prefix}/var/lib/banger`;
+  const runtime = `${prefix}/run/banger`;
+  return {
+    base,
+    /** What `banger system install` wrote down, for the helper, the daemon and the CLI; root's. */
+    metadata: `${base}/install.json`,
+    state: `${base}/state`,
+    data: `${base}/data`,
+    jails: `${base}/jails`,
+    cache: `${prefix}/var/cache/banger`,
+    runtime,
+    helperRuntime: `${runtime}-helper`,
+    helperSocket: `${runtime}-helper/helper.sock`,
+    builderRuntime: `${runtime}-builder`,
+    /** Each connection is one image builder (src/images/builder-main.ts). */
+    builderSocket: `${runtime}-builder/builder.sock`,
+    units: `${prefix}/etc/systemd/system`,
+  };
+}
+
+/** The home of system mode; only the configuration stays where its owner has it. */
+export function systemHome(config: string, prefix = ""): Home {
+  const { state, data, cache, runtime } = systemHandles(prefix);
+  return { state, data, cache, config, runtime };
+}
+
 /** The user's own configuration of ssh, of which banger owns nothing but the lines between its markers. */
 export const userSshConfig = (userHome: string): string => `${userHome}/.ssh/config`;
 
@@ -70,6 +105,8 @@ export interface VmHandles {
   agentSocket: string;
   /** Interface name, at most 15 characters (IFNAMSIZ). */
   tap: string;
+  /** The guest's Ethernet address behind that tap: locally administered, and the id in its last four bytes. */
+  mac: string;
   /** Name of the dm-snapshot that is the root device. */
   deviceName: string;
   /** Firecracker's id for jailer and API. */
@@ -78,7 +115,7 @@ export interface VmHandles {
   jail: string;
   /** The chroot itself. */
   jailRoot: string;
-  /** Firecracker's API and vsock sockets, as the host sees them. */
+  /** Firecracker's API and vsock sockets, as the host sees them; see `jailFiles`. */
   firecrackerSocket: string;
   vsockSocket: string;
   /** What `-name guest=` carries. */
@@ -86,6 +123,23 @@ export interface VmHandles {
   /** The name under which known_hosts pins the guest's host key. */
   hostKeyAlias: string;
 }
+
+/**
+ * What Firecracker finds in its chroot, by the paths that it sees there. The helper puts kernel, initrd, root, work and
+ * seed there and has Firecracker listen at `apiSocket`; the rest comes from the daemon and from Firecracker itself.
+ */
+export const jailFiles = {
+  kernel: "/kernel",
+  initrd: "/initrd",
+  /** Block device, or a hard link to the VM's own copy of the image's root disk. */
+  root: "/root",
+  work: "/work",
+  seed: "/seed",
+  /** Hard link to the VM's vmm.log. */
+  vmmLog: "/vmm.log",
+  apiSocket: "/run/api.sock",
+  vsockSocket: "/run/vsock.sock",
+} as const;
 
 /** What the growing mark holds once the guest that runs was seen to be unable to make its file system grow. */
 export const atStartMark = "at start\n";
@@ -104,8 +158,27 @@ export const parseTap = idAfter(tapPrefix);
 export const parseDeviceName = idAfter(devicePrefix);
 export const parseJailId = idAfter("banger-");
 
+const poolPrefix = "tap-pool-";
+
 /** Taps that lie ready for VMs to come. */
-export const poolTap = (index: number): string => `tap-pool-${index}`;
+export const poolTap = (index: number): string => `${poolPrefix}${index}`;
+export const isPoolTap = (name: string): boolean => /^tap-pool-\d{1,3}$/.test(name);
+
+/** What stands for every VM's tap, and for every tap of the pool, in a rule of nftables. */
+export const tapPatterns = { vm: `${tapPrefix}*`, pool: `${poolPrefix}*` };
+
+/**
+ * The bridge's own Ethernet address, from its IPv4 address. The bridge is made with it, so that a bridge of our name
+ * which somebody else made is told apart from ours; no guest's address begins like this one.
+ */
+export const bridgeMac = (address: string): string =>
+  `02:fc:${address
+    .split(".")
+    .map((each) => Number(each).toString(16).padStart(2, "0"))
+    .join(":")}`;
+
+/** Name of the tables in nftables; the chains in iptables begin with it in capitals. */
+export const firewallTable = "banger";
 
 /** What jailer knows as its chroot base directory: on the file system of state and data, whose files it links to. */
 export const jailsOf = (home: Home): string => `${home.state.slice(0, home.state.lastIndexOf("/"))}/jails`;
@@ -131,12 +204,13 @@ export function vmHandles(home: Home, id: VmId): VmHandles {
     qmpSocket: `${runtime}/qmp.sock`,
     agentSocket: `${runtime}/agent.sock`,
     tap: `${tapPrefix}${id}`,
+    mac: `06:fc:${(id.match(/../g) ?? []).join(":")}`,
     deviceName: `${devicePrefix}${id}`,
     jailId,
     jail,
     jailRoot,
-    firecrackerSocket: `${jailRoot}/run/api.sock`,
-    vsockSocket: `${jailRoot}/run/vsock.sock`,
+    firecrackerSocket: `${jailRoot}${jailFiles.apiSocket}`,
+    vsockSocket: `${jailRoot}${jailFiles.vsockSocket}`,
     guestName: `banger-${id}`,
     hostKeyAlias: `${id}.banger`,
   };
@@ -200,12 +274,4 @@ export const isVmId = (name: string): boolean => /^[0-9a-f]{8}$/.test(name);
 export function parseGuestName(name: string): VmId | undefined {
   const id = name.startsWith("banger-") ? name.slice("banger-".length) : "";
   return isVmId(id) ? id : undefined;
-}
-
-/**
- * The loopback address of allocation number `index` (1…65534) in the home's own /16.
- * `block` is the second octet, derived from the home so that two bangers rarely meet.
- */
-export function loopbackAddress(block: number, index: number): string {
-  return `127.${block}.${index >> 8}.${index & 255}`;
 }

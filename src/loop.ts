@@ -22,6 +22,12 @@ export interface LoopOptions {
 const minute = 60_000;
 const deadlinesMs: Record<EffectKind, number> = {
   ensureDisk: 2 * minute,
+  ensureRootDevice: minute / 2,
+  ensureNoRootDevice: minute / 2,
+  ensureTap: 10_000,
+  ensureNoTap: 10_000,
+  ensureNat: 10_000,
+  ensureNoNat: 10_000,
   ensureProcess: minute,
   ensureAgentLink: 5_000,
   ensureDiskSize: 2 * minute,
@@ -36,8 +42,11 @@ const deadlinesMs: Record<EffectKind, number> = {
   ensureNoImage: 2 * minute,
 };
 const backoff = { firstMs: 200, maxMs: 30_000 };
-/** Passes that may follow one another at once: a delete takes three (process, sockets, directory) and a last look. */
-const promptPasses = 4;
+/**
+ * Passes that may follow one another at once: a delete takes four (process, what the kernel keeps for it, sockets,
+ * directory) and a last look.
+ */
+const promptPasses = 5;
 
 /** What the loop remembers of one stream between passes; losing it costs a retry, never correctness. */
 interface Track {

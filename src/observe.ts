@@ -14,16 +14,7 @@ import {
   parseVmDirectory,
   vmHandles,
 } from "./handles.js";
-import type {
-  Growing,
-  ImageId,
-  Observed,
-  ObservedImage,
-  ObservedVm,
-  ProcessIdentity,
-  Seen,
-  VmId,
-} from "./model.js";
+import type { Growing, ImageId, Observed, ObservedImage, ObservedVm, Seen, VmId } from "./model.js";
 import { absentVm } from "./unlisted.js";
 
 /** What is looked at beside files and processes. */
@@ -102,9 +93,14 @@ function lookAtFiles(home: Home, id: VmId, removed: boolean): Files {
 }
 
 /** What the scan says of a VM; one that is about to tell how it ended is not gone before it has. */
-function lookAtProcess(id: VmId, scan: ProcessScan, controls: VmmControls): Seen<ProcessIdentity> {
+function lookAtProcess(id: VmId, scan: ProcessScan, controls: VmmControls): ObservedVm["process"] {
   const found = scan.byVm.get(id);
-  if (found !== undefined) return { is: "present", ...found };
+  if (found !== undefined) {
+    const { pid, startTime } = found;
+    const guest = controls.guest(id);
+    if (guest === "unasked") return { is: "unknown", cause: "the VMM has not said yet whether a guest runs" };
+    return { is: "present", pid, startTime, ...(guest === "idle" ? { idle: true } : {}) };
+  }
   if (scan.unreadable !== undefined) return { is: "unknown", cause: scan.unreadable };
   return controls.isHeld(id) ? { is: "unknown", cause: "the VMM is just ending" } : absent;
 }
@@ -149,7 +145,7 @@ function lookAtVms(instruments: Instruments): Pick<Observed, "vms" | "unlistedVm
     vms.set(id, {
       ...unlistedVm,
       ...files,
-      runtime: runtimeIds.has(id) ? present : unlistedVm.runtime,
+      runtime: runtimeIds.has(id) ? { ...present, whole: true } : unlistedVm.runtime,
       process,
       ...(exit === undefined ? {} : { exit }),
       ...(process.is === "absent"

@@ -3,6 +3,7 @@ import type { ServerResponse } from "node:http";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { FastifyReply } from "fastify";
+import type { AddressRange } from "../addresses.js";
 import type { Clock } from "../clock.js";
 import type { DaemonView, DefaultsView, routes } from "../contract.js";
 import type { Timeouts } from "../decide.js";
@@ -37,8 +38,8 @@ export interface ApiDeps {
   defaults: DefaultsView;
   /** The user's key for ssh. */
   sshKey: string;
-  /** Second octet of the home's loopback addresses. */
-  addressBlock: number;
+  /** Where new VMs have their addresses from. */
+  addresses: AddressRange;
   images: Images;
   about: Pick<DaemonView, "pid" | "version" | "startedAt" | "vmm" | "accelerator" | "dns">;
   warn(message: string, details: object): void;

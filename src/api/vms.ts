@@ -101,7 +101,7 @@ function createVm(deps: ApiDeps, body: VmCreate, cause: string): Vm {
       nat: body.spec.nat ?? true,
     },
     start: body.start,
-    addressBlock: deps.addressBlock,
+    addresses: deps.addresses,
   } as const;
   ledger.commit(decide(ledger.state, command, timeouts), cause);
   return createdBy(ledger.state, body.commandId) as Vm;

@@ -15,13 +15,14 @@ import { type ImageMaker, imageStore } from "./image-store.js";
 import { boundLogs } from "./log-bound.js";
 import { userForwards } from "./net-user.js";
 import { type Drivers, perform } from "./perform.js";
-import { type EnsureProcess, type Launch, qemuDriver } from "./qemu.js";
+import { type Launch, qemuVmm } from "./qemu.js";
 import { type RunTool, toolEnvironment } from "./run-tool.js";
 import { sharedRun } from "./shared-run.js";
 import { sshKeys } from "./ssh-keys.js";
 import { usageOf, type VmUsage } from "./usage.js";
 import type { ReadUserFiles } from "./user-files.js";
 import { VmmControls } from "./vmm-controls.js";
+import { type EnsureProcess, vmmDriver } from "./vmm-driver.js";
 
 export interface AssemblyOptions<C extends GuestAgent> {
   home: Home;
@@ -51,6 +52,11 @@ export interface AssembledWorld<C extends GuestAgent> extends World {
   usageOf(id: VmId, process: Seen<ProcessIdentity>): VmUsage;
 }
 
+/** What nothing asks for where the capabilities say that there is no such thing. */
+const notHere = async (): Promise<never> => {
+  throw new BangerError("not_here", "user mode has neither a bridge nor root devices");
+};
+
 async function askGuest(client: GuestAgent | undefined, signal: AbortSignal): Promise<void> {
   if (client === undefined)
     throw new BangerError("agent_unreachable", "the guest's agent does not answer", { retry: "later" });
@@ -69,6 +75,8 @@ export function assembleWorld<C extends GuestAgent>(options: AssemblyOptions<C>)
     wake(vmStream(id));
   });
   const images = imageStore(home, options.images);
+  const environment = toolEnvironment(options.searchPath);
+  const qemu = qemuVmm({ home, clock, controls, environment, launch: options.launch });
   const drivers: Drivers = {
     disks: overlayDisks(home, {
       qemuImg: options.qemuImg,
@@ -77,15 +85,16 @@ export function assembleWorld<C extends GuestAgent>(options: AssemblyOptions<C>)
       userFiles,
       clock,
     }),
-    vmm: qemuDriver({
+    vmm: vmmDriver({
       home,
-      clock,
       controls,
-      environment: toolEnvironment(options.searchPath),
-      launch: options.launch,
+      vmms: { qemu },
+      starts: qemu,
       askGuest: (id, signal) => askGuest(links.clientOf(id), signal),
     }),
     forwards: userForwards(controls),
+    bridge: { ensureTap: notHere, ensureNoTap: notHere, ensureNat: notHere, ensureNoNat: notHere },
+    rootDevices: { ensure: notHere, ensureNone: notHere },
     growth: onlineGrowth(home, controls, links),
     images,
     ensureAgentLink: (id) => links.ensure(id, controls.require(id).identity),
@@ -101,7 +110,7 @@ export function assembleWorld<C extends GuestAgent>(options: AssemblyOptions<C>)
   const endBounding = boundLogs(home, clock, () => controls.ids(), options.warn);
 
   return {
-    capabilities: { userNetworking: true, portForwarding: true },
+    capabilities: { userNetworking: true, bridgeNetworking: false, portForwarding: true, rootDevice: false },
     observe: sharedRun(async () => {
       const observed = look(instruments);
       cache.show(describeHandles(home, observed));

@@ -18,11 +18,12 @@ import type { ImageId } from "../model.js";
 import { agentDial } from "./agent-dial.js";
 import { type AssembledWorld, assembleWorld } from "./assemble-world.js";
 import { kvmState } from "./kvm.js";
-import type { EnsureProcess, Launch } from "./qemu.js";
+import type { Launch } from "./qemu.js";
 import { hostTscKHz, qemuArgv } from "./qemu-argv.js";
 import { toolRunner } from "./run-tool.js";
 import { sharedRun } from "./shared-run.js";
 import { userFilesReader } from "./user-files.js";
+import type { EnsureProcess } from "./vmm-driver.js";
 
 export interface LocalWorldOptions {
   home: Home;

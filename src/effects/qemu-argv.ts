@@ -1,6 +1,7 @@
 /** Pure: the QEMU command line of a VM. docs/boot.md has the measurement behind each choice. */
 import type { VmHandles } from "../handles.js";
 import type { VmSpec } from "../model.js";
+import { type GuestNetwork, kernelArguments } from "./kernel-arguments.js";
 
 export interface QemuMachine {
   handles: VmHandles;
@@ -16,7 +17,12 @@ export interface QemuMachine {
 }
 
 /** The guest's side of QEMU's user-mode network, the same in every VM. */
-const guestNetwork = "banger.ip=10.0.2.15/24 banger.gw=10.0.2.2 banger.dns=10.0.2.3";
+const guestNetwork: GuestNetwork = {
+  address: "10.0.2.15",
+  prefixLength: 24,
+  gateway: "10.0.2.2",
+  dns: "10.0.2.3",
+};
 
 /** A value inside a QEMU option list, where a comma would start the next option. */
 const quoted = (value: string): string => value.replaceAll(",", ",,");
@@ -36,15 +42,13 @@ function emulationArguments(tscKHz: number | undefined): string {
   return tscKHz === undefined ? "mitigations=off" : `tsc_early_khz=${tscKHz} tsc=reliable mitigations=off`;
 }
 
-export function kernelArguments(machine: QemuMachine): string {
-  const { accelerator, tscKHz, bootArguments } = machine;
-  return [
-    "console=ttyS0 quiet panic=-1 reboot=t pci=off",
-    ...(accelerator === "tcg" ? [emulationArguments(tscKHz)] : []),
-    ...(bootArguments === "" ? [] : [bootArguments]),
-    "banger.root=root banger.work=work banger.seed=seed",
-    guestNetwork,
-  ].join(" ");
+function bootOf({ accelerator, tscKHz, bootArguments }: QemuMachine): string {
+  return kernelArguments({
+    machine: ["reboot=t", ...(accelerator === "tcg" ? [emulationArguments(tscKHz)] : [])],
+    bootArguments,
+    disks: { root: "root", work: "work", seed: "seed" },
+    network: guestNetwork,
+  });
 }
 
 /** The guest finds each disk by its serial. Flushes reach the host's disk; blocks that the guest frees are given back. */
@@ -70,7 +74,7 @@ export function qemuArgv(machine: QemuMachine): string[] {
     ...["-smp", `${spec.vcpu}`, "-m", `${spec.memoryMiB}M`],
     ...["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
     ...["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
-    ...["-kernel", machine.kernel, "-initrd", machine.initrd, "-append", kernelArguments(machine)],
+    ...["-kernel", machine.kernel, "-initrd", machine.initrd, "-append", bootOf(machine)],
     // Appending, so that who cuts the log (log-bound.ts) leaves no hole in it.
     ...["-chardev", `file,id=console,path=${quoted(handles.consoleLog)},append=on`],
     ...["-serial", "chardev:console"],

@@ -1,6 +1,7 @@
 /** The world contract on this host: real files and real QEMU processes, of a machine that has no CPU running. */
 import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { addressAt, loopbackRange } from "../../src/addresses.js";
 import { systemClock } from "../../src/clock.js";
 import type { GuestAgent, Session } from "../../src/effects/agent-links.js";
 import { assembleWorld } from "../../src/effects/assemble-world.js";
@@ -8,7 +9,7 @@ import type { ImageMaker } from "../../src/effects/image-store.js";
 import { scanProcesses } from "../../src/effects/proc.js";
 import type { Launch } from "../../src/effects/qemu.js";
 import { toolRunner } from "../../src/effects/run-tool.js";
-import { type Home, homeHandles, imageHandles, loopbackAddress, vmHandles } from "../../src/handles.js";
+import { type Home, homeHandles, imageHandles, vmHandles } from "../../src/handles.js";
 import type { ImageId, VmId } from "../../src/model.js";
 import type { Bench } from "./actor.js";
 import { worldContract } from "./world.js";
@@ -104,7 +105,7 @@ async function makeBench(): Promise<Bench> {
     world: make(),
     readyImage,
     buildableImage,
-    address: (n) => loopbackAddress(128 + (process.pid % 100), n),
+    address: (n) => addressAt(loopbackRange(128 + (process.pid % 100)), n),
     async restart() {
       await bench.world.close();
       bench.world = make();

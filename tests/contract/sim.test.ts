@@ -1,5 +1,5 @@
 /** The world contract on the simulated host: what the simulation shows of effects is what the real host does. */
-import { loopbackAddress } from "../../src/handles.js";
+import { addressAt, loopbackRange } from "../../src/addresses.js";
 import type { World } from "../../src/world.js";
 import { SimHost } from "../sim/host.js";
 import { seeded } from "../sim/random.js";
@@ -26,7 +26,7 @@ async function makeBench(): Promise<Bench> {
     world: make(),
     readyImage,
     buildableImage: { id: "buildable-00000002", name: "buildable" },
-    address: (n) => loopbackAddress(1, n),
+    address: (n) => addressAt(loopbackRange(1), n),
     async restart() {
       await bench.world.close();
       bench.world = make();

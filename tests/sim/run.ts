@@ -2,6 +2,7 @@
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { loopbackRange } from "../../src/addresses.js";
 import { type Command, type CreateCommand, decide, type VmVerb } from "../../src/decide.js";
 import { BangerError } from "../../src/errors.js";
 import { daemonStream, event } from "../../src/events.js";
@@ -249,7 +250,7 @@ export class Run {
       image: "sim-0",
       spec,
       start,
-      addressBlock: 7,
+      addresses: loopbackRange(7),
     };
     const done = await this.#command((life) =>
       life.ledger.commit(decide(life.ledger.state, command, timeouts), `request:${number}`),

@@ -16,6 +16,13 @@ import { absentImage, absentVm } from "../../src/unlisted.js";
 import type { PerformContext, World } from "../../src/world.js";
 import { noImage, type SimHost, type SimImage, type SimProcess, type SimVm } from "./host.js";
 
+const userMode: Capabilities = {
+  userNetworking: true,
+  bridgeNetworking: false,
+  portForwarding: true,
+  rootDevice: false,
+};
+
 type EffectOf<K extends Effect["kind"]> = Extract<Effect, { kind: K }>;
 
 const hidden = { is: "unknown", cause: "its directory cannot be listed" } as const;
@@ -25,7 +32,7 @@ const flaky = (message: string) => new BangerError("flaky", message, { retry: "l
 const never = new Promise<never>(() => {});
 
 export class SimWorld implements World {
-  readonly capabilities: Capabilities = { userNetworking: true, portForwarding: true };
+  readonly capabilities: Capabilities = userMode;
   /** A link is one to the guest of this very process. */
   readonly #links = new Map<VmId, SimProcess>();
   readonly #exits = new Map<VmId, ProcessExit>();
@@ -85,7 +92,10 @@ export class SimWorld implements World {
       rootDisk: here(vm.rootDisk),
       workDisk: this.#see(vm.workDisk && { miB: vm.workMiB, growing: vm.growing }),
       seed: here(vm.seed),
-      runtime: this.#see(vm.runtime && {}),
+      rootDevice: absentVm.rootDevice,
+      tap: absentVm.tap,
+      nat: absentVm.nat,
+      runtime: this.#see(vm.runtime && { whole: true }),
       process: this.#see(process && { pid: process.pid, startTime: process.startTime }),
       ...(process === null && exit !== undefined && { exit }),
       agent: this.#see(linked && { answering: process.guest === "up", version: "sim" }),
@@ -131,6 +141,13 @@ export class SimWorld implements World {
         return this.#ensureDisk(effect);
       case "ensureProcess":
         return this.#ensureProcess(effect);
+      case "ensureRootDevice":
+      case "ensureNoRootDevice":
+      case "ensureTap":
+      case "ensureNoTap":
+      case "ensureNat":
+      case "ensureNoNat":
+        throw new BangerError("not_here", "user mode has none");
       case "ensureAgentLink":
         this.#links.set(effect.vmId, this.#running(effect.vmId));
         return;

@@ -135,7 +135,8 @@ describe("loop", () => {
     world.act = async ({ kind }) => {
       tried.push(kind);
       if (tried.filter((each) => each === kind).length <= 4) throw broken("not yet");
-      if (kind === "ensureDisk") world.vms.set(vmId, { ...seenStopped, runtime: { is: "present" } });
+      if (kind === "ensureDisk")
+        world.vms.set(vmId, { ...seenStopped, runtime: { is: "present", whole: true } });
       if (kind === "ensureProcess") world.vms.set(vmId, seenRunning);
     };
     bring("starting.disk");
