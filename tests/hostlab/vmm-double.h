@@ -1,0 +1,20 @@
+/* The parts of the double of Firecracker and jailer, which are one program. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Called as jailer: confines as that does, and becomes /firecracker. */
+int jailer(char **argv);
+/* Called as /firecracker: serves its API until it is ended. */
+int firecracker(char **argv);
+
+/* The double's guest has a network card that answers ARP and pings, and nothing else. */
+struct guest {
+  int tap; /* -1: not running */
+  uint8_t mac[6], address[4];
+};
+/* Take "06:fc:…" and "172.16.0.2/24 …"; false where that is not what the text begins with. */
+bool guest_mac(struct guest *guest, const char *text);
+bool guest_address(struct guest *guest, const char *text);
+/* Takes one frame from the tap and answers it. */
+void guest_answer(const struct guest *guest);
