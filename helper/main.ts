@@ -44,7 +44,7 @@ async function main(): Promise<void> {
 
   const metadata = readMetadata(file);
   const audit = auditTo((line) => void process.stderr.write(line), systemClock);
-  const helper = createHelper({ table: methodTable as MethodTable, metadata, clock: systemClock, audit });
+  const helper = createHelper({ table: methodTable, metadata, clock: systemClock, audit });
   await new Promise<void>((resolve, reject) => {
     helper.listener.once("listening", resolve).once("error", reject);
     helper.listener.listen(socket ?? { fd: firstFd });

@@ -34,14 +34,19 @@ const below = (directories: readonly string[], name: string) => directories.map(
 const sbin = ["/usr/sbin", "/usr/bin"];
 const bin = ["/usr/bin", "/usr/sbin"];
 
+/** One program under many names: which one it is, it learns from its first argument. */
+const iptables: Tool = {
+  paths: [...below(sbin, "xtables-nft-multi"), ...below(sbin, "xtables-legacy-multi")],
+  mend: debian("iptables"),
+};
+
 /** The host's own programs that the helper runs; those of its metadata come to them. */
 export const tools = {
   ip: { paths: below(bin, "ip"), mend: debian("iproute2") },
+  bridge: { paths: below(sbin, "bridge"), mend: debian("iproute2") },
   nft: { paths: below(sbin, "nft"), mend: debian("nftables") },
-  iptables: {
-    paths: [...below(sbin, "xtables-nft-multi"), ...below(sbin, "xtables-legacy-multi")],
-    mend: debian("iptables"),
-  },
+  iptables,
+  "iptables-restore": iptables,
   losetup: { paths: below(sbin, "losetup"), mend: debian("mount") },
   blockdev: { paths: below(sbin, "blockdev"), mend: debian("util-linux") },
   dmsetup: { paths: below(sbin, "dmsetup"), mend: debian("dmsetup") },
