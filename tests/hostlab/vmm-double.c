@@ -1,11 +1,11 @@
-/* A double of Firecracker: takes the same requests, holds the same tap, disks and sockets, and answers for the guest. */
+/* A double of Firecracker and jailer in one: takes the same requests, holds the same tap, disks and sockets, and answers for the guest. */
 #define _GNU_SOURCE
+#include "../doubles/jailer-double.h"
 #include "vmm-double.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/if.h>
-#include <linux/if_tun.h>
+#include <net/if.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,6 +15,11 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+/* From linux/if_tun.h, which a compiler for musl does not find. */
+#define TUNSETIFF 0x400454ca
+#define IFF_TAP 0x0002
+#define IFF_NO_PI 0x1000
 
 #define VERSION "1.16.1"
 #define REQUEST_MAX 65536
@@ -195,12 +200,7 @@ static void accept_from(int listener, void (*serve)(int), bool apart) {
   close(fd);
 }
 
-static const char *option(char **argv, const char *name) {
-  while (*argv && strcmp(*argv, name) != 0) argv++;
-  return *argv ? argv[1] : NULL;
-}
-
-int firecracker(char **argv) {
+static int firecracker(char **argv) {
   const char *own_id = option(argv, "--id"), *api = option(argv, "--api-sock"), *log = option(argv, "--log-path");
   if (!own_id || !api || !log) return 1;
   snprintf(id, sizeof id, "%s", own_id);
@@ -218,4 +218,14 @@ int firecracker(char **argv) {
     if (ready[1].revents) accept_from(vsock_fd, serve_agent, true);
     if (ready[2].revents) guest_answer(&guest);
   }
+}
+
+int main(int argc, char **argv) {
+  if (argc > 0 && strcmp(argv[0], "/firecracker") == 0) return firecracker(argv);
+  if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+    const char *name = strrchr(argv[0], '/');
+    printf("%s v" VERSION "\n", strcmp(name ? name + 1 : argv[0], "jailer") == 0 ? "Jailer" : "Firecracker");
+    return 0;
+  }
+  return jailer(argv);
 }

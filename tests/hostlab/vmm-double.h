@@ -1,12 +1,7 @@
-/* The parts of the double of Firecracker and jailer, which are one program. */
+/* The guest of the double of Firecracker. */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
-
-/* Called as jailer: confines as that does, and becomes /firecracker. */
-int jailer(char **argv);
-/* Called as /firecracker: serves its API until it is ended. */
-int firecracker(char **argv);
 
 /* The double's guest has a network card that answers ARP and pings, and nothing else. */
 struct guest {
