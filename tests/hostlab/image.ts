@@ -42,7 +42,9 @@ async function labRecipe(): Promise<ResolvedRecipe> {
  */
 export async function labImage(cache: string, guest: string, signal: AbortSignal): Promise<LabImage> {
   const resolved = await labRecipe();
-  const hash = createHash("sha256").update(JSON.stringify([resolved, basename(guest)])).digest("hex");
+  const hash = createHash("sha256")
+    .update(JSON.stringify([resolved, basename(guest)]))
+    .digest("hex");
   const directory = `${cache}/hostlab-${hash.slice(0, 8)}`;
   if (!existsSync(directory)) await build(resolved, guest, directory, signal);
   const path = (name: string) => `${directory}/${name}`;

@@ -23,8 +23,16 @@ done
 exec qemu-system-x86_64 "$@"
 `;
 
+/** One word of a shell's. */
+export const quoted = (word: string): string => `'${word.replaceAll("'", "'\\''")}'`;
+
 export class Lab {
   private constructor(private readonly home: TestHome) {}
+
+  /** A directory of the host that goes with the lab. */
+  get scratch(): string {
+    return this.home.root;
+  }
 
   /** Boots a new lab; the first one on a machine builds its image, which takes a minute or two. */
   static async boot(): Promise<Lab> {
@@ -59,7 +67,9 @@ export class Lab {
 
   /** Everything that comes up with the machine has come up. */
   private async settled(): Promise<void> {
-    const { stdout } = await this.root("systemctl is-system-running --wait; systemctl --failed --plain --no-legend");
+    const { stdout } = await this.root(
+      "systemctl is-system-running --wait; systemctl --failed --plain --no-legend",
+    );
     assert.match(stdout, /^running\n$/);
   }
 
@@ -78,7 +88,10 @@ export class Lab {
 
   /** Runs `banger …` as the owner. Words are the shell's: quote what it should not see. */
   banger(words: string, options: RunOptions = {}): Promise<Ended> {
-    return this.root(`exec runuser -u ${owner} -- env HOME=/home/${owner} NO_COLOR=1 banger ${words}`, options);
+    return this.root(
+      `exec runuser -u ${owner} -- env HOME=/home/${owner} NO_COLOR=1 banger ${words}`,
+      options,
+    );
   }
 
   async bangerOk(words: string, options: RunOptions = {}): Promise<string> {

@@ -3,17 +3,19 @@ import { readFileSync } from "node:fs";
 import type { Lab } from "./lab.js";
 
 /** Facts by their heading. */
-type Snapshot = ReadonlyMap<string, readonly string[]>;
+export type Snapshot = ReadonlyMap<string, readonly string[]>;
 
 const script = readFileSync(new URL("../../../tests/hostlab/snapshot.sh", import.meta.url), "utf8");
 
-export function parseSnapshot(text: string): Snapshot {
+function parseSnapshot(text: string): Snapshot {
   const sections = new Map<string, string[]>();
   let lines: string[] = [];
   for (const line of text.split("\n")) {
     const heading = /^== (.+)$/.exec(line)?.[1];
-    if (heading !== undefined) sections.set(heading, (lines = []));
-    else if (line !== "") lines.push(line);
+    if (heading !== undefined) {
+      lines = [];
+      sections.set(heading, lines);
+    } else if (line !== "") lines.push(line);
   }
   return sections;
 }
