@@ -9,7 +9,7 @@ import { startDaemon } from "./daemon.js";
 import { defaultsOf } from "./defaults.js";
 import { createLocalWorld, searchPathOf } from "./effects/local-world.js";
 import { BangerError, errorBody } from "./errors.js";
-import { homeHandles } from "./handles.js";
+import { homeHandles, systemHandles } from "./handles.js";
 import { addressBlock, placeFrom, sshKeyOf } from "./home.js";
 import { registryAccess } from "./images/registry-access.js";
 import { imageShelf } from "./images/shelf.js";
@@ -29,17 +29,20 @@ const version = (
 async function main(): Promise<void> {
   process.umask(0o077);
   process.title = "banger daemon";
-  const { home } = placeFrom(process.env, process.getuid?.() ?? 0);
+  const { mode, home } = placeFrom(process.env, process.getuid?.() ?? 0);
   const config = loadConfig(homeHandles(home).configFile);
   logger.level = config.logLevel;
   const access = registryAccess(home, config.registries, process.env, searchPathOf(process.env));
+  const builderSocket = mode === "system" ? systemHandles().builderSocket : null;
+  const { env: environment } = process;
   const daemon = await startDaemon({
     home,
     config,
     clock: systemClock,
     logger,
     version,
-    openWorld: () => createLocalWorld({ home, config, clock: systemClock, logger, environment: process.env }),
+    openWorld: () =>
+      createLocalWorld({ home, config, clock: systemClock, logger, environment, builderSocket }),
     api: {
       defaults: defaultsOf(config),
       sshKey: sshKeyOf(home, config.sshKeyPath, process.env["HOME"] ?? homedir()),

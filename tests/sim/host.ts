@@ -8,6 +8,7 @@ import type {
   ProcessIdentity,
   VmId,
 } from "../../src/model.js";
+import { SimHelper } from "./helper.js";
 import type { Random } from "./random.js";
 import type { Time } from "./time.js";
 
@@ -29,13 +30,31 @@ export interface SimVm {
   fileSystemMiB: number;
   growing: Growing;
   seed: boolean;
+  /** The directory of sockets. */
   runtime: boolean;
+  /** What the helper makes: loop devices, the device over them, card and firewall rule, way out, jail. */
+  loops: 0 | 1 | 2;
+  device: boolean;
+  tap: boolean;
+  guard: boolean;
+  nat: boolean;
+  jail: boolean;
   process: SimProcess | null;
   /** A guest was up on these disks: they hold what a user may have written. */
   holdsData: boolean;
   /** What is in its directory cannot be told. */
   hidden: boolean;
 }
+
+/** What of a VM is in no file: gone with the kernel. */
+const withoutKernel = {
+  loops: 0,
+  device: false,
+  tap: false,
+  guard: false,
+  nat: false,
+  process: null,
+} as const;
 
 export const noVm = (): SimVm => ({
   directory: false,
@@ -46,7 +65,8 @@ export const noVm = (): SimVm => ({
   growing: "no",
   seed: false,
   runtime: false,
-  process: null,
+  ...withoutKernel,
+  jail: false,
   holdsData: false,
   hidden: false,
 });
@@ -64,6 +84,8 @@ export const noImage = (): SimImage => ({ ready: false, damaged: false, partial:
 export class SimHost {
   readonly vms = new Map<VmId, SimVm>();
   readonly images = new Map<ImageId, SimImage>();
+  readonly helper: SimHelper;
+  bridge = false;
   /** While false nothing fails of itself; what is broken already stays so. */
   faults = true;
   /** VMs whose disks were removed while they held data; the checks ask whether that was wanted. */
@@ -74,7 +96,11 @@ export class SimHost {
   constructor(
     readonly time: Time,
     readonly chance: Random,
-  ) {}
+    readonly mode: "user" | "system" = "user",
+    readonly note: (line: string) => void = () => {},
+  ) {
+    this.helper = new SimHelper(this);
+  }
 
   vm(id: VmId): SimVm {
     const known = this.vms.get(id);
@@ -156,9 +182,28 @@ export class SimHost {
   }
 
   removeDirectory(id: VmId): void {
-    const { process, runtime, holdsData } = this.vm(id);
-    if (holdsData) this.lost.push(id);
-    this.vms.set(id, { ...noVm(), process, runtime });
+    const vm = this.vm(id);
+    if (vm.holdsData) this.lost.push(id);
+    const { loops, device, tap, guard, nat, jail, process, runtime } = vm;
+    this.vms.set(id, { ...noVm(), loops, device, tap, guard, nat, jail, process, runtime });
+  }
+
+  /** Everything that runs ends; of what was made only files are left. Whoever calls it has ended the daemon. */
+  reboot(): void {
+    this.helper.die(0);
+    this.bridge = false;
+    for (const image of this.images.values()) image.builder = false;
+    for (const vm of this.vms.values()) {
+      Object.assign(vm, withoutKernel);
+      // /run is memory; in user mode the sockets lie beside the disks.
+      if (this.mode === "system") vm.runtime = false;
+    }
+  }
+
+  /** As a reload of the host's own rules does it. */
+  flushFirewall(): void {
+    this.bridge = false;
+    for (const vm of this.vms.values()) Object.assign(vm, { guard: false, nat: false });
   }
 }
 
