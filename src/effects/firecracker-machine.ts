@@ -50,7 +50,7 @@ const drive = ({ id, path, readOnly }: (typeof drives)[number]): ApiCall => ({
 });
 
 /** `v1.16.1` and `1.16.1` are the same version. */
-export function parseVersion(text: string): [number, number, number] | undefined {
+function parseVersion(text: string): [number, number, number] | undefined {
   const match = /\bv?(\d{1,5})\.(\d{1,5})\.(\d{1,5})\b/.exec(text);
   return match === null ? undefined : [Number(match[1]), Number(match[2]), Number(match[3])];
 }

@@ -40,7 +40,7 @@ const aboutMs = 10_000;
 type About = Result<"about">;
 
 /** Firecracker where all that it needs is usable, if nobody wants it otherwise. */
-export function systemVmm(
+function systemVmm(
   wanted: Config["vmm"],
   { kvm, firecracker }: { kvm: boolean; firecracker: boolean },
 ): "firecracker" | "qemu" {
