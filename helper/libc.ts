@@ -20,13 +20,16 @@ export function libc(prototype: string): (...argv: unknown[]) => number {
   return (...argv) => {
     const result = Number(call(...argv));
     if (result !== -1) return result;
-    const number = koffi.errno();
-    throw systemError(names.get(number) ?? `errno ${number}`, syscall);
+    throw lastError(syscall);
   };
 }
 
-export const systemError = (code: string, syscall: string): NodeJS.ErrnoException =>
-  Object.assign(new Error(`${syscall}: ${code}`), { code, syscall });
+/** What the kernel said last; to be asked before anything else is called. */
+function lastError(syscall: string): NodeJS.ErrnoException {
+  const number = koffi.errno();
+  const code = names.get(number) ?? `errno ${number}`;
+  return Object.assign(new Error(`${syscall}: ${code}`), { code, syscall });
+}
 
 /** openat2(2) has no function in libc; its number is the same on every architecture. */
 const openat2Number = 437;
@@ -45,8 +48,7 @@ export function openat2(dir: number, path: string, flags: number, mode: number, 
   how.writeBigUInt64LE(resolution, 16);
   const fd = Number(syscallOpenat2(openat2Number, dir, path, how, how.length));
   if (fd >= 0) return fd;
-  const number = koffi.errno();
-  throw systemError(names.get(number) ?? `errno ${number}`, "openat2");
+  throw lastError("openat2");
 }
 
 /** Flags of open(2) that Node's `constants` lack. */

@@ -7,7 +7,7 @@ import { readRules } from "./network/firewall.js";
 import { forwardAccepts } from "./network/forward-policy.js";
 import { isForwarding } from "./network/forwarding.js";
 import { hasAddress, isUp, type Links, ownBridge, ownTaps, readLinks } from "./network/links.js";
-import { type Network, networkOf } from "./network/network.js";
+import { guestNetwork, type Network } from "./network/network.js";
 import type { RulesSeen } from "./network/rules.js";
 import { isAttached } from "./network/taps.js";
 import { inTurn } from "./network/turns.js";
@@ -51,7 +51,7 @@ export const lookAtNetwork = (context: HelperContext): Promise<NetworkLook> =>
       return { unknown: cause instanceof Error ? cause.message : String(cause) };
     };
     try {
-      const network = networkOf(context.metadata);
+      const network = guestNetwork(context.metadata);
       const links = await readLinks(context);
       const rules = await readRules(context, network);
       const { whole, stray } = sortTaps(context, network, links, rules);

@@ -3,7 +3,7 @@ import { chownSync, closeSync, constants, fstatSync } from "node:fs";
 import { type Home, imageHandles, jailFiles, vmHandles } from "../../src/handles.js";
 import type { Params } from "../contract.js";
 import { below } from "../devices/below.js";
-import { openNode, thisHost } from "../devices/mapper.js";
+import { type DeviceHost, openNode } from "../devices/mapper.js";
 import { pathOnly } from "../libc.js";
 import type { Metadata } from "../metadata.js";
 import { gateFile, openBelow, pathOf } from "../paths.js";
@@ -31,6 +31,7 @@ const inert = attribute.noSetuid | attribute.noDevices | attribute.noPrograms;
 export function openParts(
   { vmId, imageId, initrd, rootDisk }: Params<"startVmm">,
   { home, owner }: Metadata,
+  host: DeviceHost,
   keep: (fd: number) => number,
 ): Part[] {
   const handles = vmHandles(home, vmId);
@@ -46,7 +47,7 @@ export function openParts(
     return { fd, name: name.slice(1), attributes: inert };
   };
   const device = (name: string): Part => ({
-    fd: keep(openNode(handles.deviceName, thisHost)),
+    fd: keep(openNode(handles.deviceName, host)),
     name: name.slice(1),
     attributes: attribute.noSetuid | attribute.noPrograms,
   });

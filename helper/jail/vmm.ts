@@ -26,12 +26,16 @@ function orGone<T>(look: () => T): T | undefined {
   }
 }
 
-/** Field 22 of its stat file; undefined for one that is gone, or has ended and is only not yet waited for. */
+/** PF_EXITING among the flags of a process (field 9): it has no memory, no root and no arguments any more. */
+const exiting = 0x4;
+
+/** Field 22 of its stat file; undefined for one that is gone, is on its way, or is only not yet waited for. */
 export function startTimeOf(pid: number): string | undefined {
   const stat = orGone(() => readFileSync(`/proc/${pid}/stat`, "latin1"));
   // The name of the program stands in parentheses, and may hold some itself.
   const fields = stat?.slice(stat.lastIndexOf(")") + 2).split(" ") ?? [];
-  return ["Z", "X", undefined].includes(fields[0]) ? undefined : fields[19];
+  if (["Z", "X", undefined].includes(fields[0]) || (Number(fields[6]) & exiting) !== 0) return undefined;
+  return fields[19];
 }
 
 const argvOf = (pid: number): string[] =>

@@ -1,27 +1,30 @@
 /** Bridge, its address, and the firewall's rules for those behind it. */
 
 import { vmHandles } from "../../src/handles.js";
+import { type Ipv4Network, networkOf } from "../../src/ipv4.js";
 import type { HelperContext, Method } from "../method.js";
 import { readRules, removeRules, writeRules } from "../network/firewall.js";
 import { ensureForwardAccepts, ensureNoForwardAccepts } from "../network/forward-policy.js";
 import { ensureForwarding } from "../network/forwarding.js";
 import { hasAddress, isUp, type Link, type Links, ownBridge, readLinks } from "../network/links.js";
-import { type Network, networkOf, parseAddress, range } from "../network/network.js";
+import { guestNetwork, type Network } from "../network/network.js";
 import { onlyFor } from "../network/rules.js";
 import { deleteLink, ensureNoIpv6 } from "../network/taps.js";
 import { allOrNothing, inTurn } from "../network/turns.js";
 import { HostFailure } from "../refusal.js";
 
+const overlaps = (one: Ipv4Network, other: Ipv4Network): boolean =>
+  one.base < other.base + 2 ** (32 - other.prefixLength) &&
+  other.base < one.base + 2 ** (32 - one.prefixLength);
+
 /** @throws HostFailure `network_in_use` where another interface lies in the guests' network, or it in that one's */
-function requireFree(links: Links, network: Network): void {
+function requireFree(links: Links, { bridge, address, prefixLength, cidr }: Network): void {
   for (const { ifname, addr_info } of links.values()) {
-    if (ifname === network.bridge) continue;
-    for (const { local, prefixlen } of addr_info) {
-      const address = parseAddress(local ?? "");
-      if (address === undefined || prefixlen === undefined) continue;
-      const { first, last } = range(address, prefixlen);
-      if (first > network.last || last < network.first) continue;
-      const what = `${ifname} has ${local}/${prefixlen}, which overlaps the guests' network ${network.cidr}`;
+    if (ifname === bridge) continue;
+    for (const { family, local, prefixlen } of addr_info) {
+      if (family !== "inet" || local === undefined || prefixlen === undefined) continue;
+      if (!overlaps(networkOf(local, prefixlen), networkOf(address, prefixLength))) continue;
+      const what = `${ifname} has ${local}/${prefixlen}, which overlaps the guests' network ${cidr}`;
       throw new HostFailure(
         "network_in_use",
         what,
@@ -50,7 +53,7 @@ async function configure(context: HelperContext, network: Network, found: Link |
 /** @throws Refusal `own-bridge`; HostFailure `network_in_use`, `no_firewall` */
 export const ensureBridge: Method<"ensureBridge"> = (_params, context) =>
   inTurn(context, async () => {
-    const network = networkOf(context.metadata);
+    const network = guestNetwork(context.metadata);
     const links = await readLinks(context);
     const found = ownBridge(links, network);
     if (found === undefined || !hasAddress(found, network)) requireFree(links, network);

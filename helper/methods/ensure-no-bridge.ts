@@ -6,7 +6,7 @@ import { removeRules } from "../network/firewall.js";
 import { ensureNoForwardAccepts } from "../network/forward-policy.js";
 import { restoreForwarding } from "../network/forwarding.js";
 import { type Links, ownBridge, ownTaps, readLinks } from "../network/links.js";
-import { type Network, networkOf } from "../network/network.js";
+import { guestNetwork, type Network } from "../network/network.js";
 import { forgetNames } from "../network/resolver.js";
 import { deleteLink } from "../network/taps.js";
 import { inTurn } from "../network/turns.js";
@@ -23,7 +23,7 @@ function requireOnlyOwnPorts(links: Links, { bridge }: Network, own: readonly st
 
 /** The bridge goes last, since it carries the note of what forwarding was. @throws Refusal, HostFailure */
 async function removeNetwork(context: HelperContext): Promise<void> {
-  const network = networkOf(context.metadata);
+  const network = guestNetwork(context.metadata);
   const links = await readLinks(context);
   const bridge = ownBridge(links, network);
   const { pool, vms } = ownTaps(links, context);

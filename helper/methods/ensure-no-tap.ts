@@ -3,7 +3,7 @@ import { vmHandles } from "../../src/handles.js";
 import type { Method } from "../method.js";
 import { readRules, writeRules } from "../network/firewall.js";
 import { ownTap, readLinks } from "../network/links.js";
-import { networkOf } from "../network/network.js";
+import { guestNetwork } from "../network/network.js";
 import { onlyFor } from "../network/rules.js";
 import { deleteLink } from "../network/taps.js";
 import { inTurn } from "../network/turns.js";
@@ -11,7 +11,7 @@ import { inTurn } from "../network/turns.js";
 /** NAT goes with the tap, since it is an address's and the next VM may have that one. @throws Refusal `own-tap` */
 export const ensureNoTap: Method<"ensureNoTap"> = ({ vmId }, context) =>
   inTurn(context, async () => {
-    const network = networkOf(context.metadata);
+    const network = guestNetwork(context.metadata);
     const links = await readLinks(context);
     const tap = ownTap(links, context, vmId);
     if (tap !== undefined) await deleteLink(context, tap.ifname);

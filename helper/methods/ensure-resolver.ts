@@ -1,7 +1,7 @@
 /** The host's resolver asks the daemon for names in `.vm`. */
 import type { Method } from "../method.js";
 import { readLinks, requireBridge } from "../network/links.js";
-import { networkOf } from "../network/network.js";
+import { guestNetwork } from "../network/network.js";
 import { routeNames } from "../network/resolver.js";
 import { inTurn } from "../network/turns.js";
 
@@ -11,7 +11,7 @@ import { inTurn } from "../network/turns.js";
  */
 export const ensureResolver: Method<"ensureResolver"> = ({ port }, context) =>
   inTurn(context, async () => {
-    const network = networkOf(context.metadata);
+    const network = guestNetwork(context.metadata);
     requireBridge(await readLinks(context), network);
     return { routed: await routeNames(context, network, port) };
   });

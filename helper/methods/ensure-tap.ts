@@ -2,10 +2,11 @@
 import { vmHandles } from "../../src/handles.js";
 import type { VmId } from "../../src/model.js";
 import type { Params } from "../contract.js";
+import { gateGuestAddress } from "../gates.js";
 import type { HelperContext, Method } from "../method.js";
 import { readRules, writeRules } from "../network/firewall.js";
 import { isUp, type Links, ownTap, ownTaps, readLinks, requireBridge } from "../network/links.js";
-import { type Network, networkOf, requireGuestAddress } from "../network/network.js";
+import { guestNetwork, type Network } from "../network/network.js";
 import { onlyFor, type Rules } from "../network/rules.js";
 import { attachTap, createTap, deleteLink, freePoolTap, isAttached, placeGuest } from "../network/taps.js";
 import { allOrNothing, inTurn } from "../network/turns.js";
@@ -52,11 +53,11 @@ async function make(context: HelperContext, wanted: Wanted): Promise<void> {
   });
 }
 
-/** @throws Refusal `address-in-network`, `one-address`, `own-tap`, `own-bridge`; HostFailure `bridge_missing` */
+/** @throws Refusal `guest-address`, `one-address`, `own-tap`, `own-bridge`; HostFailure `bridge_missing` */
 export const ensureTap: Method<"ensureTap"> = ({ vmId, address }, context) =>
   inTurn(context, async () => {
-    const network = networkOf(context.metadata);
-    requireGuestAddress(network, address);
+    const network = guestNetwork(context.metadata);
+    gateGuestAddress(context.metadata.network, address);
     const links = await readLinks(context);
     requireBridge(links, network);
     const tap = ownTap(links, context, vmId);

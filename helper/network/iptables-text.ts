@@ -4,8 +4,9 @@
  * What reaches the host or leaves it is bound to the guest's addresses all the same.
  */
 import { firewallTable, type Home, isVmId, vmHandles } from "../../src/handles.js";
+import { ipv4Pattern } from "../../src/ipv4.js";
 import type { VmId } from "../../src/model.js";
-import { type Network, parseAddress } from "./network.js";
+import type { Network } from "./network.js";
 import { type Chains, type Rules, type RulesSeen, rule, sameRules } from "./rules.js";
 
 export type Table = "filter" | "nat" | "raw";
@@ -51,7 +52,6 @@ function chains(table: Table, home: Home, network: Network, { speakers, nats }: 
       chain("INPUT"),
       [
         rule(`-j ${chain("GUEST")}`),
-        rule("-d 127.0.0.0/8 -j DROP"),
         rule(`${established} -j RETURN`),
         rule(`-d ${address}/32 -j RETURN`),
         rule("-j DROP"),
@@ -75,6 +75,7 @@ function chains(table: Table, home: Home, network: Network, { speakers, nats }: 
 /** What `iptables -t TABLE -S` printed, by table. */
 export type Listings = Record<Table, string>;
 
+const isAddress = new RegExp(`^${ipv4Pattern}$`);
 const linesOf = (listing: string): string[] => listing.split("\n").map((line) => line.trim());
 const commentOf = (line: string): string => /--comment "?([^"\s]+)/.exec(line)?.[1] ?? "";
 /** A way in, as it is added and listed. */
@@ -91,7 +92,7 @@ export function iptablesState(home: Home, network: Network, listings: Listings):
   for (const comment of linesOf(listings.filter).map(commentOf)) {
     const [kind, id = "", address = ""] = comment.split("-");
     if (!isVmId(id)) continue;
-    if (kind === "tap" && parseAddress(address) !== undefined) speakers.set(id, address);
+    if (kind === "tap" && isAddress.test(address)) speakers.set(id, address);
     if (kind === "nat") nats.add(id);
   }
   const rules = { speakers, nats: new Set([...nats].filter((id) => speakers.has(id))) };

@@ -52,10 +52,9 @@ const packets = ({ bridge, address }: Network): readonly Chain[] => [
     rules: [
       `iifname != "${bridge}" accept`,
       `ip saddr ${address} drop`,
-      // Someone's DNAT to a loopback service does not open it to guests.
-      "ip daddr 127.0.0.0/8 drop",
       "ct state established,related accept",
-      // Of the host's addresses only the bridge's: what listens there, or everywhere, can be reached.
+      // Of the host's addresses only the bridge's: what listens there, or everywhere, can be reached. A loopback
+      // service is not, even where somebody's DNAT leads to it.
       `ip daddr ${address} accept`,
       "drop",
     ],

@@ -38,6 +38,8 @@ export interface LocalWorldOptions {
   environment: Readonly<Record<string, string | undefined>>;
   /** The guest's agent; the one that was built with this program when absent. */
   agentPath?: string;
+  /** Where system mode has image builders; null in user mode. */
+  builderSocket?: string | null;
 }
 
 export interface LocalWorld extends AssembledWorld<AgentClient> {
@@ -91,7 +93,9 @@ export async function createLocalWorld(options: LocalWorldOptions): Promise<Loca
   const accelerator = kvmState().usable ? "kvm" : "tcg";
   const prepare = preparer(home, options.agentPath ?? builtAgent);
   const registry = registryAccess(home, config.registries, environment, searchPath);
-  const maker = imageMaker({ home, clock, mirror: config.mirror, searchPath, registry, environment });
+  const { builderSocket = null } = options;
+  const { mirror } = config;
+  const maker = imageMaker({ home, clock, mirror, searchPath, registry, environment, builderSocket });
   const userHome = environment["HOME"] ?? homedir();
   const runTool = toolRunner(searchPath);
   const { fileSync, sshKeyPath } = config;

@@ -64,6 +64,11 @@ const vmsGoOn: Section = [
   ["LimitNOFILE", "524288"],
 ];
 
+/** DeviceAllow takes device-mapper's number, which is another on every boot, when the service starts. */
+const deviceMapper = "modprobe@dm_mod.service";
+/** That of loop devices is fixed (LOOP_MAJOR), and known before their module is loaded. */
+const loopMajor = 7;
+
 const runtime = (name: string, mode: string): Section => [
   ["RuntimeDirectory", name],
   ["RuntimeDirectoryMode", mode],
@@ -104,16 +109,13 @@ function daemon({ owner, home }: Metadata, { node, tree, kvmGroup }: Programs): 
     Unit: [
       ["Description", `banger: disposable Linux microVMs of ${owner.name}`],
       ["Documentation", "man:banger(1)"],
-      ["Wants", `${helperSocketUnit} ${builderSocketUnit} modprobe@dm_mod.service modprobe@tun.service`],
-      ["After", `${helperSocketUnit} ${builderSocketUnit} modprobe@dm_mod.service modprobe@tun.service`],
+      ["Wants", `${helperSocketUnit} ${builderSocketUnit} ${deviceMapper}`],
+      ["After", `${helperSocketUnit} ${builderSocketUnit} ${deviceMapper}`],
     ],
     Service: service,
     Install: [["WantedBy", "multi-user.target"]],
   });
 }
-
-/** The helper's kernel modules are loaded before it is, so that DeviceAllow finds their devices. */
-const helperModules = ["dm_mod", "loop", "tun"].map((name) => `modprobe@${name}.service`).join(" ");
 
 function helper({ node, tree }: Programs): string {
   const { base, metadata, helperRuntime } = systemHandles();
@@ -122,8 +124,8 @@ function helper({ node, tree }: Programs): string {
       ["Description", "banger's root helper"],
       ["Documentation", "man:banger(1)"],
       ["Requires", helperSocketUnit],
-      ["Wants", helperModules],
-      ["After", `${helperSocketUnit} ${helperModules}`],
+      ["Wants", deviceMapper],
+      ["After", `${helperSocketUnit} ${deviceMapper}`],
     ],
     Service: [
       ["Type", "exec"],
@@ -138,7 +140,7 @@ function helper({ node, tree }: Programs): string {
       ["DeviceAllow", "/dev/net/tun rwm"],
       ["DeviceAllow", "/dev/loop-control rw"],
       ["DeviceAllow", "/dev/mapper/control rw"],
-      ["DeviceAllow", "block-loop rwm"],
+      ["DeviceAllow", `block-${loopMajor} rwm`],
       ["DeviceAllow", "block-device-mapper rwm"],
       ...neverNeeded,
       ["RestrictNamespaces", "mnt pid"],
@@ -168,7 +170,7 @@ function builder({ owner, home }: Metadata, { node, tree }: Programs): string {
       ["StandardOutput", "socket"],
       ["StandardError", "journal"],
       ["User", owner.name],
-      ["CapabilityBoundingSet", "CAP_SETGID CAP_SETUID"],
+      ["CapabilityBoundingSet", "CAP_DAC_OVERRIDE CAP_SETGID CAP_SETUID CAP_SYS_ADMIN"],
       ["AmbientCapabilities", ""],
       ...confined,
       ["ReadWritePaths", `${home.data} ${home.cache} /var/tmp`],

@@ -159,6 +159,16 @@ test("what a client that is gone had asked for is not begun any more", async (t)
   ]);
 });
 
+/** A client that is served, as soon as the helper has heard of the end of enough others. */
+async function letIn(path: string): Promise<Raw> {
+  for (;;) {
+    const client = new Raw(path);
+    client.send(look(1));
+    if (verdictOf((await client.answered(1))[0]) === "result") return client;
+    await client.closed;
+  }
+}
+
 test("of a thousand connections as many as may be are served, the others are told; none is left", async (t) => {
   const { path, audit } = await serve(t);
   const before = readdirSync("/proc/self/fd").length;
@@ -176,13 +186,7 @@ test("of a thousand connections as many as may be are served, the others are tol
   assert.equal(audit.length, 1000);
   for (const client of clients) client.socket.destroy();
   await Promise.all(clients.map(({ closed }) => closed));
-  let again = new Raw(path);
-  for (;;) {
-    again.send(look(1));
-    if (verdictOf((await again.answered(1))[0]) === "result") break;
-    again = new Raw(path);
-  }
-  again.socket.destroy();
+  (await letIn(path)).socket.destroy();
   await until(() => readdirSync("/proc/self/fd").length <= before);
 });
 
@@ -202,9 +206,7 @@ test("coming and going makes no more calls than staying", async (t) => {
   await until(
     () => served.audit.filter(({ method }) => method === "ensureNoTap").length === limits.connections,
   );
-  const client = new Raw(served.path);
-  client.send(look(1));
-  assert.equal(verdictOf((await client.answered(1))[0]), "result");
+  await letIn(served.path);
 });
 
 test("every way to fail has its own form, and leaves its line", async (t) => {

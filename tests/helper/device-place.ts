@@ -11,7 +11,7 @@ export const owner = { uid: 4242, gid: 4243, name: "owner" };
 
 export const imageId = "debian-12ab34cd";
 
-export const homeAt = (top: string): Home => ({
+const homeAt = (top: string): Home => ({
   state: `${top}/state`,
   data: `${top}/data`,
   cache: `${top}/cache`,

@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { limits, longestAnswer, longestRequest } from "../../helper/limits.js";
 import { answerLine } from "../../helper/wire.js";
 import { ManualClock } from "../manual-clock.js";
+import { hostile } from "./hostile.js";
 import { look, noTap, Raw, serve, until, verdictOf } from "./serve.js";
 
 const vmId = "0a0b0c0d";
@@ -20,95 +21,6 @@ test("requests come whole, in pieces and many at once, and each is answered unde
   assert.deepEqual(new Set(answers.slice(1).map(({ id }) => id)).size, 60);
   assert.equal(reached.length, 61);
 });
-
-const deep = (depth: number) => `${"[".repeat(depth)}${"]".repeat(depth)}`;
-const call = (method: string, params: unknown, id: unknown = 1) => JSON.stringify({ id, method, params });
-
-/** One line each, the rule that refuses it, and whose answer that is. */
-const hostile: [rule: string, line: string | Buffer, id?: number | null][] = [
-  ["json", "", null],
-  ["json", "{", null],
-  ["json", "nonsense", null],
-  ["json", '{"id":1,}', null],
-  ["json", `${JSON.stringify(look(1))} ${JSON.stringify(look(2))}`, null],
-  ["json", "\0", null],
-  ["json", '{"id":1,"method":"look","params":{}}\0', null],
-  ["json", "\ufeff{}", null],
-  ["utf-8", Buffer.from([0xff, 0xfe, 0x7b, 0x7d]), null],
-  [
-    "utf-8",
-    Buffer.concat([Buffer.from('{"id":1,"method":"'), Buffer.from([0xc0, 0xaf]), Buffer.from('"}')]),
-    null,
-  ],
-  ["utf-8", Buffer.from([0xed, 0xa0, 0x80]), null],
-  ["request", "null", null],
-  ["request", "[]", null],
-  ["request", "1e999", null],
-  ["request", '"look"', null],
-  ["request", deep(2000), null],
-  ["request", "{}", null],
-  ["request", '{"id":1}', 1],
-  ["request", '{"id":1,"method":"look"}', 1],
-  ["request", '{"id":1,"params":{}}', 1],
-  ["request", '{"method":"look","params":{}}', null],
-  ["request", call("look", {}, "1"), null],
-  ["request", call("look", {}, -1), null],
-  ["request", call("look", {}, 1.5), null],
-  ["request", call("look", {}, 2 ** 53), null],
-  ["request", '{"id":1e999,"method":"look","params":{}}', null],
-  ["request", call("look", {}, null), null],
-  ["request", call("look", {}, [1]), null],
-  ["request", '{"id":1,"method":["look"],"params":{}}'],
-  ["request", '{"id":1,"method":"look","params":{},"surplus":1}'],
-  ["request", '{"id":1,"method":"look","params":{},"__proto__":{"x":1}}'],
-  ["request", '{"__proto__":{"id":1,"method":"look","params":{}}}', null],
-  ["method", call("", {})],
-  ["method", call("exec", {})],
-  ["method", call("Look", {})],
-  ["method", call("look ", {})],
-  ["method", call("__proto__", {})],
-  ["method", call("constructor", {})],
-  ["method", call("toString", {})],
-  ["method", call("hasOwnProperty", {})],
-  ["params", call("look", null)],
-  ["params", call("look", [])],
-  ["params", call("look", "x")],
-  ["params", call("look", { surplus: 1 })],
-  ["params", '{"id":1,"method":"look","params":{"__proto__":{"x":1}}}'],
-  ["params", '{"id":1,"method":"look","params":{"constructor":1}}'],
-  ["params", call("ensureNoTap", {})],
-  ["params", call("ensureNoTap", { vmId: null })],
-  ["params", call("ensureNoTap", { vmId: [vmId] })],
-  ["params", call("ensureNoTap", { vmId: "0A0B0C0D" })],
-  ["params", call("ensureNoTap", { vmId: "0a0b0c0" })],
-  ["params", call("ensureNoTap", { vmId: "0a0b0c0d0" })],
-  ["params", call("ensureNoTap", { vmId: "../../etc" })],
-  ["params", call("ensureNoTap", { vmId: "0a0b0c0d\n" })],
-  ["params", call("ensureNoTap", { vmId: "0a0b0c0d\0" })],
-  ["params", call("ensureNoTap", { vmId: "eth0\u0000000" })],
-  ["params", call("ensureNoTap", { vmId, path: "/dev/sda1" })],
-  ["params", call("ensureTap", { vmId, address: "::1" })],
-  ["params", call("ensureTap", { vmId, address: "172.16.0.2; reboot" })],
-  ["params", call("ensureTap", { vmId, address: 2886729730 })],
-  ["params", call("ensureResolver", { port: 53 })],
-  ["params", call("ensureResolver", { port: 1e999 })],
-  ["params", call("ensureResolver", { port: "5353" })],
-  ["params", call("ensureTapPool", { size: -1 })],
-  ["params", call("ensureTapPool", { size: 65 })],
-  ["params", call("ensureTapPool", { size: 1.5 })],
-  ["params", '{"id":1,"method":"ensureTapPool","params":{"size":1e400}}'],
-  ["params", call("ensureRootDevice", { vmId, imageId: "../secret-0badcafe" })],
-  ["params", call("ensureRootDevice", { vmId, imageId: "/dev/sda1" })],
-  ["params", call("ensureRootDevice", { vmId, imageId: `${"a".repeat(300)}-0badcafe` })],
-  ["params", call("signalVmm", { vmId, pid: 1, startTime: "1", signal: "SIGKILL" })],
-  ["params", call("signalVmm", { vmId, pid: -1, startTime: "1", signal: "SIGKILL" })],
-  ["params", call("signalVmm", { vmId, pid: 0, startTime: "1", signal: "SIGTERM" })],
-  ["params", call("signalVmm", { vmId, pid: 2 ** 31, startTime: "1", signal: "SIGTERM" })],
-  ["params", call("signalVmm", { vmId, pid: 77, startTime: "1; id", signal: "SIGTERM" })],
-  ["params", call("signalVmm", { vmId, pid: 77, startTime: "1", signal: "SIGSTOP" })],
-  ["params", call("signalVmm", { vmId, pid: 77, startTime: "1", signal: 9 })],
-  ["params", call("startVmm", { vmId, imageId: "a-0badcafe", initrd: "/etc/shadow" })],
-];
 
 test("a line that is no call is refused by name, reaches no method, and the connection goes on", async (t) => {
   const { path, reached, audit } = await serve(t);

@@ -1,45 +1,14 @@
 /** The host of a test of the helper: its tools, what its network looks like, and who banger's owner is there. */
-import { execFile, execFileSync } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import type { Metadata } from "../../helper/metadata.js";
 import type { HelperContext } from "../../helper/method.js";
-import { HostFailure } from "../../helper/refusal.js";
-import type { RunTool } from "../../helper/tools.js";
+import { type RunTool, type ToolName, toolRunner, toolsOf } from "../../helper/tools.js";
+import { systemClock } from "../../src/clock.js";
+import { metadataOf } from "./metadata.js";
 
-export const owner = { uid: 4242, gid: 4243, name: "owner" };
-
-export const metadata: Metadata = {
-  version: "0.0.0",
-  owner,
-  home: {
-    state: "/var/lib/banger/state",
-    data: "/var/lib/banger/data",
-    cache: "/var/cache/banger",
-    config: "/home/owner/.config/banger",
-    runtime: "/run/banger",
-  },
-  network: { bridge: "br-fc", address: "172.16.0.1", prefixLength: 24 },
-  firecracker: null,
-  jailer: null,
-};
-
-const runTool: RunTool = (tool, argv, { input = "", goodStatus = [0] } = {}) =>
-  new Promise((resolve, reject) => {
-    const child = execFile(
-      tool,
-      [...argv],
-      { env: { ...process.env, LC_ALL: "C" } },
-      (error, stdout, stderr) => {
-        const status = error === null ? 0 : error.code;
-        if (status === "ENOENT") reject(new HostFailure("tool_missing", `${tool} is not installed`, "never"));
-        else if (typeof status === "number" && goodStatus.includes(status))
-          resolve({ status, stdout, stderr });
-        else reject(new HostFailure("tool_failed", `${tool} ${argv.join(" ")}: ${stderr}`));
-      },
-    );
-    child.stdin?.on("error", () => undefined);
-    child.stdin?.end(input);
-  });
+export const metadata: Metadata = metadataOf("/var/lib/banger", 4242);
+export const { owner } = metadata;
 
 export interface TestContext extends HelperContext {
   /** Every tool that was run, with its arguments. */
@@ -49,21 +18,24 @@ export interface TestContext extends HelperContext {
 export interface Differences {
   metadata?: Partial<Metadata>;
   /** Tools that this host has not. */
-  without?: readonly string[];
+  without?: readonly ToolName[];
   /** Called before each tool is run, with how many were run before; what it throws is the tool's failure. */
   before?: (count: number, call: string) => void;
 }
 
 export function contextOf({ metadata: more, without = [], before }: Differences = {}): TestContext {
   const calls: string[] = [];
+  const { signal } = new AbortController();
+  const none = Object.fromEntries(without.map((name) => [name, { paths: [], mend: "" }]));
+  const runTool = toolRunner(systemClock, signal, { ...toolsOf(metadata), ...none });
   const run: RunTool = async (tool, argv, options) => {
-    if (without.includes(tool)) throw new HostFailure("tool_missing", `${tool} is not installed`, "never");
     const call = [tool, ...argv].join(" ");
     before?.(calls.length, call);
+    const result = await runTool(tool, argv, options);
     calls.push(call);
-    return runTool(tool, argv, options);
+    return result;
   };
-  return { metadata: { ...metadata, ...more }, run, signal: new AbortController().signal, calls };
+  return { metadata: { ...metadata, ...more }, run, signal, calls };
 }
 
 /** Runs a command of the test's own. */

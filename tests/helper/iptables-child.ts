@@ -13,8 +13,7 @@ import { host, withGuests } from "./guests.js";
 import { contextOf, sh, snapshot } from "./host.js";
 import { natTests } from "./nat-tests.js";
 
-const without = ["nft"];
-const context = contextOf({ without });
+const context = contextOf({ without: ["nft"] });
 const vm = { vmId: "1a2b3c4d", address: "172.16.0.2" };
 
 /** What iptables made is its own business, but there must be nothing of ours in it. */

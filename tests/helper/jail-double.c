@@ -86,10 +86,12 @@ static int firecracker(char **argv) {
         printf("%s %s\n", files[n], fd < 0 ? strerror(errno) : "writable");
         if (fd >= 0) close(fd);
     }
-    /* The seed says what the double is to do. */
-    char word[8] = "";
+    /* Another name of what it was given would outlive its jail. */
+    printf("/root %s\n", link("/root", "/run/kept") == 0 ? "linked" : strerror(errno));
+    /* The seed says what the double is to do; without one it only waits. */
+    char word[8] = "deaf";
     int seed = open("/seed", O_RDONLY);
-    if (seed < 0 || read(seed, word, 4) < 0) die("seed");
+    if (seed >= 0 && read(seed, word, 4) < 0) die("seed");
     printf("uid %d gid %d pid %d\n", getuid(), getgid(), getpid());
     fflush(stdout);
     if (strcmp(word, "dies") == 0) {

@@ -1,15 +1,7 @@
 /** A home with a VM that can be started: with a double of jailer and Firecracker, made for the test. */
-import { spawnSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import {
-  chownSync,
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  writeFileSync,
-} from "node:fs";
+import { chownSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Params } from "../../helper/contract.js";
 import { removeCgroup } from "../../helper/jail/cgroup.js";
@@ -64,19 +56,20 @@ export function jailPlace(t: { after: (done: () => unknown) => void }): JailPlac
   return { top, context, vmId, handles, params, secret: `${top}/secret` };
 }
 
-/** Compiled once for a test file; copied, for each place is a test's own. */
-export function installDouble(built: string, { top }: JailPlace): void {
-  if (!existsSync(built)) {
-    const made = spawnSync(
-      "musl-gcc",
-      ["-static", "-Os", "-Wall", "-Wextra", "-Werror", "-o", built, source],
-      {
-        encoding: "utf8",
-      },
-    );
-    if (made.status !== 0) throw new Error(made.stderr);
+let compiled: Buffer | undefined;
+
+/** With the double as both programs; it is compiled once for all places of a test file. */
+export function doubledPlace(t: { after: (done: () => unknown) => void }): JailPlace {
+  const place = jailPlace(t);
+  for (const name of ["firecracker", "jailer"]) {
+    const path = `${place.top}/bin/${name}`;
+    if (compiled === undefined) {
+      execFileSync("musl-gcc", ["-static", "-Os", "-Wall", "-Wextra", "-Werror", "-o", path, source]);
+      compiled = readFileSync(path);
+    }
+    writeFileSync(path, compiled, { mode: 0o755 });
   }
-  for (const name of ["firecracker", "jailer"]) copyFileSync(built, `${top}/bin/${name}`);
+  return place;
 }
 
 /** Those of which the arguments name the jail. */

@@ -186,18 +186,21 @@ export function natTests(test: typeof nodeTest, context: TestContext): void {
     },
   );
 
-  scenario("the host reaches its guests, and they answer", async ({ one }) => {
-    const socket = createSocket("udp4");
-    try {
-      one.wire.forget();
-      socket.send("hello", 9000, one.address);
-      const { ip } = await one.wire.hears("the host", udpTo(9000));
-      assert.equal(ip?.from, "172.16.0.1");
-      const answer = once(socket, "message", { signal: AbortSignal.timeout(10_000) });
-      one.sendsIp(ip.from, 17, udp(9000, ip.payload.readUInt16BE(0), "there"));
-      assert.equal(`${(await answer)[0]}`, "there");
-    } finally {
-      socket.close();
-    }
-  });
+  for (const from of ["172.16.0.1", uplink.address]) {
+    scenario(`the host reaches its guests from ${from}, and they answer`, async ({ one }) => {
+      const socket = createSocket("udp4");
+      try {
+        await new Promise<void>((resolve) => socket.bind(0, from, resolve));
+        one.wire.forget();
+        socket.send("hello", 9000, one.address);
+        const { ip } = await one.wire.hears("the host", udpTo(9000));
+        assert.equal(ip?.from, from);
+        const answer = once(socket, "message", { signal: AbortSignal.timeout(10_000) });
+        one.sendsIp(from, 17, udp(9000, ip.payload.readUInt16BE(0), "there"));
+        assert.equal(`${(await answer)[0]}`, "there");
+      } finally {
+        socket.close();
+      }
+    });
+  }
 }

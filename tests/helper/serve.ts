@@ -12,7 +12,7 @@ import { createHelper, type HelperServer } from "../../helper/server.js";
 import { type Clock, systemClock } from "../../src/clock.js";
 import { metadataOf } from "./metadata.js";
 
-export const uid = process.getuid?.() ?? 0;
+const uid = process.getuid?.() ?? 0;
 
 type Act = (params: Record<string, unknown>, context: HelperContext) => Promise<unknown>;
 
@@ -123,5 +123,5 @@ export function gate(): { promise: Promise<void>; open: () => void } {
 
 /** Resolves when it holds; what never holds hangs, and the test runner says which test that was. */
 export async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise<void>((resolve) => setImmediate(resolve));
+  while (!condition()) await new Promise<void>((resolve) => setTimeout(resolve, 2));
 }

@@ -127,7 +127,7 @@ test("no address but a guest's is taken, neither for a tap nor for NAT", async (
   await ensureTap(vm, context);
   const before = snapshot();
   for (const [address, what] of hostile) {
-    const refused = { rule: "address-in-network" };
+    const refused = { rule: "guest-address" };
     await assert.rejects(ensureTap({ vmId: "0badf00d", address }, context), refused, what);
     await assert.rejects(ensureTap({ vmId: vm.vmId, address }, context), refused, what);
     await assert.rejects(ensureNat({ vmId: vm.vmId, address }, context), refused, what);
@@ -145,8 +145,8 @@ test("metadata that describe no network for guests do nothing", async () => {
     { bridge: "br-fc", address: "172.16.0.1", prefixLength: 7 },
   ]) {
     const wrong = contextOf({ metadata: { ...metadata, network } });
-    await assert.rejects(ensureBridge({}, wrong), { name: "Error", rule: /own-bridge|address-in-network/ });
-    await assert.rejects(ensureNoBridge({}, wrong), { name: "Error", rule: /own-bridge|address-in-network/ });
+    await assert.rejects(ensureBridge({}, wrong), { name: "Error", rule: /^(bridge-name|network)$/ });
+    await assert.rejects(ensureNoBridge({}, wrong), { name: "Error", rule: /^(bridge-name|network)$/ });
   }
   assert.equal(snapshot(), before);
 });
