@@ -8,7 +8,7 @@ import { startDaemon } from "./daemon.js";
 import { defaultsOf } from "./defaults.js";
 import { createLocalWorld, searchPathOf } from "./effects/local-world.js";
 import { BangerError, errorBody } from "./errors.js";
-import { homeHandles, systemHandles } from "./handles.js";
+import { homeHandles } from "./handles.js";
 import { placeFrom, sshKeyOf } from "./home.js";
 import { registryAccess } from "./images/registry-access.js";
 import { imageShelf } from "./images/shelf.js";
@@ -33,8 +33,6 @@ async function main(): Promise<void> {
   const config = loadConfig(homeHandles(home).configFile);
   logger.level = config.logLevel;
   const access = registryAccess(home, config.registries, process.env, searchPathOf(process.env));
-  const builderSocket = place.mode === "system" ? systemHandles().builderSocket : null;
-  const { env: environment } = process;
   const daemon = await startDaemon({
     home,
     config,
@@ -42,7 +40,7 @@ async function main(): Promise<void> {
     logger,
     version,
     openWorld: () =>
-      createLocalWorld({ place, config, clock: systemClock, logger, environment, builderSocket }),
+      createLocalWorld({ place, config, clock: systemClock, logger, environment: process.env }),
     api: {
       defaults: defaultsOf(config),
       sshKey: sshKeyOf(home, config.sshKeyPath, process.env["HOME"] ?? homedir()),

@@ -132,11 +132,11 @@ export interface VmHandles {
 export const jailFiles = {
   kernel: "/kernel",
   initrd: "/initrd",
-  /** Block device, or a hard link to the VM's own copy of the image's root disk. */
+  /** Block device, or the VM's own copy of the image's root disk. */
   root: "/root",
   work: "/work",
   seed: "/seed",
-  /** Hard link to the VM's vmm.log. */
+  /** The VM's vmm.log. */
   vmmLog: "/vmm.log",
   apiSocket: "/run/api.sock",
   vsockSocket: "/run/vsock.sock",

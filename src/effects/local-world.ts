@@ -8,7 +8,7 @@ import type { Clock } from "../clock.js";
 import type { Config } from "../config.js";
 import { BangerError } from "../errors.js";
 import type { AgentClient } from "../guest/agent.js";
-import { type Home, imageHandles, vmHandles } from "../handles.js";
+import { type Home, imageHandles, systemHandles, vmHandles } from "../handles.js";
 import { expandHome, type Place } from "../home.js";
 import { imageMaker } from "../images/build.js";
 import { observePartial } from "../images/builder-process.js";
@@ -38,8 +38,6 @@ export interface LocalWorldOptions {
   environment: Readonly<Record<string, string | undefined>>;
   /** The guest's agent; the one that was built with this program when absent. */
   agentPath?: string;
-  /** Where system mode has image builders; null in user mode. */
-  builderSocket?: string | null;
 }
 
 export interface LocalWorld extends AssembledWorld<AgentClient> {
@@ -93,7 +91,7 @@ export async function createLocalWorld(options: LocalWorldOptions): Promise<Loca
   const accelerator = kvmState().usable ? "kvm" : "tcg";
   const prepare = preparer(home, options.agentPath ?? builtAgent);
   const registry = registryAccess(home, config.registries, environment, searchPath);
-  const { builderSocket = null } = options;
+  const builderSocket = place.mode === "system" ? systemHandles().builderSocket : null;
   const { mirror } = config;
   const maker = imageMaker({ home, clock, mirror, searchPath, registry, environment, builderSocket });
   const userHome = environment["HOME"] ?? homedir();
