@@ -11,13 +11,28 @@ const partly = { is: "present", whole: false };
 const absent = { is: "absent" };
 
 export function systemContract(actor: () => Actor, idA: VmId, idB: VmId): void {
-  const perform = (effect: Effect) => actor().perform(effect);
-  const see = async (vmId: VmId, handle: (typeof held)[number]) => (await actor().see(vmId))[handle];
-  const helper = () => actor().bench.helper as HelperBench;
-  const addressOf = (vmId: VmId) => actor().bench.address(vmId === idA ? 1 : 2);
-  const tap = (vmId: VmId) => perform({ kind: "ensureTap", vmId, address: addressOf(vmId) });
-  const nat = (vmId: VmId) => perform({ kind: "ensureNat", vmId, address: addressOf(vmId) });
+  const hands = handsOf(actor, idA);
+  cardContract(hands, idA, idB);
+  damageContract(hands, idA);
+  deviceContract(hands, idA, idB);
+  absenceContract(hands, idA, idB);
+}
 
+type Hands = ReturnType<typeof handsOf>;
+
+function handsOf(actor: () => Actor, first: VmId) {
+  const perform = (effect: Effect) => actor().perform(effect);
+  const addressOf = (vmId: VmId) => actor().bench.address(vmId === first ? 1 : 2);
+  return {
+    ...{ actor, perform, addressOf },
+    see: async (vmId: VmId, handle: (typeof held)[number]) => (await actor().see(vmId))[handle],
+    helper: () => actor().bench.helper as HelperBench,
+    tap: (vmId: VmId) => perform({ kind: "ensureTap", vmId, address: addressOf(vmId) }),
+    nat: (vmId: VmId) => perform({ kind: "ensureNat", vmId, address: addressOf(vmId) }),
+  };
+}
+
+function cardContract({ perform, see, tap, nat }: Hands, idA: VmId, idB: VmId): void {
   test("ensureTap makes a whole tap; ensureNoTap leaves nothing of it; both can run twice", async () => {
     for (let time = 1; time <= 2; time++) {
       await tap(idA);
@@ -43,7 +58,9 @@ export function systemContract(actor: () => Actor, idA: VmId, idB: VmId): void {
     }
     assert.deepEqual(await see(idA, "tap"), whole, "the card stays");
   });
+}
 
+function damageContract({ actor, perform, addressOf, see, helper, tap, nat }: Hands, idA: VmId): void {
   test("rules that somebody took away are seen as gone, and made again under the VMM", async () => {
     await actor().disk(idA);
     const process = await actor().process(idA, addressOf(idA));
@@ -63,7 +80,9 @@ export function systemContract(actor: () => Actor, idA: VmId, idB: VmId): void {
     await perform({ kind: "ensureNoTap", vmId: idA });
     assert.deepEqual(await see(idA, "tap"), absent);
   });
+}
 
+function deviceContract({ actor, perform, see, helper }: Hands, idA: VmId, idB: VmId): void {
   test("ensureRootDevice wants the file; ensureNoRootDevice leaves nothing; both can run twice", async () => {
     if (!actor().bench.world.capabilities.rootDevice) return;
     const { readyImage: imageId } = actor().bench;
@@ -86,7 +105,10 @@ export function systemContract(actor: () => Actor, idA: VmId, idB: VmId): void {
     await perform({ kind: "ensureNoRootDevice", vmId: idB });
     assert.deepEqual(await see(idB, "rootDevice"), absent);
   });
+}
 
+function absenceContract(hands: Hands, idA: VmId, idB: VmId): void {
+  const { actor, perform, addressOf, see, helper, tap, nat } = hands;
   test("all of it outlives the daemon", async () => {
     await actor().disk(idA);
     await actor().prepare(idA, addressOf(idA));
