@@ -1,5 +1,6 @@
 /** Which drivers this host's mode has: user mode's, or those that the root helper lends its hand to. */
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
+import { release } from "node:os";
 import type { Params, Result } from "../../helper/contract.js";
 import { bridgeRange, loopbackRange } from "../addresses.js";
 import type { Clock } from "../clock.js";
@@ -40,7 +41,7 @@ const aboutMs = 10_000;
 type About = Result<"about">;
 
 /** Firecracker where all that it needs is usable, if nobody wants it otherwise. */
-function systemVmm(
+export function systemVmm(
   wanted: Config["vmm"],
   { kvm, firecracker }: { kvm: boolean; firecracker: boolean },
 ): "firecracker" | "qemu" {
@@ -60,6 +61,14 @@ async function askAbout(helper: HelperCalls, clock: Clock, warn: Warn): Promise<
   } finally {
     bound.release();
   }
+}
+
+/** The device-mapper is loaded, or the kernel's modules have one that is loaded when it is asked for. */
+function kernelHasMapper(): boolean {
+  const says = (path: string, words: RegExp) => existsSync(path) && words.test(readFileSync(path, "utf8"));
+  return (
+    says("/proc/misc", /device-mapper/) || says(`/lib/modules/${release()}/modules.devname`, /^dm_mod /m)
+  );
 }
 
 const isUsable = (about: About | undefined, { firecracker }: Installed): boolean => {
@@ -86,8 +95,7 @@ export async function localMode(options: LocalModeOptions): Promise<LocalMode> {
   const { address: gateway, prefixLength } = installed.network;
   const helper = helperClient(systemHandles().helperSocket);
   const about = await askAbout(helper, clock, warn);
-  // The node is there as soon as the kernel has device-mapper, loaded or not.
-  const deviceMapper = about?.deviceMapper ?? existsSync("/dev/mapper/control");
+  const deviceMapper = about?.deviceMapper ?? kernelHasMapper();
   const vmm = systemVmm(config.vmm, {
     kvm: accelerator === "kvm",
     firecracker: isUsable(about, installed),

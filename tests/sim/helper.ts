@@ -26,6 +26,9 @@ export class SimHelper {
   /** The last call about each VM: one follows the other. */
   readonly #last = new Map<VmId | "", Promise<unknown>>();
 
+  /** Until when nothing can be told of a kind of handles. */
+  readonly #blind = new Map<string, number>();
+
   constructor(host: SimHost) {
     this.#host = host;
   }
@@ -193,18 +196,23 @@ export class SimHelper {
 
   #look(): Result<"look"> {
     const { vms, bridge } = this.#host;
-    const those = (is: (vm: SimVm) => boolean) => {
-      if (this.#host.faulty(0.01)) return { unknown: "simulated" };
+    const now = this.#host.time.now();
+    const those = (is: (vm: SimVm) => boolean, kind: string) => {
+      if (this.#host.faulty(0.01)) this.#blind.set(kind, now + this.#host.chance.between(0, 10_000));
+      if (this.#host.faults && (this.#blind.get(kind) ?? 0) >= now) return { unknown: "simulated" };
       return { ids: [...vms].filter(([, vm]) => is(vm)).map(([id]) => id) };
     };
     return {
       bridge,
-      taps: those((vm) => vm.tap && vm.guard),
-      strayTaps: those((vm) => vm.tap !== vm.guard),
-      nats: those((vm) => vm.nat),
-      rootDevices: those((vm) => vm.device && vm.loops === 2),
-      strayDevices: those((vm) => (vm.device || vm.loops > 0) && !(vm.device && vm.loops === 2)),
-      jails: those((vm) => vm.jail),
+      taps: those((vm) => vm.tap && vm.guard, "taps"),
+      strayTaps: those((vm) => vm.tap !== vm.guard, "strayTaps"),
+      nats: those((vm) => vm.nat, "nats"),
+      rootDevices: those((vm) => vm.device && vm.loops === 2, "rootDevices"),
+      strayDevices: those(
+        (vm) => (vm.device || vm.loops > 0) && !(vm.device && vm.loops === 2),
+        "strayDevices",
+      ),
+      jails: those((vm) => vm.jail, "jails"),
     };
   }
 }
