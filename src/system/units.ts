@@ -177,7 +177,7 @@ function builder({ owner, home }: Metadata, { node, tree }: Programs): string {
       ["AmbientCapabilities", ""],
       ...confined,
       ["ReadWritePaths", `${home.data} ${home.cache} /var/tmp`],
-      ["ProtectHome", "read-only"],
+      ["ProtectHome", "yes"],
       ["ProtectControlGroups", "yes"],
     ],
   });
