@@ -31,7 +31,7 @@ const helperDeadlineMs = 30_000;
 
 /** Everything that doctor wants to know. `searchPath` is PATH's value. */
 export async function readHost(
-  { mode, home }: Place,
+  { mode, home }: Pick<Place, "mode" | "home">,
   client: Client,
   searchPath: string,
   version: string,
