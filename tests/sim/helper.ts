@@ -126,6 +126,7 @@ export class SimHelper {
       return none;
     },
     ensureNoTap: async ({ vmId }, life) => {
+      if (this.#host.vm(vmId).process !== null) this.#host.torn.push(`the tap of ${vmId}`);
       await this.#set(life, vmId, { tap: false });
       await this.#set(life, vmId, { guard: false });
       return none;
@@ -157,8 +158,9 @@ export class SimHelper {
     startVmm: async ({ vmId }, life) => {
       const { process } = this.#host.vm(vmId);
       if (process !== null) return { pid: process.pid, startTime: process.startTime };
-      const { rootDisk, workDisk, device, tap } = this.#host.vm(vmId);
-      if (!rootDisk || !workDisk || !device || !tap) throw refused("the VMM does not find its files");
+      const { rootDisk, workDisk, runtime, device, tap } = this.#host.vm(vmId);
+      if (!rootDisk || !workDisk || !runtime || !device || !tap)
+        throw refused("the VMM does not find its files");
       await this.#set(life, vmId, { jail: true });
       await this.#change(life, () => this.#host.spawn(vmId));
       const { pid, startTime } = this.#host.vm(vmId).process ?? { pid: 2, startTime: "0" };
@@ -181,7 +183,10 @@ export class SimHelper {
   };
 
   async #dropDevice(life: Life, vmId: VmId): Promise<void> {
-    if (this.#host.vm(vmId).process !== null) throw refused("the device is in use");
+    if (this.#host.vm(vmId).process !== null) {
+      this.#host.torn.push(`the root device of ${vmId}`);
+      throw refused("the device is in use");
+    }
     await this.#set(life, vmId, { device: false });
     await this.#set(life, vmId, { loops: 0 });
   }

@@ -37,7 +37,10 @@ describe("firecrackerApi", () => {
     await new Promise<void>((resolve) => server?.listen(path(), resolve));
   }
   const sized = (status: string, body: string) =>
-    `HTTP/1.1 ${status} \r\nServer: Firecracker API\r\nConnection: keep-alive\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+    [
+      ...[`HTTP/1.1 ${status} `, "Server: Firecracker API", "Connection: keep-alive"],
+      ...[`Content-Length: ${body.length}`, "", body],
+    ].join("\r\n");
 
   test("a call that is done has no body and no length, and the connection is given up", async () => {
     await serve("HTTP/1.1 204 \r\nServer: Firecracker API\r\nConnection: keep-alive\r\n\r\n");
