@@ -22,6 +22,7 @@ import { sshKeys } from "./ssh-keys.js";
 import { usageOf, type VmUsage } from "./usage.js";
 import type { ReadUserFiles } from "./user-files.js";
 import { VmmControls } from "./vmm-controls.js";
+import type { WorkSeeds } from "./work-disk.js";
 
 export interface AssemblyOptions<C extends GuestAgent> {
   home: Home;
@@ -34,6 +35,7 @@ export interface AssemblyOptions<C extends GuestAgent> {
   /** Connects to the agent of a VM's guest. */
   dial: Dial<C>;
   images: ImageMaker;
+  workSeeds: WorkSeeds;
   /** What new guests take over from their user. */
   userFiles: ReadUserFiles;
   /** The user's own SSH key; null where banger makes one. */
@@ -73,6 +75,7 @@ export function assembleWorld<C extends GuestAgent>(options: AssemblyOptions<C>)
     disks: overlayDisks(home, {
       qemuImg: options.qemuImg,
       runTool,
+      workSeeds: options.workSeeds,
       keys: sshKeys(home, runTool, options.sshKey),
       userFiles,
       clock,

@@ -18,6 +18,7 @@ import { makeFromOci } from "./make/oci.js";
 import { makeFromRecipe } from "./make/recipe.js";
 import { describe, type Made, sync, type Workshop } from "./make/workshop.js";
 import { manifestFile } from "./manifest.js";
+import { findWorkSeed, makeWorkSeed } from "./work-seed.js";
 
 const report = (line: BuildReport): void => {
   try {
@@ -67,6 +68,9 @@ async function build(job: BuildJob): Promise<void> {
     now: () => systemClock.now(),
   };
   const manifest = await describe(workshop, await make(workshop));
+  // Now, so that no VM has to wait for it.
+  if (!isKernelId(job.imageId) && (await findWorkSeed(job.partial)).is === "missing")
+    await makeWorkSeed(job.partial);
   await publishContent(`${job.partial}/${manifestFile}`, `${JSON.stringify(manifest, null, 2)}\n`, 0o600);
   await rm(`${job.partial}/${builderFile}`);
   await sync(job.partial);

@@ -30,7 +30,8 @@ async function outcome(home: Home): Promise<string> {
   const runTool = toolRunner(process.env["PATH"] ?? "");
   const keys = sshKeys(home, runTool, null);
   const userFiles = async () => ({ files: [], skipped: [] });
-  const tools = { qemuImg: "qemu-img", runTool, keys, userFiles, clock: systemClock };
+  const workSeeds = async () => null;
+  const tools = { qemuImg: "qemu-img", runTool, workSeeds, keys, userFiles, clock: systemClock };
   const effect = { kind: "ensureDisk", vmId: id, imageId, name: "calm-otter", diskMiB: 256 } as const;
   try {
     await overlayDisks(home, tools).ensure(effect, { signal: AbortSignal.timeout(60_000), note: () => {} });

@@ -95,6 +95,7 @@ async function makeBench(): Promise<Bench> {
       launch: async ({ vmId }) => launch(home, vmId),
       dial: (id) => instantAgent(() => !unable.has(id)),
       images,
+      workSeeds: async () => null,
       userFiles: async () => ({ files: [], skipped: [] }),
       sshKey: null,
       runTool: toolRunner(process.env["PATH"] ?? ""),

@@ -30,7 +30,8 @@ async function pushDebian(): Promise<void> {
   const layout = join(home.root, "layout");
   await makeLayout(layout, []);
   const marker = join(home.root, "marker.tar");
-  writeFileSync(marker, tar([{ name: "opt/from-the-second-layer", data: "second\n" }]));
+  const seeded = { name: "root/.config/tool", data: "in the seed\n", uid: 1234, mode: 0o640 };
+  writeFileSync(marker, tar([{ name: "opt/from-the-second-layer", data: "second\n" }, seeded]));
   for (const layer of [await debianTar(), marker])
     await tool("umoci", ["raw", "add-layer", "--image", `${layout}:made`, layer]);
   await tool("umoci", [
@@ -89,12 +90,16 @@ test("a daemon killed while it pulls leaves a pull that the next one completes, 
 });
 
 test("the image boots to ready and runs a command, and says what it was meant for", async () => {
-  const script = "cat /etc/debian_version /opt/from-the-second-layer; uname -r; ls /lib/modules";
+  const script =
+    "cat /etc/debian_version /opt/from-the-second-layer; uname -r; ls /lib/modules; cd; cat .config/tool; stat -c %u:%a .config/tool";
   const arguments_ = ["--rm", "--image", reference(), "--memory", "512M", "--", "sh", "-c", script];
-  const [version, second, running, installed] = (await home.ok("vm", "run", ...arguments_)).split("\n");
+  const [version, second, running, installed, ...seeded] = (await home.ok("vm", "run", ...arguments_)).split(
+    "\n",
+  );
   assert.match(version ?? "", /^\d+/);
   assert.equal(second, "second");
   assert.equal(running, installed, "the modules are those of the kernel that runs");
+  assert.deepEqual(seeded, ["in the seed", "1234:640", ""]);
   const { manifest } = await home.json<ImageDetails>("image", "show", "debian-dev");
   const oci = manifest?.["oci"] as { env: string[]; cmd: string[]; workingDirectory: string };
   assert.ok(oci.env.includes("GREETING=hello"));
