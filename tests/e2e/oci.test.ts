@@ -90,8 +90,10 @@ test("a daemon killed while it pulls leaves a pull that the next one completes, 
 });
 
 test("the image boots to ready and runs a command, and says what it was meant for", async () => {
-  const script =
-    "cat /etc/debian_version /opt/from-the-second-layer; uname -r; ls /lib/modules; cd; cat .config/tool; stat -c %u:%a .config/tool";
+  const script = [
+    "cat /etc/debian_version /opt/from-the-second-layer; uname -r; ls /lib/modules",
+    "cd; cat .config/tool; stat -c %u:%a .config/tool",
+  ].join("; ");
   const arguments_ = ["--rm", "--image", reference(), "--memory", "512M", "--", "sh", "-c", script];
   const [version, second, running, installed, ...seeded] = (await home.ok("vm", "run", ...arguments_)).split(
     "\n",
