@@ -8,6 +8,7 @@ import {
   duration,
   type FileSync,
   fileSync,
+  image,
   type ListenAddress,
   listenAddress,
   path,
@@ -37,7 +38,7 @@ export const configKeys = {
     about: "QEMU's system emulator.",
   },
   default_image: {
-    ...text("^[a-z0-9][a-z0-9.-]{0,127}$", "the name or id of an image"),
+    ...image,
     default: "debian-slim",
     about: "Image of VMs that are created without `--image`.",
   },

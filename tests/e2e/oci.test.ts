@@ -50,6 +50,8 @@ before(async () => {
   registry = await startRegistry(join(home.root, "registry"));
   door = await holdRegistry(registry.host);
   await pushDebian();
+  mkdirSync(home.home.config, { recursive: true });
+  writeFileSync(homeHandles(home.home).configFile, `default_image = "${reference()}"\n`);
 });
 
 after(async () => {
@@ -94,7 +96,8 @@ test("the image boots to ready and runs a command, and says what it was meant fo
     "cat /etc/debian_version /opt/from-the-second-layer; uname -r; ls /lib/modules",
     "cd; cat .config/tool; stat -c %u:%a .config/tool",
   ].join("; ");
-  const arguments_ = ["--rm", "--image", reference(), "--memory", "512M", "--", "sh", "-c", script];
+  // Without --image: the configuration names it.
+  const arguments_ = ["--rm", "--memory", "512M", "--", "sh", "-c", script];
   const [version, second, running, installed, ...seeded] = (await home.ok("vm", "run", ...arguments_)).split(
     "\n",
   );
@@ -106,6 +109,13 @@ test("the image boots to ready and runs a command, and says what it was meant fo
   const oci = manifest?.["oci"] as { env: string[]; cmd: string[]; workingDirectory: string };
   assert.ok(oci.env.includes("GREETING=hello"));
   assert.deepEqual([oci.cmd, oci.workingDirectory], [["bash"], "/srv"]);
+});
+
+test("doctor knows that the default image of a registry is here", async () => {
+  const { stdout } = await home.run(["doctor", "--json"]);
+  const { checks } = JSON.parse(stdout) as { checks: { name: string; detail: string }[] };
+  const image = checks.find(({ name }) => name === "image");
+  assert.equal(image?.detail, `${reference()} is here`);
 });
 
 test("a pull of what is here asks the registry for its manifest only; one of other options is refused", async () => {
