@@ -69,9 +69,9 @@ const layersOf = async (): Promise<string[]> => {
 test("a daemon killed while it pulls leaves a pull that the next one completes, with nothing fetched twice", async () => {
   await home.ok("kernel", "pull", "debian-cloud");
   const [debian, marker] = (await layersOf()) as [string, string];
-  door.hold(debian);
+  const held = door.hold(debian);
   const interrupted = home.start(["image", "pull", reference()]);
-  await door.held();
+  await held;
   const { ociCache, images } = homeHandles(home.home);
   const blob = (digest: string) => join(ociCache, "blobs/sha256", digest.slice("sha256:".length));
   assert.ok(existsSync(blob(marker)), "the small layer is whole");

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { copyFile, link, lstat, mkdir, open, readFile, rm, writeFile } from "node:fs/promises";
-import { exists } from "../../effects/publish.js";
+import { exists, flush } from "../../effects/publish.js";
 import type { RunTool } from "../../effects/run-tool.js";
 import { BangerError } from "../../errors.js";
 import type { BuildJob } from "../builder-process.js";
@@ -53,12 +53,6 @@ async function digest(path: string): Promise<string> {
   return hash.digest("hex");
 }
 
-/** Puts a file's content, or a directory's names, on the disk. */
-export async function sync(path: string): Promise<void> {
-  const file = await open(path, "r");
-  await file.sync().finally(() => file.close());
-}
-
 /** The manifest of what lies in the job's partial directory, all of it durable. */
 export async function describe({ job }: Workshop, made: Made): Promise<Manifest> {
   const files: Manifest["files"] = {};
@@ -66,7 +60,7 @@ export async function describe({ job }: Workshop, made: Made): Promise<Manifest>
   const seed = (await exists(`${job.partial}/${workSeedFile}`)) ? [workSeedFile] : [];
   for (const name of [...filesOf(job.imageId), ...seed]) {
     const path = `${job.partial}/${name}`;
-    await sync(path);
+    await flush(path);
     const file = await open(path, "r");
     const { size } = await file.stat().finally(() => file.close());
     // Disks are mostly holes: reading them whole would take longer than the rest of the making.
