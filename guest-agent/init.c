@@ -159,21 +159,16 @@ static void enter_root(void) {
   }
 }
 
-/* The disk covers the image's /root only once it has what is there. */
+/* The host has put on the disk what the image has in /root, before the first boot. */
 static void mount_work_disk(void) {
-  static const char fresh[] = "/run/banger-work";
   char device[64];
   const char *name = init_option("banger.work");
   if (!name) return;
   mkdir("/root", 0755);
-  mkdir(fresh, 0700);
   if (wait_for_disk(name, EXTRA_DISK_WAIT_MS, device, sizeof device) < 0)
     init_say(0, "the work disk %s did not appear", device);
-  else if (mount(device, fresh, "ext4", MS_NOATIME, DISK_OPTIONS) < 0)
-    init_say(errno, "cannot mount the work disk %s", device);
-  else if (skeleton_copy("/root", fresh), mount(fresh, "/root", NULL, MS_MOVE, NULL) < 0)
-    init_say(errno, "cannot move the work disk %s to /root", device);
-  rmdir(fresh);
+  else if (mount(device, "/root", "ext4", MS_NOATIME, DISK_OPTIONS) < 0)
+    init_say(errno, "cannot mount the work disk %s on /root", device);
 }
 
 static void apply_seed(void) {

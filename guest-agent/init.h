@@ -23,9 +23,6 @@ void modules_load(void);
  */
 int seed_unpack(int archive, int root);
 
-/* Copies what is in `from` to the file system mounted at `disk`, if that is fresh: empty but for lost+found. */
-void skeleton_copy(const char *from, const char *disk);
-
 /* Brings `lo` up, and `eth0` with `address` ("a.b.c.d/n") and the default route through `gateway`. Either may be NULL. */
 void net_up(const char *address, const char *gateway);
 

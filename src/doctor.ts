@@ -17,7 +17,7 @@ export interface HostFacts {
   /** Each directory that banger writes to, and null or why it cannot. */
   places: { path: string; problem: string | null }[];
   freeBytes: Fact<{ path: string; bytes: number }>;
-  image: Fact<{ name: string; built: boolean }>;
+  image: Fact<{ name: string; is: "here" | "in the catalog" | "in a registry" }>;
   defaults: Fact<DefaultsView>;
   daemon: Fact<{ pid: number; dns: string | null } | null>;
   /** Where names should be answered, `host:port` or "off". */
@@ -58,8 +58,8 @@ export function doctorChecks(facts: HostFacts): Check[] {
         : fail("directory", `${path}: ${problem}`, `make it writable: ls -ld ${path}`),
     ),
     judge("disk space", facts.freeBytes, "df -h", space),
-    judge("image", facts.image, "banger image list", ({ name, built }) =>
-      pass("image", built ? `${name} is here` : `${name} is in the catalog; the first vm run builds it`),
+    judge("image", facts.image, "banger image list", ({ name, is }) =>
+      pass("image", is === "here" ? `${name} is here` : `${name} is ${is}; the first vm run gets it`),
     ),
     judge("vm defaults", facts.defaults, "banger doctor --json", (defaults) =>
       pass("vm defaults", defaultsLine(defaults)),

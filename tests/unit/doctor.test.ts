@@ -16,7 +16,7 @@ const healthy: HostFacts = {
   tools: { "qemu-img": "/q", mke2fs: "/m", ssh: "/s", "ssh-keygen": "/k", mmdebstrap: "/d" },
   places: [{ path: "/state", problem: null }],
   freeBytes: { ok: { path: "/", bytes: 100 * GiB } },
-  image: { ok: { name: "debian-slim", built: false } },
+  image: { ok: { name: "debian-slim", is: "in the catalog" } },
   defaults: {
     ok: {
       image: "debian-slim",
