@@ -16,6 +16,8 @@ export interface Programs {
   tree: string;
   /** Whether the host has a group `kvm`, which opens /dev/kvm. */
   kvmGroup: boolean;
+  /** Whether the host's only iptables is the one that speaks to the kernel through a raw socket. */
+  legacyIptables: boolean;
 }
 
 type Section = readonly (readonly [key: string, value: string])[];
@@ -24,7 +26,6 @@ type Section = readonly (readonly [key: string, value: string])[];
 export const helperCapabilities = [
   "CAP_CHOWN",
   "CAP_DAC_OVERRIDE",
-  "CAP_FOWNER",
   "CAP_KILL",
   "CAP_MKNOD",
   "CAP_NET_ADMIN",
@@ -64,7 +65,7 @@ const vmsGoOn: Section = [
   ["LimitNOFILE", "524288"],
 ];
 
-/** DeviceAllow takes device-mapper's number, which is another on every boot, when the service starts. */
+/** DeviceAllow finds device-mapper's nodes and number, which is another on every boot, when the service starts. */
 const deviceMapper = "modprobe@dm_mod.service";
 /** That of loop devices is fixed (LOOP_MAJOR), and known before their module is loaded. */
 const loopMajor = 7;
@@ -117,7 +118,8 @@ function daemon({ owner, home }: Metadata, { node, tree, kvmGroup }: Programs): 
   });
 }
 
-function helper({ node, tree }: Programs): string {
+function helper({ node, tree, legacyIptables }: Programs): string {
+  const raw = legacyIptables ? ["CAP_NET_RAW"] : [];
   const { base, metadata, helperRuntime } = systemHandles();
   return text({
     Unit: [
@@ -132,19 +134,17 @@ function helper({ node, tree }: Programs): string {
       ["ExecStart", `${node} --max-semi-space-size=2 ${tree}/dist/helper/main.js --metadata ${metadata}`],
       ...runtime(nameOf(helperRuntime), "0755"),
       ...vmsGoOn,
-      ["CapabilityBoundingSet", helperCapabilities.join(" ")],
+      ["CapabilityBoundingSet", [...helperCapabilities, ...raw].sort().join(" ")],
       ...confined,
       ["ReadWritePaths", `${base} /sys/fs/cgroup /proc/sys/net`],
       ["ProtectHome", "yes"],
-      ["DeviceAllow", "/dev/kvm rwm"],
-      ["DeviceAllow", "/dev/net/tun rwm"],
+      ["DeviceAllow", "/dev/net/tun rw"],
       ["DeviceAllow", "/dev/loop-control rw"],
       ["DeviceAllow", "/dev/mapper/control rw"],
-      ["DeviceAllow", `block-${loopMajor} rwm`],
-      ["DeviceAllow", "block-device-mapper rwm"],
+      ["DeviceAllow", `block-${loopMajor} rw`],
       ...neverNeeded,
       ["RestrictNamespaces", "mnt pid"],
-      ["RestrictAddressFamilies", "AF_UNIX AF_INET AF_NETLINK"],
+      ["RestrictAddressFamilies", `AF_UNIX AF_NETLINK${legacyIptables ? " AF_INET" : ""}`],
       ["IPAddressDeny", "any"],
       ["SystemCallFilter", "@system-service @mount seccomp"],
       ["SystemCallFilter", "~@resources"],
@@ -174,7 +174,7 @@ function builder({ owner, home }: Metadata, { node, tree }: Programs): string {
       ["AmbientCapabilities", ""],
       ...confined,
       ["ReadWritePaths", `${home.data} ${home.cache} /var/tmp`],
-      ["ProtectHome", "read-only"],
+      ["ProtectHome", "yes"],
       ["ProtectControlGroups", "yes"],
     ],
   });

@@ -162,8 +162,9 @@ const cardAtHost = (address: string) => cardOf(sh(`ip neigh show ${address} dev 
 
 /** Tells everybody by ARP that this address is at the guest's own card. */
 const claim = (address: string) => `perl -e '
-  my $card = pack("H12", join "", split /:/, do { local (@ARGV, $/) = "/sys/class/net/eth0/address"; my $x = <>; chomp $x; $x });
-  my $index = do { local @ARGV = "/sys/class/net/eth0/ifindex"; my $x = <>; $x + 0 };
+  sub of { local @ARGV = "/sys/class/net/eth0/$_[0]"; my $line = <>; chomp $line; $line }
+  my $card = pack "H12", join "", split /:/, of("address");
+  my $index = of("ifindex");
   my $address = pack "C4", split /\\./, "${address}";
   my $all = "\\xff" x 6;
   socket(my $s, 17, 3, 0x0608) or die "socket: $!";
