@@ -8,6 +8,7 @@ import { promisify } from "node:util";
 import type { Client } from "./client.js";
 import { systemClock } from "./clock.js";
 import { type Config, loadConfig } from "./config.js";
+import type { DaemonView } from "./contract.js";
 import { deadline } from "./deadline.js";
 import { defaultsOf } from "./defaults.js";
 import { type HostFacts, type ToolName, toolPackages } from "./doctor.js";
@@ -43,7 +44,8 @@ export async function readHost(
   const tools = Object.keys(toolPackages).map((name) => [name, findTool(name, paths)]);
   return {
     architecture: process.arch,
-    kvm: kvmState(),
+    // In system mode it is the daemon's groups that count.
+    kvm: "ok" in daemon && daemon.ok?.accelerator === "kvm" ? { usable: true } : kvmState(),
     qemu: { program, version: await factOf(() => qemuVersion(program, paths)) },
     system: await systemOf(mode, config, version),
     tools: Object.fromEntries(tools) as Record<ToolName, string | null>,
@@ -154,7 +156,7 @@ function isImage(manifest: string, id: string, name: string): boolean {
   }
 }
 
-async function daemonOf(client: Client): Promise<{ pid: number; dns: string | null } | null> {
+async function daemonOf(client: Client): Promise<DaemonView | null> {
   try {
     return await client.call("daemon", { timeoutMs: toolDeadlineMs });
   } catch (error) {

@@ -1,7 +1,7 @@
 /** What this machine has and lacks for banger, as checks over facts: each passes, warns or fails, with one mend. */
 import type { DefaultsView } from "./contract.js";
 import { type Check, type Fact, fail, judge, pass, warn } from "./doctor-check.js";
-import { type SystemFacts, systemChecks } from "./doctor-system.js";
+import { runsFirecracker, type SystemFacts, systemChecks } from "./doctor-system.js";
 import { formatSize } from "./sizes.js";
 
 /** What the checks judge. Every field is read from the host once (doctor-host.ts). */
@@ -50,8 +50,12 @@ export function doctorChecks(facts: HostFacts): Check[] {
     facts.kvm.usable
       ? pass("kvm", "usable")
       : warn("kvm", `not used: ${facts.kvm.why}; VMs run in software, slowly`, facts.kvm.mend),
-    qemu(facts.qemu),
-    ...Object.entries(facts.tools).map(([name, path]) => tool(name as ToolName, path)),
+    ...(runsFirecracker(facts.system)
+      ? [pass("qemu", "not needed: VMs run in Firecracker")]
+      : [qemu(facts.qemu), tool("qemu-img", facts.tools["qemu-img"])]),
+    ...Object.entries(facts.tools)
+      .filter(([name]) => name !== "qemu-img")
+      .map(([name, path]) => tool(name as ToolName, path)),
     ...facts.places.map(({ path, problem }) =>
       problem === null
         ? pass("directory", `${path} is writable`)

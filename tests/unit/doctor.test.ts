@@ -103,6 +103,7 @@ test("system mode is judged by its parts where it is installed, and elsewhere on
   );
   const names = ["helper", "firecracker", "devices", "device-mapper", "firewall", "bridge", "resolver"];
   for (const name of names) assert.equal(inSystemMode(name), "pass", name);
+  assert.equal(inSystemMode("qemu"), "pass");
   assert.equal(inSystemMode("helper", { version: "2" }), "warn");
   assert.equal(inSystemMode("helper", { helper: failed }), "fail");
   const lost = helperSays({ firecracker: null, problem: "too old" });
