@@ -23,7 +23,7 @@ interface Place {
 /** A home of its own, whose daemons are all killed afterwards. */
 function withHome(use: (place: Place) => Promise<void>): Promise<void> {
   return inTemporaryDirectory(async (directory) => {
-    const env = { HOME: directory, PATH: process.env["PATH"] };
+    const env = { HOME: directory, PATH: process.env["PATH"], BANGER_MODE: "user" };
     const home = homeFrom(env, process.getuid?.() ?? 0);
     try {
       await use({
