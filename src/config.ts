@@ -10,6 +10,7 @@ import {
   duration,
   type FileSync,
   fileSync,
+  image,
   type ListenAddress,
   listenAddress,
   network,
@@ -56,7 +57,7 @@ export const configKeys = {
     about: "Firecracker's jailer, likewise.",
   },
   default_image: {
-    ...text("^[a-z0-9][a-z0-9.-]{0,127}$", "the name or id of an image"),
+    ...image,
     default: "debian-slim",
     about: "Image of VMs that are created without `--image`.",
   },

@@ -68,13 +68,14 @@ test("system mode's home is its owner's, and root's on demand; everybody else ha
   assert.throws(() => place(1000, "system"), { code: "system_not_installed" });
   const network = { address: "172.16.0.1", prefixLength: 24 };
   const installed = { owner: { uid: 1000 }, home, network, firecracker: null };
-  writeFileSync(metadata, JSON.stringify(installed));
-  assert.deepEqual(place(1000), { mode: "system", home, installed });
-  assert.deepEqual(place(1000, ""), { mode: "system", home, installed });
+  const system = { mode: "system", home, installed };
+  writeFileSync(metadata, JSON.stringify({ ...installed, version: "1" }));
+  assert.deepEqual(place(1000), system);
+  assert.deepEqual(place(1000, ""), system);
   assert.deepEqual(place(1000, "user"), users);
   assert.deepEqual(place(1001), users);
   assert.equal(place(0).mode, "user");
-  assert.deepEqual(place(0, "system"), { mode: "system", home, installed });
+  assert.deepEqual(place(0, "system"), system);
   assert.throws(() => place(1000, "root"), { code: "mode_unknown" });
   writeFileSync(metadata, "{");
   assert.throws(() => place(1000), { code: "system_damaged" });
