@@ -129,7 +129,7 @@ export async function sweep(home: TestHome): Promise<Figure[]> {
   const log = Log.open(homeHandles(home.home).log, systemClock);
   const ledger = new Ledger(log, () => undefined);
   const world = await createLocalWorld({
-    home: home.home,
+    place: { mode: "user", home: home.home },
     config: parseConfig("", "none"),
     clock: systemClock,
     logger: pino({ level: "silent" }),

@@ -2,15 +2,14 @@
 import { readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { pino } from "pino";
-import { loopbackRange } from "./addresses.js";
 import { systemClock } from "./clock.js";
 import { loadConfig } from "./config.js";
 import { startDaemon } from "./daemon.js";
 import { defaultsOf } from "./defaults.js";
 import { createLocalWorld, searchPathOf } from "./effects/local-world.js";
 import { BangerError, errorBody } from "./errors.js";
-import { homeHandles, systemHandles } from "./handles.js";
-import { addressBlock, placeFrom, sshKeyOf } from "./home.js";
+import { homeHandles } from "./handles.js";
+import { placeFrom, sshKeyOf } from "./home.js";
 import { registryAccess } from "./images/registry-access.js";
 import { imageShelf } from "./images/shelf.js";
 
@@ -29,12 +28,11 @@ const version = (
 async function main(): Promise<void> {
   process.umask(0o077);
   process.title = "banger daemon";
-  const { mode, home } = placeFrom(process.env, process.getuid?.() ?? 0);
+  const place = placeFrom(process.env, process.getuid?.() ?? 0);
+  const { home } = place;
   const config = loadConfig(homeHandles(home).configFile);
   logger.level = config.logLevel;
   const access = registryAccess(home, config.registries, process.env, searchPathOf(process.env));
-  const builderSocket = mode === "system" ? systemHandles().builderSocket : null;
-  const { env: environment } = process;
   const daemon = await startDaemon({
     home,
     config,
@@ -42,11 +40,10 @@ async function main(): Promise<void> {
     logger,
     version,
     openWorld: () =>
-      createLocalWorld({ home, config, clock: systemClock, logger, environment, builderSocket }),
+      createLocalWorld({ place, config, clock: systemClock, logger, environment: process.env }),
     api: {
       defaults: defaultsOf(config),
       sshKey: sshKeyOf(home, config.sshKeyPath, process.env["HOME"] ?? homedir()),
-      addresses: loopbackRange(addressBlock(home)),
       images: imageShelf(home, access, systemClock),
     },
   });

@@ -107,8 +107,9 @@ export interface VmHandles {
   tap: string;
   /** The guest's Ethernet address behind that tap: locally administered, and the id in its last four bytes. */
   mac: string;
-  /** Name of the dm-snapshot that is the root device. */
+  /** Name of the dm-snapshot that is the root device, and where it can be opened. */
   deviceName: string;
+  rootDevice: string;
   /** Firecracker's id for jailer and API. */
   jailId: string;
   /** Where jailer keeps this VM's chroot. */
@@ -131,11 +132,11 @@ export interface VmHandles {
 export const jailFiles = {
   kernel: "/kernel",
   initrd: "/initrd",
-  /** Block device, or a hard link to the VM's own copy of the image's root disk. */
+  /** Block device, or the VM's own copy of the image's root disk. */
   root: "/root",
   work: "/work",
   seed: "/seed",
-  /** Hard link to the VM's vmm.log. */
+  /** The VM's vmm.log. */
   vmmLog: "/vmm.log",
   apiSocket: "/run/api.sock",
   vsockSocket: "/run/vsock.sock",
@@ -206,6 +207,7 @@ export function vmHandles(home: Home, id: VmId): VmHandles {
     tap: `${tapPrefix}${id}`,
     mac: `06:fc:${(id.match(/../g) ?? []).join(":")}`,
     deviceName: `${devicePrefix}${id}`,
+    rootDevice: `/dev/mapper/${devicePrefix}${id}`,
     jailId,
     jail,
     jailRoot,

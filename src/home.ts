@@ -9,15 +9,16 @@ type Environment = Readonly<Record<string, string | undefined>>;
 /** `user`: the CLI starts the daemon of a user; `system`: systemd runs it, and a root helper beside it. */
 export type Mode = "user" | "system";
 
-export interface Place {
-  mode: Mode;
-  home: Home;
-}
+export type Place = { mode: "user"; home: Home } | { mode: "system"; home: Home; installed: Installed };
 
-/** What the CLI and the daemon need to know of an installation of system mode. */
-interface Installed {
+/** What the CLI and the daemon need to know of an installation of system mode; see helper/metadata.ts. */
+export interface Installed {
   owner: { uid: number };
   home: Home;
+  /** The bridge's own address in the network of its guests. */
+  network: { address: string; prefixLength: number };
+  /** Null where the host had none at installation. */
+  firecracker: string | null;
 }
 
 /**
@@ -38,7 +39,7 @@ export function placeFrom(env: Environment, uid: number, metadata = systemHandle
     });
   }
   if (installed !== undefined && (wanted === "system" || installed.owner.uid === uid))
-    return { mode: "system", home: installed.home };
+    return { mode: "system", home: installed.home, installed };
   return { mode: "user", home: homeFrom(env, uid) };
 }
 
@@ -51,8 +52,10 @@ function readInstalled(path: string): Installed | undefined {
     return undefined;
   }
   try {
-    const { owner, home } = JSON.parse(text) as Installed;
-    if (Number.isInteger(owner.uid) && typeof home.state === "string") return { owner, home };
+    const { owner, home, network, firecracker } = JSON.parse(text) as Installed;
+    const { address, prefixLength } = network;
+    if (Number.isInteger(owner.uid) && typeof home.state === "string" && address && prefixLength)
+      return { owner, home, network, firecracker };
   } catch {
     // What root alone can write is damaged: told below.
   }

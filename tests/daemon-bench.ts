@@ -174,7 +174,6 @@ export class DaemonBench {
           diskMiB: { value: 1024, source: "built-in" },
         },
         sshKey: homeHandles(this.home).sshKey,
-        addresses: loopbackRange(7),
         images: this.images(),
       },
     });
@@ -200,6 +199,8 @@ export class DaemonBench {
     return Object.assign(new SimWorld(this.host, this.clock, () => {}), {
       vmm: "simulated",
       accelerator: "none",
+      addresses: loopbackRange(7),
+      namesServedAt: () => undefined,
       connectedAddresses: () => this.connected,
       usageOf: () => ({ cpuMs: null, rssBytes: null, diskBytes: 0 }),
       clientOf: (id: string) =>

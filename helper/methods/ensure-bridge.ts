@@ -5,7 +5,7 @@ import { type Ipv4Network, networkOf } from "../../src/ipv4.js";
 import type { HelperContext, Method } from "../method.js";
 import { readRules, removeRules, writeRules } from "../network/firewall.js";
 import { ensureForwardAccepts, ensureNoForwardAccepts } from "../network/forward-policy.js";
-import { ensureForwarding } from "../network/forwarding.js";
+import { ensureForwarding, forwardFromBridge } from "../network/forwarding.js";
 import { hasAddress, isUp, type Link, type Links, ownBridge, readLinks } from "../network/links.js";
 import { guestNetwork, type Network } from "../network/network.js";
 import { onlyFor } from "../network/rules.js";
@@ -44,6 +44,7 @@ async function create({ run }: HelperContext, { bridge, mac }: Network): Promise
 async function configure(context: HelperContext, network: Network, found: Link | undefined): Promise<void> {
   const { bridge, address, prefixLength } = network;
   await ensureNoIpv6(bridge);
+  await forwardFromBridge(network);
   if (found === undefined || !hasAddress(found, network)) {
     await context.run("ip", ["address", "replace", `${address}/${prefixLength}`, "dev", bridge]);
   }

@@ -44,7 +44,8 @@ async function make(context: HelperContext, wanted: Wanted): Promise<void> {
   await allOrNothing(async (undo) => {
     let name = links.has(tap) ? tap : await spareTap(context, links);
     if (name !== tap) undo(() => deleteLink(context, name));
-    await attachTap(context, network, name);
+    const link = links.get(name);
+    if (link === undefined || !isAttached(link, network)) await attachTap(context, network, name);
     await placeGuest(context, name, vmId);
     undo(() => writeRules(context, network, before));
     await writeRules(context, network, after);

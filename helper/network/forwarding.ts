@@ -12,6 +12,13 @@ const wasOff = "banger: ip_forward was 0";
 
 export const isForwarding = async (): Promise<boolean> => (await readFile(switchFile, "utf8")).trim() === "1";
 
+/**
+ * From the bridge alone, which the kernel's switch for all leaves to us: what guests send elsewhere then comes to our
+ * rules, which refuse it at once, where else it would vanish and leave them waiting.
+ */
+export const forwardFromBridge = ({ bridge }: Network): Promise<void> =>
+  writeFile(`/proc/sys/net/ipv4/conf/${bridge}/forwarding`, "1");
+
 /** `bridge` is ours. */
 export async function ensureForwarding({ run }: HelperContext, { bridge }: Network): Promise<void> {
   if (await isForwarding()) return;

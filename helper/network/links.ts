@@ -95,7 +95,7 @@ function attribute(tap: string, name: "owner" | "group"): number {
 }
 
 /** A lasting tap with one queue for the owner of this installation, on our bridge or on none. */
-export function isOwnTap(link: Link, { metadata: { owner, network } }: HelperContext): boolean {
+function isOwnTap(link: Link, { metadata: { owner, network } }: HelperContext): boolean {
   const { info_kind: kind, info_data: data } = link.linkinfo ?? {};
   return (
     kind === "tun" &&

@@ -35,7 +35,7 @@ async function list({ run }: HelperContext, family: string): Promise<NftObject[]
 
 export const nft: Firewall = {
   read: async (context, network) => {
-    const listed = [await list(context, "bridge"), await list(context, "inet")];
+    const listed = await Promise.all([list(context, "bridge"), list(context, "inet")]);
     return nftState(context.metadata.home, network, listed.flat());
   },
   write: async ({ run, metadata: { home } }, network, rules) => {

@@ -15,8 +15,10 @@ import type { ProcessIdentity, Seen, VmId } from "../model.js";
 import type { Uses } from "../use.js";
 import type { World } from "../world.js";
 
-/** What the API needs of the host beside the loop's view: the links to the guests. */
+/** What the API needs of the host beside the loop's view: the links to the guests, and where those live. */
 export interface Guests {
+  /** Where new VMs have their addresses from. */
+  addresses: AddressRange;
   /** The client of the guest's agent; undefined while no link is up. */
   clientOf(id: VmId): AgentClient | undefined;
   /** Addresses of this host to which something is connected, or was a moment ago. */
@@ -38,8 +40,6 @@ export interface ApiDeps {
   defaults: DefaultsView;
   /** The user's key for ssh. */
   sshKey: string;
-  /** Where new VMs have their addresses from. */
-  addresses: AddressRange;
   images: Images;
   about: Pick<DaemonView, "pid" | "version" | "startedAt" | "vmm" | "accelerator" | "dns">;
   warn(message: string, details: object): void;

@@ -29,9 +29,9 @@ const guestCid = 3;
 
 /**
  * `reboot=k`: a reset by the keyboard controller is what ends Firecracker. The keyboard itself has to work, since
- * Ctrl-Alt-Del comes by it; looking for a mouse and for more ports only takes time.
+ * Ctrl-Alt-Del comes by it. Looking for a mouse, more keyboards and more serial ports would only take time.
  */
-const machineArguments = ["reboot=k", "i8042.noaux", "i8042.nomux", "i8042.dumbkbd"];
+const machineArguments = ["reboot=k", "i8042.noaux", "i8042.nomux", "i8042.dumbkbd", "8250.nr_uarts=1"];
 
 /** The version from which a guest can report memory that it does not use, so that the host has it back. */
 const reportingSince = [1, 14] as const;
@@ -50,7 +50,7 @@ const drive = ({ id, path, readOnly }: (typeof drives)[number]): ApiCall => ({
 });
 
 /** `v1.16.1` and `1.16.1` are the same version. */
-export function parseVersion(text: string): [number, number, number] | undefined {
+function parseVersion(text: string): [number, number, number] | undefined {
   const match = /\bv?(\d{1,5})\.(\d{1,5})\.(\d{1,5})\b/.exec(text);
   return match === null ? undefined : [Number(match[1]), Number(match[2]), Number(match[3])];
 }

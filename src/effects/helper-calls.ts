@@ -2,6 +2,10 @@
 import type { MethodName, Params, Result } from "../../helper/contract.js";
 
 export interface HelperCalls {
-  /** @throws BangerError with what the helper or its tools said; `helper_unreachable` where none answers. */
+  /**
+   * Has the helper do it. Every method can be asked for twice, so that a call that was cut off may be made again.
+   * @throws BangerError `helper_unreachable`, `helper_lost` for a call that was cut off, `helper_refused` with its rule,
+   *   what else the helper reports, and the signal's own reason.
+   */
   call<M extends MethodName>(method: M, params: Params<M>, signal: AbortSignal): Promise<Result<M>>;
 }

@@ -1,6 +1,7 @@
-/** Pure: what one look of the helper says of each VM, in the words of an observation. */
+/** What one look of the helper says of each VM, in the words of an observation. */
 import type { Result } from "../../helper/contract.js";
 import type { ObservedVm, Part, Seen, VmId } from "../model.js";
+import type { HelperCalls } from "./helper-calls.js";
 
 /** What only root can see of a VM. */
 export interface HeldByKernel extends Pick<ObservedVm, "rootDevice" | "tap" | "nat"> {
@@ -12,6 +13,8 @@ export interface HelperSight {
   /** Every VM of which something is there. */
   ids: ReadonlySet<VmId>;
   of(id: VmId): HeldByKernel;
+  /** What holds for every other VM. */
+  unlisted: HeldByKernel;
 }
 
 type Look = Result<"look">;
@@ -48,16 +51,28 @@ export function sightOf(look: Look | { unknown: string } | undefined): HelperSig
   const { bridge, taps, strayTaps, nats, rootDevices, strayDevices, jails } = look;
   const [rootDevice, tap] = [part(rootDevices, strayDevices), part(taps, strayTaps)];
   const [nat, jail] = [handle(nats), handle(jails)];
+  const of = (id: VmId) => ({ rootDevice: rootDevice(id), tap: tap(id), nat: nat(id), jail: jail(id) });
   return {
     bridge: typeof bridge === "object" ? { is: "unknown", cause: bridge.unknown } : bridge ? present : absent,
     ids: new Set([taps, strayTaps, nats, rootDevices, strayDevices, jails].flatMap(idsOf)),
-    of: (id) => ({ rootDevice: rootDevice(id), tap: tap(id), nat: nat(id), jail: jail(id) }),
+    of,
+    // No VM has the empty id.
+    unlisted: of(""),
   };
 }
 
 function sightless(seen: Exclude<Seen, { is: "present" }>): HelperSight {
   const held = { rootDevice: seen, tap: seen, nat: seen, jail: seen };
-  return { bridge: seen, ids: new Set(), of: () => held };
+  return { bridge: seen, ids: new Set(), of: () => held, unlisted: held };
+}
+
+/** What the helper says when it is asked now; whatever goes wrong, the rest of an observation goes on. */
+export async function lookThrough(helper: HelperCalls, signal: AbortSignal): Promise<HelperSight> {
+  try {
+    return sightOf(await helper.call("look", {}, signal));
+  } catch (error) {
+    return sightOf({ unknown: (error as Error).message });
+  }
 }
 
 /** The directory of a VM's sockets together with the jail of its VMM. */

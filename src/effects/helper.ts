@@ -2,14 +2,9 @@
 import { createConnection, type Socket } from "node:net";
 import type { Answer, Failure, MethodName, Params, Request, Result } from "../../helper/contract.js";
 import { BangerError } from "../errors.js";
+import type { HelperCalls } from "./helper-calls.js";
 
-export interface Helper {
-  /**
-   * Has the helper do it. Every method can be asked for twice, so that a call that was cut off may be made again.
-   * @throws BangerError `helper_unreachable`, `helper_lost` for a call that was cut off, `helper_refused` with its rule,
-   *   what else the helper reports, and the signal's own reason.
-   */
-  call<M extends MethodName>(method: M, params: Params<M>, signal: AbortSignal): Promise<Result<M>>;
+export interface Helper extends HelperCalls {
   close(): void;
 }
 

@@ -36,7 +36,7 @@ export async function boundLog(path: string): Promise<void> {
   }
 }
 
-/** Bounds the logs of the daemon and of the VMs that run, time and again; the result ends that and waits for what is under way. */
+/** Bounds the logs of daemon and running VMs, time and again; the result ends that and waits for what is under way. */
 export function boundLogs(
   home: Home,
   clock: Clock,

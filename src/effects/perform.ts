@@ -3,7 +3,7 @@ import { event, imageStream } from "../events.js";
 import type { Effect } from "../model.js";
 import type { PerformContext } from "../world.js";
 import type { OnlineGrowth } from "./disk-online.js";
-import type { DiskDriver } from "./disk-overlay.js";
+import type { DiskDriver } from "./disks.js";
 import type { ImageDriver } from "./image-store.js";
 import type { BridgeDriver } from "./net-bridge.js";
 import type { ForwardDriver } from "./net-user.js";

@@ -3,7 +3,18 @@ import type { VmHandles } from "../handles.js";
 import type { VmSpec } from "../model.js";
 import { type GuestNetwork, kernelArguments } from "./kernel-arguments.js";
 
+/** The root disk: an overlay of the image's, or what is as it is, be it a file or a device. */
+export interface RootDisk {
+  format: "qcow2" | "raw";
+  path: string;
+}
+
+/** QEMU's own network, or the card of a tap that is there already. */
+export type QemuNetwork = { kind: "user" } | { kind: "tap"; guest: GuestNetwork };
+
 export interface QemuMachine {
+  root: RootDisk;
+  network: QemuNetwork;
   handles: VmHandles;
   spec: VmSpec;
   accelerator: "kvm" | "tcg";
@@ -17,7 +28,7 @@ export interface QemuMachine {
 }
 
 /** The guest's side of QEMU's user-mode network, the same in every VM. */
-const guestNetwork: GuestNetwork = {
+const userNetwork: GuestNetwork = {
   address: "10.0.2.15",
   prefixLength: 24,
   gateway: "10.0.2.2",
@@ -42,12 +53,12 @@ function emulationArguments(tscKHz: number | undefined): string {
   return tscKHz === undefined ? "mitigations=off" : `tsc_early_khz=${tscKHz} tsc=reliable mitigations=off`;
 }
 
-function bootOf({ accelerator, tscKHz, bootArguments }: QemuMachine): string {
+function bootOf({ accelerator, tscKHz, bootArguments, network }: QemuMachine): string {
   return kernelArguments({
     machine: ["reboot=t", ...(accelerator === "tcg" ? [emulationArguments(tscKHz)] : [])],
     bootArguments,
     disks: { root: "root", work: "work", seed: "seed" },
-    network: guestNetwork,
+    network: network.kind === "tap" ? network.guest : userNetwork,
   });
 }
 
@@ -58,6 +69,19 @@ function disk(serial: string, format: "qcow2" | "raw", path: string, options: st
     `if=none,id=${serial},format=${format},file=${quoted(path)},${options}`,
     "-device",
     `virtio-blk-device,drive=${serial},serial=${serial}`,
+  ];
+}
+
+/** Beside QEMU, taps are made and guarded, and ways out opened and closed. */
+function card({ network, handles, spec }: QemuMachine): string[] {
+  if (network.kind === "user")
+    return [
+      ...["-netdev", `user,id=net0,restrict=${spec.nat ? "off" : "on"}`],
+      ...["-device", "virtio-net-device,netdev=net0"],
+    ];
+  return [
+    ...["-netdev", `tap,id=net0,ifname=${handles.tap},script=no,downscript=no`],
+    ...["-device", `virtio-net-device,netdev=net0,mac=${handles.mac}`],
   ];
 }
 
@@ -83,10 +107,9 @@ export function qemuArgv(machine: QemuMachine): string[] {
     ...["-device", "virtio-serial-device,max_ports=2"],
     ...["-chardev", `socket,id=agent,path=${quoted(handles.agentSocket)},${listening}`],
     ...["-device", "virtserialport,chardev=agent,name=banger.agent"],
-    ...disk("root", "qcow2", handles.rootDisk, writable),
+    ...disk("root", machine.root.format, machine.root.path, writable),
     ...disk("work", "raw", handles.workDisk, writable),
     ...disk("seed", "raw", handles.seed, "readonly=on"),
-    ...["-netdev", `user,id=net0,restrict=${spec.nat ? "off" : "on"}`],
-    ...["-device", "virtio-net-device,netdev=net0"],
+    ...card(machine),
   ];
 }

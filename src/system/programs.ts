@@ -1,8 +1,17 @@
 /** What the units run, and whether root alone can change it: the helper runs as root, and so does what it starts. */
-import { closeSync, constants, lstatSync, readdirSync, readlinkSync, realpathSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  existsSync,
+  lstatSync,
+  readdirSync,
+  readlinkSync,
+  realpathSync,
+} from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Refusal } from "../../helper/refusal.js";
+import { tools } from "../../helper/tools.js";
 import { openTrusted } from "../../helper/trusted.js";
 import { BangerError } from "../errors.js";
 import type { SystemHost } from "./host.js";
@@ -19,7 +28,9 @@ const writableByOthers = 0o022;
 export async function runningPrograms({ run }: Pick<SystemHost, "run">): Promise<Programs> {
   const kvmGroup = (await run("getent", ["group", "kvm"])).status === 0;
   const tree = realpathSync(fileURLToPath(new URL("../../../", import.meta.url)));
-  return { node: realpathSync(process.execPath), tree, kvmGroup };
+  const { paths } = tools.iptables;
+  const legacyIptables = /legacy/.test(paths.find((path) => existsSync(path)) ?? "");
+  return { node: realpathSync(process.execPath), tree, kvmGroup, legacyIptables };
 }
 
 const mend = "sudo make install, in the directory that banger was built in; then: sudo banger system install";

@@ -54,7 +54,7 @@ export async function systemStatus(
 }
 
 /** Pure: the sentences, each of which `banger system restart` or the journal mends. */
-export function problemsOf(status: Omit<SystemStatus, "problems">): string[] {
+function problemsOf(status: Omit<SystemStatus, "problems">): string[] {
   const { version, metadata, units, daemon, helper } = status;
   const others = (what: string, found: string) =>
     found === version ? [] : [`${what} is version ${found}, this is ${version}`];

@@ -53,7 +53,8 @@ async function takeAway({ ask }: SystemHost): Promise<void> {
   const seen = await ask("look", {});
   for (const vmId of idsOf(seen.jails, "jails")) await ask("ensureNoJail", { vmId });
   for (const vmId of idsOf(seen.nats, "NAT")) await ask("ensureNoNat", { vmId });
-  for (const vmId of idsOf(seen.taps, "taps")) await ask("ensureNoTap", { vmId });
+  const taps = [...idsOf(seen.taps, "taps"), ...idsOf(seen.strayTaps, "taps")];
+  for (const vmId of new Set(taps)) await ask("ensureNoTap", { vmId });
   const devices = [...idsOf(seen.rootDevices, "devices"), ...idsOf(seen.strayDevices, "devices")];
   for (const vmId of new Set(devices)) await ask("ensureNoRootDevice", { vmId });
   await ask("ensureNoBridge", {});

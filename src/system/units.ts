@@ -16,6 +16,8 @@ export interface Programs {
   tree: string;
   /** Whether the host has a group `kvm`, which opens /dev/kvm. */
   kvmGroup: boolean;
+  /** Whether the host's only iptables is the one that speaks to the kernel through a raw socket. */
+  legacyIptables: boolean;
 }
 
 type Section = readonly (readonly [key: string, value: string])[];
@@ -24,7 +26,6 @@ type Section = readonly (readonly [key: string, value: string])[];
 export const helperCapabilities = [
   "CAP_CHOWN",
   "CAP_DAC_OVERRIDE",
-  "CAP_FOWNER",
   "CAP_KILL",
   "CAP_MKNOD",
   "CAP_NET_ADMIN",
@@ -117,7 +118,8 @@ function daemon({ owner, home }: Metadata, { node, tree, kvmGroup }: Programs): 
   });
 }
 
-function helper({ node, tree }: Programs): string {
+function helper({ node, tree, legacyIptables }: Programs): string {
+  const raw = legacyIptables ? ["CAP_NET_RAW"] : [];
   const { base, metadata, helperRuntime } = systemHandles();
   return text({
     Unit: [
@@ -132,11 +134,12 @@ function helper({ node, tree }: Programs): string {
       ["ExecStart", `${node} --max-semi-space-size=2 ${tree}/dist/helper/main.js --metadata ${metadata}`],
       ...runtime(nameOf(helperRuntime), "0755"),
       ...vmsGoOn,
-      ["CapabilityBoundingSet", helperCapabilities.join(" ")],
+      ["CapabilityBoundingSet", [...helperCapabilities, ...raw].sort().join(" ")],
       ...confined,
       ["ReadWritePaths", `${base} /sys/fs/cgroup /proc/sys/net`],
       ["ProtectHome", "yes"],
       ["DeviceAllow", "/dev/kvm rwm"],
+      ["DeviceAllow", "/dev/userfaultfd rwm"],
       ["DeviceAllow", "/dev/net/tun rwm"],
       ["DeviceAllow", "/dev/loop-control rw"],
       ["DeviceAllow", "/dev/mapper/control rw"],
@@ -174,7 +177,7 @@ function builder({ owner, home }: Metadata, { node, tree }: Programs): string {
       ["AmbientCapabilities", ""],
       ...confined,
       ["ReadWritePaths", `${home.data} ${home.cache} /var/tmp`],
-      ["ProtectHome", "read-only"],
+      ["ProtectHome", "yes"],
       ["ProtectControlGroups", "yes"],
     ],
   });

@@ -2,8 +2,8 @@
 import { accessSync, constants, realpathSync, statSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import type { Config } from "../config.js";
+import { firecrackerVersion } from "../effects/firecracker-machine.js";
 import { BangerError, errorBody } from "../errors.js";
-import { isNewEnough, oldestFirecracker, versionIn } from "../firecracker-version.js";
 import type { SystemHost } from "./host.js";
 import { checkProgram } from "./programs.js";
 
@@ -29,7 +29,7 @@ function locate(program: string, searchPath: string): string | undefined {
   return undefined;
 }
 
-/** @throws BangerError `firecracker_missing`, `program_untrusted`, `firecracker_old` */
+/** @throws BangerError `firecracker_missing`, `program_untrusted`, `firecracker_unusable` */
 async function usable(
   { run }: SystemHost,
   program: string,
@@ -37,17 +37,14 @@ async function usable(
   trust: (path: string) => void,
 ): Promise<string> {
   const path = locate(program, searchPath);
-  const install = `install Firecracker ${oldestFirecracker} or newer with its jailer, owned by root, in /usr/local/bin`;
+  const install = "put a current Firecracker and its jailer into /usr/local/bin, owned by root";
   if (path === undefined) {
     throw new BangerError("firecracker_missing", `${program} is not installed`, { hint: install });
   }
   trust(path);
-  const version = versionIn((await run(path, ["--version"])).stdout);
-  if (version !== undefined && isNewEnough(version)) return path;
-  const is = version === undefined ? "does not say its version" : `is version ${version}`;
-  throw new BangerError("firecracker_old", `${path} ${is}; banger needs ${oldestFirecracker}`, {
-    hint: install,
-  });
+  const version = firecrackerVersion((await run(path, ["--version"])).stdout);
+  if ("version" in version) return path;
+  throw new BangerError("firecracker_unusable", `${path}: ${version.problem}`, { hint: install });
 }
 
 /**

@@ -5,15 +5,15 @@ import { SimHost } from "../sim/host.js";
 import { seeded } from "../sim/random.js";
 import { LifeClock, Time } from "../sim/time.js";
 import { SimWorld } from "../sim/world.js";
-import type { Bench } from "./actor.js";
+import type { Bench, HelperBench } from "./actor.js";
 import { worldContract } from "./world.js";
 
 const readyImage = "ready-00000001";
 
-async function makeBench(): Promise<Bench> {
+async function makeBench(mode: "user" | "system"): Promise<Bench> {
   const time = new Time();
   const chance = seeded(1);
-  const host = new SimHost(time, chance);
+  const host = new SimHost(time, chance, mode);
   host.faults = false;
   host.image(readyImage).ready = true;
   const make = (): World => new SimWorld(host, new LifeClock(time, chance), () => {});
@@ -50,6 +50,7 @@ async function makeBench(): Promise<Bench> {
     abandonBuild(id) {
       host.image(id).partial = true;
     },
+    ...(mode === "system" && { helper: helperBench(host) }),
     async close() {
       open = false;
       await flow;
@@ -58,4 +59,14 @@ async function makeBench(): Promise<Bench> {
   return bench;
 }
 
-worldContract("the simulated host", makeBench);
+const helperBench = (host: SimHost): HelperBench => ({
+  async leave() {
+    host.helper.die(1e9);
+    return async () => host.helper.revive();
+  },
+  flushFirewall: () => host.flushFirewall(),
+  breakDevice: (id) => Object.assign(host.vm(id), { device: false, loops: 1 }),
+});
+
+worldContract("the simulated host", () => makeBench("user"));
+worldContract("the simulated host in system mode", () => makeBench("system"), "system");

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import type { test as nodeTest } from "node:test";
 import { ensureBridge } from "../../helper/methods/ensure-bridge.js";
@@ -64,14 +65,21 @@ function syn(guest: Guest, to: string, port: number): void {
 /** Somebody took the connection. */
 const isSynAck = ({ ip }: Heard) => ip?.protocol === 6 && (ip.payload[13] ?? 0) === 0x12;
 
+type Scenario = (title: string, body: (scene: Scene) => Promise<void>) => void;
+
 export function natTests(test: typeof nodeTest, context: TestContext): void {
   const bare = snapshot({ emptyTables: false });
-  const scenario = (title: string, body: (scene: Scene) => Promise<void>) =>
-    test(title, async () => {
+  const scenario: Scenario = (title, body) =>
+    void test(title, async () => {
       await withGuests(context, body);
       assert.equal(snapshot({ emptyTables: false }), bare);
     });
+  wayOut(scenario, context);
+  wayIn(scenario, context);
+  hostServices(scenario, context);
+}
 
+function wayOut(scenario: Scenario, context: TestContext): void {
   for (const filtered of ["1", "0"]) {
     scenario(`out and back only with NAT, bridge-nf-call-iptables=${filtered}`, async (scene) => {
       sh(`sysctl -qw net.bridge.bridge-nf-call-iptables=${filtered}`);
@@ -91,6 +99,33 @@ export function natTests(test: typeof nodeTest, context: TestContext): void {
     });
   }
 
+  scenario("a guest is refused at once, though the host forwards nothing", async (scene) => {
+    assert.equal(readFileSync("/proc/sys/net/ipv4/ip_forward", "utf8"), "0\n");
+    assert.equal(await goesOut(scene, scene.one, 7000), undefined);
+    await scene.one.wire.hears("the refusal", isRefused);
+  });
+
+  scenario(
+    "where the host forwards nothing by default, guests get out by NAT all the same",
+    async (scene) => {
+      sh("iptables -P FORWARD DROP");
+      try {
+        sh("sysctl -qw net.bridge.bridge-nf-call-iptables=1");
+        await ensureBridge({}, context);
+        await ensureNat(scene.one, context);
+        const gone = await goesOut(scene, scene.one, 7000);
+        assert.equal(gone?.ip?.from, uplink.address);
+        await comesBack(scene, scene.one, gone as Heard);
+        assert.equal(await goesOut(scene, scene.two, 7001), undefined);
+        await scene.one.reaches(scene.two, 702);
+      } finally {
+        sh("iptables -P FORWARD ACCEPT");
+      }
+    },
+  );
+}
+
+function wayIn(scenario: Scenario, context: TestContext): void {
   scenario("nobody outside reaches a guest that did not ask", async (scene) => {
     const { one, two } = scene;
     await ensureNat(one, context);
@@ -106,6 +141,26 @@ export function natTests(test: typeof nodeTest, context: TestContext): void {
     }
   });
 
+  for (const from of ["172.16.0.1", uplink.address]) {
+    scenario(`the host reaches its guests from ${from}, and they answer`, async ({ one }) => {
+      const socket = createSocket("udp4");
+      try {
+        await new Promise<void>((resolve) => socket.bind(0, from, resolve));
+        one.wire.forget();
+        socket.send("hello", 9000, one.address);
+        const { ip } = await one.wire.hears("the host", udpTo(9000));
+        assert.equal(ip?.from, from);
+        const answer = once(socket, "message", { signal: AbortSignal.timeout(10_000) });
+        one.sendsIp(from, 17, udp(9000, ip.payload.readUInt16BE(0), "there"));
+        assert.equal(`${(await answer)[0]}`, "there");
+      } finally {
+        socket.close();
+      }
+    });
+  }
+}
+
+function hostServices(scenario: Scenario, context: TestContext): void {
   scenario(
     "what listens at the bridge's address is reached, with and without NAT; loopback and others not",
     async (scene) => {
@@ -166,41 +221,4 @@ export function natTests(test: typeof nodeTest, context: TestContext): void {
       sh(`iptables -t nat -D ${dnat}; sysctl -qw net.ipv4.ip_forward=0`);
     }
   });
-
-  scenario(
-    "where the host forwards nothing by default, guests get out by NAT all the same",
-    async (scene) => {
-      sh("iptables -P FORWARD DROP");
-      try {
-        sh("sysctl -qw net.bridge.bridge-nf-call-iptables=1");
-        await ensureBridge({}, context);
-        await ensureNat(scene.one, context);
-        const gone = await goesOut(scene, scene.one, 7000);
-        assert.equal(gone?.ip?.from, uplink.address);
-        await comesBack(scene, scene.one, gone as Heard);
-        assert.equal(await goesOut(scene, scene.two, 7001), undefined);
-        await scene.one.reaches(scene.two, 702);
-      } finally {
-        sh("iptables -P FORWARD ACCEPT");
-      }
-    },
-  );
-
-  for (const from of ["172.16.0.1", uplink.address]) {
-    scenario(`the host reaches its guests from ${from}, and they answer`, async ({ one }) => {
-      const socket = createSocket("udp4");
-      try {
-        await new Promise<void>((resolve) => socket.bind(0, from, resolve));
-        one.wire.forget();
-        socket.send("hello", 9000, one.address);
-        const { ip } = await one.wire.hears("the host", udpTo(9000));
-        assert.equal(ip?.from, from);
-        const answer = once(socket, "message", { signal: AbortSignal.timeout(10_000) });
-        one.sendsIp(from, 17, udp(9000, ip.payload.readUInt16BE(0), "there"));
-        assert.equal(`${(await answer)[0]}`, "there");
-      } finally {
-        socket.close();
-      }
-    });
-  }
 }

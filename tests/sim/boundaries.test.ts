@@ -221,6 +221,24 @@ test("after a restart of the host every VM is found stopped, and starts anew fro
   }
 });
 
+test("a start that the host's restart interrupts goes on to its end, whatever it had made", async () => {
+  for (const mode of ["user", "system"] as const) {
+    for (let afterMs = 0; afterMs < 1000; afterMs += 20) {
+      const actions: Action[] = [
+        { kind: "create", name: 0, start: true, afterMs: 0 },
+        { kind: "reboot", afterMs },
+        { kind: "startDaemon", afterMs: 5000 },
+        { kind: "startDaemon", afterMs: bootMs },
+      ];
+      const outcome = await new Run({ seed: 1, mode, faults: false, actions }).outcome();
+      assert.deepEqual(outcome.problems, [], told(afterMs, outcome));
+      // A guest that boots then has ended: that is what an error is for.
+      const booting = outcome.trace.some((line) => line.includes("vm.process_exited"));
+      assert.equal(outcome.phases["vm-0"], booting ? "error" : "running", told(afterMs, outcome));
+    }
+  }
+});
+
 test("rules that somebody else took away are back while the guest runs", async () => {
   const actions: Action[] = [...up, { kind: "flushFirewall", afterMs: 0 }];
   const outcome = await new Run({ seed: 1, mode: "system", faults: false, actions }).outcome();

@@ -26,7 +26,7 @@ const held = (vm: SimVm): string[] =>
   (["loops", "device", "tap", "guard", "nat", "jail"] as const).filter((name) => vm[name]);
 
 /** What the log is told of the host is so at that moment; `undefined` when it is, or when the event tells nothing of it. */
-export function checkFact({ stream, type }: StoredEvent, host: SimHost): string | undefined {
+export function checkFact({ stream, type }: StoredEvent, state: State, host: SimHost): string | undefined {
   const id = stream.slice(stream.indexOf("/") + 1);
   const image = host.images.get(id) ?? noImage();
   const vm = host.vms.get(id) ?? noVm();
@@ -35,7 +35,7 @@ export function checkFact({ stream, type }: StoredEvent, host: SimHost): string 
   const truth: Partial<Record<EventType, boolean>> = {
     "vm.disk_attached":
       rootDisk && workDisk && seed && runtime && process === null && (!bridged || deviceIsWhole(vm)),
-    "vm.network_attached": !bridged || cardIsWhole(vm),
+    "vm.network_attached": !bridged || (cardIsWhole(vm) && vm.nat === state.vms[id]?.spec.nat),
     "vm.process_started": process !== null,
     "vm.adopted": process !== null,
     "vm.ready": process?.guest === "up",
@@ -60,6 +60,7 @@ export function checkAlways(state: State, host: SimHost): string[] {
     if (!wantsDeletion(state.vms[id]))
       problems.push(`the disks of ${id} are gone, and nobody asked for that`);
   }
+  for (const what of host.torn) problems.push(`${what} was to go while it was in use`);
   if (host.mode === "system") {
     for (const [id, vm] of host.vms) {
       if (vm.process !== null && !(deviceIsWhole(vm) && vm.tap && vm.jail))

@@ -26,6 +26,9 @@ export class SimHelper {
   /** The last call about each VM: one follows the other. */
   readonly #last = new Map<VmId | "", Promise<unknown>>();
 
+  /** Until when nothing can be told of a kind of handles. */
+  readonly #blind = new Map<string, number>();
+
   constructor(host: SimHost) {
     this.#host = host;
   }
@@ -126,6 +129,7 @@ export class SimHelper {
       return none;
     },
     ensureNoTap: async ({ vmId }, life) => {
+      if (this.#host.vm(vmId).process !== null) this.#host.torn.push(`the tap of ${vmId}`);
       await this.#set(life, vmId, { tap: false });
       await this.#set(life, vmId, { guard: false });
       return none;
@@ -157,8 +161,9 @@ export class SimHelper {
     startVmm: async ({ vmId }, life) => {
       const { process } = this.#host.vm(vmId);
       if (process !== null) return { pid: process.pid, startTime: process.startTime };
-      const { rootDisk, workDisk, device, tap } = this.#host.vm(vmId);
-      if (!rootDisk || !workDisk || !device || !tap) throw refused("the VMM does not find its files");
+      const { rootDisk, workDisk, runtime, device, tap } = this.#host.vm(vmId);
+      if (!rootDisk || !workDisk || !runtime || !device || !tap)
+        throw refused("the VMM does not find its files");
       await this.#set(life, vmId, { jail: true });
       await this.#change(life, () => this.#host.spawn(vmId));
       const { pid, startTime } = this.#host.vm(vmId).process ?? { pid: 2, startTime: "0" };
@@ -181,25 +186,33 @@ export class SimHelper {
   };
 
   async #dropDevice(life: Life, vmId: VmId): Promise<void> {
-    if (this.#host.vm(vmId).process !== null) throw refused("the device is in use");
+    if (this.#host.vm(vmId).process !== null) {
+      this.#host.torn.push(`the root device of ${vmId}`);
+      throw refused("the device is in use");
+    }
     await this.#set(life, vmId, { device: false });
     await this.#set(life, vmId, { loops: 0 });
   }
 
   #look(): Result<"look"> {
     const { vms, bridge } = this.#host;
-    const those = (is: (vm: SimVm) => boolean) => {
-      if (this.#host.faulty(0.01)) return { unknown: "simulated" };
+    const now = this.#host.time.now();
+    const those = (is: (vm: SimVm) => boolean, kind: string) => {
+      if (this.#host.faulty(0.01)) this.#blind.set(kind, now + this.#host.chance.between(0, 10_000));
+      if (this.#host.faults && (this.#blind.get(kind) ?? 0) >= now) return { unknown: "simulated" };
       return { ids: [...vms].filter(([, vm]) => is(vm)).map(([id]) => id) };
     };
     return {
       bridge,
-      taps: those((vm) => vm.tap && vm.guard),
-      strayTaps: those((vm) => vm.tap !== vm.guard),
-      nats: those((vm) => vm.nat),
-      rootDevices: those((vm) => vm.device && vm.loops === 2),
-      strayDevices: those((vm) => (vm.device || vm.loops > 0) && !(vm.device && vm.loops === 2)),
-      jails: those((vm) => vm.jail),
+      taps: those((vm) => vm.tap && vm.guard, "taps"),
+      strayTaps: those((vm) => vm.tap !== vm.guard, "strayTaps"),
+      nats: those((vm) => vm.nat, "nats"),
+      rootDevices: those((vm) => vm.device && vm.loops === 2, "rootDevices"),
+      strayDevices: those(
+        (vm) => (vm.device || vm.loops > 0) && !(vm.device && vm.loops === 2),
+        "strayDevices",
+      ),
+      jails: those((vm) => vm.jail, "jails"),
     };
   }
 }

@@ -90,6 +90,8 @@ export class SimHost {
   faults = true;
   /** VMs whose disks were removed while they held data; the checks ask whether that was wanted. */
   readonly lost: VmId[] = [];
+  /** What was taken from under a VMM that ran. */
+  readonly torn: string[] = [];
   #lastPid = 100;
   #listener: (id: VmId, exit?: ProcessExit) => void = () => {};
 
@@ -184,6 +186,7 @@ export class SimHost {
   removeDirectory(id: VmId): void {
     const vm = this.vm(id);
     if (vm.holdsData) this.lost.push(id);
+    if (vm.loops > 0) this.torn.push(`what lies under the root device of ${id}`);
     const { loops, device, tap, guard, nat, jail, process, runtime } = vm;
     this.vms.set(id, { ...noVm(), loops, device, tap, guard, nat, jail, process, runtime });
   }

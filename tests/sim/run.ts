@@ -137,7 +137,7 @@ export class Run {
     ledger.onCommit((events) => {
       for (const told of events) {
         const { seq, stream, type, data } = told;
-        const lie = checkFact(told, this.#host);
+        const lie = checkFact(told, ledger.state, this.#host);
         if (lie !== undefined) this.#problems.push(lie);
         this.#note(`event ${seq} ${stream} ${type} ${JSON.stringify(data)}`);
       }

@@ -2,7 +2,7 @@
 import type { MethodName, Params, Result } from "../../helper/contract.js";
 import type { Clock } from "../../src/clock.js";
 import type { HelperCalls } from "../../src/effects/helper-calls.js";
-import { type HelperSight, sightOf } from "../../src/effects/helper-look.js";
+import { type HelperSight, lookThrough, runtimeOf, sightOf } from "../../src/effects/helper-look.js";
 import { Bridge } from "../../src/effects/net-bridge.js";
 import { helperRootDevices, type RootDeviceDriver } from "../../src/effects/root-device.js";
 import type { ImageId, ObservedVm, ProcessIdentity, VmId, VmSpec } from "../../src/model.js";
@@ -31,9 +31,8 @@ export class SimSystem implements HelperCalls {
 
   async look(): Promise<HelperSight> {
     if (this.#host.mode === "user") return sightOf(undefined);
-    const sight = sightOf(
-      await this.#host.helper.call("look", {}).catch((error: Error) => ({ unknown: error.message })),
-    );
+    const helper: HelperCalls = { call: (method, params) => this.#host.helper.call(method, params) };
+    const sight = await lookThrough(helper, new AbortController().signal);
     if (sight.bridge.is !== "unknown") this.bridge.note(sight.bridge.is === "present");
     return sight;
   }
@@ -54,7 +53,6 @@ export class SimSystem implements HelperCalls {
 
 /** What holds for a VM of which there is no entry. */
 export function unlisted(sight: HelperSight): ObservedVm {
-  const { jail, ...held } = sight.of("");
-  const seen = jail.is === "present" ? absentVm.runtime : jail;
-  return { ...absentVm, ...held, runtime: seen };
+  const { jail, ...held } = sight.unlisted;
+  return { ...absentVm, ...held, runtime: runtimeOf(absentVm.directory, jail) };
 }

@@ -10,7 +10,7 @@ import { pause } from "../../src/clock.js";
 import { BangerError } from "../../src/errors.js";
 import { type Home, homeHandles } from "../../src/handles.js";
 import { homeFrom } from "../../src/home.js";
-import { startDaemon } from "../../src/start-daemon.js";
+import { startDaemon, startService } from "../../src/start-daemon.js";
 import { inTemporaryDirectory } from "../doubles/fake-api.js";
 
 const script = fileURLToPath(new URL("../doubles/dummy-daemon.js", import.meta.url));
@@ -113,4 +113,26 @@ test("a home that cannot be written to is named", () =>
     await mkdir(dirname(home.state), { recursive: true });
     await writeFile(home.state, "a file where the directory should be");
     await assert.rejects(start(), failsWith("home_unwritable", /cannot write/));
+  }));
+
+/** A double of systemctl, which does this. */
+async function fakeSystemctl(directory: string, does: string): Promise<NodeJS.ProcessEnv> {
+  await writeFile(`${directory}/systemctl`, `#!/bin/sh\n${does}\n`, { mode: 0o755 });
+  return { PATH: `${directory}:${process.env["PATH"]}`, LOG: `${directory}/asked` };
+}
+
+test("in system mode systemd is asked to start the daemon, and who may not is told what to type", () =>
+  inTemporaryDirectory(async (directory) => {
+    const home = homeFrom({ HOME: directory }, 0);
+    const denied = await fakeSystemctl(directory, 'echo "$@" >"$LOG"; echo "Access denied" >&2; exit 4');
+    await assert.rejects(
+      startService({ home, env: denied }),
+      failsWith("daemon_stopped", /bangerd\.service does not run/),
+    );
+    assert.equal(readFileSync(`${directory}/asked`, "utf8"), "--no-ask-password start bangerd.service\n");
+    const idle = await fakeSystemctl(directory, "exit 0");
+    await assert.rejects(
+      startService({ home, env: idle, deadlineMs: 100 }),
+      failsWith("daemon_failed", /was started and does not answer/),
+    );
   }));

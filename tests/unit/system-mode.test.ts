@@ -49,6 +49,12 @@ describe("a start", () => {
     assert.deepEqual(facts(at("starting.network"), { ...card, tap: partly }), []);
   });
 
+  test("a jail that is left makes no place for sockets", () => {
+    assert.deepEqual(kinds(at("starting.disk"), { ...device, runtime: partly }), ["ensureDisk"]);
+    assert.deepEqual(facts(at("starting.disk"), { ...device, runtime: partly }), []);
+    assert.deepEqual(kinds(at("stopped"), { ...files, runtime: partly }).slice(0, 1), ["ensureNoRuntime"]);
+  });
+
   test("a VM without a way out has none, not even that of an earlier start", () => {
     const vm = offline(at("starting.network"));
     assert.deepEqual(kinds(vm, card), ["ensureNoNat"]);
@@ -66,6 +72,19 @@ describe("a start", () => {
         step,
       );
     }
+  });
+
+  test("no VMM is started while one thing is missing that the steps before made; that is made again", () => {
+    const missing = {
+      rootDevice: "ensureRootDevice",
+      tap: "ensureTap",
+      nat: "ensureNat",
+      seed: "ensureDisk",
+    } as const;
+    for (const [handle, effect] of Object.entries(missing))
+      assert.deepEqual(kinds(at("starting.process"), { ...card, [handle]: absent }), [effect]);
+    assert.deepEqual(kinds(at("starting.process"), { ...card, rootDevice: partly }), ["ensureRootDevice"]);
+    assert.deepEqual(kinds(at("starting.process"), { ...card, tap: partly }), ["ensureTap"]);
   });
 
   test("where the helper does not answer it tries, and so learns why not", () => {
