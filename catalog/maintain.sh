@@ -12,8 +12,12 @@ usage() { sed -n '3,5p' "$0" >&2; exit 2; }
 make_bundle() {
   id=$("$banger" image pull -q "$1")
   directory=$("$banger" image show "$id" --json | node -p 'JSON.parse(require("fs").readFileSync(0)).directory')
+  # Only an image that was given one has this file; the others have theirs made where they are unpacked.
+  seed=work-seed.ext4
+  [ -e "$directory/$seed" ] || seed=
+  # shellcheck disable=SC2086
   tar -c --sparse --owner=0 --group=0 --numeric-owner --sort=name --mtime=@0 -C "$directory" \
-    rootfs.ext4 vmlinux modules.cpio manifest.json | zstd -q -T0 -f -o "$2"
+    rootfs.ext4 vmlinux modules.cpio manifest.json $seed | zstd -q -T0 -f -o "$2"
   sha256sum "$2"
 }
 

@@ -16,7 +16,6 @@
 #include <sys/reboot.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -93,47 +92,6 @@ static void read_command_line(void) {
   if (fd >= 0) close(fd);
 }
 
-/* Whether the machine has a virtio device of that kind. */
-static int has_virtio(long kind) {
-  DIR *devices = opendir("/sys/bus/virtio/devices");
-  struct dirent *device;
-  int found = 0;
-  while (devices && !found && (device = readdir(devices))) {
-    char path[320], value[16] = "";
-    snprintf(path, sizeof path, "/sys/bus/virtio/devices/%s/device", device->d_name);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) continue;
-    found = read(fd, value, sizeof value - 1) > 0 && strtol(value, NULL, 16) == kind;
-    close(fd);
-  }
-  if (devices) closedir(devices);
-  return found;
-}
-
-/*
- * Loads what /modules.list names, in its order, and drops each file: the initrd's memory goes back to the guest. A
- * number behind a name is the kind of virtio device without which the module is of no use.
- */
-static void load_modules(void) {
-  FILE *list = fopen("/modules.list", "re");
-  if (!list) return;
-  char path[256];
-  while (fgets(path, sizeof path, list)) {
-    long kind = 0;
-    char *end = path + strcspn(path, " \n");
-    if (*end == ' ') kind = strtol(end, NULL, 10);
-    *end = 0;
-    if (!*path) continue;
-    int fd = open(path, O_RDONLY | O_CLOEXEC), wanted = kind == 0 || has_virtio(kind);
-    if (fd < 0 || (wanted && syscall(SYS_finit_module, fd, "", 0) < 0 && errno != EEXIST))
-      init_say(errno, "cannot load %s", path);
-    if (fd >= 0) close(fd);
-    unlink(path);
-  }
-  fclose(list);
-  unlink("/modules.list");
-}
-
 static int has_serial(const char *disk, const char *serial) {
   char path[300], value[64];
   snprintf(path, sizeof path, "/sys/block/%s/serial", disk);
@@ -175,7 +133,7 @@ static int wait_for_disk(const char *name, int wait_ms, char *path, size_t size)
 /* Stage 1: from the initrd into the root disk. */
 static void enter_root(void) {
   char device[64];
-  load_modules();
+  modules_load();
   const char *name = init_option("banger.root");
   if (!name) name = "vda";
   if (wait_for_disk(name, ROOT_WAIT_MS, device, sizeof device) < 0) {
@@ -201,21 +159,16 @@ static void enter_root(void) {
   }
 }
 
-/* The disk covers the image's /root only once it has what is there. */
+/* The host has put on the disk what the image has in /root, before the first boot. */
 static void mount_work_disk(void) {
-  static const char fresh[] = "/run/banger-work";
   char device[64];
   const char *name = init_option("banger.work");
   if (!name) return;
   mkdir("/root", 0755);
-  mkdir(fresh, 0700);
   if (wait_for_disk(name, EXTRA_DISK_WAIT_MS, device, sizeof device) < 0)
     init_say(0, "the work disk %s did not appear", device);
-  else if (mount(device, fresh, "ext4", MS_NOATIME, DISK_OPTIONS) < 0)
-    init_say(errno, "cannot mount the work disk %s", device);
-  else if (skeleton_copy("/root", fresh), mount(fresh, "/root", NULL, MS_MOVE, NULL) < 0)
-    init_say(errno, "cannot move the work disk %s to /root", device);
-  rmdir(fresh);
+  else if (mount(device, "/root", "ext4", MS_NOATIME, DISK_OPTIONS) < 0)
+    init_say(errno, "cannot mount the work disk %s on /root", device);
 }
 
 static void apply_seed(void) {

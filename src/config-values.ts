@@ -1,5 +1,6 @@
 /** The kinds of values that the configuration file has: what each may be, and what it is turned into. */
 import { type TSchema, Type } from "@sinclair/typebox";
+import { parseReference } from "./images/oci/reference.js";
 import type { RegistryOption } from "./images/oci/registry.js";
 import { type Ipv4Network, ipv4Pattern, isGuestNetwork, parseNetwork } from "./ipv4.js";
 import { formatSize, parseDuration, parseSize } from "./sizes.js";
@@ -48,6 +49,17 @@ export const text = (pattern: string, allowed: string) => ({
   read: (value: unknown) => value as string,
   allowed,
 });
+
+/** An image by its name, its id, or where a registry has it. */
+export const image = {
+  schema: Type.String(),
+  read(value: unknown): string {
+    const name = value as string;
+    if (!/^[a-z0-9][a-z0-9.-]{0,127}$/.test(name)) parseReference(name);
+    return name;
+  },
+  allowed: 'the name or id of an image, or a reference such as "docker.io/library/debian:12"',
+};
 
 export const count = (range: Range) => ({
   schema: Type.Integer({ ...range }),

@@ -10,6 +10,7 @@ import {
   duration,
   type FileSync,
   fileSync,
+  image,
   type ListenAddress,
   listenAddress,
   network,
@@ -24,6 +25,9 @@ import { type Ipv4Network, isHostOf } from "./ipv4.js";
 import { limits } from "./limits.js";
 
 const program = text("^(/.*)?[^/]+$", "the name of a program in PATH, or an absolute path");
+
+/** In MiB. */
+const mostPerSecond = { minimum: 1, maximum: 1024 * 1024 };
 
 /** Every key, in the order of docs/config.md. A name with a dot stands in the table before the dot. */
 export const configKeys = {
@@ -53,7 +57,7 @@ export const configKeys = {
     about: "Firecracker's jailer, likewise.",
   },
   default_image: {
-    ...text("^[a-z0-9][a-z0-9.-]{0,127}$", "the name or id of an image"),
+    ...image,
     default: "debian-slim",
     about: "Image of VMs that are created without `--image`.",
   },
@@ -131,6 +135,18 @@ export const configKeys = {
     default: "1.1.1.1",
     about: "The name server that VMs on that bridge ask.",
   },
+  disk_rate: {
+    ...size(mostPerSecond),
+    about: "What each disk of a VM under Firecracker may move in a second; without it as much as it can.",
+  },
+  disk_operations: {
+    ...count({ minimum: 1, maximum: 10_000_000 }),
+    about: "How many reads and writes each of those disks may do in a second.",
+  },
+  network_rate: {
+    ...size(mostPerSecond),
+    about: "What such a VM may send in a second, and what it may receive.",
+  },
   "vm_defaults.vcpu": { ...count(limits.vcpu), about: "CPUs of a new VM." },
   "vm_defaults.memory": { ...size(limits.memoryMiB), about: "Memory of a new VM." },
   "vm_defaults.disk_size": { ...size(limits.diskMiB), about: "Size of a new VM's disk for `/root`." },
@@ -175,6 +191,8 @@ export interface Config {
     dns: string;
     tapPoolSize: number;
   };
+  /** Of each VM under Firecracker; null: no limit. */
+  rateLimits: { diskMiB: number | null; diskOperations: number | null; networkMiB: number | null };
   vmDefaults: { vcpu: number | null; memoryMiB: number | null; diskMiB: number | null };
 }
 
@@ -237,6 +255,11 @@ export function parseConfig(text: string, path: string): Config {
       prefixLength: cidr.prefixLength,
       dns: get("default_dns"),
       tapPoolSize: get("tap_pool_size"),
+    },
+    rateLimits: {
+      diskMiB: get("disk_rate"),
+      diskOperations: get("disk_operations"),
+      networkMiB: get("network_rate"),
     },
     vmDefaults: {
       vcpu: get("vm_defaults.vcpu"),

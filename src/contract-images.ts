@@ -69,6 +69,8 @@ const ImageRegister = Type.Object(
     kernelRef: Type.Optional(Ref),
     initrd: Type.Optional(Path),
     modules: Type.Optional(Path),
+    /** ext4 that /root of each VM begins with; what the root disk has there when left out. */
+    workSeed: Type.Optional(Path),
   },
   closed,
 );

@@ -8,6 +8,7 @@ import { promisify } from "node:util";
 import type { Client } from "./client.js";
 import { systemClock } from "./clock.js";
 import { type Config, loadConfig } from "./config.js";
+import type { DaemonView } from "./contract.js";
 import { deadline } from "./deadline.js";
 import { defaultsOf } from "./defaults.js";
 import { type HostFacts, type ToolName, toolPackages } from "./doctor.js";
@@ -31,7 +32,7 @@ const helperDeadlineMs = 30_000;
 
 /** Everything that doctor wants to know. `searchPath` is PATH's value. */
 export async function readHost(
-  { mode, home }: Place,
+  { mode, home }: Pick<Place, "mode" | "home">,
   client: Client,
   searchPath: string,
   version: string,
@@ -43,7 +44,8 @@ export async function readHost(
   const tools = Object.keys(toolPackages).map((name) => [name, findTool(name, paths)]);
   return {
     architecture: process.arch,
-    kvm: kvmState(),
+    // In system mode it is the daemon's groups that count.
+    kvm: "ok" in daemon && daemon.ok?.accelerator === "kvm" ? { usable: true } : kvmState(),
     qemu: { program, version: await factOf(() => qemuVersion(program, paths)) },
     system: await systemOf(mode, config, version),
     tools: Object.fromEntries(tools) as Record<ToolName, string | null>,
@@ -126,22 +128,35 @@ async function freeBytes(path: string): Promise<{ path: string; bytes: number }>
   return { path: place, bytes: bavail * bsize };
 }
 
-async function imageOf(home: Home, name: string): Promise<{ name: string; built: boolean }> {
+async function imageOf(home: Home, ref: string): Promise<Extract<HostFacts["image"], { ok: object }>["ok"]> {
   const { images } = homeHandles(home);
+  const { fullReference } = await import("./images/resolve.js");
+  const name = fullReference(ref);
   const directories = existsSync(images) ? readdirSync(images) : [];
-  const built = directories.some((directory) => {
+  const ids = directories.flatMap((directory) => {
     const found = parseImageDirectory(directory);
-    const ours = found?.id === name || found?.id.replace(/-[0-9a-f]{8}$/, "") === name;
-    return found !== undefined && ours && !found.partial && existsSync(imageHandles(home, found.id).manifest);
+    return found === undefined || found.partial ? [] : [found.id];
   });
-  if (!built) {
-    const { imageIdOf } = await import("./images/catalog.js");
-    await imageIdOf(name);
-  }
-  return { name, built };
+  if (ids.some((id) => isImage(imageHandles(home, id).manifest, id, name))) return { name, is: "here" };
+  if (name.includes("/")) return { name, is: "in a registry" };
+  const { imageIdOf } = await import("./images/catalog.js");
+  await imageIdOf(name);
+  return { name, is: "in the catalog" };
 }
 
-async function daemonOf(client: Client): Promise<{ pid: number; dns: string | null } | null> {
+/** Whether the image with this manifest is the one of that id, name or full reference. */
+function isImage(manifest: string, id: string, name: string): boolean {
+  if (!existsSync(manifest)) return false;
+  if (id === name || id.replace(/-[0-9a-f]{8}$/, "") === name) return true;
+  try {
+    const { oci } = JSON.parse(readFileSync(manifest, "utf8")) as { oci?: { reference: string } };
+    return oci?.reference === name;
+  } catch {
+    return false;
+  }
+}
+
+async function daemonOf(client: Client): Promise<DaemonView | null> {
   try {
     return await client.call("daemon", { timeoutMs: toolDeadlineMs });
   } catch (error) {

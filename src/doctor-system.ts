@@ -15,6 +15,12 @@ export interface SystemFacts {
   } | null;
 }
 
+/** Whether VMs need no QEMU. */
+export function runsFirecracker({ vmm, installed }: SystemFacts): boolean {
+  if (vmm === "qemu" || installed === null || !("ok" in installed.helper)) return false;
+  return installed.helper.ok.about.firecracker !== null;
+}
+
 /** All checks, in the order in which they are shown. */
 export function systemChecks({ vmm, installed }: SystemFacts): Check[] {
   if (installed === null) return [notInstalled(vmm)];

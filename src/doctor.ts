@@ -1,7 +1,7 @@
 /** What this machine has and lacks for banger, as checks over facts: each passes, warns or fails, with one mend. */
 import type { DefaultsView } from "./contract.js";
 import { type Check, type Fact, fail, judge, pass, warn } from "./doctor-check.js";
-import { type SystemFacts, systemChecks } from "./doctor-system.js";
+import { runsFirecracker, type SystemFacts, systemChecks } from "./doctor-system.js";
 import { formatSize } from "./sizes.js";
 
 /** What the checks judge. Every field is read from the host once (doctor-host.ts). */
@@ -17,7 +17,7 @@ export interface HostFacts {
   /** Each directory that banger writes to, and null or why it cannot. */
   places: { path: string; problem: string | null }[];
   freeBytes: Fact<{ path: string; bytes: number }>;
-  image: Fact<{ name: string; built: boolean }>;
+  image: Fact<{ name: string; is: "here" | "in the catalog" | "in a registry" }>;
   defaults: Fact<DefaultsView>;
   daemon: Fact<{ pid: number; dns: string | null } | null>;
   /** Where names should be answered, `host:port` or "off". */
@@ -50,16 +50,20 @@ export function doctorChecks(facts: HostFacts): Check[] {
     facts.kvm.usable
       ? pass("kvm", "usable")
       : warn("kvm", `not used: ${facts.kvm.why}; VMs run in software, slowly`, facts.kvm.mend),
-    qemu(facts.qemu),
-    ...Object.entries(facts.tools).map(([name, path]) => tool(name as ToolName, path)),
+    ...(runsFirecracker(facts.system)
+      ? [pass("qemu", "not needed: VMs run in Firecracker")]
+      : [qemu(facts.qemu), tool("qemu-img", facts.tools["qemu-img"])]),
+    ...Object.entries(facts.tools)
+      .filter(([name]) => name !== "qemu-img")
+      .map(([name, path]) => tool(name as ToolName, path)),
     ...facts.places.map(({ path, problem }) =>
       problem === null
         ? pass("directory", `${path} is writable`)
         : fail("directory", `${path}: ${problem}`, `make it writable: ls -ld ${path}`),
     ),
     judge("disk space", facts.freeBytes, "df -h", space),
-    judge("image", facts.image, "banger image list", ({ name, built }) =>
-      pass("image", built ? `${name} is here` : `${name} is in the catalog; the first vm run builds it`),
+    judge("image", facts.image, "banger image list", ({ name, is }) =>
+      pass("image", is === "here" ? `${name} is here` : `${name} is ${is}; the first vm run gets it`),
     ),
     judge("vm defaults", facts.defaults, "banger doctor --json", (defaults) =>
       pass("vm defaults", defaultsLine(defaults)),

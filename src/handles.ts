@@ -126,17 +126,16 @@ export interface VmHandles {
 }
 
 /**
- * What Firecracker finds in its chroot, by the paths that it sees there. The helper puts kernel, initrd, root, work and
- * seed there and has Firecracker listen at `apiSocket`; the rest comes from the daemon and from Firecracker itself.
+ * What Firecracker finds in its chroot, by the paths that it sees there. The helper shows it the VM's and the image's
+ * files there and has it listen at `apiSocket`; the other socket is Firecracker's own.
  */
 export const jailFiles = {
   kernel: "/kernel",
   initrd: "/initrd",
-  /** Block device, or the VM's own copy of the image's root disk. */
+  /** The root device, or the VM's own copy of the image's root disk. */
   root: "/root",
   work: "/work",
   seed: "/seed",
-  /** The VM's vmm.log. */
   vmmLog: "/vmm.log",
   apiSocket: "/run/api.sock",
   vsockSocket: "/run/vsock.sock",

@@ -73,6 +73,8 @@ export type ImageSource =
       kernel: string | null;
       initrd: string | null;
       modules: string | null;
+      /** An ext4 that /root of each VM begins with; what the root disk has there when left out. */
+      workSeed?: string;
       kernelId: ImageId | null;
     }
   /** The files of another image, to be had in a place of banger's own. */

@@ -22,6 +22,8 @@ export interface StartDaemonOptions extends WaitOptions {
 }
 
 const defaultDeadlineMs = 30_000;
+/** systemd starts it also while a machine boots, with everything else. */
+const serviceDeadlineMs = 120_000;
 const pollMs = 20;
 const quotedLogBytes = 8 * 1024;
 const quotedLogLines = 6;
@@ -80,7 +82,7 @@ export async function startService(options: WaitOptions): Promise<void> {
   try {
     await promisify(execFile)("systemctl", argv, {
       env,
-      timeout: defaultDeadlineMs,
+      timeout: serviceDeadlineMs,
       ...(signal && { signal }),
     });
   } catch (cause) {
@@ -91,7 +93,7 @@ export async function startService(options: WaitOptions): Promise<void> {
       cause,
     });
   }
-  await answered(options, (late) => {
+  await answered({ deadlineMs: serviceDeadlineMs, ...options }, (late) => {
     if (!late) return;
     const hint = `journalctl -u ${unit}; banger system status`;
     throw new BangerError("daemon_failed", `${unit} was started and does not answer`, { hint });

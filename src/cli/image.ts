@@ -67,10 +67,15 @@ export const register = command({
       description: "cpio archive with modules and their modules.list",
     },
     modules: { type: "string", valueHint: "P", description: "Directory lib/modules/RELEASE of the kernel" },
+    "work-seed": {
+      type: "string",
+      valueHint: "P",
+      description: "ext4 that /root of each VM begins with; what the root disk has there without it",
+    },
     quiet: quietFlag,
   },
   async run(flags, { context }) {
-    const { name, rootfs, kernel, initrd, modules, "kernel-ref": kernelRef } = flags;
+    const { name, rootfs, kernel, initrd, modules, "kernel-ref": kernelRef, "work-seed": seed } = flags;
     if (name === undefined || rootfs === undefined)
       throw usageError("--name and --rootfs say what to register", "banger image register --help");
     if (kernel !== undefined && kernelRef !== undefined)
@@ -84,6 +89,7 @@ export const register = command({
       ...(kernelRef !== undefined && { kernelRef }),
       ...(initrd !== undefined && { initrd: resolve(initrd) }),
       ...(modules !== undefined && { modules: resolve(modules) }),
+      ...(seed !== undefined && { workSeed: resolve(seed) }),
     };
     const asked = await call(context, "imageRegister", { body });
     const { id } = await untilReady(context, "image", asked, flags.quiet === true);

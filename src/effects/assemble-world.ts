@@ -26,6 +26,7 @@ import { usageOf, type VmUsage } from "./usage.js";
 import type { ReadUserFiles } from "./user-files.js";
 import { VmmControls } from "./vmm-controls.js";
 import { type EnsureProcess, vmmDriver } from "./vmm-driver.js";
+import type { WorkSeeds } from "./work-disk.js";
 
 export interface AssemblyOptions<C extends GuestAgent> {
   home: Home;
@@ -38,6 +39,7 @@ export interface AssemblyOptions<C extends GuestAgent> {
   /** Connect to the agent of a VM's guest, by what runs it. */
   dials: Readonly<Record<VmmKind, Dial<C>>>;
   images: ImageMaker;
+  workSeeds: WorkSeeds;
   /** What new guests take over from their user. */
   userFiles: ReadUserFiles;
   /** The user's own SSH key; null where banger makes one. */
@@ -71,13 +73,13 @@ function driversOf<C extends GuestAgent>(
   links: AgentLinks<C>,
   images: ImageDriver,
 ): Drivers {
-  const { home, clock, mode, runTool, userFiles } = options;
+  const { home, clock, mode, runTool, userFiles, workSeeds } = options;
   const environment = toolEnvironment(options.searchPath);
   const qemu = qemuVmm({ home, clock, controls, environment, launch: options.launch });
   return {
     disks: vmDisks(
       home,
-      { runTool, keys: sshKeys(home, runTool, options.sshKey), userFiles, clock },
+      { runTool, workSeeds, keys: sshKeys(home, runTool, options.sshKey), userFiles, clock },
       mode.root,
     ),
     vmm: vmmDriver({

@@ -1,5 +1,5 @@
 /** What every disk driver makes and removes: the VM's directories, a sparse /root disk, the seed; and a root disk. */
-import { mkdir, open, rename, rm, stat, truncate } from "node:fs/promises";
+import { mkdir, rename, rm } from "node:fs/promises";
 import type { Clock } from "../clock.js";
 import { BangerError } from "../errors.js";
 import { event, vmStream } from "../events.js";
@@ -7,11 +7,12 @@ import { type Home, imageHandles, removedDirectory, type VmHandles, vmHandles } 
 import type { Effect, VmId } from "../model.js";
 import type { PerformContext } from "../world.js";
 import { hostError } from "./host-error.js";
-import { exists, publish, publishContent, temporaryName } from "./publish.js";
+import { exists, publishContent } from "./publish.js";
 import type { RunTool } from "./run-tool.js";
 import { packSeed, seedFiles } from "./seed.js";
 import type { SshKeys } from "./ssh-keys.js";
 import type { ReadUserFiles } from "./user-files.js";
+import { ensureWorkDisk, type WorkSeeds } from "./work-disk.js";
 
 type EnsureDisk = Extract<Effect, { kind: "ensureDisk" }>;
 
@@ -23,67 +24,10 @@ export interface DiskDriver {
 
 export interface DiskTools {
   runTool: RunTool;
+  workSeeds: WorkSeeds;
   keys: SshKeys;
   userFiles: ReadUserFiles;
   clock: Clock;
-}
-
-/** A file to be made at `path` by a tool. */
-interface Making {
-  path: string;
-  tools: DiskTools;
-  signal: AbortSignal;
-}
-
-async function ensureWorkDisk(making: Making, sizeMiB: number, growingMark: string): Promise<void> {
-  const { path, tools, signal } = making;
-  if (await exists(path)) return ensureGrown(making, sizeMiB, growingMark);
-  const temporary = temporaryName(path);
-  const file = await open(temporary, "w", 0o600);
-  try {
-    await file.truncate(sizeMiB * 1024 * 1024);
-  } finally {
-    await file.close();
-  }
-  // The file is all holes, so what lazy initialisation would write is zero already: mke2fs touches a few blocks.
-  const extended = "lazy_itable_init=1,lazy_journal_init=1,nodiscard,root_owner=0:0";
-  const argv = ["-q", "-F", "-t", "ext4", "-m", "0", "-L", "banger-work", "-E", extended, temporary];
-  await tools.runTool({ tool: "mke2fs", argv, writes: path, package: "e2fsprogs", signal });
-  await publish(path);
-}
-
-/**
- * Makes the disk and the file system on it at least that large. The mark tells, whatever happens meanwhile, that the
- * second may not have followed the first; a disk that holds something else than ext4 gets the room alone.
- */
-async function ensureGrown(
-  { path, tools, signal }: Making,
-  sizeMiB: number,
-  growingMark: string,
-): Promise<void> {
-  const { size } = await stat(path);
-  const wanted = sizeMiB * 1024 * 1024;
-  if (size >= wanted && !(await exists(growingMark))) return;
-  await publishContent(growingMark, "", 0o600);
-  if (size < wanted) await truncate(path, wanted);
-  if (await isExt(path)) {
-    const tool = { writes: path, package: "e2fsprogs", signal };
-    // Status 1: it was mended, as after a guest that lost its power.
-    await tools.runTool({ ...tool, tool: "e2fsck", argv: ["-f", "-p", path], goodStatus: [0, 1] });
-    await tools.runTool({ ...tool, tool: "resize2fs", argv: [path] });
-  }
-  await rm(growingMark);
-}
-
-/** Whether the superblock has ext's magic number (ext4(5): offset 0x38 in the block at 1024). */
-async function isExt(path: string): Promise<boolean> {
-  const file = await open(path, "r");
-  try {
-    const { buffer } = await file.read(Buffer.alloc(2), 0, 2, 1024 + 0x38);
-    return buffer.readUInt16LE(0) === 0xef53;
-  } finally {
-    await file.close();
-  }
 }
 
 /** The form that a world's root disks have. */
@@ -126,7 +70,7 @@ export function vmDisks(home: Home, tools: DiskTools, root: RootForm): DiskDrive
         await mkdir(handles.runtime, { recursive: true, mode: 0o700 });
         const parts = await Promise.allSettled([
           root.make(handles, rootfs, tools, signal),
-          ensureWorkDisk({ path: handles.workDisk, tools, signal }, effect.diskMiB, handles.growingMark),
+          ensureWorkDisk(handles, effect, tools, signal),
           ensureSeed(effect, context),
         ]);
         for (const part of parts) if (part.status === "rejected") throw part.reason;

@@ -24,7 +24,6 @@ interface Bodies {
   "/vsock": { guest_cid: number; uds_path: string };
   "/entropy": { rate_limiter?: RateLimiter };
   "/balloon": { amount_mib: number; deflate_on_oom: boolean; free_page_reporting?: boolean };
-  "/logger": { log_path: string; level?: "Error" | "Warning" | "Info"; show_level?: boolean };
   "/actions": { action_type: "InstanceStart" | "SendCtrlAltDel" };
 }
 

@@ -1,8 +1,18 @@
 /** Pure: what Firecracker is told of a VM, in order. The paths in it are those inside of its jail. */
+import { BangerError } from "../errors.js";
+import { isSince } from "../firecracker-version.js";
 import { jailFiles, type VmHandles } from "../handles.js";
 import type { VmSpec } from "../model.js";
-import type { ApiCall, RateLimiter } from "./firecracker-api.js";
+import type { ApiCall, RateLimiter, TokenBucket } from "./firecracker-api.js";
 import { type GuestNetwork, kernelArguments } from "./kernel-arguments.js";
+
+export interface RateLimits {
+  /** Of each disk. */
+  diskMiB: number | null;
+  diskOperations: number | null;
+  /** In each direction. */
+  networkMiB: number | null;
+}
 
 export interface FirecrackerMachine {
   handles: Pick<VmHandles, "tap" | "mac">;
@@ -10,9 +20,15 @@ export interface FirecrackerMachine {
   /** The kernel arguments that the image itself asks for. */
   bootArguments: string;
   network: GuestNetwork;
-  /** As Firecracker tells its own. */
+  /** In a second; null: no limit. */
+  rateLimits: RateLimits;
+  /** Firecracker's, as it tells it: "1.16.1". */
   version: string;
 }
+
+const mebibyte = 2 ** 20;
+/** MAX_SUPPORTED_VCPUS of Firecracker. */
+const mostVcpus = 32;
 
 /** Names of the drives in the API; the guest sees them as vda, vdb, vdc, in the order in which they are told. */
 const drives = [
@@ -34,9 +50,19 @@ const guestCid = 3;
 const machineArguments = ["reboot=k", "i8042.noaux", "i8042.nomux", "i8042.dumbkbd", "8250.nr_uarts=1"];
 
 /** The version from which a guest can report memory that it does not use, so that the host has it back. */
-const reportingSince = [1, 14] as const;
+const reportingSince = { major: 1, minor: 14 };
 
-const drive = ({ id, path, readOnly }: (typeof drives)[number]): ApiCall => ({
+/** Tokens for one second, and as many for a burst. */
+const perSecond = (size: number | null, unit: number): TokenBucket | undefined =>
+  size === null ? undefined : { size: size * unit, refill_time: 1000 };
+
+/** A limiter of what is limited at all. */
+function limiter(bandwidth: TokenBucket | undefined, ops: TokenBucket | undefined): RateLimiter | undefined {
+  if (bandwidth === undefined && ops === undefined) return undefined;
+  return { ...(bandwidth && { bandwidth }), ...(ops && { ops }) };
+}
+
+const drive = ({ id, path, readOnly }: (typeof drives)[number], rate_limiter?: RateLimiter): ApiCall => ({
   method: "PUT",
   path: `/drives/${id}`,
   body: {
@@ -46,34 +72,20 @@ const drive = ({ id, path, readOnly }: (typeof drives)[number]): ApiCall => ({
     is_root_device: false,
     is_read_only: readOnly,
     cache_type: "Writeback",
+    ...(rate_limiter && { rate_limiter }),
   },
 });
 
-/** `v1.16.1` and `1.16.1` are the same version. */
-function parseVersion(text: string): [number, number, number] | undefined {
-  const match = /\bv?(\d{1,5})\.(\d{1,5})\.(\d{1,5})\b/.exec(text);
-  return match === null ? undefined : [Number(match[1]), Number(match[2]), Number(match[3])];
+function networkInterface({ tap, mac }: FirecrackerMachine["handles"], rate?: RateLimiter): ApiCall {
+  const limits = rate && { rx_rate_limiter: rate, tx_rate_limiter: rate };
+  return {
+    method: "PUT",
+    path: "/network-interfaces/net0",
+    body: { iface_id: "net0", host_dev_name: tap, guest_mac: mac, ...limits },
+  };
 }
 
-const isSince = (version: string, [major, minor]: readonly [number, number]): boolean => {
-  const parsed = parseVersion(version);
-  return parsed !== undefined && (parsed[0] > major || (parsed[0] === major && parsed[1] >= minor));
-};
-
-/** The oldest Firecracker that is tried with banger. */
-const oldest = [1, 10] as const;
-
-/** Whether a Firecracker can be used, by what `firecracker --version` says; else why not. */
-export function firecrackerVersion(output: string): { version: string } | { problem: string } {
-  const found = parseVersion(output.split("\n", 1)[0] ?? "");
-  if (found === undefined) return { problem: "it does not tell its version" };
-  const version = found.join(".");
-  return isSince(version, oldest) ? { version } : { problem: `${version} is older than ${oldest.join(".")}` };
-}
-
-/** Everything up to the moment at which the guest could start, each once and in this order. */
-export function machineCalls(machine: FirecrackerMachine): ApiCall[] {
-  const { handles, spec, bootArguments, network, version } = machine;
+function bootSource({ bootArguments, network }: FirecrackerMachine): ApiCall {
   const [root, work, seed] = drives;
   const boot_args = kernelArguments({
     machine: machineArguments,
@@ -81,25 +93,37 @@ export function machineCalls(machine: FirecrackerMachine): ApiCall[] {
     disks: { root: root.device, work: work.device, seed: seed.device },
     network,
   });
+  const { kernel, initrd } = jailFiles;
+  return {
+    method: "PUT",
+    path: "/boot-source",
+    body: { kernel_image_path: kernel, initrd_path: initrd, boot_args },
+  };
+}
+
+/** @throws BangerError `too_many_vcpus` */
+export function checkSpec({ vcpu }: VmSpec): void {
+  if (vcpu <= mostVcpus) return;
+  throw new BangerError("too_many_vcpus", `Firecracker runs no VM with ${vcpu} CPUs: ${mostVcpus} at most`, {
+    hint: `banger vm set REF --vcpu ${mostVcpus}`,
+  });
+}
+
+/** Everything up to the moment at which the guest could start, each once and in this order. */
+export function machineCalls(machine: FirecrackerMachine): ApiCall[] {
+  const { handles, spec, version, rateLimits } = machine;
+  const diskLimit = limiter(perSecond(rateLimits.diskMiB, mebibyte), perSecond(rateLimits.diskOperations, 1));
+  const networkLimit = limiter(perSecond(rateLimits.networkMiB, mebibyte), undefined);
   const reporting = isSince(version, reportingSince) ? { free_page_reporting: true } : {};
   return [
-    { method: "PUT", path: "/logger", body: { log_path: jailFiles.vmmLog, level: "Info", show_level: true } },
     {
       method: "PUT",
       path: "/machine-config",
       body: { vcpu_count: spec.vcpu, mem_size_mib: spec.memoryMiB },
     },
-    {
-      method: "PUT",
-      path: "/boot-source",
-      body: { kernel_image_path: jailFiles.kernel, initrd_path: jailFiles.initrd, boot_args },
-    },
-    ...drives.map(drive),
-    {
-      method: "PUT",
-      path: "/network-interfaces/net0",
-      body: { iface_id: "net0", host_dev_name: handles.tap, guest_mac: handles.mac },
-    },
+    bootSource(machine),
+    ...drives.map((each) => drive(each, diskLimit)),
+    networkInterface(handles, networkLimit),
     { method: "PUT", path: "/vsock", body: { guest_cid: guestCid, uds_path: jailFiles.vsockSocket } },
     { method: "PUT", path: "/entropy", body: {} },
     { method: "PUT", path: "/balloon", body: { amount_mib: 0, deflate_on_oom: true, ...reporting } },

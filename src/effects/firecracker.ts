@@ -1,14 +1,20 @@
 /** Starts and ends Firecracker. The helper jails and signals it; what it runs, it is told through its API from here. */
 import { writeFileSync } from "node:fs";
-import { link, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import type { Clock } from "../clock.js";
 import { deadline } from "../deadline.js";
 import { BangerError } from "../errors.js";
-import { type Home, jailFiles, type VmHandles, vmHandles } from "../handles.js";
+import { type Home, type VmHandles, vmHandles } from "../handles.js";
 import type { ImageId, VmId } from "../model.js";
 import type { FirecrackerControl } from "./firecracker-control.js";
 import { firecrackerRefusal, firecrackerStartError } from "./firecracker-exit.js";
-import { ctrlAltDelCall, machineCalls, startCall } from "./firecracker-machine.js";
+import {
+  checkSpec,
+  ctrlAltDelCall,
+  machineCalls,
+  type RateLimits,
+  startCall,
+} from "./firecracker-machine.js";
 import type { HelperCalls } from "./helper-calls.js";
 import type { GuestNetwork } from "./kernel-arguments.js";
 import { isAlive } from "./proc.js";
@@ -27,6 +33,7 @@ export interface FirecrackerOptions {
   rootDisk: "device" | "file";
   /** The network of all guests. */
   network: Omit<GuestNetwork, "address">;
+  rateLimits: RateLimits;
 }
 
 /** From its start a Firecracker takes some milliseconds until it listens. */
@@ -42,13 +49,6 @@ async function readLogs({ consoleLog, vmmLog }: VmHandles): Promise<string> {
 /** The logs as the present VMM finds them: its own, and nothing in them yet. */
 function emptyLogs({ consoleLog, vmmLog }: VmHandles): void {
   for (const path of [vmmLog, consoleLog]) writeFileSync(path, "", { mode: 0o600 });
-}
-
-/** Firecracker's log outlives its jail. */
-async function linkLog({ vmmLog, jailRoot }: VmHandles): Promise<void> {
-  await link(vmmLog, `${jailRoot}${jailFiles.vmmLog}`).catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== "EEXIST") throw error;
-  });
 }
 
 /** The version that it tells, as soon as it listens. @throws BangerError `firecracker_unreachable` */
@@ -70,7 +70,7 @@ async function listening(
 
 /** From a Firecracker that has just been started to one whose guest runs. */
 async function begin(
-  { home, clock, network }: FirecrackerOptions,
+  { home, clock, network, rateLimits }: FirecrackerOptions,
   control: FirecrackerControl,
   { vmId, spec, address }: EnsureProcess,
   bootArguments: string,
@@ -78,8 +78,7 @@ async function begin(
 ): Promise<void> {
   const handles = vmHandles(home, vmId);
   const version = await listening(control, clock, signal);
-  await linkLog(handles);
-  const machine = { handles, spec, bootArguments, network: { address, ...network }, version };
+  const machine = { handles, spec, bootArguments, network: { address, ...network }, rateLimits, version };
   for (const call of machineCalls(machine)) await control.api.tell(call, signal);
   await control.api.tell(startCall, signal);
   control.guestStarted();
@@ -109,10 +108,9 @@ export function firecrackerVmm(options: FirecrackerOptions): Vmm {
     async start(effect, signal) {
       const { vmId, imageId, spec } = effect;
       const handles = vmHandles(home, vmId);
+      checkSpec(spec);
       const { initrd, bootArguments } = await options.prepare(imageId);
       signal.throwIfAborted();
-      // A start that was cut short leaves its jail.
-      await helper.call("ensureNoJail", { vmId }, signal);
       emptyLogs(handles);
       const { vcpu, memoryMiB } = spec;
       const jailed = { vmId, imageId, initrd, rootDisk, vcpu, memoryMiB };

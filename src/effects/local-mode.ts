@@ -7,10 +7,10 @@ import type { Clock } from "../clock.js";
 import type { Config } from "../config.js";
 import { deadline } from "../deadline.js";
 import { BangerError, errorBody } from "../errors.js";
+import { firecrackerVersion } from "../firecracker-version.js";
 import { systemHandles, type VmHandles } from "../handles.js";
 import { addressBlock, type Installed, type Place } from "../home.js";
 import type { FirecrackerOptions } from "./firecracker.js";
-import { firecrackerVersion } from "./firecracker-machine.js";
 import type { Warn } from "./handles-cache.js";
 import { helperClient } from "./helper.js";
 import type { HelperCalls } from "./helper-calls.js";
@@ -110,7 +110,7 @@ export async function localMode(options: LocalModeOptions): Promise<LocalMode> {
       tapPoolSize: config.network.tapPoolSize,
       deviceMapper,
       vmm,
-      firecracker: { prepare, network },
+      firecracker: { prepare, network, rateLimits: config.rateLimits },
       warn,
     }),
     vmm,

@@ -15,6 +15,7 @@ import { observePartial } from "../images/builder-process.js";
 import { ensureInitrd } from "../images/initrd.js";
 import { verifyImage } from "../images/manifest.js";
 import { registryAccess } from "../images/registry-access.js";
+import { findWorkSeed } from "../images/work-seed.js";
 import type { ImageId } from "../model.js";
 import { agentDial } from "./agent-dial.js";
 import { vsockDial } from "./agent-vsock.js";
@@ -24,10 +25,11 @@ import { kvmState } from "./kvm.js";
 import { localMode } from "./local-mode.js";
 import type { Launch } from "./qemu.js";
 import { hostTscKHz, qemuArgv } from "./qemu-argv.js";
-import { toolRunner } from "./run-tool.js";
+import { type RunTool, toolRunner } from "./run-tool.js";
 import { sharedRun } from "./shared-run.js";
 import { userFilesReader } from "./user-files.js";
 import type { EnsureProcess } from "./vmm-driver.js";
+import type { WorkSeeds } from "./work-disk.js";
 
 export interface LocalWorldOptions {
   place: Place;
@@ -52,10 +54,19 @@ const usualPath = "/usr/local/bin:/usr/bin:/bin";
 export const searchPathOf = (environment: Readonly<Record<string, string | undefined>>): string =>
   environment["PATH"] || usualPath;
 
-/** Makes the first root of an image; VMs that start at the same time share the making. */
+/** What is made of an image when the first VM needs it; VMs that start at the same time share the making. */
+function sharedMaker<T>(make: (id: ImageId) => Promise<T>): (id: ImageId) => Promise<T> {
+  const makers = new Map<ImageId, () => Promise<T>>();
+  return (id) => {
+    const maker = makers.get(id) ?? sharedRun(() => make(id));
+    makers.set(id, maker);
+    return maker();
+  };
+}
+
+/** Makes the first root of an image. */
 function initrdMaker(home: Home, agentPath: string): (id: ImageId) => Promise<string> {
-  const makers = new Map<ImageId, () => Promise<string>>();
-  const make = async (id: ImageId): Promise<string> => {
+  return sharedMaker(async (id: ImageId): Promise<string> => {
     try {
       return await ensureInitrd(imageHandles(home, id).directory, agentPath);
     } catch (error) {
@@ -65,11 +76,27 @@ function initrdMaker(home: Home, agentPath: string): (id: ImageId) => Promise<st
         cause: error,
       });
     }
-  };
-  return (id) => {
-    const maker = makers.get(id) ?? sharedRun(() => make(id));
-    makers.set(id, maker);
-    return maker();
+  });
+}
+
+const seedDeadlineMs = 100_000;
+const seedProgram = fileURLToPath(new URL("../images/work-seed-main.js", import.meta.url));
+
+/** Finds the seed of an image; one that is missing or of another state of its root disk is made by another process. */
+function seedFinder(home: Home, runTool: RunTool): WorkSeeds {
+  const { signal } = new AbortController();
+  const find = sharedMaker(async (id) => {
+    const { directory } = imageHandles(home, id);
+    const found = await findWorkSeed(directory);
+    if (found.is !== "missing") return found;
+    const argv = [seedProgram, directory];
+    const tool = { tool: process.execPath, argv, writes: directory, package: "nodejs", signal };
+    await runTool({ ...tool, deadlineMs: seedDeadlineMs });
+    return findWorkSeed(directory);
+  });
+  return async (id) => {
+    const found = await find(id);
+    return "path" in found ? found.path : null;
   };
 }
 
@@ -128,6 +155,7 @@ export async function createLocalWorld(options: LocalWorldOptions): Promise<Loca
     launch,
     dials: { qemu: agentDial(home), firecracker: vsockDial(home, clock) },
     images: { ...maker, isBuilding: (id) => observePartial(imageHandles(home, id).partial).building },
+    workSeeds: seedFinder(home, runTool),
     userFiles: userFilesReader({ fileSync, userHome, environment, runTool }),
     sshKey: sshKeyPath && expandHome(sshKeyPath, userHome),
     runTool,

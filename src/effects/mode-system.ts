@@ -23,7 +23,7 @@ export interface SystemOptions {
   /** The kernel has device-mapper. */
   deviceMapper: boolean;
   vmm: "firecracker" | "qemu";
-  firecracker: Pick<FirecrackerOptions, "prepare" | "network">;
+  firecracker: Pick<FirecrackerOptions, "prepare" | "network" | "rateLimits">;
   warn: Warn;
 }
 

@@ -16,7 +16,8 @@ export async function exists(path: string): Promise<boolean> {
   }
 }
 
-async function flush(path: string): Promise<void> {
+/** Puts a file's content, or a directory's names, on the disk. */
+export async function flush(path: string): Promise<void> {
   const file = await open(path, "r");
   try {
     await file.sync();

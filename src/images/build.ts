@@ -1,13 +1,23 @@
 /** Builds images for the daemon: starts the builder, passes its progress on, and leaves nothing half-built behind. */
+import { rename } from "node:fs/promises";
+import { dirname } from "node:path";
 import { createInterface } from "node:readline";
 import type { Clock } from "../clock.js";
 import type { ImageMaker } from "../effects/image-store.js";
+import { exists, flush } from "../effects/publish.js";
 import { BangerError, type ErrorBody } from "../errors.js";
 import { type Home, imageHandles } from "../handles.js";
+import type { ImageId } from "../model.js";
 import { needOf } from "../reconcilers/image.js";
 import { type Builder, startBuilder } from "./builder-link.js";
-import { type BuildJob, type BuildReport, ensureNoPartial, observePartial } from "./builder-process.js";
-import { inspectImage } from "./manifest.js";
+import {
+  type BuildJob,
+  type BuildReport,
+  builderFile,
+  ensureNoPartial,
+  observePartial,
+} from "./builder-process.js";
+import { filesOf, inspectImage, manifestFile, verifyFiles } from "./manifest.js";
 import type { RegistryAccess } from "./registry-access.js";
 
 export interface ImageMakerOptions {
@@ -58,6 +68,21 @@ async function follow(builder: Builder, stage: (stage: string, detail?: string) 
     throw new BangerError("image_build_failed", `the image builder ended with ${how}`, { retry: "later" });
 }
 
+/**
+ * Gives a directory that lacks nothing but its name that name. Its builder takes its own record away just before it
+ * does the same, so that nobody looks for the builder any more: whichever of the two comes first, it is one image.
+ */
+async function nameWhole(id: ImageId, partial: string, directory: string): Promise<void> {
+  if (!(await exists(`${partial}/${manifestFile}`)) || (await exists(`${partial}/${builderFile}`))) return;
+  try {
+    verifyFiles(partial, filesOf(id));
+    await rename(partial, directory);
+    await flush(dirname(directory));
+  } catch {
+    // It is not whole after all, or the builder was faster.
+  }
+}
+
 /** Makes the images of one home. */
 export function imageMaker(options: ImageMakerOptions): ImageMaker {
   const { home, clock, mirror, searchPath, builderSocket } = options;
@@ -73,7 +98,8 @@ export function imageMaker(options: ImageMakerOptions): ImageMaker {
     isBuilding: (id) => observePartial(imageHandles(home, id).partial).building,
     async build({ imageId, name, source }, { signal, stage }) {
       const { directory, partial } = imageHandles(home, imageId);
-      // A builder that outlived its daemon may have finished just now.
+      // A builder that outlived its daemon may have finished just now, or be about to.
+      await nameWhole(imageId, partial, directory);
       await removePartial(imageId);
       const found = inspect(imageId);
       if (found.is === "present" && found.damage === null) return;

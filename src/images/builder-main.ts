@@ -7,7 +7,7 @@ import { text } from "node:stream/consumers";
 import { promisify } from "node:util";
 import { systemClock } from "../clock.js";
 import { hostError } from "../effects/host-error.js";
-import { publishContent } from "../effects/publish.js";
+import { flush, publishContent } from "../effects/publish.js";
 import { toolEnvironment, toolRunner } from "../effects/run-tool.js";
 import { BangerError, errorBody } from "../errors.js";
 import { isKernelId } from "../handles.js";
@@ -25,8 +25,9 @@ import { makeCopy, makeFromFiles } from "./make/files.js";
 import { makeKernelByRecipe, makeKernelFromDirectory } from "./make/kernel.js";
 import { makeFromOci } from "./make/oci.js";
 import { makeFromRecipe } from "./make/recipe.js";
-import { describe, type Made, sync, type Workshop } from "./make/workshop.js";
+import { describe, type Made, type Workshop } from "./make/workshop.js";
 import { manifestFile } from "./manifest.js";
+import { findWorkSeed, makeWorkSeed } from "./work-seed.js";
 
 const report = (line: BuildReport): void => {
   try {
@@ -76,11 +77,15 @@ async function build(job: BuildJob): Promise<void> {
     now: () => systemClock.now(),
   };
   const manifest = await describe(workshop, await make(workshop));
+  // Now, so that no VM has to wait for it.
+  if (!isKernelId(job.imageId) && (await findWorkSeed(job.partial)).is === "missing")
+    await makeWorkSeed(job.partial);
   await publishContent(`${job.partial}/${manifestFile}`, `${JSON.stringify(manifest, null, 2)}\n`, 0o600);
+  // From here on a daemon that finds the directory gives it its name by itself; see build.ts.
   await rm(`${job.partial}/${builderFile}`);
-  await sync(job.partial);
+  await flush(job.partial);
   await rename(job.partial, job.directory);
-  await sync(dirname(job.directory));
+  await flush(dirname(job.directory));
 }
 
 /** Removes a tree whose files belong to users of a namespace, which only its root can do, and then its own root. */

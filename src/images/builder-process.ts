@@ -101,7 +101,7 @@ export function observePartial(partial: string): { building: boolean } {
 const terminateMs = 10_000;
 const killedMs = 5_000;
 
-function signalGroup(group: number, name: "SIGTERM" | "SIGKILL"): void {
+function signalGroup(group: number, name: "SIGTERM" | "SIGCONT" | "SIGKILL"): void {
   try {
     process.kill(-group, name);
   } catch (error) {
@@ -113,6 +113,8 @@ function signalGroup(group: number, name: "SIGTERM" | "SIGKILL"): void {
 async function endGroup(leader: ProcessIdentity, clock: Clock): Promise<void> {
   const gone = (ms: number) => holdsWithin(clock, ms, () => !groupLives(leader.pid));
   signalGroup(leader.pid, "SIGTERM");
+  // One that somebody has stopped would hear of it too late.
+  signalGroup(leader.pid, "SIGCONT");
   if (await gone(terminateMs)) return;
   signalGroup(leader.pid, "SIGKILL");
   if (await gone(killedMs)) return;

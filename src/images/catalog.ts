@@ -17,10 +17,11 @@ import {
 } from "./catalog-schema.js";
 
 /** Raised when the builder itself makes another image from the same recipe. */
-const builderVersion = 1;
-const kernelBuilderVersion = 1;
+const builderVersion = 2;
+const kernelBuilderVersion = 2;
 
 const catalogDirectory = fileURLToPath(new URL("../../../catalog", import.meta.url));
+const sshdDropInFile = "sshd-banger.conf";
 /** Ends every recipe; see there. */
 const writeDiskScript = "recipes/write-disk.sh";
 
@@ -43,6 +44,12 @@ export function fingerprint(resolved: Omit<ResolvedRecipe, "imageId">): string {
 
 const readFromCatalog = (path: string, directory = catalogDirectory): Promise<string> =>
   readFile(`${directory}/${path}`, "utf8");
+
+/** What every guest's sshd is told, in whatever way its image is made. */
+export const readSshdDropIn = (): Promise<string> => readFromCatalog(sshdDropInFile);
+
+/** A line of shell that gives the recipes' scripts what the file holds, which has no quotes in it. */
+const sshdAssignment = (dropIn: string): string => `sshd_drop_in='${dropIn.trimEnd()}'`;
 
 /** The catalog that belongs to this program. */
 export const readCatalog = async (): Promise<Catalog> => parseCatalog(await readFromCatalog("images.json"));
@@ -84,7 +91,7 @@ async function resolveRecipe(name: string, catalog: Catalog): Promise<ResolvedRe
     name,
     recipe: { ...own, packages: [...new Set(recipes.flatMap(({ packages }) => packages))] },
     suite: (await readSuite()) ?? own.fallbackSuite,
-    customize: scripts.join("\n"),
+    customize: [sshdAssignment(await readSshdDropIn()), ...scripts].join("\n"),
     writeDisk: await readFromCatalog(writeDiskScript),
   };
   return { ...resolved, imageId: imageIdFrom(name, fingerprint(resolved)) };

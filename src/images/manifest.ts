@@ -45,6 +45,8 @@ export const kernelFile = "vmlinux";
 export const modulesFile = "modules.cpio";
 /** The kernel's modules, all of them, as a layer for root disks. */
 export const modulesTree = "modules.tar";
+/** What /root of a new VM begins with, where the image has been given one; see work-seed.ts for all others. */
+export const workSeedFile = "work-seed.ext4";
 export const manifestFile = "manifest.json";
 
 /** What an image or a kernel consists of. */
@@ -57,8 +59,12 @@ const corrupt = (directory: string, why: string, cause?: unknown): BangerError =
     cause,
   });
 
+/** The seed that an image has been given, in a list of one, or of none. */
+export const ownSeed = ({ files }: Manifest): string[] =>
+  files[workSeedFile] === undefined ? [] : [workSeedFile];
+
 /** @throws BangerError `image_corrupt`; ENOENT of the directory itself comes out as it is. */
-function readManifest(directory: string): Manifest {
+export function readManifest(directory: string): Manifest {
   let value: unknown;
   try {
     value = JSON.parse(readFileSync(`${directory}/${manifestFile}`, "utf8"));
@@ -79,7 +85,7 @@ export const verifyImage = (directory: string): Manifest =>
 /** The same of a directory that has not its name yet. @throws BangerError `image_corrupt` */
 export function verifyFiles(directory: string, files: readonly string[]): Manifest {
   const manifest = readManifest(directory);
-  for (const file of files) {
+  for (const file of [...files, ...ownSeed(manifest)]) {
     const expected = manifest.files[file];
     let bytes: number;
     try {

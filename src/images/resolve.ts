@@ -30,6 +30,7 @@ export interface RegisterRequest {
   kernelRef?: string;
   initrd?: string;
   modules?: string;
+  workSeed?: string;
 }
 
 /** The kernel of images that do not say which. */
@@ -107,7 +108,7 @@ export interface ImageResolver {
   register(state: State, request: RegisterRequest): Promise<Wanted>;
   /** @throws BangerError `image_managed` */
   promote(image: Image): Wanted;
-  /** A kernel by name or id. @throws BangerError `kernel_unknown` */
+  /** A kernel by name or id, of which the catalog may have another than is here. @throws BangerError `kernel_unknown` */
   kernel(state: State, ref: string): Promise<Wanted>;
   /** A kernel in a directory of the host. @throws BangerError `file_unusable`, `name_invalid` */
   kernelFrom(name: string, path: string): Promise<Wanted>;
@@ -153,7 +154,12 @@ async function fromCatalog({ ref, name, kernel, sizeMiB }: PullRequest): Promise
 /** Resolves for one home; registries are asked with the access given. */
 export function imageResolver(access: RegistryAccess, clock: Clock): ImageResolver {
   return {
-    kernel: kernelNamed,
+    async kernel(state, ref) {
+      const here = findKernel(state, ref);
+      // A name of the catalog means what the catalog has now; an id, or a name of the user's own, what is here.
+      const own = here !== undefined && (here.id === ref || here.source.kind !== "catalog");
+      return own ? again(state, here) : kernelOfCatalog(ref);
+    },
     kernelFrom: kernelOfDirectory,
 
     async pull(state, request, signal) {
@@ -169,9 +175,9 @@ export function imageResolver(access: RegistryAccess, clock: Clock): ImageResolv
       const name = checkName(request.name);
       const given = async (path?: string) => (path === undefined ? null : marks(path));
       const files = await Promise.all(
-        [request.rootfs, request.kernel, request.initrd, request.modules].map(given),
+        [request.rootfs, request.kernel, request.initrd, request.modules, request.workSeed].map(given),
       );
-      const [rootfs, kernel, initrd, modules] = files.map((file) => file?.path ?? null);
+      const [rootfs, kernel, initrd, modules, workSeed] = files.map((file) => file?.path ?? null);
       const own = kernel !== null && kernel !== undefined;
       const need = own ? undefined : await kernelNamed(state, request.kernelRef ?? defaultKernel);
       const source: ImageSource = {
@@ -180,6 +186,7 @@ export function imageResolver(access: RegistryAccess, clock: Clock): ImageResolv
         kernel: kernel ?? null,
         initrd: initrd ?? null,
         modules: modules ?? null,
+        ...(workSeed && { workSeed }),
         kernelId: need?.imageId ?? null,
       };
       const imageId = imageIdFrom(name, hashOf([files.map((file) => file?.mark), source.kernelId]));

@@ -65,7 +65,7 @@ const vmsGoOn: Section = [
   ["LimitNOFILE", "524288"],
 ];
 
-/** DeviceAllow takes device-mapper's number, which is another on every boot, when the service starts. */
+/** DeviceAllow finds device-mapper's nodes and number, which is another on every boot, when the service starts. */
 const deviceMapper = "modprobe@dm_mod.service";
 /** That of loop devices is fixed (LOOP_MAJOR), and known before their module is loaded. */
 const loopMajor = 7;
@@ -138,16 +138,13 @@ function helper({ node, tree, legacyIptables }: Programs): string {
       ...confined,
       ["ReadWritePaths", `${base} /sys/fs/cgroup /proc/sys/net`],
       ["ProtectHome", "yes"],
-      ["DeviceAllow", "/dev/kvm rwm"],
-      ["DeviceAllow", "/dev/userfaultfd rwm"],
-      ["DeviceAllow", "/dev/net/tun rwm"],
+      ["DeviceAllow", "/dev/net/tun rw"],
       ["DeviceAllow", "/dev/loop-control rw"],
       ["DeviceAllow", "/dev/mapper/control rw"],
-      ["DeviceAllow", `block-${loopMajor} rwm`],
-      ["DeviceAllow", "block-device-mapper rwm"],
+      ["DeviceAllow", `block-${loopMajor} rw`],
       ...neverNeeded,
       ["RestrictNamespaces", "mnt pid"],
-      ["RestrictAddressFamilies", "AF_UNIX AF_INET AF_NETLINK"],
+      ["RestrictAddressFamilies", `AF_UNIX AF_NETLINK${legacyIptables ? " AF_INET" : ""}`],
       ["IPAddressDeny", "any"],
       ["SystemCallFilter", "@system-service @mount seccomp"],
       ["SystemCallFilter", "~@resources"],

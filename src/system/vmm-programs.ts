@@ -2,8 +2,8 @@
 import { accessSync, constants, realpathSync, statSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import type { Config } from "../config.js";
-import { firecrackerVersion } from "../effects/firecracker-machine.js";
 import { BangerError, errorBody } from "../errors.js";
+import { firecrackerVersion } from "../firecracker-version.js";
 import type { SystemHost } from "./host.js";
 import { checkProgram } from "./programs.js";
 

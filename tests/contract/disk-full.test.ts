@@ -31,7 +31,8 @@ async function outcome(home: Home): Promise<string> {
   const runTool = toolRunner(process.env["PATH"] ?? "");
   const keys = sshKeys(home, runTool, null);
   const userFiles = async () => ({ files: [], skipped: [] });
-  const tools = { runTool, keys, userFiles, clock: systemClock };
+  const workSeeds = async () => null;
+  const tools = { runTool, workSeeds, keys, userFiles, clock: systemClock };
   const effect = { kind: "ensureDisk", vmId: id, imageId, name: "calm-otter", diskMiB: 256 } as const;
   try {
     await vmDisks(home, tools, overlayRoot("qemu-img")).ensure(effect, {

@@ -120,6 +120,7 @@ export async function makeBench(mode: BenchMode, home = temporaryHome()): Promis
       },
       dials: { qemu: dial, firecracker: dial },
       images,
+      workSeeds: async () => null,
       userFiles: async () => ({ files: [], skipped: [] }),
       sshKey: null,
       runTool: toolRunner(process.env["PATH"] ?? ""),

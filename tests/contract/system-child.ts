@@ -52,6 +52,7 @@ async function makeSystemBench(): Promise<Bench> {
       firecracker: {
         prepare: () => Promise.reject(new Error("no Firecracker is to be started")),
         network: { prefixLength, gateway: address, dns: "192.0.2.1" },
+        rateLimits: { diskMiB: null, diskOperations: null, networkMiB: null },
       },
       warn: (message, details) => console.error(message, details),
     });

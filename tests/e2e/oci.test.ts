@@ -30,7 +30,8 @@ async function pushDebian(): Promise<void> {
   const layout = join(home.root, "layout");
   await makeLayout(layout, []);
   const marker = join(home.root, "marker.tar");
-  writeFileSync(marker, tar([{ name: "opt/from-the-second-layer", data: "second\n" }]));
+  const seeded = { name: "root/.config/tool", data: "in the seed\n", uid: 1234, mode: 0o640 };
+  writeFileSync(marker, tar([{ name: "opt/from-the-second-layer", data: "second\n" }, seeded]));
   for (const layer of [await debianTar(), marker])
     await tool("umoci", ["raw", "add-layer", "--image", `${layout}:made`, layer]);
   await tool("umoci", [
@@ -49,6 +50,8 @@ before(async () => {
   registry = await startRegistry(join(home.root, "registry"));
   door = await holdRegistry(registry.host);
   await pushDebian();
+  mkdirSync(home.home.config, { recursive: true });
+  writeFileSync(homeHandles(home.home).configFile, `default_image = "${reference()}"\n`);
 });
 
 after(async () => {
@@ -66,9 +69,9 @@ const layersOf = async (): Promise<string[]> => {
 test("a daemon killed while it pulls leaves a pull that the next one completes, with nothing fetched twice", async () => {
   await home.ok("kernel", "pull", "debian-cloud");
   const [debian, marker] = (await layersOf()) as [string, string];
-  door.hold(debian);
+  const held = door.hold(debian);
   const interrupted = home.start(["image", "pull", reference()]);
-  await door.held();
+  await held;
   const { ociCache, images } = homeHandles(home.home);
   const blob = (digest: string) => join(ociCache, "blobs/sha256", digest.slice("sha256:".length));
   assert.ok(existsSync(blob(marker)), "the small layer is whole");
@@ -89,16 +92,30 @@ test("a daemon killed while it pulls leaves a pull that the next one completes, 
 });
 
 test("the image boots to ready and runs a command, and says what it was meant for", async () => {
-  const script = "cat /etc/debian_version /opt/from-the-second-layer; uname -r; ls /lib/modules";
-  const arguments_ = ["--rm", "--image", reference(), "--memory", "512M", "--", "sh", "-c", script];
-  const [version, second, running, installed] = (await home.ok("vm", "run", ...arguments_)).split("\n");
+  const script = [
+    "cat /etc/debian_version /opt/from-the-second-layer; uname -r; ls /lib/modules",
+    "cd; cat .config/tool; stat -c %u:%a .config/tool",
+  ].join("; ");
+  // Without --image: the configuration names it.
+  const arguments_ = ["--rm", "--memory", "512M", "--", "sh", "-c", script];
+  const [version, second, running, installed, ...seeded] = (await home.ok("vm", "run", ...arguments_)).split(
+    "\n",
+  );
   assert.match(version ?? "", /^\d+/);
   assert.equal(second, "second");
   assert.equal(running, installed, "the modules are those of the kernel that runs");
+  assert.deepEqual(seeded, ["in the seed", "1234:640", ""]);
   const { manifest } = await home.json<ImageDetails>("image", "show", "debian-dev");
   const oci = manifest?.["oci"] as { env: string[]; cmd: string[]; workingDirectory: string };
   assert.ok(oci.env.includes("GREETING=hello"));
   assert.deepEqual([oci.cmd, oci.workingDirectory], [["bash"], "/srv"]);
+});
+
+test("doctor knows that the default image of a registry is here", async () => {
+  const { stdout } = await home.run(["doctor", "--json"]);
+  const { checks } = JSON.parse(stdout) as { checks: { name: string; detail: string }[] };
+  const image = checks.find(({ name }) => name === "image");
+  assert.equal(image?.detail, `${reference()} is here`);
 });
 
 test("a pull of what is here asks the registry for its manifest only; one of other options is refused", async () => {

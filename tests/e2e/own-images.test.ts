@@ -1,6 +1,15 @@
 /** Files of the host become images and kernels, boot, are promoted, and are missed when they change. */
 import assert from "node:assert/strict";
-import { appendFileSync, existsSync, lstatSync, mkdirSync, readdirSync, readlinkSync } from "node:fs";
+import {
+  appendFileSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import type { ImageDetails } from "../../src/contract-images.js";
@@ -67,6 +76,39 @@ test("registered files stay where they are, boot, and are copied when they are p
   await home.ok("image", "delete", registered);
   assert.equal((await boot("own")).trim(), release);
   assert.equal(existsSync(`${files}/root.ext4`), true, "what belongs to the user stays");
+});
+
+test("an ext4 of one's own is what /root of each VM begins with, also of the promoted copy", async () => {
+  const tree = join(home.root, "tree");
+  mkdirSync(tree);
+  writeFileSync(join(tree, "notes"), "from the seed\n");
+  const seed = join(files, "seed.ext4");
+  await tool("truncate", ["-s", "32M", seed]);
+  await tool("mke2fs", ["-q", "-F", "-t", "ext4", "-d", tree, seed]);
+  const given = ["--rootfs", `${files}/root.ext4`, "--kernel-ref", "debian-cloud", "--work-seed", seed];
+  await home.ok("image", "register", "--name", "seeded", ...given);
+  const look = async () => {
+    const words = ["--rm", "--image", "seeded", "--memory", "256M", "--vcpu", "1", "--disk-size", "96M"];
+    return home.ok(
+      "vm",
+      "run",
+      ...words,
+      "--",
+      "sh",
+      "-c",
+      "ls -A /root; cat /root/notes; df -m /root | tail -n 1",
+    );
+  };
+  const first = await look();
+  assert.match(first, /^\.gitconfig|^\.ssh/m);
+  assert.match(first, /^from the seed$/m);
+  assert.doesNotMatch(first, /\.bashrc/, "nothing of the root disk's own /root");
+  assert.ok(Number(/ (\d+) +\d+ +\d+ +\d+% \/root/.exec(first)?.[1]) > 60, first);
+  const registered = (await show("seeded")).id;
+  await home.ok("image", "promote", "seeded");
+  await home.ok("image", "delete", registered);
+  rmSync(seed);
+  assert.match(await look(), /^from the seed$/m);
 });
 
 test("a registered file that changes its size is damage, which its image tells", async () => {

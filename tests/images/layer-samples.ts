@@ -10,7 +10,8 @@ const many = (count: number, make: (index: number) => MadeEntry): MadeEntry[] =>
   Array.from({ length: count }, (_, index) => make(index));
 const directory = (name: string, mode = 0o755): MadeEntry => ({ name, type: "5", mode });
 
-const kinds: MadeEntry[] = [
+/** Every kind of entry. */
+export const sampleEntries: readonly MadeEntry[] = [
   directory("./", 0o755),
   directory("bin/"),
   { name: "bin/tool", mode: 0o4755, data: "tool" },
@@ -84,7 +85,7 @@ const more: MadeEntry[] = [
 ];
 
 /** Layers from the lowest up. */
-export const sampleLayers: readonly Buffer[] = [tar(kinds), tar(changes), tar(more)];
+export const sampleLayers: readonly Buffer[] = [tar(sampleEntries), tar(changes), tar(more)];
 
 /** A sparse file in the form in which GNU tar writes it to pax archives. */
 export function sparseEntry(

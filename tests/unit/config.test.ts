@@ -30,6 +30,17 @@ test("a missing file means the defaults, an unreadable one is an error", (t) => 
   assert.deepEqual(config.vmDefaults, { vcpu: 2, memoryMiB: 4096, diskMiB: null });
 });
 
+test("the default image is a name, an id, or a reference as image pull takes it", () => {
+  for (const name of [
+    "debian-slim",
+    "dev-0123abcd",
+    "debian:12",
+    "ghcr.io/acme/dev:latest",
+    "localhost:5000/dev",
+  ])
+    assert.equal(parseConfig(`default_image = "${name}"`, "c.toml").defaultImage, name);
+});
+
 test("unknown keys are refused with their line and the keys that there are", () => {
   assert.match(
     refusal('vmm = "qemu"\n\nlog_levl = "info"\n'),
@@ -45,6 +56,8 @@ test("wrong types and bad values are refused with key, line and what is allowed"
     ['vmm = "xen"', /^c\.toml:1: vmm must be "auto" or "qemu" or "firecracker", not "xen"$/],
     ["\nlog_level = 3", /^c\.toml:2: log_level must be "trace"/],
     ['qemu_bin = "./qemu"', /qemu_bin must be the name of a program/],
+    ['default_image = "Debian Slim"', /default_image must be the name or id of an image, or a reference/],
+    ['default_image = "ghcr.io/acme/dev@latest"', /default_image must be the name/],
     ['mirror = "ftp://x"', /mirror must be/],
     ["boot_timeout = 30", /boot_timeout must be a duration from "1s" to "1h", not 30/],
     ['dns_listen = "0.0.0.0:53"', /dns_listen must be a loopback address/],

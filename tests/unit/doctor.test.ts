@@ -16,7 +16,7 @@ const healthy: HostFacts = {
   tools: { "qemu-img": "/q", mke2fs: "/m", ssh: "/s", "ssh-keygen": "/k", mmdebstrap: "/d" },
   places: [{ path: "/state", problem: null }],
   freeBytes: { ok: { path: "/", bytes: 100 * GiB } },
-  image: { ok: { name: "debian-slim", built: false } },
+  image: { ok: { name: "debian-slim", is: "in the catalog" } },
   defaults: {
     ok: {
       image: "debian-slim",
@@ -103,6 +103,7 @@ test("system mode is judged by its parts where it is installed, and elsewhere on
   );
   const names = ["helper", "firecracker", "devices", "device-mapper", "firewall", "bridge", "resolver"];
   for (const name of names) assert.equal(inSystemMode(name), "pass", name);
+  assert.equal(inSystemMode("qemu"), "pass");
   assert.equal(inSystemMode("helper", { version: "2" }), "warn");
   assert.equal(inSystemMode("helper", { helper: failed }), "fail");
   const lost = helperSays({ firecracker: null, problem: "too old" });

@@ -97,7 +97,7 @@ describe("the plan for a container's image", () => {
     let made: ReturnType<typeof planBoot> | undefined;
     await convert(directory, [tar(entries)], {
       extraEntries: (view) => {
-        made = planBoot(view, Buffer.from("script"));
+        made = planBoot(view, { firstBoot: Buffer.from("script"), sshdDropIn: Buffer.from("drop-in") });
         return made.entries;
       },
     });

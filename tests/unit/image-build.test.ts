@@ -133,6 +133,11 @@ test("an image is present when its files are as its manifest says, else the dama
   };
   writeFileSync(join(directory, "manifest.json"), JSON.stringify(manifest));
   assert.deepEqual(inspectImage(directory), { is: "present", sizeBytes: 60, damage: null });
+  const seeded = { ...manifest, files: { ...manifest.files, "work-seed.ext4": { bytes: 5 } } };
+  writeFileSync(join(directory, "manifest.json"), JSON.stringify(seeded));
+  assert.throws(() => verifyImage(directory), { code: "image_corrupt", message: /work-seed\.ext4/ });
+  writeFileSync(join(directory, "work-seed.ext4"), "seed!");
+  assert.equal(verifyImage(directory).files["work-seed.ext4"]?.bytes, 5);
   truncateSync(join(directory, "vmlinux"), 19);
   assert.throws(() => verifyImage(directory), { code: "image_corrupt", message: /vmlinux has 19 bytes/ });
   const seen = inspectImage(directory);

@@ -46,14 +46,18 @@ afterEach(() => {
 });
 
 /** A bundle as catalog/maintain.sh makes it, its directory changed before by `change`. */
-async function bundled(change: (files: string) => void = () => {}): Promise<Bundle> {
+async function bundled(
+  change: (files: string) => void = () => {},
+  more: Record<string, string> = {},
+): Promise<Bundle> {
   const files = join(directory, "files");
   mkdirSync(files);
-  for (const [name, content] of Object.entries(contents)) writeFileSync(join(files, name), content);
+  for (const [name, content] of Object.entries({ ...contents, ...more }))
+    writeFileSync(join(files, name), content);
   const manifest = {
     ...{ schema: 1, name: "x", suite: "sid", kernelRelease: "6", bootArguments: "quiet", sizeBytes: 9 },
     files: Object.fromEntries(
-      Object.entries(contents).map(([name, { length }]) => [name, { bytes: length }]),
+      Object.entries({ ...contents, ...more }).map(([name, { length }]) => [name, { bytes: length }]),
     ),
   };
   writeFileSync(join(files, "manifest.json"), JSON.stringify(manifest));
@@ -98,6 +102,16 @@ test("a bundle gives the files of an image and nothing else, and is fetched once
   assert.deepEqual(readdirSync(partial).sort(), Object.keys(contents).sort());
   await make(bundle).made;
   assert.equal(asked.length, 1);
+});
+
+test("a bundle brings the seed of /root where its manifest has one", async () => {
+  const seed = { "work-seed.ext4": "seed" };
+  const { partial, made } = make(await bundled(() => {}, seed));
+  await made;
+  assert.deepEqual(readdirSync(partial).sort(), Object.keys({ ...contents, ...seed }).sort());
+  rmSync(join(directory, "files"), { recursive: true });
+  const without = await bundled((files) => rmSync(join(files, "work-seed.ext4")), seed);
+  await assert.rejects(make(without).made, { code: "tool_failed" });
 });
 
 test("a bundle that is not what the catalog names is refused", async () => {

@@ -1,5 +1,6 @@
 /** The catalog says what it must, and an image's id changes with everything that its content depends on. */
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { test } from "node:test";
 import { BangerError } from "../../src/errors.js";
 import { parseImageDirectory } from "../../src/handles.js";
@@ -8,6 +9,7 @@ import {
   imageIdOf,
   type ResolvedRecipe,
   readCatalog,
+  readSshdDropIn,
   resolveImage,
 } from "../../src/images/catalog.js";
 import { parseCatalog } from "../../src/images/catalog-schema.js";
@@ -22,8 +24,19 @@ test("the catalog of this program is valid and its recipes resolve", async () =>
   for (const { name } of images) {
     const resolved = await resolveRecipe(name);
     assert.deepEqual(parseImageDirectory(resolved.imageId), { id: resolved.imageId, partial: false });
-    assert.match(resolved.customize, /^# /);
   }
+});
+
+test("a recipe's shell has sshd's drop-in, which images of registries get too, as the file has it", async () => {
+  const { customize } = await resolveRecipe("debian-slim");
+  const dropIn = await readSshdDropIn();
+  assert.match(dropIn, /^PasswordAuthentication no$/m);
+  assert.doesNotMatch(dropIn, /'/, "it stands between quotes");
+  const [assignment = ""] = customize.split("\n# ");
+  const given = execFileSync("sh", ["-euc", `${assignment}\nprintf '%s\\n' "$sshd_drop_in"`], {
+    encoding: "utf8",
+  });
+  assert.equal(given, dropIn);
 });
 
 test("a recipe that extends another has its packages and its script before its own", async () => {

@@ -57,6 +57,24 @@ test("an id stands for itself, and what it needs comes along", async () => {
   await assert.rejects(resolver().kernel(state, "k"), { code: "kernel_unknown" });
 });
 
+test("a kernel's name is what the catalog has now; its id, or a kernel of the user's own, is what is here", async () => {
+  const old = { imageId: "kernel-generic-00000001", name: "generic", source: { kind: "catalog" } as const };
+  const mine = { imageId: "kernel-mine-00000002", name: "mine" };
+  const own = { ...mine, source: { kind: "directory", path: "/k" } as const };
+  const state = given(
+    [old, own].flatMap((data) => [
+      event(`image/${data.imageId}`, "image.pull_requested", data),
+      event(`image/${data.imageId}`, "image.ready", { sizeBytes: 1 }),
+    ]),
+  );
+  const idOf = async (ref: string) => (await resolver().kernel(state, ref)).imageId;
+  assert.notEqual(await idOf("generic"), old.imageId);
+  assert.equal(await idOf(old.imageId), old.imageId);
+  assert.equal(await idOf("mine"), own.imageId);
+  const { need } = await pull({ ref: `${pulls.registry.host}/acme/dev:1`, kernel: "generic" }, state);
+  assert.equal(need?.imageId, old.imageId, "an image is made with the kernel that is here");
+});
+
 test("bare names are the catalog's; the kernel of that prefix is no image's name", async () => {
   const { source, need } = await pull({ ref: "debian-slim" });
   assert.deepEqual([source, need], [{ kind: "catalog" }, undefined]);
@@ -80,6 +98,9 @@ test("registered files give another id when one of them has changed", async () =
   assert.equal((await register()).imageId, first.imageId);
   const own = await register({ kernel: rootfs });
   assert.equal(own.need, undefined);
+  const seeded = await register({ workSeed: rootfs });
+  assert.notEqual(seeded.imageId, first.imageId);
+  assert.equal(seeded.source.kind === "files" && seeded.source.workSeed, rootfs);
   utimesSync(rootfs, 1, 1);
   assert.notEqual((await register()).imageId, first.imageId);
   await assert.rejects(register({ modules: "/nowhere/at/all" }), { code: "file_unusable" });

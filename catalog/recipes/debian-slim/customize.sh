@@ -1,4 +1,5 @@
 # Makes a fresh Debian tree ($1) into a guest that boots fast; runs as root of the build, outside of the tree.
+# Its caller sets sshd_drop_in, what catalog/sshd-banger.conf holds.
 set -eu
 root=$1
 
@@ -13,16 +14,7 @@ rm -f "$root/etc/fstab" "$root/etc/modules-load.d/modules.conf"
 rm -f "$root"/boot/initrd.img-* "$root"/boot/System.map-* "$root"/initrd.img* "$root"/vmlinuz*
 
 mkdir -p "$root/etc/ssh/sshd_config.d" "$root/etc/systemd/system/ssh.service.d"
-cat >"$root/etc/ssh/sshd_config.d/10-banger.conf" <<'EOF'
-HostKey /etc/ssh/ssh_host_ed25519_key
-PermitRootLogin prohibit-password
-PubkeyAuthentication yes
-PasswordAuthentication no
-KbdInteractiveAuthentication no
-AuthorizedKeysFile /root/.ssh/authorized_keys
-StrictModes yes
-UseDNS no
-EOF
+printf '%s\n' "$sshd_drop_in" >"$root/etc/ssh/sshd_config.d/10-banger.conf"
 # The stock unit runs sshd a second time only to check its configuration.
 cat >"$root/etc/systemd/system/ssh.service.d/10-banger.conf" <<'EOF'
 [Service]

@@ -3,7 +3,7 @@ import { lstat, rm } from "node:fs/promises";
 import { systemClock } from "../../clock.js";
 import { BangerError } from "../../errors.js";
 import type { Bundle } from "../catalog-schema.js";
-import { filesOf, manifestFile, verifyFiles } from "../manifest.js";
+import { filesOf, manifestFile, ownSeed, readManifest, verifyFiles } from "../manifest.js";
 import { BlobCache } from "../oci/blobs.js";
 import { httpClient } from "../oci/http.js";
 import { defaultDelaysMs } from "../oci/retry.js";
@@ -48,20 +48,23 @@ export async function makeFromBundle(workshop: Workshop, bundle: Bundle): Promis
   stage("download", bundle.url);
   const archive = await fetchBundle(workshop, bundle);
   stage("unpack", "files of the image");
-  const names = [...filesOf(job.imageId), manifestFile];
   const options = ["--use-compress-program=zstd", "--sparse", "--no-same-owner", "--no-same-permissions"];
-  await runTool({
-    tool: "tar",
-    argv: ["-x", "-f", archive, "-C", job.partial, ...options, ...names],
-    writes: job.partial,
-    package: "tar zstd",
-    signal,
-    deadlineMs: unpackDeadlineMs,
-  });
-  for (const name of names) {
-    if ((await lstat(`${job.partial}/${name}`)).isFile()) continue;
-    throw new BangerError("bundle_invalid", `${name} of ${bundle.url} is no file`);
-  }
+  const unpack = async (...names: string[]): Promise<void> => {
+    await runTool({
+      tool: "tar",
+      argv: ["-x", "-f", archive, "-C", job.partial, ...options, ...names],
+      writes: job.partial,
+      package: "tar zstd",
+      signal,
+      deadlineMs: unpackDeadlineMs,
+    });
+    for (const name of names) {
+      if ((await lstat(`${job.partial}/${name}`)).isFile()) continue;
+      throw new BangerError("bundle_invalid", `${name} of ${bundle.url} is no file`);
+    }
+  };
+  await unpack(manifestFile);
+  await unpack(...filesOf(job.imageId), ...ownSeed(readManifest(job.partial)));
   const { kernelRelease, bootArguments, suite, oci } = verifyFiles(job.partial, filesOf(job.imageId));
   await rm(`${job.partial}/${manifestFile}`);
   return { kernelRelease, bootArguments, ...(suite && { suite }), ...(oci && { oci }) };

@@ -4,7 +4,7 @@ import { basename } from "node:path";
 import { BangerError } from "../../errors.js";
 import type { ImageSource } from "../../model.js";
 import { modulesArchive } from "../initrd.js";
-import { kernelFile, modulesFile, rootfsFile, verifyImage } from "../manifest.js";
+import { kernelFile, modulesFile, ownSeed, rootfsFile, verifyImage, workSeedFile } from "../manifest.js";
 import { isElf } from "../unpack.js";
 import { extractVmlinux } from "../vmlinux.js";
 import { type Made, packBootModules, takeKernel, type Workshop } from "./workshop.js";
@@ -35,6 +35,7 @@ export async function makeFromFiles(workshop: Workshop, source: Files): Promise<
   const { job, stage } = workshop;
   stage("link", source.rootfs);
   await symlink(source.rootfs, `${job.partial}/${rootfsFile}`);
+  if (source.workSeed !== undefined) await symlink(source.workSeed, `${job.partial}/${workSeedFile}`);
   if (source.kernel === null) {
     const { kernelRelease, bootArguments } = await takeKernel(workshop);
     return { kernelRelease, bootArguments };
@@ -48,17 +49,14 @@ export async function makeFromFiles(workshop: Workshop, source: Files): Promise<
 export async function makeCopy(workshop: Workshop): Promise<Made> {
   const { job, runTool, signal, stage } = workshop;
   if (job.need === null) throw new BangerError("internal", `${job.imageId} is a copy of nothing`);
-  const { kernelRelease, bootArguments, suite, oci } = verifyImage(job.need);
+  const manifest = verifyImage(job.need);
+  const { kernelRelease, bootArguments, suite, oci } = manifest;
   stage("copy", basename(job.need));
-  const argv = [
-    "--sparse=always",
-    "--reflink=auto",
-    `${job.need}/${rootfsFile}`,
-    `${job.partial}/${rootfsFile}`,
-  ];
+  const options = ["--sparse=always", "--reflink=auto", "--dereference"];
+  const disks = [rootfsFile, ...ownSeed(manifest)].map((name) => `${job.need}/${name}`);
   await runTool({
     tool: "cp",
-    argv,
+    argv: [...options, "-t", job.partial, ...disks],
     writes: job.partial,
     package: "coreutils",
     signal,

@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { systemClock } from "../../clock.js";
 import type { ImageSource } from "../../model.js";
+import { readSshdDropIn } from "../catalog.js";
 import { modulesTree, rootfsFile } from "../manifest.js";
 import { type BootPlan, planBoot } from "../oci/boot-plan.js";
 import { type RootfsOptions, writeRootfs } from "../oci/layers.js";
@@ -71,11 +72,14 @@ export async function makeFromOci(
     size: kernel.files[modulesTree]?.bytes ?? 0,
     path: `${job.need}/${modulesTree}`,
   };
-  const script = await readFile(firstBootScript);
+  const files = {
+    firstBoot: await readFile(firstBootScript),
+    sshdDropIn: Buffer.from(await readSshdDropIn()),
+  };
   let plan: BootPlan | undefined;
   await writeRootfs([...pulled.layers, modules], `${job.partial}/${rootfsFile}`, {
     extraEntries(view) {
-      plan = planBoot(view, script);
+      plan = planBoot(view, files);
       return plan.entries;
     },
     ...(source.sizeMiB === null ? { minimumFreeMiB } : { sizeMiB: source.sizeMiB }),

@@ -2,12 +2,13 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { copyFile, link, lstat, mkdir, open, readFile, rm, writeFile } from "node:fs/promises";
+import { exists, flush } from "../../effects/publish.js";
 import type { RunTool } from "../../effects/run-tool.js";
 import { BangerError } from "../../errors.js";
 import type { BuildJob } from "../builder-process.js";
 import { modulesArchive } from "../initrd.js";
 import { type BootModule, bootModules, loadOrder } from "../kernel-modules.js";
-import { filesOf, kernelFile, type Manifest, modulesFile, rootfsFile, verifyImage } from "../manifest.js";
+import { filesOf, kernelFile, type Manifest, modulesFile, verifyImage, workSeedFile } from "../manifest.js";
 
 export interface Workshop {
   job: BuildJob;
@@ -52,23 +53,18 @@ async function digest(path: string): Promise<string> {
   return hash.digest("hex");
 }
 
-/** Puts a file's content, or a directory's names, on the disk. */
-export async function sync(path: string): Promise<void> {
-  const file = await open(path, "r");
-  await file.sync().finally(() => file.close());
-}
-
 /** The manifest of what lies in the job's partial directory, all of it durable. */
 export async function describe({ job }: Workshop, made: Made): Promise<Manifest> {
   const files: Manifest["files"] = {};
   let sizeBytes = 0;
-  for (const name of filesOf(job.imageId)) {
+  const seed = (await exists(`${job.partial}/${workSeedFile}`)) ? [workSeedFile] : [];
+  for (const name of [...filesOf(job.imageId), ...seed]) {
     const path = `${job.partial}/${name}`;
-    await sync(path);
+    await flush(path);
     const file = await open(path, "r");
     const { size } = await file.stat().finally(() => file.close());
-    // The root disk is mostly holes: reading it whole would take longer than the rest of the making.
-    files[name] = { bytes: size, ...(name === rootfsFile ? {} : { sha256: await digest(path) }) };
+    // Disks are mostly holes: reading them whole would take longer than the rest of the making.
+    files[name] = { bytes: size, ...(name.endsWith(".ext4") ? {} : { sha256: await digest(path) }) };
     sizeBytes += (await lstat(path)).blocks * 512;
   }
   return { schema: 1, name: job.name, ...made, sizeBytes: Math.max(1, sizeBytes), files };

@@ -10,17 +10,7 @@ export interface BootPlan {
   hasInit: boolean;
 }
 
-const firstBoot = "/usr/lib/banger/first-boot";
-
-const sshdDropIn = `HostKey /etc/ssh/ssh_host_ed25519_key
-PermitRootLogin prohibit-password
-PubkeyAuthentication yes
-PasswordAuthentication no
-KbdInteractiveAuthentication no
-AuthorizedKeysFile /root/.ssh/authorized_keys
-StrictModes yes
-UseDNS no
-`;
+const firstBootPath = "/usr/lib/banger/first-boot";
 
 /** Enough to tell one program from another. */
 const compared = 1 << 16;
@@ -34,11 +24,18 @@ function hasInit(view: RootfsView): boolean {
   return view.type("/sbin/openrc") === "file" || view.type("/etc/init.d/rcS") === "file";
 }
 
+/** What banger puts into images: two files of its own. */
+export interface BootFiles {
+  /** What `guest-agent/first-boot` holds. */
+  firstBoot: Buffer;
+  /** What `catalog/sshd-banger.conf` holds. */
+  sshdDropIn: Buffer;
+}
+
 /**
- * @param script what `guest-agent/first-boot` holds
  * @throws BangerError `image_unbootable` when the image has neither an init nor a shell to get one with
  */
-export function planBoot(view: RootfsView, script: Buffer): BootPlan {
+export function planBoot(view: RootfsView, { firstBoot, sshdDropIn }: BootFiles): BootPlan {
   const own = hasInit(view);
   if (!own && view.type("/bin/sh") !== "file")
     throw new BangerError(
@@ -53,12 +50,12 @@ export function planBoot(view: RootfsView, script: Buffer): BootPlan {
       type: "file",
       path: "/etc/ssh/sshd_config.d/10-banger.conf",
       mode: 0o644,
-      content: Buffer.from(sshdDropIn),
+      content: sshdDropIn,
     },
   ];
   // An empty one keeps systemd from asking the console who this machine is to be.
   if (view.type("/etc/machine-id") === undefined)
     entries.push({ type: "file", path: "/etc/machine-id", mode: 0o444, content: Buffer.alloc(0) });
-  if (!own) entries.push({ type: "file", path: firstBoot, mode: 0o755, content: script });
-  return { entries, bootArguments: own ? "" : `banger.init=${firstBoot}`, hasInit: own };
+  if (!own) entries.push({ type: "file", path: firstBootPath, mode: 0o755, content: firstBoot });
+  return { entries, bootArguments: own ? "" : `banger.init=${firstBootPath}`, hasInit: own };
 }

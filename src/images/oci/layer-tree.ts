@@ -205,7 +205,7 @@ export function refusal(error: unknown, digest: string, where: string): unknown 
   if (!(error instanceof TarError || error instanceof Unfit)) return error;
   const place = where === "" ? "" : `, ${where}`;
   return new BangerError("layer_refused", `layer ${digest.slice(0, 19)}${place}: ${error.message}`, {
-    hint: "rebuild the image; banger unpacks only well-formed layers",
+    hint: "banger image cache prune, and pull again; a layer that is refused again has to be built anew",
     cause: error,
   });
 }
