@@ -56,7 +56,9 @@ static void make_node(const char *path, unsigned major, unsigned minor, uid_t ui
 static void confine(const char *root, uid_t uid, gid_t gid) {
   if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_SLAVE | MS_REC, NULL) != 0) die("unshare");
   if (mount(root, root, NULL, MS_BIND | MS_REC, NULL) != 0 || chdir(root) != 0) die("bind");
-  if (chroot(".") != 0) die("chroot");
+  /* Not chroot(2): who started it may lack the right to that, as the real one does not need it. */
+  if (mkdir("old_root", 0700) != 0 || syscall(SYS_pivot_root, ".", "old_root") != 0) die("pivot_root");
+  if (chdir("/") != 0 || umount2("old_root", MNT_DETACH) != 0 || rmdir("old_root") != 0) die("old_root");
   umask(0);
   if (mkdir("/run", 0700) != 0 || mkdir("/dev", 0700) != 0 || mkdir("/dev/net", 0700) != 0) die("mkdir");
   make_node("/dev/net/tun", 10, 200, uid, gid);

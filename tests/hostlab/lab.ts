@@ -4,7 +4,7 @@ import { execFile } from "node:child_process";
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { type Ended, program, type RunOptions, sharedData, TestHome } from "../e2e/harness.js";
+import { type Ended, program, type RunOptions, sharedData, TestHome, until } from "../e2e/harness.js";
 import { labImage } from "./image.js";
 
 const run = promisify(execFile);
@@ -65,12 +65,15 @@ export class Lab {
     await this.settled();
   }
 
-  /** Everything that comes up with the machine has come up. */
+  /** Everything that comes up with the machine has come up. The agent answers before there is an init to ask. */
   private async settled(): Promise<void> {
-    const { stdout } = await this.root(
-      "systemctl is-system-running --wait; systemctl --failed --plain --no-legend",
-    );
-    assert.match(stdout, /^running\n$/);
+    let state = "";
+    await until("the lab's systemd is done with the boot", async () => {
+      state = (await this.root("systemctl is-system-running --wait; systemctl --failed --plain --no-legend"))
+        .stdout;
+      return !/^(offline|unknown|)$/m.test(state.split("\n", 1)[0] ?? "");
+    });
+    assert.equal(state, "running\n");
   }
 
   /** Runs a shell script as root. */
@@ -130,7 +133,7 @@ export class Lab {
 
   /** What the lab's console and journal said last, for a failed test. */
   async lastWords(): Promise<string> {
-    const { stdout } = await this.root("journalctl --no-pager -o short-monotonic -n 150 -u 'banger*' -k");
+    const { stdout } = await this.root("journalctl --boot --no-pager --output short-monotonic --lines 150 --unit 'banger*'");
     return stdout;
   }
 

@@ -23,6 +23,7 @@
 
 #define VERSION "1.16.1"
 #define REQUEST_MAX 65536
+#define CLIENTS_MAX 16
 #define DRIVES_MAX 8
 
 struct drive {
@@ -31,7 +32,15 @@ struct drive {
   int fd;
 };
 
+/* Who is connected to the API, and what it has sent so far; it may hold its connection and say nothing. */
+struct client {
+  int fd; /* -1: free */
+  size_t have;
+  char sent[REQUEST_MAX];
+};
+
 static struct drive drives[DRIVES_MAX];
+static struct client clients[CLIENTS_MAX];
 static char tap_name[IFNAMSIZ], vsock_path[108], id[64];
 static struct guest guest;
 static int requests_fd = -1, vsock_fd = -1;
@@ -126,22 +135,26 @@ static const char *perform(const char *method, const char *path, const char *bod
   return "no such path";
 }
 
-/* Reads one HTTP request: its head, and after `*body` as much as its content-length says. */
-static bool read_request(int fd, char *buffer, char **body) {
-  size_t have = 0, want = REQUEST_MAX;
-  *body = NULL;
-  while (have < want) {
-    ssize_t got = read(fd, buffer + have, REQUEST_MAX - 1 - have);
-    if (got <= 0) return false;
-    buffer[have += got] = 0;
-    char *end = *body ? NULL : strstr(buffer, "\r\n\r\n");
-    if (!end) continue;
-    *body = end + 4;
-    const char *length = strcasestr(buffer, "\r\ncontent-length:");
-    want = *body - buffer + (length && length < end ? strtoul(length + 17, NULL, 10) : 0);
-    if (want >= REQUEST_MAX) return false;
+/* The body of the HTTP request that `text` is; NULL as long as there is more to come of it. */
+static char *whole(char *text) {
+  char *end = strstr(text, "\r\n\r\n");
+  if (!end) return NULL;
+  const char *length = strcasestr(text, "\r\ncontent-length:");
+  size_t wanted = length && length < end ? strtoul(length + 17, NULL, 10) : 0;
+  return strlen(end + 4) >= wanted ? end + 4 : NULL;
+}
+
+/* Takes what has come; the body of the request once that is whole. Closes a connection that has ended or says too much. */
+static char *read_client(struct client *client) {
+  ssize_t got = read(client->fd, client->sent + client->have, REQUEST_MAX - 1 - client->have);
+  if (got <= 0) {
+    close(client->fd);
+    client->fd = -1;
+    return NULL;
   }
-  return true;
+  client->have += got;
+  client->sent[client->have] = 0;
+  return whole(client->sent);
 }
 
 static void reply(int fd, const char *status, const char *json) {
@@ -152,10 +165,9 @@ static void reply(int fd, const char *status, const char *json) {
     dprintf(fd, "HTTP/1.1 %s\r\nConnection: close\r\n\r\n", status);
 }
 
-static void serve_api(int fd) {
-  static char buffer[REQUEST_MAX];
-  char method[16], path[256], answer[512], *body;
-  if (!read_request(fd, buffer, &body) || sscanf(buffer, "%15s %255s", method, path) != 2) return;
+static void perform_request(int fd, const char *request, const char *body) {
+  char method[16], path[256], answer[512];
+  if (sscanf(request, "%15s %255s", method, path) != 2) return reply(fd, "400 Bad Request", "");
   if (strcmp(method, "GET") == 0 && strcmp(path, "/") == 0) {
     snprintf(answer, sizeof answer,
              "{\"app_name\":\"Firecracker\",\"id\":\"%s\",\"state\":\"%s\",\"vmm_version\":\"" VERSION "\"}", id,
@@ -173,28 +185,46 @@ static void serve_api(int fd) {
   if (strstr(body, "SendCtrlAltDel")) exit(0);
 }
 
+/* One request for each connection. */
+static void serve_client(struct client *client) {
+  char *body = read_client(client);
+  if (!body) return;
+  perform_request(client->fd, client->sent, body);
+  close(client->fd);
+  client->fd = -1;
+}
+
+static void accept_client(int listener) {
+  struct client *client = clients;
+  while (client < clients + CLIENTS_MAX && client->fd >= 0) client++;
+  int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+  if (fd >= 0 && client == clients + CLIENTS_MAX) close(fd);
+  else if (fd >= 0) *client = (struct client){.fd = fd};
+}
+
 /* A host's connection to the guest's agent, in a process of its own: a line on which nothing is said stays open. */
 static void serve_agent(int fd) {
-  static char buffer[REQUEST_MAX];
-  char port[32] = "", *body;
+  static struct client client;
+  char port[32] = "", *body = NULL;
   for (size_t n = 0; n < sizeof port - 1 && read(fd, port + n, 1) == 1 && port[n] != '\n'; n++) continue;
   if (strcmp(port, "CONNECT 1024\n") != 0) return;
   dprintf(fd, "OK 1073741824\n");
-  if (!read_request(fd, buffer, &body)) return;
-  if (strncmp(buffer, "GET /healthz ", 13) == 0)
+  client.fd = fd;
+  while (!body && client.fd >= 0) body = read_client(&client);
+  if (!body) return;
+  if (strncmp(client.sent, "GET /healthz ", 13) == 0)
     reply(fd, "200 OK", "{\"status\":\"ok\",\"agent\":\"double\",\"uptimeMs\":1,\"bootId\":\"double\"}");
   else
     reply(fd, "404 Not Found", "{\"error\":{\"code\":\"not_found\",\"message\":\"a double has nothing else\"}}");
 }
 
-static void accept_from(int listener, void (*serve)(int), bool apart) {
+static void accept_agent(int listener) {
   int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
   if (fd < 0) return;
-  if (!apart) serve(fd);
-  else if (fork() == 0) {
+  if (fork() == 0) {
     close(listener);
     close(guest.tap);
-    serve(fd);
+    serve_agent(fd);
     _exit(0);
   }
   close(fd);
@@ -210,12 +240,16 @@ static int firecracker(char **argv) {
   signal(SIGCHLD, SIG_IGN);
   signal(SIGPIPE, SIG_IGN);
   guest.tap = -1;
+  for (size_t n = 0; n < CLIENTS_MAX; n++) clients[n].fd = -1;
   for (;;) {
     /* poll(2) passes over descriptors below zero. */
-    struct pollfd ready[] = {{api_fd, POLLIN, 0}, {vsock_fd, POLLIN, 0}, {guest.tap, POLLIN, 0}};
-    if (poll(ready, 3, -1) < 0 && errno != EINTR) return 1;
-    if (ready[0].revents) accept_from(api_fd, serve_api, false);
-    if (ready[1].revents) accept_from(vsock_fd, serve_agent, true);
+    struct pollfd ready[3 + CLIENTS_MAX] = {{api_fd, POLLIN, 0}, {vsock_fd, POLLIN, 0}, {guest.tap, POLLIN, 0}};
+    for (size_t n = 0; n < CLIENTS_MAX; n++) ready[3 + n] = (struct pollfd){clients[n].fd, POLLIN, 0};
+    if (poll(ready, sizeof ready / sizeof *ready, -1) < 0 && errno != EINTR) return 1;
+    for (size_t n = 0; n < CLIENTS_MAX; n++)
+      if (ready[3 + n].revents) serve_client(clients + n);
+    if (ready[0].revents) accept_client(api_fd);
+    if (ready[1].revents) accept_agent(vsock_fd);
     if (ready[2].revents) guest_answer(&guest);
   }
 }
