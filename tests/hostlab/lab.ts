@@ -133,7 +133,9 @@ export class Lab {
 
   /** What the lab's console and journal said last, for a failed test. */
   async lastWords(): Promise<string> {
-    const { stdout } = await this.root("journalctl --boot --no-pager --output short-monotonic --lines 150 --unit 'banger*'");
+    const { stdout } = await this.root(
+      "journalctl --boot --no-pager --output short-monotonic --lines 150 --unit 'banger*'",
+    );
     return stdout;
   }
 
