@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { systemClock } from "../../clock.js";
 import type { ImageSource } from "../../model.js";
-import { readSshdDropIn } from "../catalog.js";
+import { readGuestFiles } from "../catalog.js";
 import { modulesTree, rootfsFile } from "../manifest.js";
 import { type BootPlan, planBoot } from "../oci/boot-plan.js";
 import { type RootfsOptions, writeRootfs } from "../oci/layers.js";
@@ -74,7 +74,7 @@ export async function makeFromOci(
   };
   const files = {
     firstBoot: await readFile(firstBootScript),
-    sshdDropIn: Buffer.from(await readSshdDropIn()),
+    guestFiles: await readGuestFiles(),
   };
   let plan: BootPlan | undefined;
   await writeRootfs([...pulled.layers, modules], `${job.partial}/${rootfsFile}`, {
