@@ -10,7 +10,7 @@ import { exists, flush } from "../effects/publish.js";
 import { toolEnvironment } from "../effects/run-tool.js";
 import { BangerError, type ErrorBody } from "../errors.js";
 import { type Home, imageHandles } from "../handles.js";
-import type { ImageId } from "../model.js";
+import type { ImageId, StageReached } from "../model.js";
 import { needOf } from "../reconcilers/image.js";
 import {
   type BuildJob,
@@ -49,7 +49,7 @@ function fromBody(body: ErrorBody): BangerError {
 }
 
 /** Follows a builder to its end. @throws BangerError what it reported, or `image_build_failed`. */
-async function follow(child: ChildProcess, stage: (stage: string, detail?: string) => void): Promise<void> {
+async function follow(child: ChildProcess, stage: (reached: StageReached) => void): Promise<void> {
   const ended = new Promise<string>((resolve, reject) => {
     child.once("error", reject);
     child.once("close", (code, signal) => resolve(signal ?? `status ${code}`));
@@ -59,7 +59,7 @@ async function follow(child: ChildProcess, stage: (stage: string, detail?: strin
   let failure: BangerError | undefined;
   for await (const line of createInterface({ input: child.stdout as NodeJS.ReadableStream })) {
     const report = JSON.parse(line) as BuildReport;
-    if ("stage" in report) stage(report.stage, report.detail);
+    if ("stage" in report) stage(report);
     else if ("error" in report) failure = fromBody(report.error);
     else done = true;
   }

@@ -8,7 +8,7 @@ import { identify } from "../effects/proc.js";
 import { toolEnvironment } from "../effects/run-tool.js";
 import { holdsWithin } from "../effects/wait.js";
 import { BangerError, type ErrorBody } from "../errors.js";
-import type { ImageId, ImageSource, ProcessIdentity } from "../model.js";
+import type { ImageId, ImageSource, ProcessIdentity, StageReached } from "../model.js";
 import type { RegistryAccess } from "./registry-access.js";
 
 export interface BuildJob {
@@ -27,7 +27,7 @@ export interface BuildJob {
   proxies: Record<string, string>;
 }
 
-export type BuildReport = { stage: string; detail?: string } | { done: true } | { error: ErrorBody };
+export type BuildReport = StageReached | { done: true } | { error: ErrorBody };
 
 /** Lies in a half-built image and says who builds it. */
 export const builderFile = "builder.json";
