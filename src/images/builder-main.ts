@@ -73,7 +73,8 @@ async function build(job: BuildJob): Promise<void> {
     runTool: toolRunner(job.searchPath),
     environment: { ...toolEnvironment(job.searchPath), ...job.proxies },
     signal: new AbortController().signal,
-    stage: (stage, detail) => report({ stage, ...(detail === undefined ? {} : { detail }) }),
+    stage: (stage, detail, layer) =>
+      report({ stage, ...(detail !== undefined && { detail }), ...(layer !== undefined && { layer }) }),
     now: () => systemClock.now(),
   };
   const manifest = await describe(workshop, await make(workshop));

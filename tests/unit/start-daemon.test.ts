@@ -103,7 +103,7 @@ test("a crash is shown by the daemon's last words, without its stack", () =>
 test("a daemon that leaves the place to another which never answers is waited for no longer than the deadline", () =>
   withHome(async ({ start }) => {
     await assert.rejects(
-      start("leave", 300),
+      start("leave", 3_000),
       failsWith("daemon_failed", /another one seems to hold this home/),
     );
   }));
