@@ -1,5 +1,6 @@
 /** Root disks of system mode: what a snapshot of the image keeps of its own, or a copy of the image. */
-import { open, stat } from "node:fs/promises";
+import { lstat, open, stat } from "node:fs/promises";
+import { basename, dirname } from "node:path";
 import { BangerError } from "../errors.js";
 import type { RootForm } from "./disks.js";
 import { exists, publish, temporaryName } from "./publish.js";
@@ -30,11 +31,21 @@ async function refuseOther(path: string, why: string): Promise<void> {
   throw new BangerError("root_disk_form", message, { hint: "banger doctor" });
 }
 
+/** Files that an image only points at lie where the root helper follows nobody. */
+async function refuseLinked(rootfs: string): Promise<void> {
+  if (!(await lstat(rootfs)).isSymbolicLink()) return;
+  const id = basename(dirname(rootfs));
+  throw new BangerError("image_unmanaged", `the files of image ${id} lie outside of banger's own place`, {
+    hint: `banger image promote ${id}`,
+  });
+}
+
 /** Where the kernel has device-mapper: all zeroes, from which a snapshot begins. */
 export const snapshotRoot: RootForm = {
   path: ({ rootCow }) => rootCow,
   async make({ rootCow, rootFile }, rootfs) {
     if (await exists(rootCow)) return;
+    await refuseLinked(rootfs);
     await refuseOther(rootFile, "this kernel has device-mapper, and had none when the VM was made");
     await makeSparse(temporaryName(rootCow), roomFor((await stat(rootfs)).size));
     await publish(rootCow);
@@ -46,6 +57,7 @@ export const copiedRoot: RootForm = {
   path: ({ rootFile }) => rootFile,
   async make({ rootCow, rootFile }, rootfs, { runTool }, signal) {
     if (await exists(rootFile)) return;
+    await refuseLinked(rootfs);
     await refuseOther(rootCow, "this kernel has no device-mapper, and had it when the VM was made");
     const temporary = temporaryName(rootFile);
     await makeSparse(temporary, 0);

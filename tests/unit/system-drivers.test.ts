@@ -1,6 +1,16 @@
 /** Drivers of system mode on what they can reach without root: root disks as files, the bridge's calls, the look's words. */
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, type TestContext, test } from "node:test";
@@ -57,6 +67,19 @@ describe("root disks", () => {
     writeFileSync(handles.rootFile, "written");
     await copiedRoot.make(handles, rootfs, tools, signal);
     assert.equal(readFileSync(handles.rootFile, "utf8"), "written");
+  });
+
+  test("an image that only points at its files is refused with the command that takes them in", async (t) => {
+    const { handles, rootfs } = place(t);
+    const link = `${rootfs}-link`;
+    symlinkSync(rootfs, link);
+    for (const form of [snapshotRoot, copiedRoot]) {
+      await assert.rejects(form.make(handles, link, tools, signal), {
+        code: "image_unmanaged",
+        hint: /^banger image promote /,
+      });
+      assert.equal(existsSync(form.path(handles)), false);
+    }
   });
 
   test("no empty disk of one form takes the place of a written one of the other", async (t) => {
