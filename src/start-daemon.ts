@@ -87,17 +87,27 @@ export async function startService(options: WaitOptions): Promise<void> {
     });
   } catch (cause) {
     signal?.throwIfAborted();
-    const hint = `sudo systemctl start ${unit}; banger system status tells more`;
-    throw new BangerError("daemon_stopped", `${unit} does not run, and you may not start it`, {
-      hint,
-      cause,
-    });
+    if (!(await isComing(unit, env))) {
+      const hint = `sudo systemctl start ${unit}; banger system status tells more`;
+      throw new BangerError("daemon_stopped", `${unit} does not run, and you may not start it`, {
+        hint,
+        cause,
+      });
+    }
   }
   await answered({ deadlineMs: serviceDeadlineMs, ...options }, (late) => {
     if (!late) return;
     const hint = `journalctl -u ${unit}; banger system status`;
     throw new BangerError("daemon_failed", `${unit} was started and does not answer`, { hint });
   });
+}
+
+/** Whether systemd starts the unit already, as after a daemon that died. */
+async function isComing(unit: string, env: NodeJS.ProcessEnv): Promise<boolean> {
+  const asked = promisify(execFile)("systemctl", ["is-active", unit], { env, timeout: serviceDeadlineMs });
+  // The exit status says only whether it is active.
+  const { stdout = "" } = await asked.catch((error: { stdout?: string }) => error);
+  return /^(active|activating|reloading)$/m.test(stdout);
 }
 
 function openLog(home: Home, path: string): number {

@@ -124,12 +124,20 @@ async function fakeSystemctl(directory: string, does: string): Promise<NodeJS.Pr
 test("in system mode systemd is asked to start the daemon, and who may not is told what to type", () =>
   inTemporaryDirectory(async (directory) => {
     const home = homeFrom({ HOME: directory }, 0);
-    const denied = await fakeSystemctl(directory, 'echo "$@" >"$LOG"; echo "Access denied" >&2; exit 4');
+    const deny = (state: string) =>
+      `echo "$@" >>"$LOG"; [ "$1" != is-active ] || { echo ${state}; exit 3; }; echo "Access denied" >&2; exit 4`;
+    const denied = await fakeSystemctl(directory, deny("failed"));
     await assert.rejects(
       startService({ home, env: denied }),
       failsWith("daemon_stopped", /bangerd\.service does not run/),
     );
-    assert.equal(readFileSync(`${directory}/asked`, "utf8"), "--no-ask-password start bangerd.service\n");
+    const asked = ["--no-ask-password start bangerd.service", "is-active bangerd.service", ""];
+    assert.equal(readFileSync(`${directory}/asked`, "utf8"), asked.join("\n"));
+    const coming = await fakeSystemctl(directory, deny("activating"));
+    await assert.rejects(
+      startService({ home, env: coming, deadlineMs: 100 }),
+      failsWith("daemon_failed", /does not answer/),
+    );
     const idle = await fakeSystemctl(directory, "exit 0");
     await assert.rejects(
       startService({ home, env: idle, deadlineMs: 100 }),
