@@ -1,6 +1,6 @@
 /** Every event that the log can hold, its schema version, and the upcasters of older versions. */
 import { BangerError, type ErrorBody } from "./errors.js";
-import type { ImageId, ImageSource, ProcessExit, StartStep, VmId, VmSpec } from "./model.js";
+import type { ImageId, ImageSource, ProcessExit, StageReached, StartStep, VmId, VmSpec } from "./model.js";
 
 /** Type → data. Past tense: what was wanted or seen. Never a pid as truth, never a tick. */
 export interface EventData {
@@ -33,7 +33,7 @@ export interface EventData {
   "vm.file_skipped": { host: string; guest: string };
   "vm.deleted": Record<string, never>;
   "image.pull_requested": { imageId: ImageId; name: string; source: ImageSource };
-  "image.stage_reached": { stage: string; detail?: string };
+  "image.stage_reached": StageReached;
   "image.ready": { sizeBytes: number };
   "image.build_failed": ErrorBody;
   "image.damaged": ErrorBody;

@@ -82,6 +82,26 @@ export type ImageSource =
   /** A directory with a kernel, and modules if it has any. */
   | { kind: "directory"; path: string };
 
+/** One of the layers that an image from a registry is made of, on its way here. */
+export interface LayerProgress {
+  /** Place among the layers, from 1. */
+  number: number;
+  count: number;
+  receivedBytes: number;
+  totalBytes: number;
+  /** Packed bytes of all layers. */
+  imageBytes: number;
+  /** `cached`: it was here before. */
+  state: "downloading" | "done" | "cached";
+}
+
+/** What the making of an image has come to; `detail` in words. */
+export interface StageReached {
+  stage: string;
+  detail?: string;
+  layer?: LayerProgress;
+}
+
 export type ImagePhase = "building" | "ready" | "failed" | "deleting" | "deleted";
 
 export interface Image {

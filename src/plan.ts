@@ -52,7 +52,7 @@ export function planFor(
       facts,
       effects: reconcileVm(vm, seen, capabilities, now),
       deadlineAt: nextDeadline(vm, now),
-      position: `${vm.phase}.${vm.step}`,
+      position: positionOf(vm),
     };
   }
   const image = imageOf(state, stream);
@@ -63,8 +63,16 @@ export function planFor(
     facts: noticeImage(image, seen, need),
     effects: reconcileImage(image, seen, need),
     deadlineAt: null,
-    position: image.phase,
+    position: positionOf(image),
   };
+}
+
+const positionOf = (it: Vm | Image): string => ("step" in it ? `${it.phase}.${it.step}` : it.phase);
+
+/** Whether the stream is still where the plan was made for. */
+export function holds({ position }: Plan, state: State, stream: string): boolean {
+  const it = vmOf(state, stream) ?? imageOf(state, stream);
+  return it !== undefined && positionOf(it) === position;
 }
 
 /** The streams that wait for what this one becomes. */

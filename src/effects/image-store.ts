@@ -2,7 +2,7 @@
 import { mkdir, rename } from "node:fs/promises";
 import { dirname } from "node:path";
 import { type Home, imageHandles } from "../handles.js";
-import type { Effect, ImageId, ObservedImage } from "../model.js";
+import type { Effect, ImageId, ObservedImage, StageReached } from "../model.js";
 import { hostError } from "./host-error.js";
 import { exists } from "./publish.js";
 
@@ -11,7 +11,7 @@ export type EnsureImage = Extract<Effect, { kind: "ensureImage" }>;
 interface BuildContext {
   signal: AbortSignal;
   /** Tells how far the build is. */
-  stage: (stage: string, detail?: string) => void;
+  stage: (reached: StageReached) => void;
 }
 
 /** The part that knows recipes and manifests (src/images). */

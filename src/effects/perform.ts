@@ -62,14 +62,7 @@ export async function perform(drivers: Drivers, effect: Effect, context: Perform
     case "ensureImage":
       return images.ensure(effect, {
         signal,
-        stage: (stage, detail) =>
-          note(
-            event(
-              imageStream(effect.imageId),
-              "image.stage_reached",
-              detail === undefined ? { stage } : { stage, detail },
-            ),
-          ),
+        stage: (reached) => note(event(imageStream(effect.imageId), "image.stage_reached", reached)),
       });
     case "ensureNoPartialImage":
       return images.ensureNoPartial(effect.imageId);

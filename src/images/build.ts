@@ -7,7 +7,7 @@ import type { ImageMaker } from "../effects/image-store.js";
 import { exists, flush } from "../effects/publish.js";
 import { BangerError, type ErrorBody } from "../errors.js";
 import { type Home, imageHandles } from "../handles.js";
-import type { ImageId } from "../model.js";
+import type { ImageId, StageReached } from "../model.js";
 import { needOf } from "../reconcilers/image.js";
 import { type Builder, startBuilder } from "./builder-link.js";
 import {
@@ -50,14 +50,14 @@ function fromBody(body: ErrorBody): BangerError {
 }
 
 /** Follows a builder to its end. @throws BangerError what it reported, or `image_build_failed`. */
-async function follow(builder: Builder, stage: (stage: string, detail?: string) => void): Promise<void> {
+async function follow(builder: Builder, stage: (reached: StageReached) => void): Promise<void> {
   const { ended, output } = builder;
   ended.catch(() => undefined);
   let done = false;
   let failure: BangerError | undefined;
   for await (const line of createInterface({ input: output })) {
     const report = JSON.parse(line) as BuildReport;
-    if ("stage" in report) stage(report.stage, report.detail);
+    if ("stage" in report) stage(report);
     else if ("pid" in report) builder.is(report.pid);
     else if ("error" in report) failure = fromBody(report.error);
     else done = true;

@@ -1,7 +1,7 @@
 /** Entry point of the image builder, a process of its own: a job on standard input, progress lines on standard output. */
 import { execFile } from "node:child_process";
 import { writeSync } from "node:fs";
-import { mkdir, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { text } from "node:stream/consumers";
 import { promisify } from "node:util";
@@ -73,7 +73,8 @@ async function build(job: BuildJob): Promise<void> {
     runTool: toolRunner(job.searchPath),
     environment: { ...toolEnvironment(job.searchPath), ...job.proxies },
     signal: new AbortController().signal,
-    stage: (stage, detail) => report({ stage, ...(detail === undefined ? {} : { detail }) }),
+    stage: (stage, detail, layer) =>
+      report({ stage, ...(detail !== undefined && { detail }), ...(layer !== undefined && { layer }) }),
     now: () => systemClock.now(),
   };
   const manifest = await describe(workshop, await make(workshop));
@@ -102,7 +103,7 @@ async function clean({ scratch }: CleaningJob): Promise<void> {
 async function buildImage(job: BuildJob): Promise<void> {
   await mkdir(job.partial, { mode: 0o700 });
   // Before anything else is started: whoever finds this directory later must find what works in it.
-  await writeFile(`${job.partial}/${builderFile}`, builderRecord());
+  await publishContent(`${job.partial}/${builderFile}`, builderRecord(), 0o600);
   await build(job);
 }
 

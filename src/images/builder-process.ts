@@ -6,7 +6,7 @@ import { hostError } from "../effects/host-error.js";
 import { identify } from "../effects/proc.js";
 import { holdsWithin } from "../effects/wait.js";
 import { BangerError, type ErrorBody } from "../errors.js";
-import type { ImageId, ImageSource, ProcessIdentity } from "../model.js";
+import type { ImageId, ImageSource, ProcessIdentity, StageReached } from "../model.js";
 import type { RegistryAccess } from "./registry-access.js";
 
 export interface BuildJob {
@@ -31,11 +31,7 @@ export interface CleaningJob {
 }
 
 /** The first report says who it is. */
-export type BuildReport =
-  | { pid: number }
-  | { stage: string; detail?: string }
-  | { done: true }
-  | { error: ErrorBody };
+export type BuildReport = { pid: number } | StageReached | { done: true } | { error: ErrorBody };
 
 /** Lies in a half-built image and says who builds it. */
 export const builderFile = "builder.json";

@@ -1,6 +1,7 @@
 /** The images and kernels that banger can make: the entries of catalog/*.json and the ids that their recipes give them. */
 import { createHash } from "node:crypto";
-import { readFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
+import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { BangerError } from "../errors.js";
 import { imageIdFrom, kernelIdFrom, parseImageDirectory } from "../handles.js";
@@ -21,7 +22,7 @@ const builderVersion = 2;
 const kernelBuilderVersion = 2;
 
 const catalogDirectory = fileURLToPath(new URL("../../../catalog", import.meta.url));
-const sshdDropInFile = "sshd-banger.conf";
+const guestDirectory = "guest";
 /** Ends every recipe; see there. */
 const writeDiskScript = "recipes/write-disk.sh";
 
@@ -45,11 +46,35 @@ export function fingerprint(resolved: Omit<ResolvedRecipe, "imageId">): string {
 const readFromCatalog = (path: string, directory = catalogDirectory): Promise<string> =>
   readFile(`${directory}/${path}`, "utf8");
 
-/** What every guest's sshd is told, in whatever way its image is made. */
-export const readSshdDropIn = (): Promise<string> => readFromCatalog(sshdDropInFile);
+/** A file that every guest gets, in whatever way its image is made. */
+export interface GuestFile {
+  /** From the guest's root, with a slash before it. */
+  path: string;
+  content: string;
+}
 
-/** A line of shell that gives the recipes' scripts what the file holds, which has no quotes in it. */
-const sshdAssignment = (dropIn: string): string => `sshd_drop_in='${dropIn.trimEnd()}'`;
+/** All of catalog/guest, in the order of their paths. */
+export async function readGuestFiles(): Promise<GuestFile[]> {
+  const root = `${catalogDirectory}/${guestDirectory}`;
+  const found = await readdir(root, { recursive: true, withFileTypes: true });
+  const paths = found
+    .filter((entry) => entry.isFile())
+    .map(({ parentPath, name }) => `${parentPath}/${name}`);
+  const read = async (path: string) => ({
+    path: path.slice(root.length),
+    content: await readFile(path, "utf8"),
+  });
+  return Promise.all(paths.sort().map(read));
+}
+
+/** Shell that puts these files into the tree that is its first argument, before the recipe's own scripts. */
+const putting = (files: readonly GuestFile[]): string =>
+  files
+    .map(({ path, content }) => {
+      const quoted = `'${content.trimEnd().replaceAll("'", "'\\''")}'`;
+      return `mkdir -p "$1${dirname(path)}"\nprintf '%s\\n' ${quoted} >"$1${path}"`;
+    })
+    .join("\n");
 
 /** The catalog that belongs to this program. */
 export const readCatalog = async (): Promise<Catalog> => parseCatalog(await readFromCatalog("images.json"));
@@ -91,7 +116,7 @@ async function resolveRecipe(name: string, catalog: Catalog): Promise<ResolvedRe
     name,
     recipe: { ...own, packages: [...new Set(recipes.flatMap(({ packages }) => packages))] },
     suite: (await readSuite()) ?? own.fallbackSuite,
-    customize: [sshdAssignment(await readSshdDropIn()), ...scripts].join("\n"),
+    customize: ["set -eu", putting(await readGuestFiles()), ...scripts].join("\n"),
     writeDisk: await readFromCatalog(writeDiskScript),
   };
   return { ...resolved, imageId: imageIdFrom(name, fingerprint(resolved)) };

@@ -6,8 +6,9 @@ import { join } from "node:path";
 import { after, afterEach, before, describe, test } from "node:test";
 import type { ImageView } from "../../src/contract-images.js";
 import { homeHandles, imageHandles } from "../../src/handles.js";
+import { pushLayers } from "../images/debian-layers.js";
 import { type HeldRegistry, holdRegistry } from "../images/held-registry.js";
-import { makeLayout, tool } from "../images/oci-layout.js";
+import { tool } from "../images/oci-layout.js";
 import { type RealRegistry, startRegistry } from "../images/real-registry.js";
 import { type Call, stopBuilderAt } from "../images/stopped-builder.js";
 import { tar } from "../images/tar-maker.js";
@@ -33,11 +34,13 @@ before(async () => {
   mkdirSync(join(home.root, "registry"));
   registry = await startRegistry(join(home.root, "registry"));
   door = await holdRegistry(registry.host);
-  const layout = join(home.root, "layout");
-  await makeLayout(layout, layers);
-  await tool("umoci", ["config", "--image", `${layout}:made`, "--os", "linux", "--architecture", "amd64"]);
+  const files = layers.map((bytes, index) => {
+    const path = join(home.root, `${index}.tar`);
+    writeFileSync(path, bytes);
+    return path;
+  });
+  await pushLayers(home.root, registry.host, "acme/small:1", files);
   const target = `docker://${registry.host}/acme/small:1`;
-  await tool("skopeo", ["copy", "-q", "--dest-tls-verify=false", `oci:${layout}:made`, target]);
   const raw = await tool("skopeo", ["inspect", "--raw", "--tls-verify=false", target]);
   const manifest = JSON.parse(raw) as Record<"config", { digest: string }> & { layers: { digest: string }[] };
   digests = { config: manifest.config.digest, layers: manifest.layers.map(({ digest }) => digest) };

@@ -1,47 +1,28 @@
 /** An image pushed to a real registry by others' tools is pulled by banger, boots, and survives a dying daemon. */
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, readdirSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import type { ImageDetails, ImageView } from "../../src/contract-images.js";
 import { homeHandles } from "../../src/handles.js";
+import { debianTar, pushLayers } from "../images/debian-layers.js";
 import { type HeldRegistry, holdRegistry } from "../images/held-registry.js";
-import { makeLayout, tool } from "../images/oci-layout.js";
+import { tool } from "../images/oci-layout.js";
 import { type RealRegistry, startRegistry } from "../images/real-registry.js";
 import { tar } from "../images/tar-maker.js";
-import { sharedData, TestHome } from "./harness.js";
+import { TestHome } from "./harness.js";
 
 let home: TestHome;
 let registry: RealRegistry;
 let door: HeldRegistry;
 
-/** Debian as a container has it, without init, kernel and sshd; minutes to make, so it is kept like images are. */
-async function debianTar(): Promise<string> {
-  const path = join(sharedData, "debian-minbase.tar");
-  if (existsSync(path)) return path;
-  mkdirSync(sharedData, { recursive: true });
-  await tool("mmdebstrap", ["--quiet", "--variant=minbase", "bookworm", `${path}.new.tar`]);
-  renameSync(`${path}.new.tar`, path);
-  return path;
-}
-
 /** Pushes Debian and a second, small layer on top of it as acme/debian-dev:1. */
 async function pushDebian(): Promise<void> {
-  const layout = join(home.root, "layout");
-  await makeLayout(layout, []);
   const marker = join(home.root, "marker.tar");
   const seeded = { name: "root/.config/tool", data: "in the seed\n", uid: 1234, mode: 0o640 };
   writeFileSync(marker, tar([{ name: "opt/from-the-second-layer", data: "second\n" }, seeded]));
-  for (const layer of [await debianTar(), marker])
-    await tool("umoci", ["raw", "add-layer", "--image", `${layout}:made`, layer]);
-  await tool("umoci", [
-    ...["config", "--image", `${layout}:made`, "--config.env", "GREETING=hello", "--config.cmd", "bash"],
-    ...["--config.workingdir", "/srv", "--os", "linux", "--architecture", "amd64"],
-  ]);
-  await tool("skopeo", [
-    ...["copy", "-q", "--dest-tls-verify=false"],
-    ...[`oci:${layout}:made`, `docker://${registry.host}/acme/debian-dev:1`],
-  ]);
+  const config = ["--config.env", "GREETING=hello", "--config.cmd", "bash", "--config.workingdir", "/srv"];
+  await pushLayers(home.root, registry.host, "acme/debian-dev:1", [await debianTar(), marker], config);
 }
 
 before(async () => {
@@ -81,6 +62,8 @@ test("a daemon killed while it pulls leaves a pull that the next one completes, 
   // The client starts another daemon by itself, which goes on with what the log says is wanted.
   const { status, stderr } = await interrupted.ended;
   assert.equal(status, 0, stderr);
+  assert.match(stderr, /^layer 2 of 2: 0\.0 MB \(/m);
+  assert.match(stderr, /^layer 1 of 2: \d+(\.\d)? MB \(/m);
   const again = door.asked.slice(before).filter((line) => line.includes("/blobs/"));
   assert.equal(again.length, 1, `asked for ${again.join(", ")}`);
   assert.match(again[0] ?? "", new RegExp(`${debian} bytes=\\d+-$`), "only the rest of what was on its way");

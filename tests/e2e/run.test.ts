@@ -29,6 +29,7 @@ test("a command's output, errors and status come from inside a VM, and --rm leav
 test("large input and output pass unchanged, and a signal is a status", () =>
   withHome(async (home) => {
     await home.ok("vm", "run", "-d", "--name", "pipes", ...small);
+    await home.ok("vm", "exec", "pipes", "--", "sh", "-c", "echo mine >/tmp/mine");
     const input = randomBytes(3_000_000).toString("base64");
     const echoed = await home.run(["vm", "exec", "pipes", "--", "cat"], { input });
     assert.equal(echoed.status, 0, echoed.stderr);
@@ -60,6 +61,8 @@ test("large input and output pass unchanged, and a signal is a status", () =>
       many,
       many.map((_, n) => `${n}\n`),
     );
+    const booted = "until systemctl -q is-active multi-user.target; do sleep 0.2; done; cat /tmp/mine";
+    assert.equal(await home.ok("vm", "exec", "pipes", "--", "sh", "-c", booted), "mine\n");
     await home.ok("vm", "delete", "pipes");
   }));
 

@@ -11,7 +11,7 @@ const run = promisify(execFile);
 const checkout = new URL("../../../", import.meta.url).pathname;
 
 /** The user for whom system mode is installed in the lab; see customize.sh. */
-export const owner = "ann";
+const owner = "ann";
 
 /** banger's QEMU command line, with nested virtualization for its guest. */
 const qemuWithSvm = `#!/bin/sh

@@ -189,10 +189,7 @@ step(
       const phases = [(await vm("a")).phase, (await vm("b")).phase];
       return phases.every((phase) => phase === "stopped");
     });
-    await until("nothing is left of them", async () => {
-      const facts = await factsOf(lab);
-      return JSON.stringify(facts) === JSON.stringify(nothing);
-    });
+    await assertFacts([], []);
     await lab.bangerOk("vm delete c");
     await lab.bangerOk("vm start a");
     const { id } = await vm("a");

@@ -12,8 +12,8 @@ const { layers } = await pullOci(reference, {
   searchPath,
   clock: systemClock,
   signal,
-  onProgress: ({ layer, receivedBytes, state }) =>
-    process.stdout.write(`${layer} ${receivedBytes} ${state}\n`),
+  onProgress: ({ number, receivedBytes, state }) =>
+    process.stdout.write(`${number} ${receivedBytes} ${state}\n`),
 });
 process.stdout.write("pulled\n");
 const onProgress = (): unknown => process.stdout.write("converting\n");

@@ -36,7 +36,7 @@ export function checkFact({ stream, type }: StoredEvent, state: State, host: Sim
     "vm.disk_attached":
       rootDisk && workDisk && seed && runtime && process === null && (!bridged || deviceIsWhole(vm)),
     "vm.network_attached": !bridged || (cardIsWhole(vm) && vm.nat === state.vms[id]?.spec.nat),
-    "vm.process_started": process !== null,
+    "vm.process_started": process !== null && process.guest !== "idle",
     "vm.adopted": process !== null,
     "vm.ready": process?.guest === "up",
     "vm.process_exited": process === null,

@@ -29,7 +29,7 @@ export function harm(host: SimHost, action: Harm, idOf: (name: number) => VmId |
       const id = idOf(action.name);
       if (id === undefined || !host.vms.get(id)?.process) return;
       if (action.kind === "listen") host.toggleListener(id, action.port);
-      else if (action.kind === "powerOff") host.exit(id, { reason: "guest", detail: "powered off" });
+      else if (action.kind === "powerOff") host.powerOff(id);
       else host.exit(id, { reason: "lost", detail: "killed from outside" });
     }
   }

@@ -165,7 +165,7 @@ export class SimHelper {
       if (!rootDisk || !workDisk || !runtime || !device || !tap)
         throw refused("the VMM does not find its files");
       await this.#set(life, vmId, { jail: true });
-      await this.#change(life, () => this.#host.spawn(vmId));
+      await this.#change(life, () => this.#host.spawn(vmId, "idle"));
       const { pid, startTime } = this.#host.vm(vmId).process ?? { pid: 2, startTime: "0" };
       return { pid, startTime };
     },
@@ -173,7 +173,7 @@ export class SimHelper {
       await this.#change(life, () => {
         const { process } = this.#host.vm(vmId);
         if (process?.pid !== pid || process.startTime !== startTime) return;
-        this.#host.exit(vmId, { reason: "asked", detail: "killed" });
+        this.#host.exit(vmId, { reason: process.guest === "idle" ? "guest" : "asked", detail: "ended" });
       });
       return none;
     },

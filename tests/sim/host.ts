@@ -13,7 +13,8 @@ import type { Random } from "./random.js";
 import type { Time } from "./time.js";
 
 export interface SimProcess extends ProcessIdentity {
-  guest: "booting" | "up" | "hung";
+  /** `idle`: none has been started, or it has halted and the VMM stands there all the same. */
+  guest: "idle" | "booting" | "up" | "hung";
   forwards: Forward[];
   listeners: Listener[];
   shutdownAsked: boolean;
@@ -129,8 +130,8 @@ export class SimHost {
     return this.faults && this.chance.chance(probability);
   }
 
-  /** A VMM starts; its guest boots, unless it hangs or is up already. */
-  spawn(id: VmId, guest: SimProcess["guest"] = this.faulty(0.1) ? "hung" : "booting"): void {
+  /** A VMM starts; its guest boots, unless it hangs, is up already or waits for `begin`. */
+  spawn(id: VmId, guest: SimProcess["guest"] = this.#fate()): void {
     const process: SimProcess = {
       pid: ++this.#lastPid,
       startTime: String(this.time.now()),
@@ -147,15 +148,42 @@ export class SimHost {
         if (still()) this.exit(id, { reason: "lost", detail: "crashed" });
       });
     }
-    const comeUp = () => {
-      if (!still() || process.guest === "hung") return;
-      process.guest = "up";
-      this.vm(id).holdsData = true;
-      process.listeners = [listener(22)];
-      this.#listener(id);
-    };
-    if (guest === "up") comeUp();
-    else this.time.after(this.chance.between(500, 20_000), comeUp);
+    if (guest === "up") this.#comeUp(id, process);
+    else if (guest !== "idle") this.#boot(id, process);
+  }
+
+  /** The guest of a VMM that has none yet boots. */
+  begin(id: VmId): void {
+    const { process } = this.vm(id);
+    if (process?.guest !== "idle") return;
+    process.guest = this.#fate();
+    this.#boot(id, process);
+  }
+
+  #fate(): "hung" | "booting" {
+    return this.faulty(0.1) ? "hung" : "booting";
+  }
+
+  #boot(id: VmId, process: SimProcess): void {
+    this.time.after(this.chance.between(500, 20_000), () => this.#comeUp(id, process));
+  }
+
+  #comeUp(id: VmId, process: SimProcess): void {
+    if (this.vm(id).process !== process || process.guest === "hung" || process.guest === "idle") return;
+    process.guest = "up";
+    this.vm(id).holdsData = true;
+    process.listeners = [listener(22)];
+    this.#listener(id);
+  }
+
+  /** The guest powers off: QEMU ends with it, and Firecracker stands there until it is ended. */
+  powerOff(id: VmId): void {
+    const { process } = this.vm(id);
+    if (process === null) return;
+    if (this.mode === "user") return this.exit(id, { reason: "guest", detail: "powered off" });
+    process.guest = "idle";
+    process.listeners = [];
+    this.#listener(id);
   }
 
   exit(id: VmId, exit: ProcessExit): void {
@@ -169,7 +197,7 @@ export class SimHost {
     process.shutdownAsked = true;
     if (process.guest !== "up" || this.faulty(0.2)) return;
     this.time.after(this.chance.between(100, 6000), () => {
-      if (this.vm(id).process === process) this.exit(id, { reason: "guest", detail: "powered off" });
+      if (this.vm(id).process === process) this.powerOff(id);
     });
   }
 

@@ -26,6 +26,12 @@ const hidden = { is: "unknown", cause: "its directory cannot be listed" } as con
 
 const flaky = (message: string) => new BangerError("flaky", message, { retry: "later" });
 
+const identityOf = ({ pid, startTime, guest }: SimProcess) => ({
+  pid,
+  startTime,
+  ...(guest === "idle" && { idle: true as const }),
+});
+
 const never = new Promise<never>(() => {});
 
 export class SimWorld implements World {
@@ -102,7 +108,7 @@ export class SimWorld implements World {
       seed: here(vm.seed),
       ...held,
       runtime: runtimeOf(this.#see(vm.runtime && {}), jail),
-      process: this.#see(process && { pid: process.pid, startTime: process.startTime }),
+      process: this.#see(process && identityOf(process)),
       ...(process === null && exit !== undefined && { exit }),
       agent: this.#see(linked && { answering: process.guest === "up", version: "sim" }),
       forwards: this.#see(this.capabilities.portForwarding && process && { list: [...process.forwards] }),
@@ -207,15 +213,20 @@ export class SimWorld implements World {
   }
 
   async #ensureProcess({ vmId, imageId, spec }: EffectOf<"ensureProcess">): Promise<void> {
-    if (this.host.vm(vmId).process === null) this.#exits.delete(vmId);
-    if (this.host.mode === "system") await this.#system.start(vmId, imageId, spec);
-    else
+    if (this.host.vm(vmId).process !== null) return;
+    this.#exits.delete(vmId);
+    if (this.host.mode === "system") {
+      await this.#system.start(vmId, imageId, spec);
+      await this.#pause(1, 50);
+      this.#change(() => this.host.begin(vmId));
+    } else {
       this.#change(() => {
         const vm = this.host.vm(vmId);
         if (vm.process !== null) return;
         if (!vm.rootDisk || !vm.runtime) throw flaky("the VMM does not find its files");
         this.host.spawn(vmId);
       });
+    }
     await this.#pause(1, 200);
   }
 

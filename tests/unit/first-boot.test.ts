@@ -97,14 +97,24 @@ describe("the plan for a container's image", () => {
     let made: ReturnType<typeof planBoot> | undefined;
     await convert(directory, [tar(entries)], {
       extraEntries: (view) => {
-        made = planBoot(view, { firstBoot: Buffer.from("script"), sshdDropIn: Buffer.from("drop-in") });
+        made = planBoot(view, { firstBoot: Buffer.from("script"), guestFiles });
         return made.entries;
       },
     });
     rmSync(`${directory}/root.ext4`);
     return made as ReturnType<typeof planBoot>;
   };
+  const [dropIn, tmpfiles] = ["etc/ssh/sshd_config.d/10-banger.conf", "etc/tmpfiles.d/tmp.conf"] as const;
+  const guestFiles = [dropIn, tmpfiles].map((path) => ({ path: `/${path}`, content: "ours" }));
   const shell = program("bin/sh", "shell");
+
+  test("brings the files of every guest; an image keeps its own, but not those of banger's name", async () => {
+    const paths = async (...own: MadeEntry[]) =>
+      (await plan([shell, ...own])).entries.map(({ path }) => path);
+    for (const { path } of guestFiles) assert.ok((await paths()).includes(path), path);
+    const kept = await paths({ name: tmpfiles, data: "theirs" }, { name: dropIn, data: "theirs" });
+    assert.deepEqual([kept.includes(`/${tmpfiles}`), kept.includes(`/${dropIn}`)], [false, true]);
+  });
 
   test("keeps an init of its own, also behind links", async () => {
     const systemd = program("usr/lib/systemd/systemd", "systemd");

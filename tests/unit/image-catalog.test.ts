@@ -1,6 +1,7 @@
 /** The catalog says what it must, and an image's id changes with everything that its content depends on. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { test } from "node:test";
 import { BangerError } from "../../src/errors.js";
 import { parseImageDirectory } from "../../src/handles.js";
@@ -9,7 +10,7 @@ import {
   imageIdOf,
   type ResolvedRecipe,
   readCatalog,
-  readSshdDropIn,
+  readGuestFiles,
   resolveImage,
 } from "../../src/images/catalog.js";
 import { parseCatalog } from "../../src/images/catalog-schema.js";
@@ -27,16 +28,20 @@ test("the catalog of this program is valid and its recipes resolve", async () =>
   }
 });
 
-test("a recipe's shell has sshd's drop-in, which images of registries get too, as the file has it", async () => {
+test("a recipe's shell puts the files of every guest into the tree, as catalog/guest has them", async () => {
+  const files = await readGuestFiles();
+  const paths = files.map(({ path }) => path);
+  assert.deepEqual(paths, ["/etc/ssh/sshd_config.d/10-banger.conf", "/etc/tmpfiles.d/tmp.conf"]);
+  assert.match(files[0]?.content ?? "", /^PasswordAuthentication no$/m);
   const { customize } = await resolveRecipe("debian-slim");
-  const dropIn = await readSshdDropIn();
-  assert.match(dropIn, /^PasswordAuthentication no$/m);
-  assert.doesNotMatch(dropIn, /'/, "it stands between quotes");
-  const [assignment = ""] = customize.split("\n# ");
-  const given = execFileSync("sh", ["-euc", `${assignment}\nprintf '%s\\n' "$sshd_drop_in"`], {
-    encoding: "utf8",
-  });
-  assert.equal(given, dropIn);
+  const [putting = ""] = customize.split("\n# Makes a fresh");
+  const tree = mkdtempSync("/tmp/banger-catalog-");
+  try {
+    execFileSync("sh", ["-c", putting, "sh", tree]);
+    for (const { path, content } of files) assert.equal(readFileSync(tree + path, "utf8"), content);
+  } finally {
+    rmSync(tree, { recursive: true });
+  }
 });
 
 test("a recipe that extends another has its packages and its script before its own", async () => {

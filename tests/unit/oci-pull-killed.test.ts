@@ -31,8 +31,8 @@ async function killAt(sign: RegExp): Promise<void> {
 
 describe("a pull that is killed", () => {
   for (const [when, sign] of [
-    ["in the middle of a layer", /^0 [1-9]\d* downloading/],
-    ["with a layer done", /^[12] \d+ done/],
+    ["in the middle of a layer", /^1 [1-9]\d* downloading/],
+    ["with a layer done", /^[23] \d+ done/],
     ["while converting", /^converting/],
   ] as const)
     test(`${when} is completed by the next, which asks for no whole blob again`, async () => {
@@ -73,8 +73,8 @@ describe("a pull that is killed", () => {
       response.write(bytes.subarray(0, 150_000));
     });
     const reason = new Error("no longer wanted");
-    const onProgress: PullOptions["onProgress"] = ({ layer, receivedBytes }) => {
-      if (layer === 0 && receivedBytes > 0) stop.abort(reason);
+    const onProgress: PullOptions["onProgress"] = ({ number, receivedBytes }) => {
+      if (number === 1 && receivedBytes > 0) stop.abort(reason);
     };
     await assert.rejects(pulls.pull({ signal: stop.signal, onProgress }), reason);
     pulls.registry.misbehave = () => false;

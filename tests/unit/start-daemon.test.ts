@@ -23,7 +23,7 @@ interface Place {
 /** A home of its own, whose daemons are all killed afterwards. */
 function withHome(use: (place: Place) => Promise<void>): Promise<void> {
   return inTemporaryDirectory(async (directory) => {
-    const env = { HOME: directory, PATH: process.env["PATH"] };
+    const env = { HOME: directory, PATH: process.env["PATH"], BANGER_MODE: "user" };
     const home = homeFrom(env, process.getuid?.() ?? 0);
     try {
       await use({
@@ -103,7 +103,7 @@ test("a crash is shown by the daemon's last words, without its stack", () =>
 test("a daemon that leaves the place to another which never answers is waited for no longer than the deadline", () =>
   withHome(async ({ start }) => {
     await assert.rejects(
-      start("leave", 300),
+      start("leave", 3_000),
       failsWith("daemon_failed", /another one seems to hold this home/),
     );
   }));

@@ -1,5 +1,5 @@
 # Makes a fresh Debian tree ($1) into a guest that boots fast; runs as root of the build, outside of the tree.
-# Its caller sets sshd_drop_in, what catalog/sshd-banger.conf holds.
+# What lies in catalog/guest is in the tree already.
 set -eu
 root=$1
 
@@ -13,8 +13,7 @@ rm -f "$root/etc/fstab" "$root/etc/modules-load.d/modules.conf"
 # The kernel is started from outside of the disk; only what modprobe reads stays.
 rm -f "$root"/boot/initrd.img-* "$root"/boot/System.map-* "$root"/initrd.img* "$root"/vmlinuz*
 
-mkdir -p "$root/etc/ssh/sshd_config.d" "$root/etc/systemd/system/ssh.service.d"
-printf '%s\n' "$sshd_drop_in" >"$root/etc/ssh/sshd_config.d/10-banger.conf"
+mkdir -p "$root/etc/systemd/system/ssh.service.d"
 # The stock unit runs sshd a second time only to check its configuration.
 cat >"$root/etc/systemd/system/ssh.service.d/10-banger.conf" <<'EOF'
 [Service]

@@ -1,7 +1,9 @@
 /** What goes on while something starts or is built: one live line on a terminal, plain lines elsewhere. */
 import type { Clock } from "../../clock.js";
 import type { EventView } from "../../contract-events.js";
+import type { LayerProgress, StageReached } from "../../model.js";
 import { formatDuration } from "../../sizes.js";
+import { layerLines, layersText } from "./layers.js";
 import { type LiveLine, liveLine } from "./live-line.js";
 import { clean, type Output, type Style } from "./style.js";
 
@@ -11,6 +13,8 @@ export interface Stage {
   begins?: string;
   /** Something to tell that neither begins nor ends a stage. */
   note?: string;
+  /** How far a layer of an image is, within the stage. */
+  layer?: LayerProgress;
   done?: boolean;
 }
 
@@ -38,7 +42,8 @@ function stageOf(event: EventView): Stage | undefined {
     case "image.pull_requested":
       return { begins: "preparing" };
     case "image.stage_reached": {
-      const { stage, detail } = event.data as { stage: string; detail?: string };
+      const { stage, detail, layer } = event.data as StageReached;
+      if (layer !== undefined) return { layer, ended: "", begins: layersText(layer) };
       return { ended: "", begins: detail === undefined ? stage : `${stage}: ${detail}` };
     }
     case "image.ready":
@@ -70,28 +75,36 @@ export function stageReport({ output, clock, style, quiet, keep }: ReportOptions
   if (quiet) return { see() {}, close() {} };
   const line: LiveLine = liveLine(output, clock);
   const lasting = keep || output.isTTY !== true;
+  const layers = layerLines();
   let current: { label: string; sinceMs: number } | undefined;
+  /** A line that stays, above the live ones. */
+  const write = (text: string): void => {
+    line.clear();
+    output.write(`${text}\n`);
+  };
+  const show = (): void => {
+    if (current === undefined) line.clear();
+    else line.show(current.label, layers.bars());
+  };
+  const begin = (stage: Stage, atMs: number): void => {
+    if (stage.ended !== undefined && current !== undefined && lasting) {
+      const label = stage.ended === "" ? current.label : stage.ended;
+      write(style.dim(`${clean(label)} (${formatDuration(atMs - current.sinceMs)})`));
+    }
+    layers.forget();
+    current = stage.begins === undefined ? undefined : { label: stage.begins, sinceMs: atMs };
+  };
   return {
     see(event) {
       const stage = stageOf(event);
       if (stage === undefined) return;
-      if (stage.note !== undefined) {
-        line.clear();
-        output.write(`${style.yellow("note:")} ${clean(stage.note)}\n`);
-        if (current !== undefined) line.show(current.label);
-        return;
-      }
-      // The same stage told again goes on.
-      if (stage.begins !== undefined && stage.begins === current?.label) return;
       const atMs = Date.parse(event.at);
-      if (stage.ended !== undefined && current !== undefined && lasting) {
-        line.clear();
-        const label = stage.ended === "" ? current.label : stage.ended;
-        output.write(`${style.dim(`${clean(label)} (${formatDuration(atMs - current.sinceMs)})`)}\n`);
-      }
-      current = stage.begins === undefined ? undefined : { label: stage.begins, sinceMs: atMs };
-      if (current === undefined) line.clear();
-      else line.show(current.label);
+      if (stage.note !== undefined) write(`${style.yellow("note:")} ${clean(stage.note)}`);
+      // The same stage told again goes on.
+      else if (stage.begins === undefined || stage.begins !== current?.label) begin(stage, atMs);
+      const whole = stage.layer && layers.see(stage.layer, atMs);
+      if (whole !== undefined && lasting) write(style.dim(whole));
+      show();
     },
     close: () => line.clear(),
   };

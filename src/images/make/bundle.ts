@@ -13,10 +13,10 @@ const unpackDeadlineMs = 30 * 60_000;
 
 /** Brings the archive into the cache of blobs, whole and checked; a broken download is resumed. */
 async function fetchBundle(workshop: Workshop, { url, sha256, bytes }: Bundle): Promise<string> {
-  const { job, signal } = workshop;
+  const { job, signal, stage } = workshop;
   const cache = new BlobCache(job.registry.cacheDirectory);
   const http = httpClient(systemClock);
-  const tell = sparingly(workshop, "download");
+  const isDue = sparingly(workshop);
   const megabytes = (count: number) => (count / 1e6).toFixed(0);
   const digest = `sha256:${sha256}`;
   await cache.ensure(
@@ -37,7 +37,9 @@ async function fetchBundle(workshop: Workshop, { url, sha256, bytes }: Bundle): 
       delaysMs: defaultDelaysMs,
       signal,
       searchPath: job.searchPath,
-      onBytes: (count) => tell(count, bytes, () => `${megabytes(count)} of ${megabytes(bytes)} MB`),
+      onBytes(count) {
+        if (isDue(count, bytes)) stage("download", `${megabytes(count)} of ${megabytes(bytes)} MB`);
+      },
     },
   );
   return cache.path(digest);

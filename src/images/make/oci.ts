@@ -2,13 +2,13 @@
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { systemClock } from "../../clock.js";
-import type { ImageSource } from "../../model.js";
-import { readSshdDropIn } from "../catalog.js";
+import type { ImageSource, LayerProgress } from "../../model.js";
+import { readGuestFiles } from "../catalog.js";
 import { modulesTree, rootfsFile } from "../manifest.js";
 import { type BootPlan, planBoot } from "../oci/boot-plan.js";
 import { type RootfsOptions, writeRootfs } from "../oci/layers.js";
 import type { ImageConfig } from "../oci/manifest.js";
-import { type PullProgress, pullOci } from "../oci/pull.js";
+import { pullOci } from "../oci/pull.js";
 import { formatReference, parseReference } from "../oci/reference.js";
 import { type Made, sparingly, takeKernel, type Workshop } from "./workshop.js";
 
@@ -17,27 +17,32 @@ const firstBootScript = fileURLToPath(new URL("../../../../guest-agent/first-boo
 const minimumFreeMiB = 4096;
 const mb = (bytes: number): string => (bytes / 1e6).toFixed(bytes < 10e6 ? 1 : 0);
 
-function downloadProgress(workshop: Workshop): (progress: PullProgress) => void {
-  const tell = sparingly(workshop, "download");
-  const layers = new Map<string, PullProgress>();
+/** So many steps all layers of an image have together, about; each has some. */
+const layerSteps = { image: 200, atLeast: 2, atMost: 20 };
+
+/** Tells of each layer: its beginning, some steps of its way, and its end. */
+export function layerProgress(workshop: Workshop): (progress: LayerProgress) => void {
+  const dues = new Map<number, ReturnType<typeof sparingly>>();
   return (progress) => {
-    layers.set(progress.digest, progress);
-    const all = [...layers.values()];
-    const received = all.reduce((sum, { receivedBytes }) => sum + receivedBytes, 0);
-    const whole = all.filter(({ state }) => state !== "downloading").length;
-    const { imageBytes } = progress;
-    tell(
-      received,
-      imageBytes,
-      () => `${mb(received)} of ${mb(imageBytes)} MB, ${whole} of ${progress.layers} layers whole`,
-    );
+    const { number, count, receivedBytes, totalBytes, state } = progress;
+    const { image, atLeast, atMost } = layerSteps;
+    const steps = Math.min(atMost, Math.max(atLeast, Math.floor(image / count)));
+    const isDue = dues.get(number) ?? sparingly(workshop, steps);
+    dues.set(number, isDue);
+    if (state === "downloading" && !isDue(receivedBytes, totalBytes)) return;
+    const far =
+      state === "downloading" ? `${mb(receivedBytes)} of ${mb(totalBytes)} MB` : `${mb(totalBytes)} MB`;
+    const here = state === "cached" ? ", here already" : "";
+    workshop.stage("download", `layer ${number} of ${count}, ${far}${here}`, progress);
   };
 }
 
 function writeProgress(workshop: Workshop): NonNullable<RootfsOptions["onProgress"]> {
-  const tell = sparingly(workshop, "write");
-  return ({ packedBytes, totalBytes }) =>
-    tell(packedBytes, totalBytes, () => `${mb(packedBytes)} of ${mb(totalBytes)} MB of layers`);
+  const isDue = sparingly(workshop);
+  return ({ packedBytes, totalBytes }) => {
+    if (isDue(packedBytes, totalBytes))
+      workshop.stage("write", `${mb(packedBytes)} of ${mb(totalBytes)} MB of layers`);
+  };
 }
 
 const origin = (
@@ -64,7 +69,7 @@ export async function makeFromOci(
     ...job.registry,
     clock: systemClock,
     signal,
-    onProgress: downloadProgress(workshop),
+    onProgress: layerProgress(workshop),
   });
   const kernel = await takeKernel(workshop);
   const modules = {
@@ -74,7 +79,7 @@ export async function makeFromOci(
   };
   const files = {
     firstBoot: await readFile(firstBootScript),
-    sshdDropIn: Buffer.from(await readSshdDropIn()),
+    guestFiles: await readGuestFiles(),
   };
   let plan: BootPlan | undefined;
   await writeRootfs([...pulled.layers, modules], `${job.partial}/${rootfsFile}`, {

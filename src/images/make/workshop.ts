@@ -5,6 +5,7 @@ import { copyFile, link, lstat, mkdir, open, readFile, rm, writeFile } from "nod
 import { exists, flush } from "../../effects/publish.js";
 import type { RunTool } from "../../effects/run-tool.js";
 import { BangerError } from "../../errors.js";
+import type { LayerProgress } from "../../model.js";
 import type { BuildJob } from "../builder-process.js";
 import { modulesArchive } from "../initrd.js";
 import { type BootModule, bootModules, loadOrder } from "../kernel-modules.js";
@@ -16,7 +17,7 @@ export interface Workshop {
   /** Of every program: where tools are, proxies. */
   environment: Readonly<Record<string, string>>;
   signal: AbortSignal;
-  stage: (stage: string, detail?: string) => void;
+  stage: (stage: string, detail?: string, layer?: LayerProgress) => void;
   /** Ms since the epoch. */
   now: () => number;
 }
@@ -78,19 +79,21 @@ export async function scratchIn({ job }: Workshop, use: (scratch: string) => Pro
   await rm(scratch, { recursive: true });
 }
 
-/** The log gets each stage's progress in so many steps at most, and none sooner after another than this. */
-const progressSteps = 10;
+const usualSteps = 10;
 const betweenStepsMs = 1_000;
 
-/** Tells of a stage sparingly: it is the log that is told. */
-export function sparingly({ stage, now }: Workshop, name: string) {
+/**
+ * Says when progress is to be told, which is sparingly: it is the log that is told, for good. At most `steps` times
+ * and once more at the end, and never sooner after another than a second.
+ */
+export function sparingly({ now }: Workshop, steps = usualSteps): (done: number, total: number) => boolean {
   let toldStep = -1;
   let toldMs = Number.NEGATIVE_INFINITY;
-  return (done: number, total: number, detail: () => string): void => {
-    const step = Math.floor((progressSteps * done) / Math.max(1, total));
-    if (step <= toldStep || now() - toldMs < betweenStepsMs) return;
+  return (done, total) => {
+    const step = Math.floor((steps * done) / Math.max(1, total));
+    if (step <= toldStep || now() - toldMs < betweenStepsMs) return false;
     toldStep = step;
     toldMs = now();
-    stage(name, detail());
+    return true;
   };
 }

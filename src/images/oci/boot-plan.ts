@@ -12,6 +12,8 @@ export interface BootPlan {
 
 const firstBootPath = "/usr/lib/banger/first-boot";
 
+const isOurs = (path: string): boolean => path.endsWith("-banger.conf");
+
 /** Enough to tell one program from another. */
 const compared = 1 << 16;
 
@@ -24,18 +26,18 @@ function hasInit(view: RootfsView): boolean {
   return view.type("/sbin/openrc") === "file" || view.type("/etc/init.d/rcS") === "file";
 }
 
-/** What banger puts into images: two files of its own. */
+/** What banger puts into images. */
 export interface BootFiles {
   /** What `guest-agent/first-boot` holds. */
   firstBoot: Buffer;
-  /** What `catalog/sshd-banger.conf` holds. */
-  sshdDropIn: Buffer;
+  /** What `catalog/guest` holds. Only what bears banger's name takes the place of a file that the image has. */
+  guestFiles: readonly { path: string; content: string }[];
 }
 
 /**
  * @throws BangerError `image_unbootable` when the image has neither an init nor a shell to get one with
  */
-export function planBoot(view: RootfsView, { firstBoot, sshdDropIn }: BootFiles): BootPlan {
+export function planBoot(view: RootfsView, { firstBoot, guestFiles }: BootFiles): BootPlan {
   const own = hasInit(view);
   if (!own && view.type("/bin/sh") !== "file")
     throw new BangerError(
@@ -45,14 +47,10 @@ export function planBoot(view: RootfsView, { firstBoot, sshdDropIn }: BootFiles)
         hint: "use an image of a distribution, such as debian:12 or alpine:3",
       },
     );
-  const entries: ExtraEntry[] = [
-    {
-      type: "file",
-      path: "/etc/ssh/sshd_config.d/10-banger.conf",
-      mode: 0o644,
-      content: sshdDropIn,
-    },
-  ];
+  const entries: ExtraEntry[] = [];
+  for (const { path, content } of guestFiles)
+    if (isOurs(path) || view.type(path) === undefined)
+      entries.push({ type: "file", path, mode: 0o644, content: Buffer.from(content) });
   // An empty one keeps systemd from asking the console who this machine is to be.
   if (view.type("/etc/machine-id") === undefined)
     entries.push({ type: "file", path: "/etc/machine-id", mode: 0o444, content: Buffer.alloc(0) });

@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import type { Clock } from "../../clock.js";
 import { BangerError } from "../../errors.js";
+import type { LayerProgress } from "../../model.js";
 import { BlobCache, blobPath, type FetchOptions, matchesDigest } from "./blobs.js";
 import { httpClient, readAll } from "./http.js";
 import type { Layer } from "./layers.js";
@@ -17,18 +18,6 @@ import { formatReference, parseReference, type Reference } from "./reference.js"
 import { Registry, type RegistryOption } from "./registry.js";
 import { defaultDelaysMs, tryPlaces } from "./retry.js";
 
-export interface PullProgress {
-  digest: string;
-  /** Place among the layers, from 0. */
-  layer: number;
-  layers: number;
-  receivedBytes: number;
-  totalBytes: number;
-  /** Packed bytes of all layers. */
-  imageBytes: number;
-  state: "downloading" | "done" | "cached";
-}
-
 export interface PullOptions {
   cacheDirectory: string;
   /** `config.json` of docker or podman; no login without it. */
@@ -39,7 +28,8 @@ export interface PullOptions {
   searchPath: string;
   clock: Clock;
   signal: AbortSignal;
-  onProgress?: (progress: PullProgress) => void;
+  /** Called often. */
+  onProgress?: (progress: LayerProgress) => void;
   /** Pauses between rounds of retries. */
   delaysMs?: readonly number[];
   /** Packed bytes of all layers, at most. */
@@ -141,29 +131,23 @@ async function fetchLayers(
   onProgress: PullOptions["onProgress"],
 ): Promise<void> {
   const { layers } = manifest;
-  const unique = [...new Map(layers.map((layer, index) => [layer.digest, { layer, index }])).values()];
-  const imageBytes = unique.reduce((sum, { layer }) => sum + layer.size, 0);
+  const unique = [...new Map(layers.map((layer) => [layer.digest, layer])).values()];
+  const imageBytes = unique.reduce((sum, { size }) => sum + size, 0);
+  const count = unique.length;
+  const numbered = unique.map((layer, index) => ({ layer, number: index + 1 }));
   const stop = new AbortController();
   const { signal } = stop;
   const follow = (): void => stop.abort(pull.fetching.signal.reason);
   pull.fetching.signal.addEventListener("abort", follow, { once: true });
-  const one = async ({ layer, index }: { layer: Descriptor; index: number }): Promise<void> => {
-    const report = (receivedBytes: number, state: PullProgress["state"]): void =>
-      onProgress?.({
-        digest: layer.digest,
-        layer: index,
-        layers: layers.length,
-        receivedBytes,
-        totalBytes: layer.size,
-        imageBytes,
-        state,
-      });
+  const one = async ({ layer, number }: { layer: Descriptor; number: number }): Promise<void> => {
+    const report = (receivedBytes: number, state: LayerProgress["state"]): void =>
+      onProgress?.({ number, count, receivedBytes, totalBytes: layer.size, imageBytes, state });
     const onBytes = (bytes: number): void => report(bytes, "downloading");
     const cached = await fetchBlob(pull, layer, { ...pull.fetching, signal, onBytes });
     report(layer.size, cached ? "cached" : "done");
   };
   const worker = async (): Promise<void> => {
-    for (let next = unique.shift(); next !== undefined; next = unique.shift()) {
+    for (let next = numbered.shift(); next !== undefined; next = numbered.shift()) {
       signal.throwIfAborted();
       await one(next);
     }
