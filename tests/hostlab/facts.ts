@@ -16,10 +16,9 @@ export interface Facts {
 
 /** One line a fact: its kind, and the VM's id. */
 const script = `
-vms=/var/lib/banger/state/vms
 ip -o link | sed -n 's/.*: tap-fc-\\([0-9a-f]*\\):.*/taps \\1/p'
 dmsetup ls | sed -n 's/^fc-rootfs-\\([0-9a-f]*\\).*/devices \\1/p'
-losetup --list --noheadings --output BACK-FILE | sed -n "s|^$vms/\\([0-9a-f]*\\)/root.cow.*|loops \\1|p"
+losetup --list --noheadings --output BACK-FILE | sed -n 's|.*/vms/\\([0-9a-f]*\\)/root.cow.*|loops \\1|p'
 for address in $(nft list set inet banger nats 2>/dev/null | grep -oE '([0-9]+[.]){3}[0-9]+'); do echo "nats $address"; done
 ls /var/lib/banger/jails/firecracker 2>/dev/null | sed -n 's/^banger-/jails /p'
 find /sys/fs/cgroup -type d -name 'banger-????????' | sed 's|.*/banger-|cgroups |'
@@ -36,13 +35,3 @@ export async function factsOf(lab: Lab): Promise<Facts> {
   for (const list of Object.values(facts) as string[][]) list.sort();
   return facts;
 }
-
-export const nothing: Facts = {
-  taps: [],
-  devices: [],
-  loops: [],
-  nats: [],
-  jails: [],
-  cgroups: [],
-  vmms: [],
-};

@@ -1,4 +1,5 @@
-# Prints what banger could leave behind on a host, one fact a line under a heading, with nothing in it that changes by itself.
+# Prints what banger could leave behind on a host, one fact a line under a heading; nothing in it changes by itself, or with
+# a boot.
 section() { printf '== %s\n' "$1"; }
 
 section links
@@ -36,6 +37,7 @@ ps --ppid 2 -p 2 --deselect --format user=,args= | grep -Ev 'snapshot|\(udev-wor
 section files
 find / /run /dev/shm -xdev \( -path /proc -o -path /var/log -o -path /var/lib/systemd -o -path /run/log -o -path /run/udev \
   -o -path /run/systemd/journal -o -path /run/systemd/units -o -path /run/systemd/resolve/netif -o -path /opt/guest-images \
-  -o -path /root -o -path /usr/share -o -path /usr/local/lib/banger -o -path /usr/lib/python3 \) -prune -o -printf '%y %m %u:%g %p %l\n' | sort
+  -o -path /root -o -path /usr/share -o -path /usr/local/lib/banger -o -path /usr/lib/python3 \) -prune -o -printf '%y %m %u:%g %p %l\n' |
+  sed -E 's/(systemd-private)-[0-9a-f]{32}-([^/]*)-[[:alnum:]]{6}/\1-\2/' | sort
 section configuration
 find /etc -type f -exec sha256sum {} +

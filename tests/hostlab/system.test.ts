@@ -1,10 +1,11 @@
 /** System mode from its installation to its end, on a host of its own: each test goes on where the one before stopped. */
 import assert from "node:assert/strict";
 import { after, before, type TestContext, test } from "node:test";
+import { isDeepStrictEqual } from "node:util";
 import type { DaemonView, VmView } from "../../src/contract.js";
 import { until } from "../e2e/harness.js";
 import { installVmm, realFirecracker } from "./doubles.js";
-import { type Facts, factsOf, nothing } from "./facts.js";
+import { type Facts, factsOf } from "./facts.js";
 import { Lab, quoted } from "./lab.js";
 import { differences, type Snapshot, snapshot } from "./snapshot.js";
 
@@ -42,24 +43,23 @@ async function guestOk(name: string, script: string): Promise<string> {
 const answers = async (address: string) => (await lab.root(`ping -c 1 -W 10 ${address}`)).status === 0;
 const serves = () => lab.banger("daemon status").then(({ status }) => status === 0);
 
-/** What a host has of these VMs and of no others. */
+/** What it takes a slow lab to put the last things away. */
+const tidyMs = 90_000;
+
+/** The host comes to have what belongs to these VMs, ways out for `nats` among them, and nothing of any other. */
 async function assertFacts(vms: readonly VmView[], nats: readonly VmView[]): Promise<Facts> {
-  const facts = await factsOf(lab);
   const ids = vms.map(({ id }) => id).sort();
-  const { vmms, ...rest } = facts;
-  assert.deepEqual(
-    rest,
-    {
-      ...{ taps: ids, devices: ids, loops: ids, jails: ids, cgroups: ids },
-      nats: nats.map(({ address }) => address).sort(),
-    },
-    JSON.stringify(facts),
-  );
-  assert.deepEqual(
-    vmms.map((line) => line.split(" ")[0]),
-    ids,
-  );
-  return facts;
+  const expected = {
+    ...{ taps: ids, devices: ids, loops: ids, jails: ids, cgroups: ids, running: ids },
+    nats: nats.map(({ address }) => address).sort(),
+  };
+  const end = Date.now() + tidyMs;
+  for (;;) {
+    const { vmms, ...rest } = await factsOf(lab);
+    const found = { ...rest, running: vmms.map((line) => line.split(" ")[0]) };
+    if (isDeepStrictEqual(found, expected)) return { vmms, ...rest };
+    if (Date.now() > end) assert.deepEqual(found, expected);
+  }
 }
 
 step("it is installed as the README says, and everything runs", async (t) => {
@@ -126,14 +126,16 @@ step(
     await lab.ok(`ip netns add outside; ip link add out0 type veth peer name eth0 netns outside
     ip address add 192.0.2.1/24 dev out0; ip link set out0 up
     ip -n outside address add ${outside}/24 dev eth0; ip -n outside link set eth0 up`);
-    const ping = (from: string, to: string) =>
-      inGuest(from, `ping -c 1 -W 5 ${to}`).then(({ status }) => status);
     const { address } = await vm("b");
-    assert.deepEqual([await ping("a", address), await ping("b", "172.16.0.1")], [0, 0]);
-    assert.equal(await ping("a", outside), 0, "with NAT");
-    assert.notEqual(await ping("b", outside), 0, "without NAT");
-    const spoof = "ip address add 172.16.0.77/24 dev eth0; ping -c 1 -W 3 -I 172.16.0.77 172.16.0.1";
-    assert.notEqual((await inGuest("b", spoof)).status, 0, "with another's address");
+    await guestOk("a", `ping -c 1 -W 10 ${address}`);
+    await guestOk("b", "ping -c 1 -W 10 172.16.0.1");
+    await guestOk("a", `ping -c 1 -W 10 ${outside}`);
+    const refused = async (script: string) => {
+      const { status, stdout } = await inGuest("b", script);
+      assert.deepEqual([status, /, 0 received/.test(stdout)], [1, true], stdout);
+    };
+    await refused(`ping -c 1 -W 3 ${outside}`);
+    await refused("ip address add 172.16.0.77/24 dev eth0; ping -c 1 -W 3 -I 172.16.0.77 172.16.0.1");
     await lab.ok("ip link del out0; ip netns del outside");
   },
   doubled,
@@ -187,22 +189,24 @@ step(
       const phases = [(await vm("a")).phase, (await vm("b")).phase];
       return phases.every((phase) => phase === "stopped");
     });
-    await until("nothing is left of them", async () => {
-      const facts = await factsOf(lab);
-      return JSON.stringify(facts) === JSON.stringify(nothing);
-    });
+    await assertFacts([], []);
     await lab.bangerOk("vm delete c");
     await lab.bangerOk("vm start a");
-    assert.equal((await lab.ok("ls /var/lib/banger/state/vms")).trim().split("\n").length, 2);
+    const { id } = await vm("a");
+    assert.deepEqual(
+      (await lab.ok("ls /var/lib/banger/state/vms")).trim().split("\n").sort(),
+      [id, (await vm("b")).id].sort(),
+    );
   },
 );
 
 step("after a power cut the host has its VMs, and nothing of their last run", async () => {
+  await assertFacts([await vm("a")], [await vm("a")]);
   if (!doubled) await guestOk("a", "echo kept >/root/kept; sync");
   await lab.cutPower();
   await until("the daemon serves", serves, 180_000);
   await until("VMs that ran are known to have ended", async () => (await vm("a")).phase === "stopped");
-  assert.deepEqual(await factsOf(lab), nothing);
+  await assertFacts([], []);
   await lab.bangerOk("vm start a");
   if (!doubled) assert.equal(await guestOk("a", "cat /root/kept"), "kept\n");
   await assertFacts([await vm("a")], [await vm("a")]);
