@@ -28,11 +28,16 @@ const push = async (name: string, ...layers: string[]): Promise<string> => {
   return `${registry.host}/${name}`;
 };
 
-/** What a command in the guest says over SSH; undefined while it cannot be reached so. */
-async function overSsh(vm: string, ...command: string[]): Promise<string | undefined> {
-  const { status, stdout } = await home.run(["vm", "ssh", vm, "--", ...command], { timeoutMs: 60_000 });
+/** What a shell in the guest says over SSH; undefined while it cannot be reached so. */
+async function overSsh(vm: string, script: string): Promise<string | undefined> {
+  const { status, stdout } = await home.run(["vm", "ssh", vm, "--", "sh", "-c", script], {
+    timeoutMs: 60_000,
+  });
+  if (status !== 0) assert.equal((await home.vm(vm)).phase, "running");
   return status === 0 ? stdout : undefined;
 }
+
+const script = "cat /proc/1/comm; /usr/sbin/sshd -T | grep -E '^(passwordauth|permitroot)' | sort";
 
 /** Waits until sshd answers; what the guest says of its first process, and of sshd's configuration. */
 async function initOverSsh(vm: string, deadlineMs: number): Promise<string[]> {
@@ -40,10 +45,7 @@ async function initOverSsh(vm: string, deadlineMs: number): Promise<string[]> {
   await until(
     `${vm} answers over SSH`,
     async () => {
-      said = await overSsh(
-        vm,
-        "cat /proc/1/comm; /usr/sbin/sshd -T | grep -E '^(passwordauth|permitroot)' | sort",
-      );
+      said = await overSsh(vm, script);
       return said !== undefined;
     },
     deadlineMs,

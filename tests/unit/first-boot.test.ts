@@ -39,7 +39,7 @@ const releases: Record<string, [lines: string[], family: string]> = {
 const installs: Record<string, [tools: string[], commands: string[]]> = {
   debian: [
     ["apt-get"],
-    ["apt-get -q update", "apt-get -q install -y --no-install-recommends systemd-sysv openssh-server"],
+    ["apt-get -q update", "apt-get -q install -y --no-install-recommends systemd-sysv kmod openssh-server"],
   ],
   alpine: [["apk"], ["apk add --no-progress openrc openssh-server"]],
   fedora: [["microdnf", "yum"], ["microdnf -y install systemd openssh-server"]],
@@ -121,7 +121,7 @@ describe("the plan for a container's image", () => {
     const init: MadeEntry = { name: "sbin/init", type: "2", link: "../usr/lib/systemd/systemd" };
     const made = await plan([shell, systemd, init]);
     assert.equal(made.hasInit, true);
-    assert.equal(made.bootArguments, "");
+    assert.equal(made.bootArguments, "systemd.getty_auto=no");
     assert.ok(!made.entries.some(({ path }) => path.includes("first-boot")));
   });
 
@@ -133,7 +133,7 @@ describe("the plan for a container's image", () => {
     ];
     for (const entries of [[shell], [busybox, ...applets]]) {
       const made = await plan(entries);
-      assert.equal(made.bootArguments, "banger.init=/usr/lib/banger/first-boot");
+      assert.equal(made.bootArguments, "banger.init=/usr/lib/banger/first-boot systemd.getty_auto=no");
       assert.ok(made.entries.some(({ path }) => path === "/usr/lib/banger/first-boot"));
       assert.ok(made.entries.some(({ path }) => path === "/etc/machine-id"));
     }

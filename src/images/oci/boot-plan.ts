@@ -12,6 +12,9 @@ export interface BootPlan {
 
 const firstBootPath = "/usr/lib/banger/first-boot";
 
+/** Nobody can type on the console, and without udev systemd would wait for it for a minute and a half. */
+const noConsoleLogin = "systemd.getty_auto=no";
+
 const isOurs = (path: string): boolean => path.endsWith("-banger.conf");
 
 /** Enough to tell one program from another. */
@@ -55,5 +58,6 @@ export function planBoot(view: RootfsView, { firstBoot, guestFiles }: BootFiles)
   if (view.type("/etc/machine-id") === undefined)
     entries.push({ type: "file", path: "/etc/machine-id", mode: 0o444, content: Buffer.alloc(0) });
   if (!own) entries.push({ type: "file", path: firstBootPath, mode: 0o755, content: firstBoot });
-  return { entries, bootArguments: own ? "" : `banger.init=${firstBootPath}`, hasInit: own };
+  const bootArguments = own ? noConsoleLogin : `banger.init=${firstBootPath} ${noConsoleLogin}`;
+  return { entries, bootArguments, hasInit: own };
 }
