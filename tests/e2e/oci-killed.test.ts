@@ -203,7 +203,10 @@ describe("a daemon killed in a pull", () => {
         await diesNow(started);
         const [image] = await home.json<ImageView[]>("image", "list");
         const events = await home.events(`image/${image?.id}`);
-        const begun = events.filter(({ data }) => (data as { stage?: string }).stage === "resolve");
+        const asked = events.findLastIndex(({ type }) => type === "image.pull_requested");
+        const begun = events
+          .slice(asked)
+          .filter(({ data }) => (data as { stage?: string }).stage === "resolve");
         assert.equal(begun.length, 1);
       } finally {
         await builder.leave();
