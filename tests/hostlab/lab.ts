@@ -119,7 +119,8 @@ export class Lab {
     const scratch = mkdtempSync(join(this.home.root, "install-"));
     // Built it is already; building again would be another tree than the one under test.
     await run("make", ["-s", "-o", "build", "-C", checkout, "install", `DESTDIR=${scratch}`]);
-    await this.copyIn("/", ["-C", scratch, "usr"]);
+    // /usr itself stays as it is: a newer one would have systemd look for accounts to make at the next boot.
+    await this.copyIn("/", ["-C", scratch, "usr/local"]);
     await this.copyIn("/usr/local/bin", ["-h", "-C", join(process.execPath, ".."), "node"]);
     rmSync(scratch, { recursive: true });
   }

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, type TestContext, test } from "node:test";
 import { isDeepStrictEqual } from "node:util";
 import type { DaemonView, VmView } from "../../src/contract.js";
+import { unchecked, wrongWithRequest } from "../doubles/firecracker-api-check.js";
 import { until } from "../e2e/harness.js";
 import { installVmm, realFirecracker } from "./doubles.js";
 import { type Facts, factsOf } from "./facts.js";
@@ -211,6 +212,24 @@ step("after a power cut the host has its VMs, and nothing of their last run", as
   if (!doubled) assert.equal(await guestOk("a", "cat /root/kept"), "kept\n");
   await assertFacts([await vm("a")], [await vm("a")]);
 });
+
+step(
+  "Firecracker is asked only for what its published API has",
+  async (t) => {
+    if (unchecked !== undefined) t.diagnostic(unchecked);
+    const lines = (await lab.ok("cat /var/lib/banger/state/vms/*/vmm.log")).split("\n");
+    const requests = lines.flatMap((line) => {
+      const [, method = "", target = "", body = ""] = /^request (\S+) (\S+) (.*)$/.exec(line) ?? [];
+      return method === "" ? [] : [{ method, target, body: JSON.parse(body) as unknown }];
+    });
+    assert.ok(requests.some(({ body }) => JSON.stringify(body).includes("InstanceStart")));
+    assert.deepEqual(
+      requests.flatMap(({ method, target, body }) => wrongWithRequest(method, target, body)),
+      [],
+    );
+  },
+  realFirecracker !== undefined && "the real one refuses what it does not know",
+);
 
 step("uninstalled, it leaves the host as it was", async () => {
   await lab.ok("banger system uninstall --purge --yes");
