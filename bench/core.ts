@@ -5,11 +5,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import Database from "better-sqlite3";
 import { pino } from "pino";
+import { addressAt, loopbackRange } from "../src/addresses.js";
 import { systemClock } from "../src/clock.js";
 import { parseConfig } from "../src/config.js";
 import { createLocalWorld } from "../src/effects/local-world.js";
 import { event, type NewEvent, vmStream } from "../src/events.js";
-import { homeHandles, loopbackAddress, vmHandles } from "../src/handles.js";
+import { homeHandles, vmHandles } from "../src/handles.js";
 import { Ledger } from "../src/ledger.js";
 import { Log } from "../src/log.js";
 import { Loop } from "../src/loop.js";
@@ -99,7 +100,7 @@ function fill(home: TestHome, events: number): void {
         name: `idle-${n}`,
         imageId: "debian-slim-00000000",
         spec: { vcpu: 1, memoryMiB: 512, diskMiB: 1024, nat: true },
-        address: loopbackAddress(9, n),
+        address: addressAt(loopbackRange(9), n),
         addressIndex: n,
         commandId: `bench-${n}`,
       }),
@@ -128,7 +129,7 @@ export async function sweep(home: TestHome): Promise<Figure[]> {
   const log = Log.open(homeHandles(home.home).log, systemClock);
   const ledger = new Ledger(log, () => undefined);
   const world = await createLocalWorld({
-    home: home.home,
+    place: { mode: "user", home: home.home },
     config: parseConfig("", "none"),
     clock: systemClock,
     logger: pino({ level: "silent" }),

@@ -1,5 +1,6 @@
 /** One server of the names benchmark, `dns` or `echo`; prints its port. */
 import { createSocket } from "node:dgram";
+import { loopbackRange } from "../src/addresses.js";
 import { serveDns } from "../src/dns/server.js";
 
 const vms = 1000;
@@ -18,7 +19,7 @@ async function main(): Promise<void> {
     host: "127.0.0.1",
     port: 0,
     names: { addressOf: (name) => addresses.get(name), nameOf: () => undefined },
-    block: 7,
+    addresses: loopbackRange(7),
     warn: console.error,
   });
   console.log(address.split(":")[1]);

@@ -16,7 +16,6 @@
 #include <sys/reboot.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -93,24 +92,6 @@ static void read_command_line(void) {
   if (fd >= 0) close(fd);
 }
 
-/* Loads what /modules.list names, in its order, and drops each file: the initrd's memory goes back to the guest. */
-static void load_modules(void) {
-  FILE *list = fopen("/modules.list", "re");
-  if (!list) return;
-  char path[256];
-  while (fgets(path, sizeof path, list)) {
-    path[strcspn(path, "\n")] = 0;
-    if (!*path) continue;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || (syscall(SYS_finit_module, fd, "", 0) < 0 && errno != EEXIST))
-      init_say(errno, "cannot load %s", path);
-    if (fd >= 0) close(fd);
-    unlink(path);
-  }
-  fclose(list);
-  unlink("/modules.list");
-}
-
 static int has_serial(const char *disk, const char *serial) {
   char path[300], value[64];
   snprintf(path, sizeof path, "/sys/block/%s/serial", disk);
@@ -152,7 +133,7 @@ static int wait_for_disk(const char *name, int wait_ms, char *path, size_t size)
 /* Stage 1: from the initrd into the root disk. */
 static void enter_root(void) {
   char device[64];
-  load_modules();
+  modules_load();
   const char *name = init_option("banger.root");
   if (!name) name = "vda";
   if (wait_for_disk(name, ROOT_WAIT_MS, device, sizeof device) < 0) {

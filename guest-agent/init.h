@@ -13,6 +13,9 @@ void init_say(int error, const char *format, ...) __attribute__((format(printf, 
 /* The value of `key` in the kernel command line, or NULL. Points into static memory; valid until exit. */
 const char *init_option(const char *key);
 
+/* Loads what /modules.list in the first root names, as far as this machine has a use for it. */
+void modules_load(void);
+
 /*
  * Unpacks the ustar archive read from `archive` over the directory `root`. Entries that name `..`, that are of an
  * unknown type or that cannot be written are reported and left out. Returns how many were left out, -1 when

@@ -2,6 +2,7 @@
 import { type TSchema, Type } from "@sinclair/typebox";
 import { parseReference } from "./images/oci/reference.js";
 import type { RegistryOption } from "./images/oci/registry.js";
+import { type Ipv4Network, ipv4Pattern, isGuestNetwork, parseNetwork } from "./ipv4.js";
 import { formatSize, parseDuration, parseSize } from "./sizes.js";
 
 /** A key as the file has it; `read` turns the value, which the schema has passed, into ours or throws. */
@@ -87,16 +88,34 @@ export const duration = (shortest: string, longest: string) => ({
   allowed: `a duration from "${shortest}" to "${longest}"`,
 });
 
-const octet = "(\\d|[1-9]\\d|1\\d\\d|2[0-4]\\d|25[0-5])";
-
 export const listenAddress = {
-  schema: Type.String({ pattern: `^(off|127(\\.${octet}){3}:\\d{1,5})$` }),
+  schema: Type.String({ pattern: `^(off|(?=127\\.)${ipv4Pattern}:\\d{1,5})$` }),
   read: (value: unknown): ListenAddress | "off" => {
     if (value === "off") return "off";
     const [host = "", port = ""] = String(value).split(":");
     return { host, port: within({ minimum: 0, maximum: 65_535 }, Number(port)) };
   },
   allowed: 'a loopback address with its port, as "127.0.0.1:53", or "off"',
+};
+
+/** Length of an interface's name without its NUL: IFNAMSIZ, netdevice(7). */
+const longestInterface = 15;
+
+export const bridgeName = text(
+  `^(?=.{1,${longestInterface}}$)br-fc(-[a-zA-Z0-9-]+)?$`,
+  `"br-fc", or "br-fc-" and letters, digits or hyphens, at most ${longestInterface} characters in all`,
+);
+
+export const address = text(`^${ipv4Pattern}$`, 'an IPv4 address, as "172.16.0.1"');
+
+export const network = {
+  schema: Type.String({ pattern: `^${ipv4Pattern}/\\d{1,2}$` }),
+  read: (value: unknown): Ipv4Network => {
+    const read = parseNetwork(value as string);
+    if (!isGuestNetwork(read)) throw new RangeError(`${value} is no network for guests`);
+    return read;
+  },
+  allowed: 'an IPv4 network from /8 to /30, as "172.16.0.0/24", outside of 0/8, 127/8, 169.254/16 and 224/3',
 };
 
 /** `~/x` or an absolute path, without `..`: a path that means the same wherever banger is started. */

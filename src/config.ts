@@ -1,7 +1,9 @@
-/** The configuration file: its keys, how it is read and refused, and what new VMs get by default. */
+/** The configuration file: its keys, and how it is read and refused. */
 import { Value } from "@sinclair/typebox/value";
 import { configEntries, readConfigText } from "./config-file.js";
 import {
+  address,
+  bridgeName,
   type ConfigKey,
   choice,
   count,
@@ -11,6 +13,7 @@ import {
   image,
   type ListenAddress,
   listenAddress,
+  network,
   path,
   registry,
   size,
@@ -18,7 +21,13 @@ import {
 } from "./config-values.js";
 import { BangerError } from "./errors.js";
 import type { RegistryOption } from "./images/oci/registry.js";
+import { type Ipv4Network, isHostOf } from "./ipv4.js";
 import { limits } from "./limits.js";
+
+const program = text("^(/.*)?[^/]+$", "the name of a program in PATH, or an absolute path");
+
+/** In MiB. */
+const mostPerSecond = { minimum: 1, maximum: 1024 * 1024 };
 
 /** Every key, in the order of docs/config.md. A name with a dot stands in the table before the dot. */
 export const configKeys = {
@@ -28,14 +37,24 @@ export const configKeys = {
     about: "Least severe lines that go into the daemon's log.",
   },
   vmm: {
-    ...choice("auto", "qemu"),
+    ...choice("auto", "qemu", "firecracker"),
     default: "auto",
     about: "What runs the VMs; `auto` takes what the host can run.",
   },
   qemu_bin: {
-    ...text("^(/.*)?[^/]+$", "the name of a program in PATH, or an absolute path"),
+    ...program,
     default: "qemu-system-x86_64",
     about: "QEMU's system emulator.",
+  },
+  firecracker_bin: {
+    ...program,
+    default: "firecracker",
+    about: "Firecracker, which `banger system install` writes down for system mode.",
+  },
+  jailer_bin: {
+    ...program,
+    default: "jailer",
+    about: "Firecracker's jailer, likewise.",
   },
   default_image: {
     ...image,
@@ -92,6 +111,42 @@ export const configKeys = {
     default: "127.0.0.1:42069",
     about: "Where names such as `box.vm` are answered; where the port is taken, any free one serves.",
   },
+  bridge_name: {
+    ...bridgeName,
+    default: "br-fc",
+    about: "The bridge of system mode, which its VMs hang on.",
+  },
+  cidr: {
+    ...network,
+    default: "172.16.0.0/24",
+    about: "The network of that bridge, from which its VMs have their addresses.",
+  },
+  bridge_ip: {
+    ...address,
+    about: "The host's own address in that network; without it the first one.",
+  },
+  tap_pool_size: {
+    ...count({ minimum: 0, maximum: 64 }),
+    default: 4,
+    about: "How many taps lie ready for VMs to come.",
+  },
+  default_dns: {
+    ...address,
+    default: "1.1.1.1",
+    about: "The name server that VMs on that bridge ask.",
+  },
+  disk_rate: {
+    ...size(mostPerSecond),
+    about: "What each disk of a VM under Firecracker may move in a second; without it as much as it can.",
+  },
+  disk_operations: {
+    ...count({ minimum: 1, maximum: 10_000_000 }),
+    about: "How many reads and writes each of those disks may do in a second.",
+  },
+  network_rate: {
+    ...size(mostPerSecond),
+    about: "What such a VM may send in a second, and what it may receive.",
+  },
   "vm_defaults.vcpu": { ...count(limits.vcpu), about: "CPUs of a new VM." },
   "vm_defaults.memory": { ...size(limits.memoryMiB), about: "Memory of a new VM." },
   "vm_defaults.disk_size": { ...size(limits.diskMiB), about: "Size of a new VM's disk for `/root`." },
@@ -108,8 +163,10 @@ const lists = new Set(
 
 export interface Config {
   logLevel: "trace" | "debug" | "info" | "warn" | "error";
-  vmm: "auto" | "qemu";
+  vmm: "auto" | "qemu" | "firecracker";
   qemuBin: string;
+  firecrackerBin: string;
+  jailerBin: string;
   defaultImage: string;
   /** Null: what the host's apt configuration says. */
   mirror: string | null;
@@ -125,6 +182,17 @@ export interface Config {
   fileSync: FileSync[];
   dnsListen: ListenAddress | "off";
   registries: RegistryOption[];
+  /** What system mode is installed with; while it serves, the metadata of the installation says what is. */
+  network: {
+    bridge: string;
+    /** The bridge's own. */
+    address: string;
+    prefixLength: number;
+    dns: string;
+    tapPoolSize: number;
+  };
+  /** Of each VM under Firecracker; null: no limit. */
+  rateLimits: { diskMiB: number | null; diskOperations: number | null; networkMiB: number | null };
   vmDefaults: { vcpu: number | null; memoryMiB: number | null; diskMiB: number | null };
 }
 
@@ -140,13 +208,12 @@ export function loadConfig(path: string): Config {
 export function parseConfig(text: string, path: string): Config {
   const values = new Map<string, unknown>();
   const mistakes: string[] = [];
-  for (const { name, line, value } of configEntries(text, path, { tables, lists })) {
+  const entries = configEntries(text, path, { tables, lists });
+  for (const { name, line, value } of entries) {
     const mistake = checkInto(values, name, value);
     if (mistake !== undefined) mistakes.push(`${path}:${line}: ${mistake}`);
   }
-  if (mistakes.length > 0) {
-    throw new BangerError("config_invalid", mistakes.join("; "), { hint: `edit ${path}` });
-  }
+  const lineOf = (name: string) => entries.find((entry) => entry.name === name)?.line;
   const get = <K extends KeyName>(name: K) => {
     const key: ConfigKey = configKeys[name];
     const value = values.has(name)
@@ -156,10 +223,20 @@ export function parseConfig(text: string, path: string): Config {
         : key.read(key.default);
     return value as ValueOf<(typeof configKeys)[K]>;
   };
+  const cidr = get("cidr");
+  const bridgeAddress = get("bridge_ip") ?? cidr.first;
+  if (!isHostOf(cidr, bridgeAddress)) {
+    mistakes.push(`${path}:${lineOf("bridge_ip")}: ${outsideNetwork(cidr, bridgeAddress)}`);
+  }
+  if (mistakes.length > 0) {
+    throw new BangerError("config_invalid", mistakes.join("; "), { hint: `edit ${path}` });
+  }
   return {
     logLevel: get("log_level"),
     vmm: get("vmm"),
     qemuBin: get("qemu_bin"),
+    firecrackerBin: get("firecracker_bin"),
+    jailerBin: get("jailer_bin"),
     defaultImage: get("default_image"),
     mirror: get("mirror"),
     resyncIntervalMs: get("resync_interval"),
@@ -172,6 +249,18 @@ export function parseConfig(text: string, path: string): Config {
     fileSync: (values.get("file_sync") as FileSync[] | undefined) ?? [],
     dnsListen: get("dns_listen"),
     registries: (values.get("registry") as RegistryOption[] | undefined) ?? [],
+    network: {
+      bridge: get("bridge_name"),
+      address: bridgeAddress,
+      prefixLength: cidr.prefixLength,
+      dns: get("default_dns"),
+      tapPoolSize: get("tap_pool_size"),
+    },
+    rateLimits: {
+      diskMiB: get("disk_rate"),
+      diskOperations: get("disk_operations"),
+      networkMiB: get("network_rate"),
+    },
     vmDefaults: {
       vcpu: get("vm_defaults.vcpu"),
       memoryMiB: get("vm_defaults.memory"),
@@ -179,6 +268,9 @@ export function parseConfig(text: string, path: string): Config {
     },
   };
 }
+
+const outsideNetwork = (cidr: Ipv4Network, address: string): string =>
+  `bridge_ip must be an address of a host in cidr, ${cidr.first} to ${cidr.last}, not ${JSON.stringify(address)}`;
 
 /** Puts the value where it is right, else says what is wrong with it. */
 function checkInto(values: Map<string, unknown>, name: string, value: unknown): string | undefined {
@@ -196,42 +288,4 @@ function checkInto(values: Map<string, unknown>, name: string, value: unknown): 
     // What `read` refuses is as wrong as what the schema refuses, and told in the same words.
   }
   return `${name} must be ${key.allowed}, not ${JSON.stringify(value) ?? typeof value}`;
-}
-
-export interface Host {
-  cpus: number;
-  memoryMiB: number;
-}
-
-/** A default of new VMs and where it came from. */
-export interface Default {
-  value: number;
-  source: "config" | "host" | "built-in";
-}
-
-const builtIn = { vcpu: 1, memoryMiB: 512, diskMiB: 8192 } as const;
-const hostShare = { cpus: 4, memory: 8 } as const;
-const mostFromHost = { vcpu: 4, memoryMiB: 8192 } as const;
-
-/** What a VM gets without being asked: each from the config, else a share of the host, else built in. */
-export function resolveDefaults(
-  config: Config,
-  host: Host,
-): { vcpu: Default; memoryMiB: Default; diskMiB: Default } {
-  const resolve = (configured: number | null, share: number, most: number, least: number): Default => {
-    if (configured !== null) return { value: configured, source: "config" };
-    const value = Math.min(most, Math.floor(share));
-    return value >= least ? { value, source: "host" } : { value: least, source: "built-in" };
-  };
-  const { vcpu, memoryMiB, diskMiB } = config.vmDefaults;
-  return {
-    vcpu: resolve(vcpu, host.cpus / hostShare.cpus, mostFromHost.vcpu, builtIn.vcpu),
-    memoryMiB: resolve(
-      memoryMiB,
-      host.memoryMiB / hostShare.memory,
-      mostFromHost.memoryMiB,
-      builtIn.memoryMiB,
-    ),
-    diskMiB: resolve(diskMiB, 0, 0, builtIn.diskMiB),
-  };
 }

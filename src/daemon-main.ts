@@ -1,14 +1,15 @@
 /** Entry point of the daemon: one JSON line per event on standard output, status 0 when another one serves. */
 import { readFileSync } from "node:fs";
-import { availableParallelism, homedir, totalmem } from "node:os";
+import { homedir } from "node:os";
 import { pino } from "pino";
 import { systemClock } from "./clock.js";
-import { loadConfig, resolveDefaults } from "./config.js";
+import { loadConfig } from "./config.js";
 import { startDaemon } from "./daemon.js";
+import { defaultsOf } from "./defaults.js";
 import { createLocalWorld, searchPathOf } from "./effects/local-world.js";
 import { BangerError, errorBody } from "./errors.js";
 import { homeHandles } from "./handles.js";
-import { addressBlock, homeFrom, sshKeyOf } from "./home.js";
+import { placeFrom, sshKeyOf } from "./home.js";
 import { registryAccess } from "./images/registry-access.js";
 import { imageShelf } from "./images/shelf.js";
 
@@ -27,10 +28,10 @@ const version = (
 async function main(): Promise<void> {
   process.umask(0o077);
   process.title = "banger daemon";
-  const home = homeFrom(process.env, process.getuid?.() ?? 0);
+  const place = placeFrom(process.env, process.getuid?.() ?? 0);
+  const { home } = place;
   const config = loadConfig(homeHandles(home).configFile);
   logger.level = config.logLevel;
-  const host = { cpus: availableParallelism(), memoryMiB: Math.floor(totalmem() / 2 ** 20) };
   const access = registryAccess(home, config.registries, process.env, searchPathOf(process.env));
   const daemon = await startDaemon({
     home,
@@ -38,11 +39,11 @@ async function main(): Promise<void> {
     clock: systemClock,
     logger,
     version,
-    openWorld: () => createLocalWorld({ home, config, clock: systemClock, logger, environment: process.env }),
+    openWorld: () =>
+      createLocalWorld({ place, config, clock: systemClock, logger, environment: process.env }),
     api: {
-      defaults: { image: config.defaultImage, ...resolveDefaults(config, host) },
+      defaults: defaultsOf(config),
       sshKey: sshKeyOf(home, config.sshKeyPath, process.env["HOME"] ?? homedir()),
-      addressBlock: addressBlock(home),
       images: imageShelf(home, access, systemClock),
     },
   });

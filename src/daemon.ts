@@ -27,9 +27,15 @@ export interface DaemonOptions {
   logger: Logger;
   version: string;
   /** Makes the drivers of this host. */
-  openWorld(): Promise<ApiDeps["world"] & Pick<ApiDeps["about"], "vmm" | "accelerator">>;
-  api: Pick<ApiDeps, "defaults" | "sshKey" | "addressBlock" | "images">;
+  openWorld(): Promise<OpenedWorld>;
+  api: Pick<ApiDeps, "defaults" | "sshKey" | "images">;
 }
+
+type OpenedWorld = ApiDeps["world"] &
+  Pick<ApiDeps["about"], "vmm" | "accelerator"> & {
+    /** Names of VMs are answered at this port of 127.0.0.1. */
+    namesServedAt(port: number): void;
+  };
 
 export interface Daemon {
   /** Ends the daemon and leaves the VMs running; a second call joins the first. */
@@ -75,7 +81,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     });
     parts.unshift(() => loop.stop());
     await loop.start();
-    const dns = await openDns(options, ledger);
+    const dns = await openDns(options, ledger, world);
     if (dns !== undefined) parts.unshift(() => dns.close());
     const about = aboutOf(options, world, dns);
     const timeouts = { bootTimeoutMs: config.bootTimeoutMs, stopTimeoutMs: config.stopTimeoutMs };
@@ -132,14 +138,17 @@ const aboutOf = (
 
 /** Names are a convenience: where they cannot be served, the daemon says so and serves the rest. */
 async function openDns(
-  { config, api, logger }: DaemonOptions,
+  { config, logger }: DaemonOptions,
   ledger: Ledger,
+  { addresses, namesServedAt }: OpenedWorld,
 ): Promise<DnsServer | undefined> {
   if (config.dnsListen === "off") return undefined;
   const warn = (message: string, details: object) => logger.warn(details, message);
   const names = namesOf(() => ledger.state);
   try {
-    return await serveDns({ ...config.dnsListen, names, block: api.addressBlock, warn });
+    const server = await serveDns({ ...config.dnsListen, names, addresses, warn });
+    if (server.address.startsWith("127.0.0.1:")) namesServedAt(Number(server.address.split(":")[1]));
+    return server;
   } catch (thrown) {
     warn("names are not served", { error: errorBody(thrown) });
     return undefined;

@@ -1,7 +1,8 @@
 /** Pure: what a command makes of the present state: new events, nothing when it is already so, or a rejection. */
+import { type AddressRange, addressAt, addressCount } from "./addresses.js";
 import { BangerError } from "./errors.js";
 import { event, imageStream, type NewEvent, vmStream } from "./events.js";
-import { isKernelId, loopbackAddress } from "./handles.js";
+import { isKernelId } from "./handles.js";
 import { imageCan } from "./machines/image.js";
 import { vmCan } from "./machines/vm.js";
 import type { Image, ImageId, ImageSource, State, Vm, VmId, VmSpec } from "./model.js";
@@ -24,8 +25,8 @@ export interface CreateCommand {
   image: string;
   spec: VmSpec;
   start: boolean;
-  /** Second octet of the home's loopback addresses. */
-  addressBlock: number;
+  /** Where its address is from. */
+  addresses: AddressRange;
 }
 
 /** An image or kernel to be made, and what it is to be made with. */
@@ -47,8 +48,6 @@ export type Command =
   | { kind: "set"; vmId: VmId; changes: Partial<VmSpec> }
   | PullCommand
   | { kind: "deleteImage"; imageId: ImageId };
-
-const addressesPerHome = 65_534;
 
 export const isLive = (vm: Vm): boolean => vm.phase !== "deleted";
 
@@ -131,13 +130,13 @@ function decideCreate(state: State, command: CreateCommand, timeouts: Timeouts):
     });
   }
   const stream = vmStream(command.vmId);
-  const addressIndex = freeAddressIndex(state);
+  const addressIndex = freeAddressIndex(state, command.addresses);
   const created = event(stream, "vm.created", {
     vmId: command.vmId,
     name: freeName(state, command),
     imageId: image.id,
     spec: command.spec,
-    address: loopbackAddress(command.addressBlock, addressIndex),
+    address: addressAt(command.addresses, addressIndex),
     addressIndex,
     commandId: command.commandId,
   });
@@ -161,17 +160,17 @@ function freeName(state: State, command: CreateCommand): string {
 }
 
 /** The next index after the last one given out that no live VM holds, so that addresses are reused late. */
-function freeAddressIndex(state: State): number {
-  const used = new Set(
-    Object.values(state.vms)
-      .filter(isLive)
-      .map((vm) => vm.addressIndex),
-  );
-  for (let step = 1; step <= addressesPerHome; step++) {
-    const index = ((state.lastAddressIndex + step - 1) % addressesPerHome) + 1;
-    if (!used.has(index)) return index;
+function freeAddressIndex(state: State, addresses: AddressRange): number {
+  const live = Object.values(state.vms).filter(isLive);
+  const indexes = new Set(live.map((vm) => vm.addressIndex));
+  // One that was given out before the network was another one has another index.
+  const texts = new Set(live.map((vm) => vm.address));
+  const count = addressCount(addresses);
+  for (let step = 1; step <= count; step++) {
+    const index = ((state.lastAddressIndex + step - 1) % count) + 1;
+    if (!indexes.has(index) && !texts.has(addressAt(addresses, index))) return index;
   }
-  throw new BangerError("addresses_exhausted", "every loopback address of this home is in use", {
+  throw new BangerError("addresses_exhausted", `every one of this home's ${count} addresses is in use`, {
     hint: "banger vm prune",
   });
 }

@@ -8,17 +8,35 @@ import { promisify } from "node:util";
 import type { Client } from "./client.js";
 import { systemClock } from "./clock.js";
 import { type Config, loadConfig } from "./config.js";
+import type { DaemonView } from "./contract.js";
+import { deadline } from "./deadline.js";
 import { defaultsOf } from "./defaults.js";
-import { factOf, type HostFacts, type ToolName, toolPackages } from "./doctor.js";
+import { type HostFacts, type ToolName, toolPackages } from "./doctor.js";
+import { type Fact, factOf } from "./doctor-check.js";
+import type { SystemFacts } from "./doctor-system.js";
 import { kvmState } from "./effects/kvm.js";
 import { BangerError } from "./errors.js";
-import { type Home, homeHandles, imageHandles, parseImageDirectory, userSshConfig } from "./handles.js";
+import {
+  type Home,
+  homeHandles,
+  imageHandles,
+  parseImageDirectory,
+  systemHandles,
+  userSshConfig,
+} from "./handles.js";
+import type { Mode, Place } from "./home.js";
 import { isIncluded } from "./ssh-config.js";
 
 const toolDeadlineMs = 5_000;
+const helperDeadlineMs = 30_000;
 
 /** Everything that doctor wants to know. `searchPath` is PATH's value. */
-export async function readHost(home: Home, client: Client, searchPath: string): Promise<HostFacts> {
+export async function readHost(
+  { mode, home }: Pick<Place, "mode" | "home">,
+  client: Client,
+  searchPath: string,
+  version: string,
+): Promise<HostFacts> {
   const paths = [...searchPath.split(":").filter((each) => each !== ""), "/usr/sbin", "/sbin"];
   const config = await factOf(() => loadConfig(homeHandles(home).configFile));
   const daemon = await factOf(() => daemonOf(client));
@@ -26,8 +44,10 @@ export async function readHost(home: Home, client: Client, searchPath: string): 
   const tools = Object.keys(toolPackages).map((name) => [name, findTool(name, paths)]);
   return {
     architecture: process.arch,
-    kvm: kvmState(),
+    // In system mode it is the daemon's groups that count.
+    kvm: "ok" in daemon && daemon.ok?.accelerator === "kvm" ? { usable: true } : kvmState(),
     qemu: { program, version: await factOf(() => qemuVersion(program, paths)) },
+    system: await systemOf(mode, config, version),
     tools: Object.fromEntries(tools) as Record<ToolName, string | null>,
     places: [home.state, home.data, home.cache, home.runtime].map((path) => ({
       path,
@@ -41,6 +61,25 @@ export async function readHost(home: Home, client: Client, searchPath: string): 
     ssh: await factOf(() => sshOf(home)),
     log: await factOf(() => logOf(home, "ok" in daemon && daemon.ok !== null)),
   };
+}
+
+const neededDevices = ["/dev/net/tun", "/dev/kvm", "/dev/loop-control"];
+
+async function systemOf(mode: Mode, config: Fact<Config>, version: string): Promise<SystemFacts> {
+  const vmm = "ok" in config ? config.ok.vmm : null;
+  if (mode === "user") return { vmm, installed: null };
+  const missingDevices = neededDevices.filter((path) => !existsSync(path));
+  const { helperClient } = await import("./effects/helper.js");
+  const helper = helperClient(systemHandles().helperSocket);
+  const late = () => new BangerError("helper_silent", "the root helper gives no answer");
+  const bound = deadline(systemClock, helperDeadlineMs, late);
+  const asked = await factOf(async () => ({
+    about: await helper.call("about", {}, bound.signal),
+    look: await helper.call("look", {}, bound.signal),
+  }));
+  bound.release();
+  helper.close();
+  return { vmm, installed: { version, helper: asked, missingDevices } };
 }
 
 const written = (listen: Config["dnsListen"]): string =>
@@ -117,7 +156,7 @@ function isImage(manifest: string, id: string, name: string): boolean {
   }
 }
 
-async function daemonOf(client: Client): Promise<{ pid: number; dns: string | null } | null> {
+async function daemonOf(client: Client): Promise<DaemonView | null> {
   try {
     return await client.call("daemon", { timeoutMs: toolDeadlineMs });
   } catch (error) {

@@ -1,18 +1,8 @@
 /** What this machine has and lacks for banger, as checks over facts: each passes, warns or fails, with one mend. */
 import type { DefaultsView } from "./contract.js";
-import { type ErrorBody, errorBody } from "./errors.js";
+import { type Check, type Fact, fail, judge, pass, warn } from "./doctor-check.js";
+import { runsFirecracker, type SystemFacts, systemChecks } from "./doctor-system.js";
 import { formatSize } from "./sizes.js";
-
-export interface Check {
-  name: string;
-  status: "pass" | "warn" | "fail";
-  detail: string;
-  /** What to type or change; only where the check did not pass. */
-  mend?: string;
-}
-
-/** A value, or why it could not be had. */
-export type Fact<T> = { ok: T } | { failed: ErrorBody };
 
 /** What the checks judge. Every field is read from the host once (doctor-host.ts). */
 export interface HostFacts {
@@ -21,6 +11,7 @@ export interface HostFacts {
   kvm: { usable: true } | { usable: false; why: string; mend: string };
   /** First line of `qemu --version`, by the configured name. */
   qemu: { program: string; version: Fact<string> };
+  system: SystemFacts;
   /** Path of each tool, or null when there is none. */
   tools: Record<ToolName, string | null>;
   /** Each directory that banger writes to, and null or why it cannot. */
@@ -52,15 +43,6 @@ const giB = 1024 ** 3;
 const comfortableBytes = 10 * giB;
 const leastBytes = 3 * giB;
 
-const pass = (name: string, detail: string): Check => ({ name, status: "pass", detail });
-const warn = (name: string, detail: string, mend: string): Check => ({ name, status: "warn", detail, mend });
-const fail = (name: string, detail: string, mend: string): Check => ({ name, status: "fail", detail, mend });
-
-/** Judges a fact that was had; one that was not fails with its own hint. */
-function judge<T>(name: string, fact: Fact<T>, mend: string, about: (value: T) => Check): Check {
-  return "ok" in fact ? about(fact.ok) : fail(name, fact.failed.message, fact.failed.hint ?? mend);
-}
-
 /** All checks, in the order in which they are shown. */
 export function doctorChecks(facts: HostFacts): Check[] {
   return [
@@ -68,8 +50,12 @@ export function doctorChecks(facts: HostFacts): Check[] {
     facts.kvm.usable
       ? pass("kvm", "usable")
       : warn("kvm", `not used: ${facts.kvm.why}; VMs run in software, slowly`, facts.kvm.mend),
-    qemu(facts.qemu),
-    ...Object.entries(facts.tools).map(([name, path]) => tool(name as ToolName, path)),
+    ...(runsFirecracker(facts.system)
+      ? [pass("qemu", "not needed: VMs run in Firecracker")]
+      : [qemu(facts.qemu), tool("qemu-img", facts.tools["qemu-img"])]),
+    ...Object.entries(facts.tools)
+      .filter(([name]) => name !== "qemu-img")
+      .map(([name, path]) => tool(name as ToolName, path)),
     ...facts.places.map(({ path, problem }) =>
       problem === null
         ? pass("directory", `${path} is writable`)
@@ -88,6 +74,7 @@ export function doctorChecks(facts: HostFacts): Check[] {
         daemon === null ? "not running; the next command starts it" : `runs as pid ${daemon.pid}`,
       ),
     ),
+    ...systemChecks(facts.system),
     judge("dns", facts.dnsListen, "banger doctor", (wanted) => dns(wanted, facts.daemon)),
     judge("ssh-config", facts.ssh, "banger ssh-config", sshConfig),
     judge("log", facts.log, "banger events verify", log),
@@ -156,12 +143,3 @@ const defaultsLine = ({ vcpu, memoryMiB, diskMiB }: DefaultsView): string =>
     `${memoryMiB.value} MiB (${memoryMiB.source})`,
     `${formatSize(diskMiB.value)} disk (${diskMiB.source})`,
   ].join(", ");
-
-/** What `look` yields, as a fact. */
-export async function factOf<T>(look: () => T | Promise<T>): Promise<Fact<T>> {
-  try {
-    return { ok: await look() };
-  } catch (thrown) {
-    return { failed: errorBody(thrown) };
-  }
-}

@@ -1,7 +1,68 @@
-/** Where one banger lives: its directories and loopback block, from nothing but environment and uid. */
+/** Where one banger lives: its mode, its directories and its loopback block. */
+import { readFileSync } from "node:fs";
 import { isAbsolute } from "node:path";
 import { BangerError } from "./errors.js";
-import { type Home, homeHandles, vmHandles } from "./handles.js";
+import { type Home, homeHandles, systemHandles, vmHandles } from "./handles.js";
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** `user`: the CLI starts the daemon of a user; `system`: systemd runs it, and a root helper beside it. */
+export type Mode = "user" | "system";
+
+export type Place = { mode: "user"; home: Home } | { mode: "system"; home: Home; installed: Installed };
+
+/** What the CLI and the daemon need to know of an installation of system mode; see helper/metadata.ts. */
+export interface Installed {
+  owner: { uid: number };
+  home: Home;
+  /** The bridge's own address in the network of its guests. */
+  network: { address: string; prefixLength: number };
+  /** Null where the host had none at installation. */
+  firecracker: string | null;
+}
+
+/**
+ * Where this user's banger lives. The owner of system mode is served by it; `BANGER_MODE=user` leads to the home that
+ * the owner has beside it, and `BANGER_MODE=system` lets root in.
+ * @throws BangerError `mode_unknown`, `system_not_installed`, `system_damaged`, `home_unknown`
+ */
+export function placeFrom(env: Environment, uid: number, metadata = systemHandles().metadata): Place {
+  const wanted = env["BANGER_MODE"] || undefined;
+  if (wanted !== undefined && wanted !== "user" && wanted !== "system") {
+    const hint = "unset BANGER_MODE, or BANGER_MODE=user, or BANGER_MODE=system";
+    throw new BangerError("mode_unknown", `BANGER_MODE is "${wanted}"`, { hint });
+  }
+  const installed = wanted === "user" ? undefined : readInstalled(metadata);
+  if (wanted === "system" && installed === undefined) {
+    throw new BangerError("system_not_installed", "system mode is not installed on this host", {
+      hint: "sudo banger system install",
+    });
+  }
+  if (installed !== undefined && (wanted === "system" || installed.owner.uid === uid))
+    return { mode: "system", home: installed.home, installed };
+  return { mode: "user", home: homeFrom(env, uid) };
+}
+
+/** Every command looks here first, and mostly finds nothing. */
+function readInstalled(path: string): Installed | undefined {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch {
+    return undefined;
+  }
+  try {
+    const { owner, home, network, firecracker } = JSON.parse(text) as Installed;
+    const { address, prefixLength } = network;
+    if (Number.isInteger(owner.uid) && typeof home.state === "string" && address && prefixLength)
+      return { owner, home, network, firecracker };
+  } catch {
+    // What root alone can write is damaged: told below.
+  }
+  throw new BangerError("system_damaged", `${path} is not what banger system install writes`, {
+    hint: "sudo BANGER_MODE=user banger system install",
+  });
+}
 
 /** `sun_path` has 108 bytes, of which the last is a NUL (unix(7)). */
 const longestSocketPath = 107;
@@ -19,12 +80,12 @@ function hashOf(text: string): Buffer {
 }
 
 /**
- * The home of this environment. As the XDG base directory specification says, relative and empty values
+ * The home of user mode in this environment. As the XDG base directory specification says, relative and empty values
  * count as unset. Sockets lie in the state directory, or in /tmp where that is too deep for them, and not in
  * XDG_RUNTIME_DIR: that one goes at logout and differs between a login, cron and sudo, while VMs run on.
  * @throws BangerError `home_unknown`
  */
-export function homeFrom(env: Readonly<Record<string, string | undefined>>, uid: number): Home {
+export function homeFrom(env: Environment, uid: number): Home {
   const absolute = (name: string): string | undefined => {
     const value = env[name];
     return value !== undefined && isAbsolute(value) ? value.replace(/(?<=.)\/+$/, "") : undefined;

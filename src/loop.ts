@@ -1,12 +1,13 @@
 /** The reconcile loop: a keyed queue of passes (observe → notice → reconcile → perform) with backoff. */
 import type { Clock, Timer } from "./clock.js";
 import { deadline } from "./deadline.js";
+import { deadlinesMs } from "./effect-deadlines.js";
 import { BangerError, type ErrorBody, errorBody } from "./errors.js";
 import type { NewEvent } from "./events.js";
 import { Keyring } from "./keyring.js";
 import type { Ledger } from "./ledger.js";
-import type { Effect, EffectKind, Observed } from "./model.js";
-import { deedFacts, failureFacts, type Plan, planFor, stillWanted, waitingFor } from "./plan.js";
+import type { Effect, Observed } from "./model.js";
+import { deedFacts, failureFacts, holds, type Plan, planFor, stillWanted, waitingFor } from "./plan.js";
 import type { World } from "./world.js";
 
 export interface LoopOptions {
@@ -19,36 +20,32 @@ export interface LoopOptions {
   warn: (message: string, details: object) => void;
 }
 
-const minute = 60_000;
-const deadlinesMs: Record<EffectKind, number> = {
-  ensureDisk: 2 * minute,
-  ensureProcess: minute,
-  ensureAgentLink: 5_000,
-  ensureDiskSize: 2 * minute,
-  ensureForward: 10_000,
-  ensureNoForward: 10_000,
-  ensureShutdownAsked: 5_000,
-  ensureNoProcess: 20_000,
-  ensureNoRuntime: 10_000,
-  ensureNoDirectory: 2 * minute,
-  ensureImage: 60 * minute,
-  ensureNoPartialImage: 2 * minute,
-  ensureNoImage: 2 * minute,
-};
 const backoff = { firstMs: 200, maxMs: 30_000 };
-/** Passes that may follow one another at once: a delete takes three (process, sockets, directory) and a last look. */
-const promptPasses = 4;
+/**
+ * Passes that may follow one another at once: a delete takes four (process, what the kernel keeps for it, sockets,
+ * directory) and a last look.
+ */
+const promptPasses = 5;
 
 /** What the loop remembers of one stream between passes; losing it costs a retry, never correctness. */
 interface Track {
-  attempts: number;
-  /** `phase` or `phase.step` that the attempts were made in. */
+  /** Passes in a row that had something to do. */
+  passes: number;
+  /** `phase` or `phase.step` that the passes and tries were made in. */
   position: string;
   timer: Timer | null;
   /** The log has the VMM process that runs now, as started or adopted by this daemon. */
   adopted: boolean;
-  /** Each effect's last failure, so that the log gets it once until its text changes. */
-  failures: Map<string, string>;
+  tries: Map<string, Tries>;
+}
+
+interface Tries {
+  /** How often the effect was tried, with or without success, since nothing was to be done last. */
+  count: number;
+  /** Whether the last try had success. */
+  done: boolean;
+  /** Its last failure, so that the log gets it once until its text changes. */
+  told?: string;
 }
 
 const unchanged = (effect: Effect): ErrorBody => ({
@@ -57,6 +54,13 @@ const unchanged = (effect: Effect): ErrorBody => ({
   hint: "banger doctor",
   retry: "later",
 });
+
+function triesOf(track: Track, effect: Effect): Tries {
+  const key = JSON.stringify(effect);
+  const tries = track.tries.get(key) ?? { count: 0, done: false };
+  track.tries.set(key, tries);
+  return tries;
+}
 
 const unwanted = (effect: Effect): BangerError =>
   new BangerError("unwanted", `${effect.kind} is not wanted any more`);
@@ -167,15 +171,23 @@ export class Loop {
     const track = this.#trackOf(stream, plan.position);
     track.timer?.cancel();
     if (plan.effects.length === 0) {
-      track.attempts = 0;
-      track.failures.clear();
+      track.passes = 0;
+      track.tries.clear();
       if (plan.deadlineAt !== null) this.#wakeAt(stream, plan.deadlineAt);
       return;
     }
     let failed = false;
     for (const effect of plan.effects) {
+      const tries = triesOf(track, effect);
+      // Only the look after the last try shows whether that one was in vain.
+      if (tries.done && tries.count >= this.#options.attempts)
+        this.#tellFailure(stream, track, effect, unchanged(effect));
+      // What comes next is no business of a plan for a phase or step that is over.
+      if (!holds(plan, this.#ledger.state, stream)) return this.wake(stream);
+      tries.count += 1;
       const failure = await this.#perform(effect);
       if (this.#stopping.signal.aborted) return;
+      tries.done = failure === undefined;
       if (failure === undefined) {
         this.#commit(deedFacts(effect));
         continue;
@@ -183,12 +195,9 @@ export class Loop {
       failed = true;
       this.#tellFailure(stream, track, effect, failure);
     }
-    track.attempts += 1;
-    if (!failed && track.attempts >= this.#options.attempts) {
-      for (const effect of plan.effects) this.#tellFailure(stream, track, effect, unchanged(effect));
-    }
+    track.passes += 1;
     const next =
-      this.#clock.now() + (!failed && track.attempts < promptPasses ? 0 : this.#backoffMs(track.attempts));
+      this.#clock.now() + (!failed && track.passes < promptPasses ? 0 : this.#backoffMs(track.passes));
     this.#wakeAt(stream, Math.min(next, plan.deadlineAt ?? next));
   }
 
@@ -206,13 +215,13 @@ export class Loop {
 
   #trackOf(stream: string, position: string): Track {
     const track = this.#tracks.get(stream) ?? {
-      attempts: 0,
+      passes: 0,
       position,
       timer: null,
       adopted: false,
-      failures: new Map(),
+      tries: new Map(),
     };
-    if (track.position !== position) Object.assign(track, { position, attempts: 0, failures: new Map() });
+    if (track.position !== position) Object.assign(track, { position, passes: 0, tries: new Map() });
     this.#tracks.set(stream, track);
     return track;
   }
@@ -244,11 +253,11 @@ export class Loop {
   }
 
   #tellFailure(stream: string, track: Track, effect: Effect, failure: ErrorBody): void {
-    const key = JSON.stringify(effect);
-    const attempt = track.attempts + 1;
+    const tries = triesOf(track, effect);
+    const { count: attempt } = tries;
     const final = failure.retry === "never" || attempt >= this.#options.attempts;
-    const repeated = track.failures.get(key) === failure.message;
-    track.failures.set(key, failure.message);
+    const repeated = tries.told === failure.message;
+    tries.told = failure.message;
     this.#commit(failureFacts(this.#ledger.state, effect, failure, { final, repeated }));
     this.#options.warn(`${effect.kind} failed`, { stream, attempt, error: failure });
   }

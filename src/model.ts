@@ -38,7 +38,7 @@ export interface Vm {
   phase: Phase;
   /** The step under way; set only while `phase` is "starting". */
   step: StartStep | null;
-  /** Loopback address in user mode, unique among VMs that are not deleted. */
+  /** Loopback address in user mode, the guest's own on the bridge; unique among VMs that are not deleted. */
   address: string;
   addressIndex: number;
   /** A VMM was seen on the disks, or could have been there when a stop came between. */
@@ -160,15 +160,25 @@ export interface Forward {
  */
 export type Growing = "no" | "begun" | "at_start";
 
+/** A handle of several parts: there as soon as one of them is. */
+export type Part = Seen<{ whole: boolean }>;
+
 export interface ObservedVm {
   /** The VM's state directory, disks included. */
   directory: Seen;
   rootDisk: Seen;
   workDisk: Seen<{ miB: number; growing: Growing }>;
   seed: Seen;
-  /** Directory of the VM's sockets. */
-  runtime: Seen;
-  process: Seen<ProcessIdentity>;
+  /** What the VMM opens as root disk, where that is a device; `whole` when it is fit to be opened. */
+  rootDevice: Part;
+  /** The guest's card on the bridge; `whole` when nothing but the guest's own address gets through it. */
+  tap: Part;
+  /** The guest's way to the outside, where that is not the VMM's own. */
+  nat: Seen;
+  /** Where the VM's sockets are: a directory of its own, which is needed to be whole, and the VMM's jail. */
+  runtime: Part;
+  /** `idle`: no guest runs in it, because none was started or because it has halted. */
+  process: Seen<ProcessIdentity & { idle?: true }>;
   /** How the VMM ended, where somebody was there to see it. */
   exit?: ProcessExit;
   /** The agent link: connecting, or answering /healthz. */
@@ -197,6 +207,14 @@ export interface Observed {
 /** What becomes true, never how. Each can run twice; the second time it is already true. */
 export type Effect =
   | { kind: "ensureDisk"; vmId: VmId; imageId: ImageId; name: string; diskMiB: number }
+  | { kind: "ensureRootDevice"; vmId: VmId; imageId: ImageId }
+  | { kind: "ensureNoRootDevice"; vmId: VmId }
+  /** The guest's card, from which only this address may speak. */
+  | { kind: "ensureTap"; vmId: VmId; address: string }
+  | { kind: "ensureNoTap"; vmId: VmId }
+  /** This address gets out. */
+  | { kind: "ensureNat"; vmId: VmId; address: string }
+  | { kind: "ensureNoNat"; vmId: VmId }
   | { kind: "ensureProcess"; vmId: VmId; imageId: ImageId; name: string; spec: VmSpec; address: string }
   | { kind: "ensureAgentLink"; vmId: VmId }
   /** The work disk of a VM that runs is that large, and so is its file system where the guest can do that. */
@@ -217,6 +235,10 @@ export type EffectKind = Effect["kind"];
 export interface Capabilities {
   /** The network lives and dies with the VMM process and needs nothing before it. */
   userNetworking: boolean;
+  /** The guest's card is a tap on a bridge, and its way out is opened and closed beside the VMM. */
+  bridgeNetworking: boolean;
   /** Ports must be forwarded to be reachable from the host. */
   portForwarding: boolean;
+  /** The root disk is a device over the VM's file, to be made before each VMM. */
+  rootDevice: boolean;
 }

@@ -2,7 +2,7 @@
 import type { ErrorBody } from "./errors.js";
 import { event, imageStream, type NewEvent, vmStream } from "./events.js";
 import { isKernelId } from "./handles.js";
-import type { Capabilities, Image, ObservedImage, ObservedVm, ProcessExit, Vm } from "./model.js";
+import type { Capabilities, Image, ObservedImage, ObservedVm, Part, ProcessExit, Seen, Vm } from "./model.js";
 
 /** The facts about one VM, one step of the machine at most; ask again after folding them. */
 export function noticeVm(vm: Vm, seen: ObservedVm, capabilities: Capabilities, now: number): NewEvent[] {
@@ -27,15 +27,15 @@ function noticeStart(vm: Vm, seen: ObservedVm, capabilities: Capabilities, now: 
   const stream = vmStream(vm.id);
   switch (vm.step) {
     case "disk":
-      return disksFit(vm, seen) && seen.process.is === "absent"
+      return disksFit(vm, seen) && rootFits(seen, capabilities) && seen.process.is === "absent"
         ? [event(stream, "vm.disk_attached", {})]
         : [];
     case "network":
-      return capabilities.userNetworking
+      return networkFits(vm, seen, capabilities)
         ? [event(stream, "vm.network_attached", { address: vm.address })]
         : [];
     case "process":
-      return seen.process.is === "present"
+      return seen.process.is === "present" && !seen.process.idle
         ? [event(stream, "vm.process_started", { pid: seen.process.pid })]
         : [];
     case "agent": {
@@ -52,14 +52,27 @@ function noticeStart(vm: Vm, seen: ObservedVm, capabilities: Capabilities, now: 
 
 /** The VM is gone from the host, on the evidence of a look at each handle. */
 export const nothingLeft = (seen: ObservedVm): boolean =>
-  [seen.process, seen.runtime, seen.directory].every((handle) => handle.is === "absent");
+  [seen.process, seen.tap, seen.nat, seen.rootDevice, seen.runtime, seen.directory].every(isAbsent);
 
 /** Everything that a start needs of disks is there, as large as it is wanted. */
 export const disksFit = ({ spec }: Vm, { rootDisk, workDisk, seed, runtime }: ObservedVm): boolean =>
-  [rootDisk, seed, runtime].every((handle) => handle.is === "present") &&
+  [rootDisk, seed].every((handle) => handle.is === "present") &&
+  isWhole(runtime) &&
   workDisk.is === "present" &&
   workDisk.miB >= spec.diskMiB &&
   workDisk.growing === "no";
+
+const isAbsent = ({ is }: Seen): boolean => is === "absent";
+const isWhole = (part: Part): boolean => part.is === "present" && part.whole;
+
+/** The VMM finds a root disk that it can open. */
+export const rootFits = ({ rootDevice }: ObservedVm, capabilities: Capabilities): boolean =>
+  !capabilities.rootDevice || isWhole(rootDevice);
+
+/** The guest's card is there, and its way out as the spec says. */
+export const networkFits = ({ spec }: Vm, { tap, nat }: ObservedVm, capabilities: Capabilities): boolean =>
+  capabilities.userNetworking ||
+  (capabilities.bridgeNetworking && isWhole(tap) && nat.is === (spec.nat ? "present" : "absent"));
 
 const bootTimedOut = (vm: Vm): NewEvent =>
   event(vmStream(vm.id), "vm.step_failed", {

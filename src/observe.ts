@@ -1,6 +1,7 @@
 /** One look at the whole host: what is there of each VM and image, told as present, absent or unknown. */
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import type { AgentLinks, GuestAgent } from "./effects/agent-links.js";
+import { type HeldByKernel, type HelperSight, runtimeOf } from "./effects/helper-look.js";
 import { type ProcessScan, scanProcesses } from "./effects/proc.js";
 import type { VmmControls } from "./effects/vmm-controls.js";
 import {
@@ -12,18 +13,10 @@ import {
   isVmId,
   parseImageDirectory,
   parseVmDirectory,
+  type VmHandles,
   vmHandles,
 } from "./handles.js";
-import type {
-  Growing,
-  ImageId,
-  Observed,
-  ObservedImage,
-  ObservedVm,
-  ProcessIdentity,
-  Seen,
-  VmId,
-} from "./model.js";
+import type { Growing, ImageId, Observed, ObservedImage, ObservedVm, Seen, VmId } from "./model.js";
 import { absentVm } from "./unlisted.js";
 
 /** What is looked at beside files and processes. */
@@ -34,6 +27,8 @@ export interface Instruments {
   /** An image's own directory, which is there: whole, or not. */
   inspectImage: (id: ImageId) => ObservedImage["image"];
   isBuilding: (id: ImageId) => boolean;
+  /** The file that is the VM's root disk, whole or in part. */
+  rootDisk: (handles: VmHandles) => string;
 }
 
 const present = { is: "present" } as const;
@@ -85,8 +80,9 @@ function sized(disk: Seen, path: string, markPath: string, mark: Seen): Observed
 
 type Files = Pick<ObservedVm, "directory" | "rootDisk" | "workDisk" | "seed">;
 
-function lookAtFiles(home: Home, id: VmId, removed: boolean): Files {
-  const { directory, rootDisk, workDisk, growingMark, seed } = vmHandles(home, id);
+function lookAtFiles(instruments: Instruments, id: VmId, removed: boolean): Files {
+  const handles = vmHandles(instruments.home, id);
+  const { directory, workDisk, growingMark, seed } = handles;
   const listing = list(directory);
   const at = (path: string): Seen => {
     if (listing.is !== "present") return listing;
@@ -95,16 +91,21 @@ function lookAtFiles(home: Home, id: VmId, removed: boolean): Files {
   const own = listing.is === "unknown" ? listing : listing.is === "present" || removed ? present : absent;
   return {
     directory: own,
-    rootDisk: at(rootDisk),
+    rootDisk: at(instruments.rootDisk(handles)),
     workDisk: sized(at(workDisk), workDisk, growingMark, at(growingMark)),
     seed: at(seed),
   };
 }
 
 /** What the scan says of a VM; one that is about to tell how it ended is not gone before it has. */
-function lookAtProcess(id: VmId, scan: ProcessScan, controls: VmmControls): Seen<ProcessIdentity> {
+function lookAtProcess(id: VmId, scan: ProcessScan, controls: VmmControls): ObservedVm["process"] {
   const found = scan.byVm.get(id);
-  if (found !== undefined) return { is: "present", ...found };
+  if (found !== undefined) {
+    const { pid, startTime } = found;
+    const guest = controls.guest(id);
+    if (guest === "unasked") return { is: "unknown", cause: "the VMM has not said yet whether a guest runs" };
+    return { is: "present", pid, startTime, ...(guest === "idle" ? { idle: true } : {}) };
+  }
   if (scan.unreadable !== undefined) return { is: "unknown", cause: scan.unreadable };
   return controls.isHeld(id) ? { is: "unknown", cause: "the VMM is just ending" } : absent;
 }
@@ -121,7 +122,7 @@ function vmDirectories(names: readonly string[]): Map<VmId, { removed: boolean }
   return found;
 }
 
-function lookAtVms(instruments: Instruments): Pick<Observed, "vms" | "unlistedVm"> {
+function lookAtVms(instruments: Instruments, sight: HelperSight): Pick<Observed, "vms" | "unlistedVm"> {
   const { home, controls, links } = instruments;
   const { vms: vmsPath, runtimeVms } = homeHandles(home);
   const scan = lookAtProcesses(home);
@@ -131,25 +132,30 @@ function lookAtVms(instruments: Instruments): Pick<Observed, "vms" | "unlistedVm
   const directories = vmDirectories(namesIn(listing));
   const runtimeIds = new Set(namesIn(runtimes).filter(isVmId));
   const noFiles = unlisted(listing);
+  const heldOf = ({ jail, ...held }: HeldByKernel, runtime: Seen) => ({
+    ...held,
+    runtime: runtimeOf(runtime, jail),
+  });
   const unlistedVm: ObservedVm = {
     ...absentVm,
     directory: noFiles,
     rootDisk: noFiles,
     workDisk: noFiles,
     seed: noFiles,
-    runtime: unlisted(runtimes),
+    ...heldOf(sight.unlisted, unlisted(runtimes)),
     process: scan.unreadable === undefined ? absent : { is: "unknown", cause: scan.unreadable },
   };
   const vms = new Map<VmId, ObservedVm>();
-  for (const id of new Set([...directories.keys(), ...runtimeIds, ...scan.byVm.keys(), ...controls.ids()])) {
+  const found = [directories.keys(), runtimeIds, scan.byVm.keys(), controls.ids(), sight.ids];
+  for (const id of new Set(found.flatMap((ids) => [...ids]))) {
     const directory = directories.get(id);
-    const files = directory === undefined ? {} : lookAtFiles(home, id, directory.removed);
+    const files = directory === undefined ? {} : lookAtFiles(instruments, id, directory.removed);
     const process = lookAtProcess(id, scan, controls);
     const exit = process.is === "absent" ? controls.exit(id) : undefined;
     vms.set(id, {
       ...unlistedVm,
       ...files,
-      runtime: runtimeIds.has(id) ? present : unlistedVm.runtime,
+      ...heldOf(sight.of(id), runtimeIds.has(id) ? present : unlisted(runtimes)),
       process,
       ...(exit === undefined ? {} : { exit }),
       ...(process.is === "absent"
@@ -184,18 +190,23 @@ function lookAtImages(instruments: Instruments): Pick<Observed, "images" | "unli
   return { images, unlistedImage };
 }
 
-/** Looks once. Never throws: what could not be seen is unknown. */
-export function look(instruments: Instruments): Observed {
-  return { ...lookAtVms(instruments), ...lookAtImages(instruments) };
+/** Looks once. Never throws: what could not be seen is unknown. `sight` is what the helper saw just before. */
+export function look(instruments: Instruments, sight: HelperSight): Observed {
+  return { ...lookAtVms(instruments, sight), ...lookAtImages(instruments) };
 }
 
 /** What handles.json shows: for people, and never read by banger. */
 export function describeHandles(home: Home, { vms, images }: Observed): object {
-  const running = [...vms].map(([id, { process }]) => {
-    const { directory, runtime } = vmHandles(home, id);
+  const running = [...vms].map(([id, { process, tap, nat, rootDevice }]) => {
+    const { directory, runtime, ...names } = vmHandles(home, id);
+    const held = {
+      ...(rootDevice.is === "present" && { rootDevice: names.rootDevice }),
+      ...(tap.is === "present" && { tap: names.tap }),
+      ...(nat.is === "present" && { nat: true }),
+    };
     const identity =
       process.is === "present" ? { pid: process.pid, startTime: process.startTime } : { process: process.is };
-    return [id, { directory, runtime, ...identity }];
+    return [id, { directory, runtime, ...held, ...identity }];
   });
   const built = [...images.keys()].map((id) => [id, { directory: imageHandles(home, id).directory }]);
   return { vms: Object.fromEntries(running), images: Object.fromEntries(built) };

@@ -1,7 +1,7 @@
 /** Pure: one stream's plan: what an observation tells the log, and what is to be done on the host. */
 import type { ErrorBody } from "./errors.js";
 import { event, imageStream, type NewEvent, vmStream } from "./events.js";
-import type { Capabilities, Effect, Image, Observed, State, Vm } from "./model.js";
+import type { Capabilities, Effect, EffectKind, Image, Observed, State, Vm } from "./model.js";
 import { noticeImage, noticeVm } from "./notice.js";
 import { needOf, nextDeadline, reconcileImage, reconcileVm } from "./reconcilers/index.js";
 
@@ -52,7 +52,7 @@ export function planFor(
       facts,
       effects: reconcileVm(vm, seen, capabilities, now),
       deadlineAt: nextDeadline(vm, now),
-      position: `${vm.phase}.${vm.step}`,
+      position: positionOf(vm),
     };
   }
   const image = imageOf(state, stream);
@@ -63,8 +63,16 @@ export function planFor(
     facts: noticeImage(image, seen, need),
     effects: reconcileImage(image, seen, need),
     deadlineAt: null,
-    position: image.phase,
+    position: positionOf(image),
   };
+}
+
+const positionOf = (it: Vm | Image): string => ("step" in it ? `${it.phase}.${it.step}` : it.phase);
+
+/** Whether the stream is still where the plan was made for. */
+export function holds({ position }: Plan, state: State, stream: string): boolean {
+  const it = vmOf(state, stream) ?? imageOf(state, stream);
+  return it !== undefined && positionOf(it) === position;
 }
 
 /** The streams that wait for what this one becomes. */
@@ -87,8 +95,9 @@ export function stillWanted(state: State, effect: Effect): boolean {
 export const deedFacts = (effect: Effect): NewEvent[] =>
   effect.kind === "ensureShutdownAsked" ? [event(vmStream(effect.vmId), "vm.shutdown_asked", {})] : [];
 
-/** Whether a failure of the effect, when no try is left, fails the start that it belongs to. */
-const ofStart = (effect: Effect): boolean => effect.kind === "ensureDisk" || effect.kind === "ensureProcess";
+const ofStart = new Set<EffectKind>([
+  ...(["ensureDisk", "ensureRootDevice", "ensureTap", "ensureNat", "ensureNoNat", "ensureProcess"] as const),
+]);
 
 /** What a failed effect tells the log. `final`: it is not tried again; `repeated`: the log has this very failure. */
 export function failureFacts(
@@ -101,7 +110,8 @@ export function failureFacts(
     const stream = vmStream(effect.vmId);
     const vm = vmOf(state, stream);
     if (vm === undefined) return [];
-    if (final && ofStart(effect) && vm.step !== null) {
+    // What is mended under a guest that boots or runs is not worth its end.
+    if (final && ofStart.has(effect.kind) && vm.step !== null && vm.step !== "agent") {
       return [event(stream, "vm.step_failed", { ...failure, step: vm.step })];
     }
     return repeated ? [] : [event(stream, "vm.effect_failed", { ...failure, effect: effect.kind })];

@@ -1,23 +1,29 @@
 /** Starts the daemon in the background and waits until it answers; of two starts at once one wins, the other joins. */
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { closeSync, fstatSync, mkdirSync, openSync, readSync } from "node:fs";
+import { promisify } from "node:util";
 import { Client } from "./client.js";
 import { pause } from "./clock.js";
 import { BangerError, type ErrorBody } from "./errors.js";
-import { type Home, homeHandles } from "./handles.js";
+import { daemonUnit, type Home, homeHandles } from "./handles.js";
 
-export interface StartDaemonOptions {
+interface WaitOptions {
   home: Home;
   env: NodeJS.ProcessEnv;
-  /** The program that node runs; it must end with status 0 when another daemon serves this home. */
-  script: string;
   /** Called about every 20 ms while the daemon does not answer yet. */
   onWait?: (elapsedMs: number) => void;
   deadlineMs?: number;
   signal?: AbortSignal;
 }
 
+export interface StartDaemonOptions extends WaitOptions {
+  /** The program that node runs; it must end with status 0 when another daemon serves this home. */
+  script: string;
+}
+
 const defaultDeadlineMs = 30_000;
+/** systemd starts it also while a machine boots, with everything else. */
+const serviceDeadlineMs = 120_000;
 const pollMs = 20;
 const quotedLogBytes = 8 * 1024;
 const quotedLogLines = 6;
@@ -31,32 +37,77 @@ type Fate = { is: "running" } | { is: "ended"; status: number | null; how: strin
  * @throws BangerError `home_unwritable`, `daemon_failed` with the daemon's last words, or `daemon_silent`.
  */
 export async function startDaemon(options: StartDaemonOptions): Promise<void> {
-  const { home, deadlineMs = defaultDeadlineMs, signal } = options;
+  const { home, deadlineMs = defaultDeadlineMs } = options;
   const { apiSocket, daemonLog } = homeHandles(home);
   const log = openLog(home, daemonLog);
   const logStart = fstatSync(log).size;
   const fate = watch(spawnDaemon(options, log));
   closeSync(log);
-  const startedAt = performance.now();
-  for (;;) {
-    signal?.throwIfAborted();
-    if (await answers(apiSocket, signal)) return;
+  await answered(options, (late) => {
     const now = fate();
     if (now.is === "ended" && now.status !== 0) {
       throw failed(`the daemon ended while starting (${now.how})`, daemonLog, logStart);
     }
+    if (!late) return;
+    const other = now.is === "ended" ? "; another one seems to hold this home" : "";
+    const message = `no daemon answers on ${apiSocket} after ${Math.round(deadlineMs / 1000)} s${other}`;
+    throw failed(message, daemonLog, logStart);
+  });
+}
+
+/** Waits until a daemon answers; while none does, and with `true` once the deadline has passed, `check` may throw. */
+async function answered(
+  { home, deadlineMs = defaultDeadlineMs, signal, onWait }: WaitOptions,
+  check: (late: boolean) => void,
+): Promise<void> {
+  const startedAt = performance.now();
+  for (;;) {
+    signal?.throwIfAborted();
+    if (await answers(homeHandles(home).apiSocket, signal)) return;
     const elapsedMs = performance.now() - startedAt;
-    if (elapsedMs > deadlineMs) {
-      const other = now.is === "ended" ? "; another one seems to hold this home" : "";
-      throw failed(
-        `no daemon answers on ${apiSocket} after ${Math.round(deadlineMs / 1000)} s${other}`,
-        daemonLog,
-        logStart,
-      );
-    }
-    options.onWait?.(elapsedMs);
+    check(elapsedMs > deadlineMs);
+    onWait?.(elapsedMs);
     await pause(pollMs);
   }
+}
+
+/**
+ * Has systemd start the daemon of system mode, where it lets this user, and returns once that answers.
+ * @throws BangerError `daemon_stopped` where it does not, `daemon_failed`
+ */
+export async function startService(options: WaitOptions): Promise<void> {
+  const { env, signal } = options;
+  const unit = daemonUnit;
+  const argv = ["--no-ask-password", "start", unit];
+  try {
+    await promisify(execFile)("systemctl", argv, {
+      env,
+      timeout: serviceDeadlineMs,
+      ...(signal && { signal }),
+    });
+  } catch (cause) {
+    signal?.throwIfAborted();
+    if (!(await isComing(unit, env))) {
+      const hint = `sudo systemctl start ${unit}; banger system status tells more`;
+      throw new BangerError("daemon_stopped", `${unit} does not run, and you may not start it`, {
+        hint,
+        cause,
+      });
+    }
+  }
+  await answered({ deadlineMs: serviceDeadlineMs, ...options }, (late) => {
+    if (!late) return;
+    const hint = `journalctl -u ${unit}; banger system status`;
+    throw new BangerError("daemon_failed", `${unit} was started and does not answer`, { hint });
+  });
+}
+
+/** Whether systemd starts the unit already, as after a daemon that died. */
+async function isComing(unit: string, env: NodeJS.ProcessEnv): Promise<boolean> {
+  const asked = promisify(execFile)("systemctl", ["is-active", unit], { env, timeout: serviceDeadlineMs });
+  // The exit status says only whether it is active.
+  const { stdout = "" } = await asked.catch((error: { stdout?: string }) => error);
+  return /^(active|activating|reloading)$/m.test(stdout);
 }
 
 function openLog(home: Home, path: string): number {

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { setTimeout as nextTurn } from "node:timers/promises";
 import { pino } from "pino";
+import { loopbackRange } from "../src/addresses.js";
 import { parseConfig } from "../src/config.js";
 import { type Daemon, startDaemon } from "../src/daemon.js";
 import { BangerError } from "../src/errors.js";
@@ -173,7 +174,6 @@ export class DaemonBench {
           diskMiB: { value: 1024, source: "built-in" },
         },
         sshKey: homeHandles(this.home).sshKey,
-        addressBlock: 7,
         images: this.images(),
       },
     });
@@ -199,6 +199,8 @@ export class DaemonBench {
     return Object.assign(new SimWorld(this.host, this.clock, () => {}), {
       vmm: "simulated",
       accelerator: "none",
+      addresses: loopbackRange(7),
+      namesServedAt: () => undefined,
       connectedAddresses: () => this.connected,
       usageOf: () => ({ cpuMs: null, rssBytes: null, diskBytes: 0 }),
       clientOf: (id: string) =>

@@ -11,14 +11,26 @@ import {
   vmStream,
 } from "../src/events.js";
 import { vmAfter, vmCan } from "../src/machines/vm.js";
-import type { Image, ObservedVm, State, Vm, VmSpec } from "../src/model.js";
+import type { Capabilities, Image, ObservedVm, State, Vm, VmSpec } from "../src/model.js";
 import { fold, initialState } from "../src/projection.js";
 
 export const vmId = "0a0b0c0d";
 export const imageId = "debian-slim-0badcafe";
 export const spec: VmSpec = { vcpu: 1, memoryMiB: 512, diskMiB: 1024, nat: true };
 export const timeouts = { bootTimeoutMs: 60_000, stopTimeoutMs: 20_000 };
-export const capabilities = { userNetworking: true, portForwarding: true };
+export const capabilities: Capabilities = {
+  userNetworking: true,
+  bridgeNetworking: false,
+  portForwarding: true,
+  rootDevice: false,
+};
+/** Those of system mode. */
+export const bridged: Capabilities = {
+  userNetworking: false,
+  bridgeNetworking: true,
+  portForwarding: false,
+  rootDevice: true,
+};
 export const t0 = Date.UTC(2030, 0, 1);
 export const identity = { pid: 41, startTime: "4100" };
 
@@ -146,11 +158,23 @@ export const seenRunning: ObservedVm = {
   rootDisk: present,
   workDisk: { ...present, miB: spec.diskMiB, growing: "no" },
   seed: present,
-  runtime: present,
+  rootDevice: absent,
+  tap: absent,
+  nat: absent,
+  runtime: { ...present, whole: true },
   process: { is: "present", ...identity },
   agent: { is: "present", answering: true, version: "1.0" },
   forwards: { is: "present", list: [{ guestPort: 22, hostPort: 22 }] },
   listeners: { is: "present", list: [] },
+};
+
+/** The same in system mode. */
+export const seenBridged: ObservedVm = {
+  ...seenRunning,
+  rootDevice: { ...present, whole: true },
+  tap: { ...present, whole: true },
+  nat: present,
+  forwards: absent,
 };
 
 /** What a look shows of a stopped VM that has been started before. */

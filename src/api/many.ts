@@ -2,7 +2,7 @@
 import type { VmAction, VmActionResult, VmSet, VmSetResult } from "../contract.js";
 import { type Command, decide, resolveVm } from "../decide.js";
 import { errorBody } from "../errors.js";
-import type { Observed, Vm, VmId, VmSpec } from "../model.js";
+import type { Capabilities, Observed, Vm, VmId, VmSpec } from "../model.js";
 import type { ApiDeps, Handle } from "./route.js";
 import { seenOf, vmView } from "./views.js";
 
@@ -26,17 +26,21 @@ export function manyRoutes(handle: Handle, deps: ApiDeps): void {
     const observed = await world.observe();
     const results = commanded.map((each) => {
       const vm = ledger.state.vms[each.vmId ?? ""];
-      const needsRestart = vm !== undefined && guestLags(vm, before[vm.id]?.spec);
+      const needsRestart = vm !== undefined && guestLags(vm, before[vm.id]?.spec, world.capabilities);
       return { ref: each.ref, needsRestart, ...viewOf(observed, each) };
     });
     return { results };
   });
 }
 
-/** Whether a guest may run that has something else than the spec says. Disks grow without a restart. */
-function guestLags({ phase, spec }: Vm, before: VmSpec | undefined): boolean {
+/**
+ * Whether a guest may run that has something else than the spec says. Disks grow without a restart, and beside the VMM
+ * a way out is opened and closed at any time.
+ */
+function guestLags({ phase, spec }: Vm, before: VmSpec | undefined, capabilities: Capabilities): boolean {
   if (before === undefined || phase === "stopped" || phase === "error") return false;
-  return (["vcpu", "memoryMiB", "nat"] as const).some((key) => spec[key] !== before[key]);
+  const keys = ["vcpu", "memoryMiB", ...(capabilities.bridgeNetworking ? [] : ["nat" as const])] as const;
+  return keys.some((key) => spec[key] !== before[key]);
 }
 
 interface Commanded {

@@ -1,7 +1,7 @@
 /** What listens in a guest, as the API shows it: where each is reached, by which name, and as which URL. */
 import type { Clock } from "../clock.js";
 import type { PortView } from "../contract.js";
-import type { Forward, Listener, ObservedVm, Vm } from "../model.js";
+import type { Capabilities, Forward, Listener, ObservedVm, Vm } from "../model.js";
 import { onLoopback, reachable } from "../reconcilers/network.js";
 import { webScheme } from "./web-probe.js";
 
@@ -14,12 +14,17 @@ export async function portViews(
   vm: Vm,
   seen: ObservedVm,
   listeners: readonly Listener[],
+  { portForwarding }: Capabilities,
   clock: Clock,
   gone: AbortSignal,
 ): Promise<PortView[]> {
   const forwards = seen.forwards.is === "present" ? seen.forwards.list : [];
-  const views = once(listeners).map((listener) => portView(vm, listener, forwards));
-  const asked = views.filter(({ endpoint, port }) => endpoint !== null && port !== sshPort);
+  const views = once(listeners).map((listener) =>
+    portView(vm, listener, portForwarding ? forwardedTo(listener, forwards) : ownPort(listener)),
+  );
+  const asked = views.filter(
+    ({ endpoint, port, proto }) => endpoint !== null && port !== sshPort && proto === "tcp",
+  );
   await Promise.all(asked.slice(0, mostProbes).map((view) => addUrl(vm, view, clock, gone)));
   return views;
 }
@@ -33,20 +38,27 @@ function once(listeners: readonly Listener[]): Listener[] {
   });
 }
 
-function portView(vm: Vm, listener: Listener, forwards: readonly Forward[]): PortView {
-  const forward = reachable(listener)
-    ? forwards.find(({ guestPort }) => guestPort === listener.port)
-    : undefined;
-  if (forward === undefined) {
-    return { ...listener, endpoint: null, named: null, url: null, reason: whyNot(listener) };
-  }
-  const endpoint = `${vm.address}:${forward.hostPort}`;
-  return { ...listener, endpoint, named: `${vm.name}.vm:${forward.hostPort}`, url: null, reason: null };
+/** The port of the VM's loopback address that leads there, or why none does. */
+function forwardedTo(listener: Listener, forwards: readonly Forward[]): number | string {
+  if (listener.proto !== "tcp") return "only TCP ports are forwarded";
+  if (!reachable(listener)) return onlyInside;
+  return forwards.find(({ guestPort }) => guestPort === listener.port)?.hostPort ?? "not forwarded yet";
 }
 
-function whyNot(listener: Listener): string {
-  if (listener.proto !== "tcp") return "only TCP ports are forwarded";
-  return reachable(listener) ? "not forwarded yet" : "it listens on the guest's own loopback only";
+/** On the bridge the address is the guest's own. */
+const ownPort = (listener: Listener): number | string => (onLoopback(listener) ? onlyInside : listener.port);
+
+const onlyInside = "it listens on the guest's own loopback only";
+
+function portView(vm: Vm, listener: Listener, port: number | string): PortView {
+  if (typeof port === "string") return { ...listener, endpoint: null, named: null, url: null, reason: port };
+  return {
+    ...listener,
+    endpoint: `${vm.address}:${port}`,
+    named: `${vm.name}.vm:${port}`,
+    url: null,
+    reason: null,
+  };
 }
 
 async function addUrl(vm: Vm, view: PortView, clock: Clock, gone: AbortSignal): Promise<void> {

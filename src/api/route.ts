@@ -3,6 +3,7 @@ import type { ServerResponse } from "node:http";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { FastifyReply } from "fastify";
+import type { AddressRange } from "../addresses.js";
 import type { Clock } from "../clock.js";
 import type { DaemonView, DefaultsView, routes } from "../contract.js";
 import type { Timeouts } from "../decide.js";
@@ -14,8 +15,10 @@ import type { ProcessIdentity, Seen, VmId } from "../model.js";
 import type { Uses } from "../use.js";
 import type { World } from "../world.js";
 
-/** What the API needs of the host beside the loop's view: the links to the guests. */
+/** What the API needs of the host beside the loop's view: the links to the guests, and where those live. */
 export interface Guests {
+  /** Where new VMs have their addresses from. */
+  addresses: AddressRange;
   /** The client of the guest's agent; undefined while no link is up. */
   clientOf(id: VmId): AgentClient | undefined;
   /** Addresses of this host to which something is connected, or was a moment ago. */
@@ -37,8 +40,6 @@ export interface ApiDeps {
   defaults: DefaultsView;
   /** The user's key for ssh. */
   sshKey: string;
-  /** Second octet of the home's loopback addresses. */
-  addressBlock: number;
   images: Images;
   about: Pick<DaemonView, "pid" | "version" | "startedAt" | "vmm" | "accelerator" | "dns">;
   warn(message: string, details: object): void;

@@ -14,7 +14,7 @@ import { createdBy, decide, isLive, resolveVm } from "../decide.js";
 import { BangerError, errorBody } from "../errors.js";
 import type { AgentClient } from "../guest/agent.js";
 import { homeHandles, vmHandles } from "../handles.js";
-import type { Forward, Observed, Vm } from "../model.js";
+import type { Observed, Vm } from "../model.js";
 import { suggestName } from "../names.js";
 import { followFile } from "./follow.js";
 import { portViews } from "./ports.js";
@@ -62,15 +62,15 @@ export function vmRoutes(handle: Handle, deps: ApiDeps): void {
     const vm = find(call);
     const client = await linked(deps, vm, call.gone);
     const listeners = await client.ports(AbortSignal.timeout(healthDeadlineMs));
-    return portViews(vm, seenOf(await world.observe(), vm), listeners, clock, call.gone);
+    return portViews(vm, seenOf(await world.observe(), vm), listeners, world.capabilities, clock, call.gone);
   });
   handle("vmSsh", async (call): Promise<SshView> => {
     const vm = find(call);
-    const forward = await sshForward(deps, vm, call.gone);
+    const port = await sshPortOf(deps, vm, call.gone);
     return {
       user: "root",
       address: vm.address,
-      port: forward.hostPort,
+      port,
       keyPath: deps.sshKey,
       knownHostsPath: homeHandles(home).knownHosts,
       hostKeyAlias: vmHandles(home, vm.id).hostKeyAlias,
@@ -101,7 +101,7 @@ function createVm(deps: ApiDeps, body: VmCreate, cause: string): Vm {
       nat: body.spec.nat ?? true,
     },
     start: body.start,
-    addressBlock: deps.addressBlock,
+    addresses: deps.world.addresses,
   } as const;
   ledger.commit(decide(ledger.state, command, timeouts), cause);
   return createdBy(ledger.state, body.commandId) as Vm;
@@ -126,13 +126,15 @@ async function healthOf({ world }: ApiDeps, vm: Vm): Promise<HealthView> {
 }
 
 /** Where sshd answers. In a young guest it comes long after the agent, and a port without it only hangs up. */
-async function sshForward(deps: ApiDeps, vm: Vm, gone: AbortSignal): Promise<Forward> {
+async function sshPortOf(deps: ApiDeps, vm: Vm, gone: AbortSignal): Promise<number> {
+  const { portForwarding } = deps.world.capabilities;
   for (let waited = 0; ; waited += pollMs) {
     const { forwards, listeners } = seenOf(await deps.world.observe(), vm);
     const up = listeners.is === "present" && listeners.list.some(({ port }) => port === sshPort);
     const forward =
       forwards.is === "present" ? forwards.list.find(({ guestPort }) => guestPort === sshPort) : undefined;
-    if (up && forward !== undefined) return forward;
+    const port = portForwarding ? forward?.hostPort : sshPort;
+    if (up && port !== undefined) return port;
     if (deps.ledger.state.vms[vm.id]?.phase !== "running" || waited >= sshWaitMs || gone.aborted) {
       throw notRunning(vm, "nothing listens on its SSH port");
     }

@@ -4,10 +4,12 @@ import type { CallOptions, Client, RouteName } from "../client.js";
 import type { Clock } from "../clock.js";
 import { BangerError } from "../errors.js";
 import type { Home } from "../handles.js";
+import type { Mode } from "../home.js";
 import type { Interrupts } from "./interrupts.js";
 
 export interface Context {
   env: NodeJS.ProcessEnv;
+  mode: Mode;
   home: Home;
   clock: Clock;
   stdin: NodeJS.ReadStream;
@@ -19,24 +21,26 @@ export interface Context {
 
 const slowStartMs = 400;
 
-/** Starts the daemon unless it runs; says so when that takes a while. */
+/** Starts the daemon unless it runs, in system mode through systemd; says so when that takes a while. */
 export async function ensureDaemon(context: Context): Promise<void> {
-  const { startDaemon } = await import("../start-daemon.js");
+  const { mode, home, env } = context;
+  const { startDaemon, startService } = await import("../start-daemon.js");
   const { liveLine } = await import("./render/live-line.js");
   const line = liveLine(context.stderr, context.clock);
   let said = false;
+  const waiting = {
+    home,
+    env,
+    signal: context.interrupts.signal,
+    onWait: (elapsedMs: number) => {
+      if (said || elapsedMs < slowStartMs) return;
+      said = true;
+      line.show("starting the daemon");
+    },
+  };
+  const script = fileURLToPath(new URL("../daemon-main.js", import.meta.url));
   try {
-    await startDaemon({
-      home: context.home,
-      env: context.env,
-      script: fileURLToPath(new URL("../daemon-main.js", import.meta.url)),
-      signal: context.interrupts.signal,
-      onWait: (elapsedMs) => {
-        if (said || elapsedMs < slowStartMs) return;
-        said = true;
-        line.show("starting the daemon");
-      },
-    });
+    await (mode === "system" ? startService(waiting) : startDaemon({ ...waiting, script }));
   } finally {
     line.clear();
   }

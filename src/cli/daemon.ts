@@ -43,7 +43,12 @@ export const stop = command({
   examples: ["banger daemon stop"],
   flags: {},
   async run(_flags, { context }) {
-    const { client, interrupts } = context;
+    const { client, interrupts, mode } = context;
+    if (mode === "system") {
+      throw new BangerError("daemon_by_systemd", "in system mode systemd runs the daemon", {
+        hint: "sudo systemctl stop bangerd, or sudo banger system restart; VMs go on either way",
+      });
+    }
     const asked = await ifRunning(() => client.call("daemonStop", { signal: interrupts.signal }));
     if (asked === undefined) {
       say(context, "the daemon is not running");

@@ -5,6 +5,7 @@ import { command, jsonFlag } from "./command.js";
 import { print, printJson } from "./context.js";
 import { doctorText } from "./render/doctor.js";
 import { styleFor } from "./render/style.js";
+import { programVersion } from "./version.js";
 
 export const doctor = command({
   summary: "Check whether this machine has what banger needs; status 1 when something fails",
@@ -12,7 +13,8 @@ export const doctor = command({
   examples: ["banger doctor", "banger doctor --json"],
   flags: { json: jsonFlag },
   async run(flags, { context }) {
-    const checks = doctorChecks(await readHost(context.home, context.client, context.env["PATH"] ?? ""));
+    const searchPath = context.env["PATH"] ?? "";
+    const checks = doctorChecks(await readHost(context, context.client, searchPath, programVersion()));
     const ok = checks.every(({ status }) => status !== "fail");
     if (flags.json) await printJson(context, { ok, checks });
     else await print(context, doctorText(checks, styleFor(context.stdout, context.env)));

@@ -5,7 +5,7 @@ import { Client } from "../client.js";
 import { systemClock } from "../clock.js";
 import { BangerError } from "../errors.js";
 import { homeHandles } from "../handles.js";
-import { homeFrom } from "../home.js";
+import { placeFrom } from "../home.js";
 import { checkArguments, usageError } from "./check.js";
 import { type Context, print } from "./context.js";
 import { dispatch, type Route } from "./dispatch.js";
@@ -29,9 +29,10 @@ export async function runCli(): Promise<never> {
 
 /** The context of this process. Its streams are made when they are first asked for: each costs a millisecond. */
 function processContext(): Context {
-  const home = homeFrom(process.env, process.getuid?.() ?? 0);
+  const { mode, home } = placeFrom(process.env, process.getuid?.() ?? 0);
   return {
     env: process.env,
+    mode,
     home,
     clock: systemClock,
     client: new Client(homeHandles(home).apiSocket),

@@ -183,6 +183,25 @@ const daemon: Group = {
   },
 };
 
+const system: Group = {
+  summary: "System mode: services of systemd, and a root helper",
+  commands: {
+    install: { summary: "Install it", load: async () => (await import("./system.js")).install },
+    status: {
+      summary: "Tell whether it is installed and runs",
+      load: async () => (await import("./system.js")).status,
+    },
+    restart: {
+      summary: "Start helper and daemon afresh; VMs go on",
+      load: async () => (await import("./system.js")).restart,
+    },
+    uninstall: {
+      summary: "Take it off this host",
+      load: async () => (await import("./system.js")).uninstall,
+    },
+  },
+};
+
 export const root: Group = {
   summary: "Disposable Linux microVMs on your own machine",
   commands: {
@@ -191,6 +210,7 @@ export const root: Group = {
     kernel,
     events,
     daemon,
+    system,
     doctor: {
       summary: "Check whether this machine has what banger needs",
       load: async () => (await import("./doctor.js")).doctor,

@@ -43,7 +43,7 @@ async function tellGrowth(context: Context, results: VmSetResult["results"]): Pr
 
 export const set = command({
   summary:
-    "Change what VMs have; one that runs gets a larger disk at once, the rest when it is started again",
+    "Change what VMs have; a larger disk, and in system mode the way out, at once; the rest at the next start",
   usage: "REF… [flags]",
   examples: [
     "banger vm set box --memory 4G",

@@ -1,5 +1,6 @@
 /** Pure: one DNS message in, the reply out; whatever the bytes, nothing throws. */
 import { type Answer, decode, encode, type OptAnswer, type Packet } from "dns-packet";
+import type { AddressRange } from "../addresses.js";
 import { answer, type Names, type Verdict } from "./zone.js";
 
 const headerBytes = 12;
@@ -14,8 +15,8 @@ type Rcode = keyof typeof rcodes | Verdict;
 
 export interface Asked {
   names: Names;
-  /** Second octet of the home's loopback addresses. */
-  block: number;
+  /** Those that have a reverse zone here. */
+  addresses: AddressRange;
   transport: "udp" | "tcp";
 }
 
@@ -29,7 +30,7 @@ interface Query {
 }
 
 /** The reply to a message; undefined where none is due: no whole header, or a reply itself. */
-export function replyTo(message: Buffer, { names, block, transport }: Asked): Buffer | undefined {
+export function replyTo(message: Buffer, { names, addresses, transport }: Asked): Buffer | undefined {
   if (message.length < headerBytes || (message.readUInt16BE(2) & flags.response) !== 0) return undefined;
   const unread: Query = { header: message, question: Buffer.alloc(0), edns: undefined };
   if (((message.readUInt16BE(2) >> 11) & 0xf) !== 0) return build(unread, "NOTIMP", plainLimit);
@@ -44,7 +45,7 @@ export function replyTo(message: Buffer, { names, block, transport }: Asked): Bu
   const query: Query = { header: message, question, edns };
   const limit = transport === "tcp" ? largestTcp : udpLimit(edns);
   if (edns !== undefined && edns.ednsVersion !== 0) return build(query, "BADVERS", limit);
-  const { verdict, answers, authorities } = answer(asked, names, block);
+  const { verdict, answers, authorities } = answer(asked, names, addresses);
   return build(query, verdict, limit, { answers, authorities });
 }
 

@@ -1,6 +1,7 @@
 /** The DNS server of one home: UDP and TCP on one loopback port, answering from the projection. */
 import { createSocket, type Socket as UdpSocket } from "node:dgram";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
+import type { AddressRange } from "../addresses.js";
 import { replyTo } from "./message.js";
 import type { Names } from "./zone.js";
 
@@ -9,8 +10,8 @@ export interface DnsOptions {
   host: string;
   port: number;
   names: Names;
-  /** Second octet of the home's loopback addresses. */
-  block: number;
+  /** Those that have a reverse zone here. */
+  addresses: AddressRange;
   warn(message: string, details: object): void;
 }
 
@@ -70,24 +71,24 @@ async function closeBoth(udp: UdpSocket, { server, sockets }: TcpServer): Promis
   ]);
 }
 
-function udpServer({ names, block }: DnsOptions): UdpSocket {
+function udpServer({ names, addresses }: DnsOptions): UdpSocket {
   const socket = createSocket("udp4");
   socket.on("message", (message, { port, address }) => {
-    const reply = replyTo(message, { names, block, transport: "udp" });
+    const reply = replyTo(message, { names, addresses, transport: "udp" });
     // A client that has gone away is no fault of ours; resolvers ask again.
     if (reply !== undefined) socket.send(reply, port, address, () => {});
   });
   return socket;
 }
 
-function tcpServer({ names, block }: DnsOptions): TcpServer {
+function tcpServer({ names, addresses }: DnsOptions): TcpServer {
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
     sockets.add(socket);
     socket.on("close", () => sockets.delete(socket));
     socket.on("error", () => socket.destroy());
     socket.setTimeout(idleMs, () => socket.destroy());
-    converse(socket, (message) => replyTo(message, { names, block, transport: "tcp" }));
+    converse(socket, (message) => replyTo(message, { names, addresses, transport: "tcp" }));
   });
   server.maxConnections = connections;
   return { server, sockets };

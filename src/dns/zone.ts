@@ -1,5 +1,7 @@
 /** Pure: what the zones `vm` and the reverse one of the home's addresses say to one question. */
 import type { Answer, Question } from "dns-packet";
+import type { AddressRange } from "../addresses.js";
+import { networkOf } from "../ipv4.js";
 import type { State } from "../model.js";
 
 /** Response codes of RFC 1035 (4.1.1) that a question can lead to. */
@@ -21,6 +23,7 @@ export interface Names {
 /** Seconds. A name may be given to another VM at any moment, so nobody shall remember one for long. */
 const ttl = 1;
 const apex = "vm";
+const reverseApex = ".in-addr.arpa";
 const nameServer = "localhost";
 
 /** The names of a state; computed anew only when its VMs have changed. */
@@ -48,8 +51,9 @@ export function namesOf(state: () => State): Names {
   };
 }
 
-/** Answers for `vm` and for the addresses `127.<block>.x.y`; everything else is somebody else's and refused. */
-export function answer({ name, type, class: of = "IN" }: Question, names: Names, block: number): Reply {
+/** Answers for `vm` and for the addresses of the range; everything else is somebody else's and refused. */
+export function answer(question: Question, names: Names, addresses: AddressRange): Reply {
+  const { name, type, class: of = "IN" } = question;
   const asked = name.toLowerCase();
   if (of !== "IN" || type === "AXFR" || type === "IXFR") return refused;
   if (asked === apex) return about(apex, apexRecords(name, type));
@@ -57,10 +61,12 @@ export function answer({ name, type, class: of = "IN" }: Question, names: Names,
     const address = names.addressOf(asked.slice(0, -apex.length - 1));
     return about(apex, address === undefined ? undefined : hostRecords(name, type, address));
   }
-  const reverse = `${block}.127.in-addr.arpa`;
-  if (asked === reverse) return about(reverse, type === "SOA" ? [soa(reverse)] : []);
-  if (!asked.endsWith(`.${reverse}`)) return refused;
-  return about(reverse, reverseRecords(name, type, asked.slice(0, -reverse.length - 1), names, block));
+  const octets = asked.endsWith(reverseApex) ? asked.slice(0, -reverseApex.length).split(".").reverse() : [];
+  const zone = reverseZone(octets, addresses);
+  if (zone === undefined) return refused;
+  const records = reverseRecords(name, type, octets, names);
+  if (octets.length > zone.octets) return about(zone.name, records);
+  return about(zone.name, [...(records ?? []), ...(type === "SOA" ? [soa(zone.name)] : [])]);
 }
 
 const refused: Reply = { verdict: "REFUSED", answers: [], authorities: [] };
@@ -79,19 +85,29 @@ function apexRecords(name: string, type: string): Answer[] {
 const hostRecords = (name: string, type: string, address: string): Answer[] =>
   type === "A" || type === "ANY" ? [{ type: "A", name, ttl, data: address }] : [];
 
-/** `labels` are those before the zone: of an address that is whole, its last two octets in reverse. */
+/**
+ * The reverse zone that a name of these octets lies in: as zones are cut at dots, one of them for a network that ends at
+ * a dot, and else one for each part of the network that does.
+ */
+function reverseZone(octets: readonly string[], { network }: AddressRange) {
+  const depth = Math.ceil(network.prefixLength / 8);
+  const own = octets.slice(0, depth);
+  if (own.length < depth || !own.every(isOctet)) return undefined;
+  const lowest = [...own, "0", "0", "0"].slice(0, 4).join(".");
+  if (networkOf(lowest, network.prefixLength).base !== network.base) return undefined;
+  return { octets: depth, name: `${own.reverse().join(".")}${reverseApex}` };
+}
+
 function reverseRecords(
   name: string,
   type: string,
-  labels: string,
+  octets: readonly string[],
   names: Names,
-  block: number,
 ): Answer[] | undefined {
-  const [last = "", third, more] = labels.split(".");
+  if (octets.length > 4 || !octets.every(isOctet)) return undefined;
   // A name above an address has nothing itself, but it is there (RFC 8020).
-  if (third === undefined) return isOctet(last) ? [] : undefined;
-  if (more !== undefined) return undefined;
-  const vm = names.nameOf(`127.${block}.${third}.${last}`);
+  if (octets.length < 4) return [];
+  const vm = names.nameOf(octets.join("."));
   if (vm === undefined) return undefined;
   return type === "PTR" || type === "ANY" ? [{ type: "PTR", name, ttl, data: `${vm}.${apex}` }] : [];
 }

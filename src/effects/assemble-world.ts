@@ -1,27 +1,31 @@
-/** Drivers put together to a world: QEMU, overlay disks, user networking and images of one home. */
+/** Drivers put together to a world: those of a mode, and the images, links and files that every home has. */
+import type { AddressRange } from "../addresses.js";
 import type { Clock } from "../clock.js";
 import { BangerError } from "../errors.js";
 import { vmStream } from "../events.js";
-import type { Home } from "../handles.js";
+import { type Home, vmHandles } from "../handles.js";
 import type { ImageId, ProcessIdentity, Seen, VmId } from "../model.js";
 import { describeHandles, type Instruments, look } from "../observe.js";
 import type { World } from "../world.js";
 import { AgentLinks, type Dial, type GuestAgent } from "./agent-links.js";
 import { connectedAddresses } from "./connections.js";
 import { onlineGrowth } from "./disk-online.js";
-import { overlayDisks } from "./disk-overlay.js";
+import { vmDisks } from "./disks.js";
 import { handlesCache, type Warn } from "./handles-cache.js";
-import { type ImageMaker, imageStore } from "./image-store.js";
+import { type ImageDriver, type ImageMaker, imageStore } from "./image-store.js";
 import { boundLogs } from "./log-bound.js";
+import type { ModeParts } from "./mode-parts.js";
 import { userForwards } from "./net-user.js";
 import { type Drivers, perform } from "./perform.js";
-import { type EnsureProcess, type Launch, qemuDriver } from "./qemu.js";
+import type { VmmKind } from "./proc.js";
+import { type Launch, qemuVmm } from "./qemu.js";
 import { type RunTool, toolEnvironment } from "./run-tool.js";
 import { sharedRun } from "./shared-run.js";
 import { sshKeys } from "./ssh-keys.js";
 import { usageOf, type VmUsage } from "./usage.js";
 import type { ReadUserFiles } from "./user-files.js";
 import { VmmControls } from "./vmm-controls.js";
+import { type EnsureProcess, vmmDriver } from "./vmm-driver.js";
 import type { WorkSeeds } from "./work-disk.js";
 
 export interface AssemblyOptions<C extends GuestAgent> {
@@ -29,11 +33,11 @@ export interface AssemblyOptions<C extends GuestAgent> {
   clock: Clock;
   /** Where programs are looked up, as in PATH. */
   searchPath: string;
-  qemuImg: string;
-  /** Which program runs a VM, with which arguments. */
+  mode: ModeParts;
+  /** Which program runs a VM, with which arguments, where that is QEMU. */
   launch: (effect: EnsureProcess) => Promise<Launch>;
-  /** Connects to the agent of a VM's guest. */
-  dial: Dial<C>;
+  /** Connect to the agent of a VM's guest, by what runs it. */
+  dials: Readonly<Record<VmmKind, Dial<C>>>;
   images: ImageMaker;
   workSeeds: WorkSeeds;
   /** What new guests take over from their user. */
@@ -51,6 +55,10 @@ export interface AssembledWorld<C extends GuestAgent> extends World {
   connectedAddresses(): ReadonlySet<string>;
   /** What the VM takes of its host, as of now. */
   usageOf(id: VmId, process: Seen<ProcessIdentity>): VmUsage;
+  /** Where new VMs have their addresses from. */
+  addresses: AddressRange;
+  /** Names of VMs are answered at this port of 127.0.0.1. */
+  namesServedAt(port: number): void;
 }
 
 async function askGuest(client: GuestAgent | undefined, signal: AbortSignal): Promise<void> {
@@ -59,54 +67,66 @@ async function askGuest(client: GuestAgent | undefined, signal: AbortSignal): Pr
   await client.shutdown(signal);
 }
 
+function driversOf<C extends GuestAgent>(
+  options: AssemblyOptions<C>,
+  controls: VmmControls,
+  links: AgentLinks<C>,
+  images: ImageDriver,
+): Drivers {
+  const { home, clock, mode, runTool, userFiles, workSeeds } = options;
+  const environment = toolEnvironment(options.searchPath);
+  const qemu = qemuVmm({ home, clock, controls, environment, launch: options.launch });
+  return {
+    disks: vmDisks(
+      home,
+      { runTool, workSeeds, keys: sshKeys(home, runTool, options.sshKey), userFiles, clock },
+      mode.root,
+    ),
+    vmm: vmmDriver({
+      home,
+      controls,
+      ...mode.vmms(qemu, controls),
+      askGuest: (id, signal) => askGuest(links.clientOf(id), signal),
+    }),
+    forwards: userForwards(controls),
+    bridge: mode.bridge,
+    rootDevices: mode.rootDevices,
+    growth: onlineGrowth(home, controls, links),
+    images,
+    ensureAgentLink: (id) => links.ensure(id, controls.require(id).identity),
+  };
+}
+
 export function assembleWorld<C extends GuestAgent>(options: AssemblyOptions<C>): AssembledWorld<C> {
-  const { home, clock, runTool, userFiles } = options;
+  const { home, clock, mode } = options;
   const listeners: ((stream: string) => void)[] = [];
   const wake = (stream: string) => {
     for (const listener of listeners) listener(stream);
   };
-  const links = new AgentLinks(options.dial, clock, (id) => wake(vmStream(id)));
+  const dial: Dial<C> = async (id, signal) => options.dials[controls.require(id).kind](id, signal);
+  const links = new AgentLinks(dial, clock, (id) => wake(vmStream(id)));
   const controls = new VmmControls(home, clock, (id) => {
     if (!controls.isHeld(id)) links.drop(id);
     wake(vmStream(id));
   });
   const images = imageStore(home, options.images);
-  const drivers: Drivers = {
-    disks: overlayDisks(home, {
-      qemuImg: options.qemuImg,
-      runTool,
-      workSeeds: options.workSeeds,
-      keys: sshKeys(home, runTool, options.sshKey),
-      userFiles,
-      clock,
-    }),
-    vmm: qemuDriver({
-      home,
-      clock,
-      controls,
-      environment: toolEnvironment(options.searchPath),
-      launch: options.launch,
-      askGuest: (id, signal) => askGuest(links.clientOf(id), signal),
-    }),
-    forwards: userForwards(controls),
-    growth: onlineGrowth(home, controls, links),
-    images,
-    ensureAgentLink: (id) => links.ensure(id, controls.require(id).identity),
-  };
+  const drivers = driversOf(options, controls, links, images);
   const instruments: Instruments = {
     home,
     controls,
     links,
     inspectImage: (id: ImageId) => images.inspect(id),
     isBuilding: (id: ImageId) => images.isBuilding(id),
+    rootDisk: mode.root.path,
   };
   const cache = handlesCache(home, options.warn);
   const endBounding = boundLogs(home, clock, () => controls.ids(), options.warn);
 
   return {
-    capabilities: { userNetworking: true, portForwarding: true },
+    capabilities: mode.capabilities,
     observe: sharedRun(async () => {
-      const observed = look(instruments);
+      const sight = await mode.look();
+      const observed = look(instruments, sight);
       cache.show(describeHandles(home, observed));
       return observed;
     }),
@@ -115,11 +135,17 @@ export function assembleWorld<C extends GuestAgent>(options: AssemblyOptions<C>)
       listeners.push(listener);
     },
     clientOf: (id) => links.clientOf(id),
-    usageOf: (id, process) => usageOf(home, id, process),
-    connectedAddresses: () => connectedAddresses(),
+    usageOf(id, process) {
+      const handles = vmHandles(home, id);
+      return usageOf([mode.root.path(handles), handles.workDisk], process);
+    },
+    connectedAddresses: () => connectedAddresses(mode.addresses),
+    addresses: mode.addresses,
+    namesServedAt: (port) => mode.namesServedAt(port),
     async close() {
       links.close();
       controls.close();
+      await mode.close();
       await endBounding();
       await cache.close();
     },

@@ -1,21 +1,26 @@
-/** Which loopback addresses of this host have TCP connections, as /proc/net/tcp shows them. */
+/** Which addresses of VMs have TCP connections from or to this host, as /proc/net/tcp shows them. */
+
 import { readFileSync } from "node:fs";
+import { type AddressRange, isInRange } from "../addresses.js";
 
 /** `st` of a socket that only listens (include/net/tcp_states.h). */
 const listening = "0A";
 
 /**
- * Local and remote addresses of every connection below 127.0.0.0/8: both ends of one are on this host. One that has
- * ended is in the table for another minute, as TIME_WAIT.
+ * Those addresses of the range at which a connection of this host begins or ends. One that has ended is in the table for
+ * another minute, as TIME_WAIT.
  */
-export function connectedAddresses(table = readFileSync("/proc/net/tcp", "latin1")): Set<string> {
+export function connectedAddresses(
+  range: AddressRange,
+  table = readFileSync("/proc/net/tcp", "latin1"),
+): Set<string> {
   const found = new Set<string>();
   for (const line of table.split("\n").slice(1)) {
     const [, local = "", remote = "", state] = line.trim().split(/\s+/);
     if (state === undefined || state === listening) continue;
     for (const end of [local, remote]) {
       const address = dotted(end);
-      if (address.startsWith("127.")) found.add(address);
+      if (isInRange(range, address)) found.add(address);
     }
   }
   return found;

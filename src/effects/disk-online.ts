@@ -1,4 +1,4 @@
-/** Growth of the /root disk of a VM that runs: QEMU gives the room, and the guest's own resize2fs fills it. */
+/** Growth of the /root disk of a VM that runs: its VMM gives the room, and the guest's own resize2fs fills it. */
 import { unlinkSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { BangerError } from "../errors.js";
@@ -10,19 +10,20 @@ import { exists, publishContent } from "./publish.js";
 import type { VmmControls } from "./vmm-controls.js";
 import { orAborted } from "./wait.js";
 
-/** The id that the work disk has on QEMU's command line; the guest sees it as the disk's serial. */
-const driveId = "work";
 /** How the agent tells that there is no shell either. */
 const noShell = new Set(["exec_not_found", "exec_not_executable"]);
 /** Told by the script: the guest's kernel has not seen the new size yet. */
 const unseenStatus = 75;
 
-/** Without resize2fs it ends with 127. The disk's new size reaches the guest's kernel some time after QEMU has it. */
+/**
+ * Without resize2fs it ends with 127. $1 is the disk's size in sectors, which reaches the guest's kernel some time after
+ * the VMM has it; $2 the disk's device name or its serial.
+ */
 const growScript = `
 PATH=$PATH:/usr/sbin:/sbin
 command -v resize2fs >/dev/null || exit 127
 for disk in /sys/block/*; do
-  [ "$(cat "$disk/serial" 2>/dev/null)" = ${driveId} ] || continue
+  [ "\${disk##*/}" = "$2" ] || [ "$(cat "$disk/serial" 2>/dev/null)" = "$2" ] || continue
   for turn in 1 2 3 4 5; do
     [ "$(cat "$disk/size")" -lt "$1" ] || exec resize2fs "/dev/\${disk##*/}"
     sleep 1
@@ -38,8 +39,13 @@ export interface OnlineGrowth {
 }
 
 /** Whether the file system has grown; false where this guest cannot do that. @throws BangerError */
-async function growInGuest(client: GuestAgent, sizeBytes: number, signal: AbortSignal): Promise<boolean> {
-  const argv = ["/bin/sh", "-c", growScript, "grow", String(sizeBytes / 512)];
+async function growInGuest(
+  client: GuestAgent,
+  disk: string,
+  sizeBytes: number,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const argv = ["/bin/sh", "-c", growScript, "grow", String(sizeBytes / 512), disk];
   const status = await orAborted(client.run(argv, signal), signal).catch((error: unknown) => {
     if (error instanceof BangerError && noShell.has(error.code)) return 127;
     throw error;
@@ -63,9 +69,8 @@ export function onlineGrowth(home: Home, controls: VmmControls, links: AgentLink
     if (before === sizeBytes && !(await exists(growingMark))) return;
     await publishContent(growingMark, "", 0o600);
     signal.throwIfAborted();
-    const qmp = await orAborted(control.client(), signal);
-    await qmp.execute("block_resize", { device: driveId, size: sizeBytes });
-    const grown = await growInGuest(client, sizeBytes, signal);
+    await orAborted(control.resizeWork(sizeBytes), signal);
+    const grown = await growInGuest(client, control.workDisk, sizeBytes, signal);
     // Whoever takes up an effect that was aborted sets the mark again: it must not go after that.
     signal.throwIfAborted();
     if (grown) unlinkSync(growingMark);

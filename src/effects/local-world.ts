@@ -1,14 +1,15 @@
-/** The world of user mode on this host: which QEMU, which accelerator, which images, which agent. */
+/** The world of this host: which mode, which QEMU, which accelerator, which images, which agent. */
 import { readFileSync } from "node:fs";
 import { homedir } from "node:os";
+import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Logger } from "pino";
 import type { Clock } from "../clock.js";
 import type { Config } from "../config.js";
 import { BangerError } from "../errors.js";
 import type { AgentClient } from "../guest/agent.js";
-import { type Home, imageHandles, vmHandles } from "../handles.js";
-import { expandHome } from "../home.js";
+import { type Home, imageHandles, systemHandles, vmHandles } from "../handles.js";
+import { expandHome, type Place } from "../home.js";
 import { imageMaker } from "../images/build.js";
 import { observePartial } from "../images/builder-process.js";
 import { ensureInitrd } from "../images/initrd.js";
@@ -17,17 +18,21 @@ import { registryAccess } from "../images/registry-access.js";
 import { findWorkSeed } from "../images/work-seed.js";
 import type { ImageId } from "../model.js";
 import { agentDial } from "./agent-dial.js";
+import { vsockDial } from "./agent-vsock.js";
 import { type AssembledWorld, assembleWorld } from "./assemble-world.js";
+import type { Warn } from "./handles-cache.js";
 import { kvmState } from "./kvm.js";
-import type { EnsureProcess, Launch } from "./qemu.js";
+import { localMode } from "./local-mode.js";
+import type { Launch } from "./qemu.js";
 import { hostTscKHz, qemuArgv } from "./qemu-argv.js";
 import { type RunTool, toolRunner } from "./run-tool.js";
 import { sharedRun } from "./shared-run.js";
 import { userFilesReader } from "./user-files.js";
+import type { EnsureProcess } from "./vmm-driver.js";
 import type { WorkSeeds } from "./work-disk.js";
 
 export interface LocalWorldOptions {
-  home: Home;
+  place: Place;
   config: Config;
   clock: Clock;
   logger: Logger;
@@ -38,7 +43,7 @@ export interface LocalWorldOptions {
 }
 
 export interface LocalWorld extends AssembledWorld<AgentClient> {
-  vmm: "qemu";
+  vmm: "firecracker" | "qemu";
   accelerator: "kvm" | "tcg";
 }
 
@@ -48,13 +53,6 @@ const usualPath = "/usr/local/bin:/usr/bin:/bin";
 /** Where programs are looked up. */
 export const searchPathOf = (environment: Readonly<Record<string, string | undefined>>): string =>
   environment["PATH"] || usualPath;
-
-interface Machine {
-  home: Home;
-  qemuBin: string;
-  accelerator: "kvm" | "tcg";
-  agentPath: string;
-}
 
 /** What is made of an image when the first VM needs it; VMs that start at the same time share the making. */
 function sharedMaker<T>(make: (id: ImageId) => Promise<T>): (id: ImageId) => Promise<T> {
@@ -102,44 +100,66 @@ function seedFinder(home: Home, runTool: RunTool): WorkSeeds {
   };
 }
 
-/** How QEMU runs a VM here. The image is checked first: a damaged one would only fail later and less clearly. */
-function launcher({ home, qemuBin, accelerator, agentPath }: Machine) {
-  const tscKHz = hostTscKHz(readFileSync("/proc/cpuinfo", "utf8"));
+/** What of an image a VMM is started with. It is checked first: a damaged one would only fail later and less clearly. */
+function preparer(home: Home, agentPath: string) {
   const initrdOf = initrdMaker(home, agentPath);
-  return async ({ vmId, imageId, spec }: EnsureProcess): Promise<Launch> => {
+  return async (imageId: ImageId) => {
     const { directory, kernel } = imageHandles(home, imageId);
     const { bootArguments } = verifyImage(directory);
-    const initrd = await initrdOf(imageId);
-    const handles = vmHandles(home, vmId);
-    const machine = { handles, spec, accelerator, tscKHz, kernel, initrd, bootArguments };
-    return { file: qemuBin, argv: qemuArgv(machine) };
+    return { kernel, initrd: await initrdOf(imageId), bootArguments };
   };
 }
 
 /** Opens the world of a home; nothing is touched before the first look. */
 export async function createLocalWorld(options: LocalWorldOptions): Promise<LocalWorld> {
-  const { home, config, clock, logger, environment } = options;
+  const { place, config, clock, logger, environment } = options;
+  const { home } = place;
   const searchPath = searchPathOf(environment);
   const accelerator = kvmState().usable ? "kvm" : "tcg";
-  const agentPath = options.agentPath ?? builtAgent;
+  const prepare = preparer(home, options.agentPath ?? builtAgent);
   const registry = registryAccess(home, config.registries, environment, searchPath);
-  const maker = imageMaker({ home, clock, mirror: config.mirror, searchPath, registry, environment });
+  const builderSocket = place.mode === "system" ? systemHandles().builderSocket : null;
+  const { mirror } = config;
+  const maker = imageMaker({ home, clock, mirror, searchPath, registry, environment, builderSocket });
   const userHome = environment["HOME"] ?? homedir();
   const runTool = toolRunner(searchPath);
   const { fileSync, sshKeyPath } = config;
-  const world = assembleWorld({
+  const warn: Warn = (message, details) => logger.warn(details, message);
+  const mode = await localMode({
+    ...{ place, config, clock, accelerator, warn },
+    prepare: async (imageId) => {
+      const { initrd, bootArguments } = await prepare(imageId);
+      return { initrd: basename(initrd), bootArguments };
+    },
+  });
+  const tscKHz = hostTscKHz(readFileSync("/proc/cpuinfo", "utf8"));
+  const launch = async ({ vmId, imageId, spec, address }: EnsureProcess): Promise<Launch> => {
+    const handles = vmHandles(home, vmId);
+    const [root, network] = [mode.rootOf(handles), mode.networkOf(address)];
+    const machine = {
+      handles,
+      spec,
+      accelerator,
+      tscKHz,
+      root,
+      network,
+      ...(await prepare(imageId)),
+    } as const;
+    return { file: config.qemuBin, argv: qemuArgv(machine) };
+  };
+  const world = assembleWorld<AgentClient>({
     home,
     clock,
     searchPath,
-    qemuImg: "qemu-img",
-    launch: launcher({ home, qemuBin: config.qemuBin, accelerator, agentPath }),
-    dial: agentDial(home),
+    mode: mode.parts,
+    launch,
+    dials: { qemu: agentDial(home), firecracker: vsockDial(home, clock) },
     images: { ...maker, isBuilding: (id) => observePartial(imageHandles(home, id).partial).building },
     workSeeds: seedFinder(home, runTool),
     userFiles: userFilesReader({ fileSync, userHome, environment, runTool }),
     sshKey: sshKeyPath && expandHome(sshKeyPath, userHome),
     runTool,
-    warn: (message, details) => logger.warn(details, message),
+    warn,
   });
-  return { ...world, vmm: "qemu", accelerator };
+  return { ...world, vmm: mode.vmm, accelerator };
 }

@@ -1,9 +1,9 @@
-/** A bound for the logs that a VMM writes and nobody rotates: one that has grown long keeps only its end. */
+/** A bound for the logs that nobody rotates, of VMMs and of the daemon: one that has grown long keeps only its end. */
 import { constants } from "node:fs";
 import { open } from "node:fs/promises";
 import type { Clock, Timer } from "../clock.js";
 import { errorBody } from "../errors.js";
-import { type Home, vmHandles } from "../handles.js";
+import { type Home, homeHandles, vmHandles } from "../handles.js";
 import type { VmId } from "../model.js";
 import type { Warn } from "./handles-cache.js";
 
@@ -36,7 +36,7 @@ export async function boundLog(path: string): Promise<void> {
   }
 }
 
-/** Bounds the logs of the VMs that run, time and again; the result ends that and waits for what is under way. */
+/** Bounds the logs of daemon and running VMs, time and again; the result ends that and waits for what is under way. */
 export function boundLogs(
   home: Home,
   clock: Clock,
@@ -47,13 +47,14 @@ export function boundLogs(
   let closed = false;
   let round: Promise<void> = Promise.resolve();
   const bound = async () => {
-    for (const id of [...running()]) {
+    const ofVms = [...running()].flatMap((id) => {
       const { consoleLog, vmmLog } = vmHandles(home, id);
-      for (const path of [consoleLog, vmmLog]) {
-        await boundLog(path).catch((thrown: unknown) =>
-          warn("a log was not bounded", { path, error: errorBody(thrown) }),
-        );
-      }
+      return [consoleLog, vmmLog];
+    });
+    for (const path of [homeHandles(home).daemonLog, ...ofVms]) {
+      await boundLog(path).catch((thrown: unknown) =>
+        warn("a log was not bounded", { path, error: errorBody(thrown) }),
+      );
     }
   };
   const again = () => {

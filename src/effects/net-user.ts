@@ -1,7 +1,7 @@
 /** Loopback port forwards of QEMU's user-mode network, asked of the human monitor through QMP. */
 import { createServer } from "node:net";
 import { BangerError } from "../errors.js";
-import type { Forward, VmId } from "../model.js";
+import type { Forward, Seen, VmId } from "../model.js";
 import type { QmpClient } from "./qmp.js";
 import type { VmmControls } from "./vmm-controls.js";
 
@@ -12,6 +12,8 @@ const netdevId = "net0";
 export interface AddressedForward extends Forward {
   address: string;
 }
+
+export type SeenForwards = Seen<{ list: AddressedForward[] }>;
 
 /** Rows of `info usernet` that are listening forwards; connections and UDP rows are skipped. */
 export function parseUsernet(table: string): AddressedForward[] {
@@ -87,15 +89,15 @@ export interface ForwardDriver {
 export function userForwards(controls: VmmControls): ForwardDriver {
   return {
     async ensure(id, address, guestPort) {
-      const control = controls.require(id);
+      const control = controls.qemu(id);
       const qmp = await control.client();
       const there = (await readForwards(qmp)).some((forward) => forward.guestPort === guestPort);
       if (!there) await addForward(qmp, address, guestPort);
       await control.refreshForwards();
     },
     async ensureNone(id, address, hostPort) {
-      const control = controls.get(id);
-      if (control === undefined) return;
+      if (!controls.isHeld(id)) return;
+      const control = controls.qemu(id);
       await removeForward(await control.client(), address, hostPort);
       await control.refreshForwards();
     },

@@ -3,15 +3,19 @@ import { event, imageStream } from "../events.js";
 import type { Effect } from "../model.js";
 import type { PerformContext } from "../world.js";
 import type { OnlineGrowth } from "./disk-online.js";
-import type { DiskDriver } from "./disk-overlay.js";
+import type { DiskDriver } from "./disks.js";
 import type { ImageDriver } from "./image-store.js";
+import type { BridgeDriver } from "./net-bridge.js";
 import type { ForwardDriver } from "./net-user.js";
-import type { VmmDriver } from "./qemu.js";
+import type { RootDeviceDriver } from "./root-device.js";
+import type { VmmDriver } from "./vmm-driver.js";
 
 export interface Drivers {
   disks: DiskDriver;
   vmm: VmmDriver;
   forwards: ForwardDriver;
+  bridge: BridgeDriver;
+  rootDevices: RootDeviceDriver;
   images: ImageDriver;
   growth: OnlineGrowth;
   /** Keeps a link to the guest's agent; returns at once. @throws BangerError `vm_not_running`. */
@@ -20,11 +24,23 @@ export interface Drivers {
 
 /** Makes the effect true; success when it is true already. @throws BangerError */
 export async function perform(drivers: Drivers, effect: Effect, context: PerformContext): Promise<void> {
-  const { disks, vmm, forwards, images } = drivers;
+  const { disks, rootDevices, bridge, vmm, forwards, images } = drivers;
   const { signal, note } = context;
   switch (effect.kind) {
     case "ensureDisk":
       return disks.ensure(effect, context);
+    case "ensureRootDevice":
+      return rootDevices.ensure(effect.vmId, effect.imageId, signal);
+    case "ensureNoRootDevice":
+      return rootDevices.ensureNone(effect.vmId, signal);
+    case "ensureTap":
+      return bridge.ensureTap(effect.vmId, effect.address, signal);
+    case "ensureNoTap":
+      return bridge.ensureNoTap(effect.vmId, signal);
+    case "ensureNat":
+      return bridge.ensureNat(effect.vmId, effect.address, signal);
+    case "ensureNoNat":
+      return bridge.ensureNoNat(effect.vmId, signal);
     case "ensureProcess":
       return vmm.ensureProcess(effect, signal);
     case "ensureAgentLink":
@@ -40,7 +56,7 @@ export async function perform(drivers: Drivers, effect: Effect, context: Perform
     case "ensureNoProcess":
       return vmm.ensureNoProcess(effect.vmId, effect.process, signal);
     case "ensureNoRuntime":
-      return vmm.ensureNoRuntime(effect.vmId);
+      return vmm.ensureNoRuntime(effect.vmId, signal);
     case "ensureNoDirectory":
       return disks.ensureNone(effect.vmId);
     case "ensureImage":

@@ -1,11 +1,19 @@
 /** Reads /proc: which process is the VMM of which VM, told apart from every other by pid and start time. */
-import { closeSync, openSync, readdirSync, readSync } from "node:fs";
-import { type Home, parseGuestName, vmHandles } from "../handles.js";
+import { closeSync, openSync, readdirSync, readSync, statSync } from "node:fs";
+import { basename } from "node:path";
+import { BangerError } from "../errors.js";
+import { type Home, parseGuestName, parseJailId, vmHandles } from "../handles.js";
 import type { ProcessIdentity, Seen, VmId } from "../model.js";
+
+export type VmmKind = "qemu" | "firecracker";
+
+export interface FoundVmm extends ProcessIdentity {
+  kind: VmmKind;
+}
 
 /** What one scan of /proc found. `unreadable` holds a cause when a process of this user could not be read. */
 export interface ProcessScan {
-  byVm: ReadonlyMap<VmId, ProcessIdentity>;
+  byVm: ReadonlyMap<VmId, FoundVmm>;
   unreadable: string | undefined;
 }
 
@@ -33,7 +41,12 @@ export function parseOption(option: string): string[] {
   return marked.split(",").map((part) => part.replaceAll("\0", ","));
 }
 
-/** The VM that the process serves, when its argv names one of ours and the QMP socket is of this home. */
+interface Served {
+  id: VmId;
+  kind: VmmKind;
+}
+
+/** The VM that a QEMU serves, when its argv names one of ours and the QMP socket is of this home. */
 export function vmOfArgv(home: Home, argv: readonly string[]): VmId | undefined {
   const name = argv[argv.indexOf("-name") + 1];
   if (!argv.includes("-name") || name === undefined) return undefined;
@@ -43,6 +56,14 @@ export function vmOfArgv(home: Home, argv: readonly string[]): VmId | undefined 
   const socket = vmHandles(home, id).qmpSocket;
   const ours = (part: string) => part === `path=${socket}` || part === `unix:${socket}`;
   return argv.some((argument) => parseOption(argument).some(ours)) ? id : undefined;
+}
+
+/** The VM that a Firecracker is for, as its argv says; jailer made that argv. Its home it does not say. */
+export function vmOfJailedArgv(argv: readonly string[]): VmId | undefined {
+  const id = argv[argv.indexOf("--id") + 1];
+  if (!argv.includes("--id") || id === undefined || basename(argv[0] ?? "") !== "firecracker")
+    return undefined;
+  return parseJailId(id);
 }
 
 const chunk = Buffer.allocUnsafe(65_536);
@@ -71,7 +92,7 @@ const vanished = (error: unknown): boolean =>
 const hidden = (error: unknown): boolean =>
   ["EACCES", "EPERM"].includes((error as NodeJS.ErrnoException).code ?? "");
 
-const marker = "guest=banger-";
+const marker = "banger-";
 
 /** Identity of one process, looked at now: a zombie has ended, it is only not yet waited for. */
 export function identify(pid: number, procRoot = "/proc"): Seen<ProcessIdentity> {
@@ -92,20 +113,52 @@ export function isAlive(identity: ProcessIdentity): boolean {
   return seen.is === "unknown" || (seen.is === "present" && seen.startTime === identity.startTime);
 }
 
-/** The VM that `pid` serves in this home, as its argv says now. */
-function vmOfProcess(home: Home, pid: number, procRoot = "/proc"): VmId | undefined {
-  const cmdline = readProc(`${procRoot}/${pid}/cmdline`);
-  return cmdline.includes(marker) ? vmOfArgv(home, parseCmdline(cmdline)) : undefined;
-}
-
-/** Whether `pid` serves this VM now; false when it is gone. @throws when /proc does not tell. */
-export function serves(home: Home, pid: number, id: VmId): boolean {
+/**
+ * Whether the process was jailed where this home jails that VM: the directory is the same file, by whatever path each
+ * side sees it. @throws when its owner is this user and /proc does not tell.
+ */
+function isJailedHere(home: Home, id: VmId, path: string): boolean {
   try {
-    return vmOfProcess(home, pid) === id;
+    const [theirs, ours] = [statSync(`${path}/cwd`), statSync(vmHandles(home, id).jailRoot)];
+    return theirs.dev === ours.dev && theirs.ino === ours.ino;
   } catch (error) {
-    if (vanished(error)) return false;
+    // What a process of ours hides from us is unknown; anybody may run something of that name.
+    if (hidden(error) && /^Uid:\t(\d+)/m.exec(readProc(`${path}/status`))?.[1] === `${process.getuid?.()}`)
+      throw new Error(`${path}/cwd: ${(error as Error).message}`);
     throw error;
   }
+}
+
+/** The VM that `pid` serves in this home, as it shows now. */
+function vmOfProcess(home: Home, pid: number, procRoot: string): Served | undefined {
+  const path = `${procRoot}/${pid}`;
+  const cmdline = readProc(`${path}/cmdline`);
+  if (!cmdline.includes(marker)) return undefined;
+  const argv = parseCmdline(cmdline);
+  const guest = vmOfArgv(home, argv);
+  if (guest !== undefined) return { id: guest, kind: "qemu" };
+  const jailed = vmOfJailedArgv(argv);
+  return jailed !== undefined && isJailedHere(home, jailed, path)
+    ? { id: jailed, kind: "firecracker" }
+    : undefined;
+}
+
+/** What `pid` serves of this home now; undefined when it is gone. @throws when /proc does not tell. */
+export function serves(home: Home, pid: number): Served | undefined {
+  try {
+    return vmOfProcess(home, pid, "/proc");
+  } catch (error) {
+    if (vanished(error)) return undefined;
+    throw error;
+  }
+}
+
+/** The VM's VMM, looked for now. @throws BangerError `host_failed` when /proc does not tell. */
+export function findVmm(home: Home, id: VmId): FoundVmm | undefined {
+  const scan = scanProcesses(home);
+  const found = scan.byVm.get(id);
+  if (found !== undefined || scan.unreadable === undefined) return found;
+  throw new BangerError("host_failed", `/proc cannot be read: ${scan.unreadable}`, { retry: "later" });
 }
 
 /**
@@ -113,21 +166,22 @@ export function serves(home: Home, pid: number, id: VmId): boolean {
  * @throws when /proc itself cannot be listed.
  */
 export function scanProcesses(home: Home, procRoot = "/proc"): ProcessScan {
-  const byVm = new Map<VmId, ProcessIdentity>();
+  const byVm = new Map<VmId, FoundVmm>();
   let unreadable: string | undefined;
   for (const entry of readdirSync(procRoot)) {
     const first = entry.charCodeAt(0);
     if (first < 48 || first > 57) continue;
     const pid = Number(entry);
     try {
-      const id = vmOfProcess(home, pid, procRoot);
-      if (id === undefined) continue;
+      const served = vmOfProcess(home, pid, procRoot);
+      if (served === undefined) continue;
+      const { id, kind } = served;
       const seen = identify(pid, procRoot);
       if (seen.is === "unknown") unreadable ??= seen.cause;
       if (seen.is !== "present") continue;
       const known = byVm.get(id);
       if (known === undefined || Number(seen.startTime) < Number(known.startTime))
-        byVm.set(id, { pid, startTime: seen.startTime });
+        byVm.set(id, { pid, startTime: seen.startTime, kind });
     } catch (error) {
       if (!vanished(error) && !hidden(error)) unreadable ??= (error as Error).message;
     }

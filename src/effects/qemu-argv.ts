@@ -1,8 +1,20 @@
 /** Pure: the QEMU command line of a VM. docs/boot.md has the measurement behind each choice. */
 import type { VmHandles } from "../handles.js";
 import type { VmSpec } from "../model.js";
+import { type GuestNetwork, kernelArguments } from "./kernel-arguments.js";
+
+/** The root disk: an overlay of the image's, or what is as it is, be it a file or a device. */
+export interface RootDisk {
+  format: "qcow2" | "raw";
+  path: string;
+}
+
+/** QEMU's own network, or the card of a tap that is there already. */
+export type QemuNetwork = { kind: "user" } | { kind: "tap"; guest: GuestNetwork };
 
 export interface QemuMachine {
+  root: RootDisk;
+  network: QemuNetwork;
   handles: VmHandles;
   spec: VmSpec;
   accelerator: "kvm" | "tcg";
@@ -16,7 +28,12 @@ export interface QemuMachine {
 }
 
 /** The guest's side of QEMU's user-mode network, the same in every VM. */
-const guestNetwork = "banger.ip=10.0.2.15/24 banger.gw=10.0.2.2 banger.dns=10.0.2.3";
+const userNetwork: GuestNetwork = {
+  address: "10.0.2.15",
+  prefixLength: 24,
+  gateway: "10.0.2.2",
+  dns: "10.0.2.3",
+};
 
 /** A value inside a QEMU option list, where a comma would start the next option. */
 const quoted = (value: string): string => value.replaceAll(",", ",,");
@@ -36,15 +53,13 @@ function emulationArguments(tscKHz: number | undefined): string {
   return tscKHz === undefined ? "mitigations=off" : `tsc_early_khz=${tscKHz} tsc=reliable mitigations=off`;
 }
 
-export function kernelArguments(machine: QemuMachine): string {
-  const { accelerator, tscKHz, bootArguments } = machine;
-  return [
-    "console=ttyS0 quiet panic=-1 reboot=t pci=off",
-    ...(accelerator === "tcg" ? [emulationArguments(tscKHz)] : []),
-    ...(bootArguments === "" ? [] : [bootArguments]),
-    "banger.root=root banger.work=work banger.seed=seed",
-    guestNetwork,
-  ].join(" ");
+function bootOf({ accelerator, tscKHz, bootArguments, network }: QemuMachine): string {
+  return kernelArguments({
+    machine: ["reboot=t", ...(accelerator === "tcg" ? [emulationArguments(tscKHz)] : [])],
+    bootArguments,
+    disks: { root: "root", work: "work", seed: "seed" },
+    network: network.kind === "tap" ? network.guest : userNetwork,
+  });
 }
 
 /** The guest finds each disk by its serial. Flushes reach the host's disk; blocks that the guest frees are given back. */
@@ -54,6 +69,19 @@ function disk(serial: string, format: "qcow2" | "raw", path: string, options: st
     `if=none,id=${serial},format=${format},file=${quoted(path)},${options}`,
     "-device",
     `virtio-blk-device,drive=${serial},serial=${serial}`,
+  ];
+}
+
+/** Beside QEMU, taps are made and guarded, and ways out opened and closed. */
+function card({ network, handles, spec }: QemuMachine): string[] {
+  if (network.kind === "user")
+    return [
+      ...["-netdev", `user,id=net0,restrict=${spec.nat ? "off" : "on"}`],
+      ...["-device", "virtio-net-device,netdev=net0"],
+    ];
+  return [
+    ...["-netdev", `tap,id=net0,ifname=${handles.tap},script=no,downscript=no`],
+    ...["-device", `virtio-net-device,netdev=net0,mac=${handles.mac}`],
   ];
 }
 
@@ -70,7 +98,7 @@ export function qemuArgv(machine: QemuMachine): string[] {
     ...["-smp", `${spec.vcpu}`, "-m", `${spec.memoryMiB}M`],
     ...["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
     ...["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
-    ...["-kernel", machine.kernel, "-initrd", machine.initrd, "-append", kernelArguments(machine)],
+    ...["-kernel", machine.kernel, "-initrd", machine.initrd, "-append", bootOf(machine)],
     // Appending, so that who cuts the log (log-bound.ts) leaves no hole in it.
     ...["-chardev", `file,id=console,path=${quoted(handles.consoleLog)},append=on`],
     ...["-serial", "chardev:console"],
@@ -79,10 +107,9 @@ export function qemuArgv(machine: QemuMachine): string[] {
     ...["-device", "virtio-serial-device,max_ports=2"],
     ...["-chardev", `socket,id=agent,path=${quoted(handles.agentSocket)},${listening}`],
     ...["-device", "virtserialport,chardev=agent,name=banger.agent"],
-    ...disk("root", "qcow2", handles.rootDisk, writable),
+    ...disk("root", machine.root.format, machine.root.path, writable),
     ...disk("work", "raw", handles.workDisk, writable),
     ...disk("seed", "raw", handles.seed, "readonly=on"),
-    ...["-netdev", `user,id=net0,restrict=${spec.nat ? "off" : "on"}`],
-    ...["-device", "virtio-net-device,netdev=net0"],
+    ...card(machine),
   ];
 }

@@ -5,15 +5,11 @@ import { rm } from "node:fs/promises";
 import type { Clock } from "../clock.js";
 import { BangerError } from "../errors.js";
 import { type Home, type VmHandles, vmHandles } from "../handles.js";
-import type { Effect, ProcessIdentity, VmId } from "../model.js";
-import { hostError } from "./host-error.js";
-import { identify, isAlive, scanProcesses, serves } from "./proc.js";
-import type { VmmControl } from "./vmm-control.js";
+import { identify, isAlive } from "./proc.js";
 import type { VmmControls } from "./vmm-controls.js";
+import { type EnsureProcess, processStuck, type Vmm } from "./vmm-driver.js";
 import { type ChildExit, startError } from "./vmm-exit.js";
 import { holdsWithin, orAborted } from "./wait.js";
-
-export type EnsureProcess = Extract<Effect, { kind: "ensureProcess" }>;
 
 /** The program to run for a VM, and its arguments without the program. */
 export interface Launch {
@@ -28,16 +24,6 @@ export interface QemuOptions {
   environment: Readonly<Record<string, string>>;
   /** How this VM is run on this host. */
   launch: (effect: EnsureProcess) => Promise<Launch>;
-  /** Asks the guest itself to shut down; rejects when it cannot be reached. */
-  askGuest: (id: VmId, signal: AbortSignal) => Promise<void>;
-}
-
-export interface VmmDriver {
-  ensureProcess(effect: EnsureProcess, signal: AbortSignal): Promise<void>;
-  /** Succeeds as soon as one way of asking worked, or when nothing is left to ask. */
-  ensureShutdownAsked(id: VmId, signal: AbortSignal): Promise<void>;
-  ensureNoProcess(id: VmId, identity: ProcessIdentity, signal: AbortSignal): Promise<void>;
-  ensureNoRuntime(id: VmId): Promise<void>;
 }
 
 /** How long each way of ending a process may take before the next, harsher one. */
@@ -95,102 +81,59 @@ const exitOf = (child: ChildProcess): Promise<ChildExit> =>
     else child.once("exit", (code, signal) => resolve({ code, signal }));
   });
 
-export function qemuDriver(options: QemuOptions): VmmDriver {
+export function qemuVmm(options: QemuOptions): Vmm {
   const { home, clock, controls } = options;
 
-  /** The VM's process, looked for now; throws when /proc does not tell. */
-  function find(id: VmId): ProcessIdentity | undefined {
-    const scan = scanProcesses(home);
-    const found = scan.byVm.get(id);
-    if (found !== undefined || scan.unreadable === undefined) return found;
-    throw new BangerError("host_failed", `/proc cannot be read: ${scan.unreadable}`, { retry: "later" });
-  }
-
-  async function start(effect: EnsureProcess, signal: AbortSignal): Promise<void> {
-    const handles = vmHandles(home, effect.vmId);
-    const launch = await options.launch(effect);
-    // A client that meets a dead socket would only be told to wait.
-    for (const socket of [handles.qmpSocket, handles.agentSocket]) await rm(socket, { force: true });
-    signal.throwIfAborted();
-    const child = await execute(launch, handles, options.environment);
-    const ended = exitOf(child).then((exit) => {
-      throw startError(effect.vmId, readLog(handles.vmmLog).split("\n").slice(1).join("\n"), exit);
-    });
-    ended.catch(() => {});
-    const seen = identify(child.pid as number);
-    if (seen.is !== "present") return ended;
-    const control = controls.hold(effect.vmId, { pid: seen.pid, startTime: seen.startTime }, child);
-    await orAborted(Promise.race([control.client(60_000), ended]), signal);
-    await orAborted(control.refreshForwards(), signal);
-  }
-
-  async function end(control: VmmControl, identity: ProcessIdentity, signal: AbortSignal): Promise<void> {
-    const gone = (ms: number) => holdsWithin(clock, ms, () => !isAlive(identity), signal);
-    const kill = (name: "SIGTERM" | "SIGKILL") => {
-      if (!isAlive(identity)) return;
-      try {
-        process.kill(identity.pid, name);
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
-      }
-    };
-    control.asked = true;
-    const quit = control.client(quitMs).then((qmp) => qmp.execute("quit", {}, quitMs));
-    quit.catch(() => {});
-    if (await gone(quitMs)) return;
-    kill("SIGTERM");
-    if (await gone(terminateMs)) return;
-    kill("SIGKILL");
-    if (await gone(killedMs)) return;
-    throw new BangerError("process_stuck", `process ${identity.pid} does not end`, {
-      hint: `cat /proc/${identity.pid}/stack`,
-      retry: "later",
-    });
-  }
-
   return {
-    async ensureProcess(effect, signal) {
-      const found = find(effect.vmId);
-      if (found !== undefined) {
-        controls.hold(effect.vmId, found);
-        return;
-      }
-      try {
-        await start(effect, signal);
-      } catch (error) {
-        throw hostError(error, vmHandles(home, effect.vmId).directory);
-      }
+    async start(effect, signal) {
+      const handles = vmHandles(home, effect.vmId);
+      const launch = await options.launch(effect);
+      // A client that meets a dead socket would only be told to wait.
+      for (const socket of [handles.qmpSocket, handles.agentSocket]) await rm(socket, { force: true });
+      signal.throwIfAborted();
+      const child = await execute(launch, handles, options.environment);
+      const ended = exitOf(child).then((exit) => {
+        throw startError(effect.vmId, readLog(handles.vmmLog).split("\n").slice(1).join("\n"), exit);
+      });
+      ended.catch(() => {});
+      const seen = identify(child.pid as number);
+      if (seen.is !== "present") return ended;
+      const { pid, startTime } = seen;
+      controls.hold(effect.vmId, { pid, startTime, kind: "qemu" }, child);
+      const control = controls.qemu(effect.vmId);
+      await orAborted(Promise.race([control.client(60_000), ended]), signal);
+      await orAborted(control.refreshForwards(), signal);
     },
 
-    async ensureShutdownAsked(id, signal) {
-      const found = find(id);
-      if (found === undefined) return;
-      try {
-        await orAborted(options.askGuest(id, signal), signal);
-      } catch {
-        signal.throwIfAborted();
-        const qmp = await controls.hold(id, found).client();
-        await qmp.execute("system_powerdown");
-      }
+    async press(id, found) {
+      controls.hold(id, found);
+      const qmp = await controls.qemu(id).client();
+      await qmp.execute("system_powerdown");
     },
 
-    async ensureNoProcess(id, identity, signal) {
-      if (!isAlive(identity) || !serves(home, identity.pid, id)) return;
-      const control = controls.hold(id, identity);
-      await end(control, identity, signal);
-      // An observation after this is to show how it ended, too.
-      await orAborted(control.gone, signal);
+    async end(id, { identity }, signal) {
+      const gone = (ms: number) => holdsWithin(clock, ms, () => !isAlive(identity), signal);
+      const kill = (name: "SIGTERM" | "SIGKILL") => {
+        if (!isAlive(identity)) return;
+        try {
+          process.kill(identity.pid, name);
+        } catch (error) {
+          if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+        }
+      };
+      const quit = controls
+        .qemu(id)
+        .client(quitMs)
+        .then((qmp) => qmp.execute("quit", {}, quitMs));
+      quit.catch(() => {});
+      if (await gone(quitMs)) return;
+      kill("SIGTERM");
+      if (await gone(terminateMs)) return;
+      kill("SIGKILL");
+      if (await gone(killedMs)) return;
+      throw processStuck(identity);
     },
 
-    async ensureNoRuntime(id) {
-      const { runtime } = vmHandles(home, id);
-      if (find(id) !== undefined)
-        throw new BangerError("vm_runs", `the VMM of ${id} still runs`, { retry: "later" });
-      try {
-        await rm(runtime, { recursive: true, force: true });
-      } catch (error) {
-        throw hostError(error, runtime);
-      }
-    },
+    async clear() {},
   };
 }

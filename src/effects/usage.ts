@@ -1,7 +1,6 @@
 /** What a VM takes of its host: processor time and memory of its VMM from /proc, and room on the disk. */
 import { readFileSync, statSync } from "node:fs";
-import { type Home, vmHandles } from "../handles.js";
-import type { ProcessIdentity, Seen, VmId } from "../model.js";
+import type { ProcessIdentity, Seen } from "../model.js";
 import { parseStat } from "./proc.js";
 
 export interface VmUsage {
@@ -18,14 +17,13 @@ const msPerTick = 10;
 /** Of `st_blocks` (stat(2)). */
 const bytesPerBlock = 512;
 
-/** Looks now; a process that has ended meanwhile counts as none. */
-export function usageOf(home: Home, id: VmId, process: Seen<ProcessIdentity>): VmUsage {
-  const { rootDisk, workDisk } = vmHandles(home, id);
+/** Looks now; a process that has ended meanwhile counts as none. `disks` are the paths of root and work disk. */
+export function usageOf(disks: readonly string[], process: Seen<ProcessIdentity>): VmUsage {
   const usage = process.is === "present" ? processUsage(process) : undefined;
   return {
     cpuMs: usage?.cpuMs ?? null,
     rssBytes: usage?.rssBytes ?? null,
-    diskBytes: allocated(rootDisk) + allocated(workDisk),
+    diskBytes: disks.reduce((bytes, path) => bytes + allocated(path), 0),
   };
 }
 

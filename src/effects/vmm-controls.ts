@@ -4,13 +4,19 @@ import type { Clock } from "../clock.js";
 import { BangerError } from "../errors.js";
 import { type Home, vmHandles } from "../handles.js";
 import type { ProcessExit, ProcessIdentity, VmId } from "../model.js";
-import { type SeenForwards, VmmControl } from "./vmm-control.js";
+import { FirecrackerControl } from "./firecracker-control.js";
+import type { SeenForwards } from "./net-user.js";
+import type { FoundVmm } from "./proc.js";
+import { QemuControl } from "./qemu-control.js";
+import type { ControlHooks, GuestState } from "./vmm-control.js";
+
+type Control = QemuControl | FirecrackerControl;
 
 const same = (a: ProcessIdentity, b: ProcessIdentity): boolean =>
   a.pid === b.pid && a.startTime === b.startTime;
 
 export class VmmControls {
-  readonly #controls = new Map<VmId, VmmControl>();
+  readonly #controls = new Map<VmId, Control>();
   readonly #exits = new Map<VmId, ProcessExit>();
   #closed = false;
   readonly #home: Home;
@@ -25,14 +31,15 @@ export class VmmControls {
   }
 
   /** Takes up the processes that a scan found; those that are followed already stay so. */
-  follow(byVm: ReadonlyMap<VmId, ProcessIdentity>): void {
+  follow(byVm: ReadonlyMap<VmId, FoundVmm>): void {
     // QEMU talks to one at a time: who has let go must not take hold again.
     if (this.#closed) return;
-    for (const [id, identity] of byVm) this.hold(id, identity);
+    for (const [id, found] of byVm) this.hold(id, found);
   }
 
-  /** The control of this very process of the VM; `child` as for `VmmControl`. */
-  hold(id: VmId, identity: ProcessIdentity, child?: ChildProcess): VmmControl {
+  /** The control of this very process of the VM; `child` as for `QemuControl`. */
+  hold(id: VmId, { kind, pid, startTime }: FoundVmm, child?: ChildProcess): Control {
+    const identity = { pid, startTime };
     const known = this.#controls.get(id);
     if (known !== undefined && same(known.identity, identity)) return known;
     if (known !== undefined) {
@@ -41,21 +48,21 @@ export class VmmControls {
       this.#changed(id);
     }
     this.#exits.delete(id);
-    const control: VmmControl = new VmmControl(
-      vmHandles(this.#home, id),
-      identity,
-      {
-        clock: this.#clock,
-        changed: () => this.#changed(id),
-        ended: (exit) => {
-          if (this.#controls.get(id) !== control) return;
-          this.#controls.delete(id);
-          this.#exits.set(id, exit);
-          this.#changed(id);
-        },
+    const handles = vmHandles(this.#home, id);
+    const hooks: ControlHooks = {
+      clock: this.#clock,
+      changed: () => this.#changed(id),
+      ended: (exit) => {
+        if (this.#controls.get(id) !== control) return;
+        this.#controls.delete(id);
+        this.#exits.set(id, exit);
+        this.#changed(id);
       },
-      child,
-    );
+    };
+    const control: Control =
+      kind === "qemu"
+        ? new QemuControl(handles, identity, hooks, child)
+        : new FirecrackerControl(handles, identity, hooks);
     this.#controls.set(id, control);
     return control;
   }
@@ -65,15 +72,30 @@ export class VmmControls {
     return this.#controls.keys();
   }
 
-  get(id: VmId): VmmControl | undefined {
-    return this.#controls.get(id);
-  }
-
   /** The control of the VM's process. @throws BangerError `vm_not_running`. */
-  require(id: VmId): VmmControl {
+  require(id: VmId): Control {
     const control = this.#controls.get(id);
     if (control !== undefined) return control;
     throw new BangerError("vm_not_running", "the VM has no VMM process", { retry: "later" });
+  }
+
+  /** The same of one that must be a QEMU. @throws BangerError `vm_not_running`, `other_vmm`. */
+  qemu(id: VmId): QemuControl {
+    const control = this.require(id);
+    if (control.kind === "qemu") return control;
+    throw new BangerError("other_vmm", "the VM is not run by QEMU");
+  }
+
+  /** And of one that must be a Firecracker. @throws BangerError `vm_not_running`, `other_vmm`. */
+  firecracker(id: VmId): FirecrackerControl {
+    const control = this.require(id);
+    if (control.kind === "firecracker") return control;
+    throw new BangerError("other_vmm", "the VM is not run by Firecracker");
+  }
+
+  /** What the VM's VMM does with its guest; undefined without a VMM. */
+  guest(id: VmId): GuestState | undefined {
+    return this.#controls.get(id)?.guest;
   }
 
   forwards(id: VmId): SeenForwards {

@@ -71,7 +71,7 @@ const startFailures: readonly StartFailure[] = [
     retry: "later",
   },
   {
-    says: /Could not access KVM|failed to initialize kvm/i,
+    says: /Could not access KVM|failed to initialize kvm|Error creating KVM object/i,
     code: "kvm_unusable",
     message: "KVM cannot be used",
     hint: "banger doctor",
@@ -99,15 +99,18 @@ export function lastLines(log: string, count: number): string[] {
   return lines.filter((line) => line !== "").slice(-count);
 }
 
+/** The error for words of a VMM whose cause is known. */
+export function failureNamed(words: string, said: string): BangerError | undefined {
+  const known = startFailures.find(({ says }) => says.test(words));
+  if (known === undefined) return undefined;
+  return new BangerError(known.code, `${known.message}: ${said}`, { hint: known.hint, retry: known.retry });
+}
+
 /** Why QEMU ended before it answered: a named cause where its log tells one, else `vmm_failed` with the log's end. */
 export function startError(id: VmId, log: string, child: ChildExit | undefined): BangerError {
   const said = lastLines(log, 3).join("; ");
   const cause = child?.signal ? `killed by ${child.signal}` : `status ${child?.code ?? "unknown"}`;
-  const known = startFailures.find(({ says }) => says.test(log));
-  if (known !== undefined)
-    return new BangerError(known.code, `${known.message}: ${said}`, { hint: known.hint, retry: known.retry });
-  return new BangerError("vmm_failed", `QEMU ended before it answered (${cause})${said ? `: ${said}` : ""}`, {
-    hint: `banger vm logs ${id} --source vmm`,
-    retry: "later",
-  });
+  const otherwise = `QEMU ended before it answered (${cause})${said ? `: ${said}` : ""}`;
+  const hint = `banger vm logs ${id} --source vmm`;
+  return failureNamed(log, said) ?? new BangerError("vmm_failed", otherwise, { hint, retry: "later" });
 }

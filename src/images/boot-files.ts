@@ -3,7 +3,7 @@ import { readFile, rm, writeFile } from "node:fs/promises";
 import type { RunTool } from "../effects/run-tool.js";
 import { BangerError } from "../errors.js";
 import { modulesArchive } from "./initrd.js";
-import { bootModules, loadOrder } from "./kernel-modules.js";
+import { type BootModule, bootModules, loadOrder } from "./kernel-modules.js";
 import { kernelFile, modulesFile, rootfsFile } from "./manifest.js";
 import { extractVmlinux } from "./vmlinux.js";
 
@@ -46,9 +46,9 @@ export async function extractBootFiles(
   });
   const base = `/usr/lib/modules/${release}`;
   const [needs, builtin] = [await take(`${base}/modules.dep`), await take(`${base}/modules.builtin`)];
-  const modules: { path: string; content: Buffer }[] = [];
-  for (const path of loadOrder(needs.toString(), builtin.toString(), bootModules))
-    modules.push({ path, content: await take(`${base}/${path}`) });
+  const modules: (BootModule & { content: Buffer })[] = [];
+  for (const module of loadOrder(needs.toString(), builtin.toString(), bootModules))
+    modules.push({ ...module, content: await take(`${base}/${module.path}`) });
   await writeFile(`${directory}/${modulesFile}`, modulesArchive(modules), { mode: 0o600 });
   return release;
 }

@@ -1,17 +1,15 @@
 /** Builds images for the daemon: starts the builder, passes its progress on, and leaves nothing half-built behind. */
-import { type ChildProcess, spawn } from "node:child_process";
 import { rename } from "node:fs/promises";
 import { dirname } from "node:path";
 import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
 import type { Clock } from "../clock.js";
 import type { ImageMaker } from "../effects/image-store.js";
 import { exists, flush } from "../effects/publish.js";
-import { toolEnvironment } from "../effects/run-tool.js";
 import { BangerError, type ErrorBody } from "../errors.js";
 import { type Home, imageHandles } from "../handles.js";
 import type { ImageId, StageReached } from "../model.js";
 import { needOf } from "../reconcilers/image.js";
+import { type Builder, startBuilder } from "./builder-link.js";
 import {
   type BuildJob,
   type BuildReport,
@@ -32,9 +30,12 @@ export interface ImageMakerOptions {
   registry: RegistryAccess;
   /** The caller's environment; only its proxy variables are read. */
   environment: Readonly<Record<string, string | undefined>>;
+  /**
+   * Where systemd has builders that may make user namespaces, which packages are unpacked in; null where this
+   * process may itself.
+   */
+  builderSocket: string | null;
 }
-
-const builderProgram = fileURLToPath(new URL("./builder-main.js", import.meta.url));
 
 function proxiesOf(environment: ImageMakerOptions["environment"]): Record<string, string> {
   const proxies: Record<string, string> = {};
@@ -49,17 +50,15 @@ function fromBody(body: ErrorBody): BangerError {
 }
 
 /** Follows a builder to its end. @throws BangerError what it reported, or `image_build_failed`. */
-async function follow(child: ChildProcess, stage: (reached: StageReached) => void): Promise<void> {
-  const ended = new Promise<string>((resolve, reject) => {
-    child.once("error", reject);
-    child.once("close", (code, signal) => resolve(signal ?? `status ${code}`));
-  });
+async function follow(builder: Builder, stage: (reached: StageReached) => void): Promise<void> {
+  const { ended, output } = builder;
   ended.catch(() => undefined);
   let done = false;
   let failure: BangerError | undefined;
-  for await (const line of createInterface({ input: child.stdout as NodeJS.ReadableStream })) {
+  for await (const line of createInterface({ input: output })) {
     const report = JSON.parse(line) as BuildReport;
     if ("stage" in report) stage(report);
+    else if ("pid" in report) builder.is(report.pid);
     else if ("error" in report) failure = fromBody(report.error);
     else done = true;
   }
@@ -86,10 +85,12 @@ async function nameWhole(id: ImageId, partial: string, directory: string): Promi
 
 /** Makes the images of one home. */
 export function imageMaker(options: ImageMakerOptions): ImageMaker {
-  const { home, clock, mirror, searchPath } = options;
+  const { home, clock, mirror, searchPath, builderSocket } = options;
   const inspect: ImageMaker["inspect"] = (id) => inspectImage(imageHandles(home, id).directory);
+  const removeScratch = (scratch: string) =>
+    follow(startBuilder({ scratch }, searchPath, builderSocket), () => undefined);
   const removePartial: ImageMaker["removePartial"] = (id) =>
-    ensureNoPartial(imageHandles(home, id).partial, searchPath, clock);
+    ensureNoPartial(imageHandles(home, id).partial, removeScratch, clock);
 
   return {
     inspect,
@@ -109,18 +110,12 @@ export function imageMaker(options: ImageMakerOptions): ImageMaker {
       const { registry } = options;
       const wanted = { imageId, name, source, directory, partial, need };
       const job: BuildJob = { ...wanted, registry, mirror, searchPath, proxies };
-      const child = spawn(process.execPath, [builderProgram], {
-        detached: true,
-        cwd: "/",
-        env: toolEnvironment(searchPath),
-        stdio: ["pipe", "pipe", "ignore"],
-      });
-      child.stdin?.on("error", () => undefined);
-      child.stdin?.end(JSON.stringify(job));
-      const abort = () => child.kill("SIGTERM");
+      // What comes from elsewhere is taken apart here, where less is allowed than to those that unpack packages.
+      const builder = startBuilder(job, searchPath, source.kind === "catalog" ? builderSocket : null);
+      const abort = () => builder.stop();
       signal.addEventListener("abort", abort, { once: true });
       try {
-        await follow(child, stage);
+        await follow(builder, stage);
       } catch (error) {
         await removePartial(imageId);
         throw signal.aborted ? signal.reason : error;

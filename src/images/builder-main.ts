@@ -1,15 +1,24 @@
 /** Entry point of the image builder, a process of its own: a job on standard input, progress lines on standard output. */
+import { execFile } from "node:child_process";
 import { writeSync } from "node:fs";
-import { mkdir, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { text } from "node:stream/consumers";
+import { promisify } from "node:util";
 import { systemClock } from "../clock.js";
 import { hostError } from "../effects/host-error.js";
 import { flush, publishContent } from "../effects/publish.js";
 import { toolEnvironment, toolRunner } from "../effects/run-tool.js";
 import { BangerError, errorBody } from "../errors.js";
 import { isKernelId } from "../handles.js";
-import { type BuildJob, type BuildReport, builderFile, builderRecord } from "./builder-process.js";
+import {
+  type BuildJob,
+  type BuildReport,
+  builderFile,
+  builderRecord,
+  type CleaningJob,
+  isScratch,
+} from "./builder-process.js";
 import { resolveImage } from "./catalog.js";
 import { makeFromBundle } from "./make/bundle.js";
 import { makeCopy, makeFromFiles } from "./make/files.js";
@@ -80,15 +89,31 @@ async function build(job: BuildJob): Promise<void> {
   await flush(dirname(job.directory));
 }
 
-const job = JSON.parse(await text(process.stdin)) as BuildJob;
-try {
-  process.umask(0o077);
+/** Removes a tree whose files belong to users of a namespace, which only its root can do, and then its own root. */
+async function clean({ scratch }: CleaningJob): Promise<void> {
+  if (!isScratch(scratch)) throw new BangerError("internal", `${scratch} is no directory of a build`);
+  const env = toolEnvironment(process.env["PATH"] ?? "");
+  await promisify(execFile)("mmdebstrap", ["--unshare-helper", "rm", "-rf", "--one-file-system", scratch], {
+    env,
+    timeout: 60_000,
+  }).catch(() => undefined);
+  await rm(scratch, { recursive: true, force: true });
+}
+
+async function buildImage(job: BuildJob): Promise<void> {
   await mkdir(job.partial, { mode: 0o700 });
   // Before anything else is started: whoever finds this directory later must find what works in it.
-  await writeFile(`${job.partial}/${builderFile}`, builderRecord());
+  await publishContent(`${job.partial}/${builderFile}`, builderRecord(), 0o600);
   await build(job);
+}
+
+process.umask(0o077);
+report({ pid: process.pid });
+const job = JSON.parse(await text(process.stdin)) as BuildJob | CleaningJob;
+try {
+  await ("scratch" in job ? clean(job) : buildImage(job));
   report({ done: true });
 } catch (error) {
-  report({ error: errorBody(hostError(error, job.partial)) });
+  report({ error: errorBody(hostError(error, "scratch" in job ? job.scratch : job.partial)) });
   process.exitCode = 1;
 }

@@ -1,11 +1,9 @@
 /** The builder's process as others see it: its job, its reports, the record that it leaves, and its end. */
-import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import type { Clock } from "../clock.js";
 import { hostError } from "../effects/host-error.js";
 import { identify } from "../effects/proc.js";
-import { toolEnvironment } from "../effects/run-tool.js";
 import { holdsWithin } from "../effects/wait.js";
 import { BangerError, type ErrorBody } from "../errors.js";
 import type { ImageId, ImageSource, ProcessIdentity, StageReached } from "../model.js";
@@ -27,7 +25,13 @@ export interface BuildJob {
   proxies: Record<string, string>;
 }
 
-export type BuildReport = StageReached | { done: true } | { error: ErrorBody };
+/** The other job of a builder: to remove what users of its namespace have left. */
+export interface CleaningJob {
+  scratch: string;
+}
+
+/** The first report says who it is. */
+export type BuildReport = { pid: number } | StageReached | { done: true } | { error: ErrorBody };
 
 /** Lies in a half-built image and says who builds it. */
 export const builderFile = "builder.json";
@@ -38,6 +42,8 @@ type Builder = ProcessIdentity & {
   /** Directory outside of the image that goes with the build. */
   scratch?: string;
 };
+
+export const isScratch = (path: string): boolean => /^\/var\/tmp\/banger-build-\w+$/.test(path);
 
 const bootId = (): string => readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
 
@@ -54,7 +60,7 @@ function readBuilder(partial: string): Builder | undefined {
     const text = readFileSync(`${partial}/${builderFile}`, "utf8");
     const { pid, startTime, bootId, scratch } = JSON.parse(text) as Builder;
     if (!Number.isInteger(pid) || pid < 2 || typeof startTime !== "string") return undefined;
-    const ours = typeof scratch === "string" && /^\/var\/tmp\/banger-build-\w+$/.test(scratch);
+    const ours = typeof scratch === "string" && isScratch(scratch);
     return ours ? { pid, startTime, bootId, scratch } : { pid, startTime, bootId };
   } catch {
     return undefined;
@@ -114,30 +120,20 @@ async function endGroup(leader: ProcessIdentity, clock: Clock): Promise<void> {
   });
 }
 
-/** Removes a tree whose files belong to users of a namespace, which only its root can do. */
-function removeScratch(scratch: string, searchPath: string): Promise<void> {
-  return new Promise((resolve) => {
-    const argv = ["--unshare-helper", "rm", "-rf", "--one-file-system", scratch];
-    const child = spawn("mmdebstrap", argv, {
-      stdio: "ignore",
-      env: toolEnvironment(searchPath),
-      timeout: 60_000,
-    });
-    child.once("error", () => resolve());
-    child.once("close", () => resolve());
-  });
-}
-
 /**
- * Nobody builds in `partial` any more, and it is gone with all that belongs to it.
+ * Nobody builds in `partial` any more, and it is gone with all that belongs to it. `removeScratch` removes a tree
+ * whose files belong to users of a namespace, as far as it can.
  */
-export async function ensureNoPartial(partial: string, searchPath: string, clock: Clock): Promise<void> {
+export async function ensureNoPartial(
+  partial: string,
+  removeScratch: (path: string) => Promise<void>,
+  clock: Clock,
+): Promise<void> {
   const builder = readBuilder(partial);
   if (builder !== undefined && isAtWork(builder)) await endGroup(builder, clock);
   try {
     if (builder?.scratch !== undefined) {
-      await removeScratch(builder.scratch, searchPath);
-      await rm(builder.scratch, { recursive: true, force: true });
+      await removeScratch(builder.scratch);
     }
     await rm(partial, { recursive: true, force: true });
   } catch (error) {

@@ -18,8 +18,8 @@ import {
 } from "./catalog-schema.js";
 
 /** Raised when the builder itself makes another image from the same recipe. */
-const builderVersion = 1;
-const kernelBuilderVersion = 1;
+const builderVersion = 2;
+const kernelBuilderVersion = 2;
 
 const catalogDirectory = fileURLToPath(new URL("../../../catalog", import.meta.url));
 const guestDirectory = "guest";

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { readdir, readFile, rm } from "node:fs/promises";
 import { exists, publishContent } from "../effects/publish.js";
 import { type CpioEntry, characterDevice, cpioArchive, directory, regularFile } from "./cpio.js";
-import { moduleName } from "./kernel-modules.js";
+import { type BootModule, moduleName } from "./kernel-modules.js";
 import { modulesFile } from "./manifest.js";
 import { unpackElf } from "./unpack.js";
 
@@ -13,13 +13,17 @@ const moduleList = "modules.list";
 const maximumModule = 16 << 20;
 
 /** The image's part of the first root: modules in loading order and the list of them. */
-export function modulesArchive(modules: readonly { path: string; content: Buffer }[]): Buffer {
+export function modulesArchive(modules: readonly (BootModule & { content: Buffer })[]): Buffer {
+  const nameIn = (path: string) => `${moduleName(path)}.ko`;
   const files = modules.map(({ path, content }) => ({
-    path: `${moduleName(path)}.ko`,
+    path: nameIn(path),
     mode: regularFile | 0o400,
     content: unpackElf(content, maximumModule, path),
   }));
-  const list = Buffer.from(files.map((file) => `/${file.path}\n`).join(""));
+  const lines = modules.map(
+    ({ path, device }) => `/${nameIn(path)}${device === undefined ? "" : ` ${device}`}\n`,
+  );
+  const list = Buffer.from(lines.join(""));
   return cpioArchive([...files, { path: moduleList, mode: regularFile | 0o400, content: list }]);
 }
 

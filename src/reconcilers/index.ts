@@ -4,14 +4,16 @@ import { reconcileDisk, reconcileDiskSize } from "./disk.js";
 import { reconcileNetwork } from "./network.js";
 import { reconcileProcess } from "./process.js";
 import { reconcileReadiness } from "./readiness.js";
+import { reconcileRootDevice } from "./root-device.js";
 
 export { needOf, reconcileImage } from "./image.js";
 
 /** Things are made from the disk up and unmade from the process down; each reconciler waits for those before it. */
 export function reconcileVm(vm: Vm, seen: ObservedVm, capabilities: Capabilities, now: number): Effect[] {
   return [
-    ...reconcileProcess(vm, seen, now),
+    ...reconcileProcess(vm, seen, capabilities, now),
     ...reconcileDisk(vm, seen),
+    ...reconcileRootDevice(vm, seen, capabilities),
     ...reconcileReadiness(vm, seen),
     ...reconcileNetwork(vm, seen, capabilities),
     // Last, because it waits for the guest.

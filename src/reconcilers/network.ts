@@ -1,6 +1,6 @@
-/** Pure: ports of the VM's loopback address, forwarded while the guest listens on them; sshd's always. */
-import type { Capabilities, Effect, Listener, ObservedVm, Vm } from "../model.js";
-import { guestWanted } from "./readiness.js";
+/** Pure: the guest's card on the bridge with its way out, or else ports of the VM's loopback address. */
+import type { Capabilities, Effect, Listener, ObservedVm, Part, Seen, Vm } from "../model.js";
+import { guestWanted, isOver } from "./wanted.js";
 
 const sshPort = 22;
 
@@ -9,7 +9,37 @@ export const onLoopback = ({ address }: Listener): boolean => address.startsWith
 /** A listener on the guest's own loopback cannot be reached through its network card. */
 export const reachable = (listener: Listener): boolean => listener.proto === "tcp" && !onLoopback(listener);
 
-export function reconcileNetwork(vm: Vm, seen: ObservedVm, capabilities: Capabilities): Effect[] {
+export const reconcileNetwork = (vm: Vm, seen: ObservedVm, capabilities: Capabilities): Effect[] => [
+  ...reconcileCard(vm, seen, capabilities),
+  ...reconcileForwards(vm, seen, capabilities),
+];
+
+/** Both are wanted from the network step until the VMM has ended; the way out follows the spec all that time. */
+function reconcileCard(vm: Vm, { process, tap, nat }: ObservedVm, capabilities: Capabilities): Effect[] {
+  const { id: vmId, address } = vm;
+  if (isOver(vm)) {
+    if (process.is !== "absent") return [];
+    return [
+      ...(tap.is === "present" ? [{ kind: "ensureNoTap", vmId } as const] : []),
+      ...(nat.is === "present" ? [{ kind: "ensureNoNat", vmId } as const] : []),
+    ];
+  }
+  if (!capabilities.bridgeNetworking) return [];
+  const starts = vm.phase === "starting" && (vm.step === "network" || vm.step === "process");
+  const made = starts && process.is === "absent";
+  if (!made && !(guestWanted(vm) && process.is === "present")) return [];
+  // Where the host does not tell, a start tries, and so learns why not; a guest that runs is left alone.
+  const lacks = (part: Seen | Part): boolean =>
+    part.is === "absent" || ("whole" in part && !part.whole) || (made && part.is === "unknown");
+  const effects: Effect[] = [];
+  if (lacks(tap)) effects.push({ kind: "ensureTap", vmId, address });
+  if (vm.spec.nat && lacks(nat)) effects.push({ kind: "ensureNat", vmId, address });
+  if (!vm.spec.nat && nat.is === "present") effects.push({ kind: "ensureNoNat", vmId });
+  return effects;
+}
+
+/** Ports are forwarded while the guest listens on them; sshd's always. */
+function reconcileForwards(vm: Vm, seen: ObservedVm, capabilities: Capabilities): Effect[] {
   if (!capabilities.portForwarding || !guestWanted(vm) || seen.forwards.is !== "present") return [];
   const wanted = new Set([sshPort]);
   if (seen.listeners.is === "present") {

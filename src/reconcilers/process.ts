@@ -1,12 +1,20 @@
 /** Pure: the VMM process, wanted from the process step until a stop, and its sockets, gone after it. */
-import type { Effect, ObservedVm, ProcessIdentity, Vm } from "../model.js";
+import type { Capabilities, Effect, ObservedVm, ProcessIdentity, Vm } from "../model.js";
+import { disksFit, networkFits, rootFits } from "../notice.js";
+import { nothingHeld } from "./wanted.js";
 
-export function reconcileProcess(vm: Vm, seen: ObservedVm, now: number): Effect[] {
+export function reconcileProcess(
+  vm: Vm,
+  seen: ObservedVm,
+  capabilities: Capabilities,
+  now: number,
+): Effect[] {
+  if (seen.process.is === "present" && seen.process.idle) return [ensureNoProcess(vm, seen.process)];
   switch (vm.phase) {
     case "starting":
       // Before its step, a process can only be one that an earlier start left behind.
       if (vm.step === "disk" && seen.process.is === "present") return [ensureNoProcess(vm, seen.process)];
-      return vm.step === "process" && seen.process.is === "absent" ? [ensureProcess(vm)] : [];
+      return vm.step === "process" && canRun(vm, seen, capabilities) ? [ensureProcess(vm)] : [];
     case "running":
       return [];
     case "stopping":
@@ -15,12 +23,19 @@ export function reconcileProcess(vm: Vm, seen: ObservedVm, now: number): Effect[
       if (seen.process.is === "present") {
         return [ensureNoProcess(vm, seen.process)];
       }
-      if (seen.process.is === "absent" && seen.runtime.is === "present") {
+      if (nothingHeld(seen) && seen.runtime.is === "present") {
         return [{ kind: "ensureNoRuntime", vmId: vm.id }];
       }
       return [];
   }
 }
+
+/** What the steps before made is still there: a host that was restarted meanwhile has lost all but the files. */
+const canRun = (vm: Vm, seen: ObservedVm, capabilities: Capabilities): boolean =>
+  seen.process.is === "absent" &&
+  disksFit(vm, seen) &&
+  rootFits(seen, capabilities) &&
+  networkFits(vm, seen, capabilities);
 
 function reconcileStopping(vm: Vm, seen: ObservedVm, now: number): Effect[] {
   if (seen.process.is !== "present" || vm.stop === null) return [];

@@ -1,8 +1,6 @@
 /** Pure: the link to the guest agent, wanted while a guest boots or runs. */
 import type { Effect, ObservedVm, Vm } from "../model.js";
-
-export const guestWanted = (vm: Vm): boolean =>
-  vm.phase === "running" || (vm.phase === "starting" && vm.step === "agent");
+import { guestWanted } from "./wanted.js";
 
 export function reconcileReadiness(vm: Vm, seen: ObservedVm): Effect[] {
   const linkMissing = seen.process.is === "present" && seen.agent.is === "absent";

@@ -3,6 +3,16 @@ import assert from "node:assert/strict";
 import type { Effect, ImageId, ObservedVm, ProcessIdentity, VmId } from "../../src/model.js";
 import type { World } from "../../src/world.js";
 
+/** What a test may do to the helper of system mode, and to what only that can make. */
+export interface HelperBench {
+  /** It answers nothing from now on; the result undoes that. */
+  leave: () => Promise<() => Promise<void>>;
+  /** Takes banger's firewall rules away, as whoever loads other ones does. */
+  flushFirewall: () => void;
+  /** Takes a loop device away from under the VM's root device, or nothing where root disks are no devices. */
+  breakDevice?: (id: VmId) => void;
+}
+
 /** One world on a host of its own, and what a test may do to that host behind the world's back. */
 export interface Bench {
   world: World;
@@ -23,6 +33,8 @@ export interface Bench {
   loseResize2fs: (id: VmId) => void;
   /** Leaves a half-built image behind, as a crash does. */
   abandonBuild: (id: ImageId) => void;
+  /** Only in system mode. */
+  helper?: HelperBench;
   /** Ends every process and removes every file. */
   close: () => Promise<void>;
 }
@@ -70,8 +82,17 @@ export class Actor {
     return this.perform({ kind: "ensureDisk", vmId, imageId, name: `vm-${vmId}`, diskMiB });
   }
 
+  /** What a VMM of this mode stands on beside the VM's files. */
+  async prepare(vmId: VmId, address: string): Promise<void> {
+    const { readyImage: imageId } = this.bench;
+    const { rootDevice, bridgeNetworking } = this.bench.world.capabilities;
+    if (rootDevice) await this.perform({ kind: "ensureRootDevice", vmId, imageId });
+    if (bridgeNetworking) await this.perform({ kind: "ensureTap", vmId, address });
+  }
+
   async process(vmId: VmId, address: string): Promise<ProcessIdentity> {
     const { readyImage: imageId } = this.bench;
+    await this.prepare(vmId, address);
     await this.perform({ kind: "ensureProcess", vmId, imageId, name: `vm-${vmId}`, spec, address });
     const { process } = await this.see(vmId);
     assert.equal(process.is, "present");
@@ -82,6 +103,10 @@ export class Actor {
   async remove(vmId: VmId): Promise<void> {
     const { process } = await this.see(vmId);
     if (process.is === "present") await this.perform({ kind: "ensureNoProcess", vmId, process });
+    const { rootDevice, bridgeNetworking } = this.bench.world.capabilities;
+    if (bridgeNetworking) await this.perform({ kind: "ensureNoTap", vmId });
+    if (bridgeNetworking) await this.perform({ kind: "ensureNoNat", vmId });
+    if (rootDevice) await this.perform({ kind: "ensureNoRootDevice", vmId });
     await this.perform({ kind: "ensureNoRuntime", vmId });
     await this.perform({ kind: "ensureNoDirectory", vmId });
   }

@@ -6,7 +6,8 @@ import { tmpdir } from "node:os";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { systemClock } from "../../src/clock.js";
-import { overlayDisks } from "../../src/effects/disk-overlay.js";
+import { overlayRoot } from "../../src/effects/disk-overlay.js";
+import { vmDisks } from "../../src/effects/disks.js";
 import { toolRunner } from "../../src/effects/run-tool.js";
 import { sshKeys } from "../../src/effects/ssh-keys.js";
 import { BangerError } from "../../src/errors.js";
@@ -31,10 +32,13 @@ async function outcome(home: Home): Promise<string> {
   const keys = sshKeys(home, runTool, null);
   const userFiles = async () => ({ files: [], skipped: [] });
   const workSeeds = async () => null;
-  const tools = { qemuImg: "qemu-img", runTool, workSeeds, keys, userFiles, clock: systemClock };
+  const tools = { runTool, workSeeds, keys, userFiles, clock: systemClock };
   const effect = { kind: "ensureDisk", vmId: id, imageId, name: "calm-otter", diskMiB: 256 } as const;
   try {
-    await overlayDisks(home, tools).ensure(effect, { signal: AbortSignal.timeout(60_000), note: () => {} });
+    await vmDisks(home, tools, overlayRoot("qemu-img")).ensure(effect, {
+      signal: AbortSignal.timeout(60_000),
+      note: () => {},
+    });
     return "made";
   } catch (error) {
     return error instanceof BangerError ? `${error.code}, ${error.hint}` : String(error);

@@ -1,19 +1,19 @@
 /** The world contract on the simulated host: what the simulation shows of effects is what the real host does. */
-import { loopbackAddress } from "../../src/handles.js";
+import { addressAt, loopbackRange } from "../../src/addresses.js";
 import type { World } from "../../src/world.js";
 import { SimHost } from "../sim/host.js";
 import { seeded } from "../sim/random.js";
 import { LifeClock, Time } from "../sim/time.js";
 import { SimWorld } from "../sim/world.js";
-import type { Bench } from "./actor.js";
+import type { Bench, HelperBench } from "./actor.js";
 import { worldContract } from "./world.js";
 
 const readyImage = "ready-00000001";
 
-async function makeBench(): Promise<Bench> {
+async function makeBench(mode: "user" | "system"): Promise<Bench> {
   const time = new Time();
   const chance = seeded(1);
-  const host = new SimHost(time, chance);
+  const host = new SimHost(time, chance, mode);
   host.faults = false;
   host.image(readyImage).ready = true;
   const make = (): World => new SimWorld(host, new LifeClock(time, chance), () => {});
@@ -26,7 +26,7 @@ async function makeBench(): Promise<Bench> {
     world: make(),
     readyImage,
     buildableImage: { id: "buildable-00000002", name: "buildable" },
-    address: (n) => loopbackAddress(1, n),
+    address: (n) => addressAt(loopbackRange(1), n),
     async restart() {
       await bench.world.close();
       bench.world = make();
@@ -50,6 +50,7 @@ async function makeBench(): Promise<Bench> {
     abandonBuild(id) {
       host.image(id).partial = true;
     },
+    ...(mode === "system" && { helper: helperBench(host) }),
     async close() {
       open = false;
       await flow;
@@ -58,4 +59,14 @@ async function makeBench(): Promise<Bench> {
   return bench;
 }
 
-worldContract("the simulated host", makeBench);
+const helperBench = (host: SimHost): HelperBench => ({
+  async leave() {
+    host.helper.die(1e9);
+    return async () => host.helper.revive();
+  },
+  flushFirewall: () => host.flushFirewall(),
+  breakDevice: (id) => Object.assign(host.vm(id), { device: false, loops: 1 }),
+});
+
+worldContract("the simulated host", () => makeBench("user"));
+worldContract("the simulated host in system mode", () => makeBench("system"), "system");

@@ -4,6 +4,7 @@ import { after, afterEach, before, describe, test } from "node:test";
 import type { Effect, ObservedVm, VmId } from "../../src/model.js";
 import { Actor, type Bench } from "./actor.js";
 import { growthContract, workDiskOf } from "./growth.js";
+import { systemContract } from "./system.js";
 
 const idA = "0a0a0a0a";
 const idB = "0b0b0b0b";
@@ -12,8 +13,12 @@ const fileHandles = ["directory", "rootDisk", "workDisk", "seed", "runtime"] as 
 const is = (seen: ObservedVm) => fileHandles.map((handle) => seen[handle].is);
 const all = (value: string) => fileHandles.map(() => value);
 
-/** States the contract of `makeBench`'s world as tests. */
-export function worldContract(name: string, makeBench: () => Promise<Bench>): void {
+/** States the contract of `makeBench`'s world as tests: what all worlds have to do, and what those of its mode do. */
+export function worldContract(
+  name: string,
+  makeBench: () => Promise<Bench>,
+  mode: "user" | "system" = "user",
+): void {
   describe(`world contract: ${name}`, () => {
     let actor: Actor;
     before(async () => {
@@ -27,17 +32,15 @@ export function worldContract(name: string, makeBench: () => Promise<Bench>): vo
     processContract(() => actor);
     growthContract(() => actor, idA);
     endContract(() => actor);
-    forwardContract(() => actor);
+    if (mode === "user") forwardContract(() => actor);
+    else systemContract(() => actor, idA, idB);
     imageContract(() => actor);
   });
 }
 
 function diskContract(actor: () => Actor): void {
   test("of a VM that was never made, everything is absent", async () => {
-    const seen = await actor().see(idA);
-    assert.deepEqual(is(seen), all("absent"));
-    for (const handle of [seen.process, seen.agent, seen.forwards, seen.listeners])
-      assert.equal(handle.is, "absent");
+    for (const { is: seen } of Object.values(await actor().see(idA))) assert.equal(seen, "absent");
   });
 
   test("ensureDisk makes both directories and every disk, and a second time is success", async () => {
@@ -107,12 +110,16 @@ function processContract(actor: () => Actor): void {
     const address = actor().bench.address(1);
     await actor().disk(idA);
     const before = await actor().process(idA, address);
-    await actor().perform({ kind: "ensureForward", vmId: idA, address, guestPort: 8080 });
+    const { portForwarding } = actor().bench.world.capabilities;
+    if (portForwarding) await actor().perform({ kind: "ensureForward", vmId: idA, address, guestPort: 8080 });
     await actor().bench.restart();
-    const seen = await actor().seeWhen(idA, ({ forwards }) => forwards.is === "present");
+    const seen = await actor().seeWhen(idA, ({ process }) => process.is === "present");
     assert.equal(seen.process.is === "present" && seen.process.pid, before.pid);
     assert.equal(seen.process.is === "present" && seen.process.startTime, before.startTime);
-    assert.deepEqual(seen.forwards.is === "present" && seen.forwards.list.map((f) => f.guestPort), [8080]);
+    if (portForwarding) {
+      const { forwards } = await actor().seeWhen(idA, (then) => then.forwards.is === "present");
+      assert.deepEqual(forwards.is === "present" && forwards.list.map((f) => f.guestPort), [8080]);
+    }
     assert.deepEqual(is(seen), all("present"));
     assert.deepEqual([seen.agent.is, seen.listeners.is], ["absent", "absent"]);
   });
@@ -193,7 +200,7 @@ function endContract(actor: () => Actor): void {
     await actor().disk(idA);
     const process = await actor().process(idA, actor().bench.address(1));
     await actor().bench.restart();
-    await actor().seeWhen(idA, ({ forwards }) => forwards.is === "present");
+    await actor().seeWhen(idA, (seen) => seen.process.is === "present");
     const gone = actor().seeWhen(idA, (seen) => seen.process.is === "absent");
     actor().bench.killProcess(process);
     assert.equal((await gone).exit?.reason, "lost");

@@ -44,6 +44,7 @@ export class TestHome {
     this.env = {
       ...process.env,
       NO_COLOR: "1",
+      BANGER_MODE: "user",
       XDG_STATE_HOME: join(this.root, "state"),
       XDG_CONFIG_HOME: join(this.root, "config"),
       XDG_CACHE_HOME: join(this.root, "cache"),

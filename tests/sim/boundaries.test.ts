@@ -1,6 +1,6 @@
-/** A daemon that dies at any one boundary, before or after any append or deed, and comes back: what was asked is done. */
+/** Daemon or helper dies at any one boundary, before or after any append or deed, and comes back: what was asked is done. */
 import assert from "node:assert/strict";
-import { describe, test } from "node:test";
+import { test } from "node:test";
 import type { Outcome } from "./outcome.js";
 import { Run } from "./run.js";
 import type { Action } from "./scenario.js";
@@ -25,7 +25,11 @@ interface Scene {
   /** How often a guest was ready in the end. */
   boots: number;
   what?: string;
+  /** Where it tells something; everywhere unless said. */
+  modes?: readonly Mode[];
 }
+
+type Mode = "user" | "system";
 
 const scenes: Readonly<Record<string, Scene>> = {
   "create and start": {
@@ -58,10 +62,18 @@ const scenes: Readonly<Record<string, Scene>> = {
   },
   "a larger disk while it runs": {
     before: up,
-    action: { kind: "set", name: 0, diskMiB: 4096, afterMs: 0 },
+    action: { kind: "set", name: 0, changes: { diskMiB: 4096 }, afterMs: 0 },
     from: "running",
     to: "running",
     boots: 1,
+  },
+  "no way out any more, while it runs": {
+    before: up,
+    action: { kind: "set", name: 0, changes: { nat: false }, afterMs: 0 },
+    from: "running",
+    to: "running",
+    boots: 1,
+    modes: ["system"],
   },
   restart: {
     before: up,
@@ -91,6 +103,7 @@ const scenes: Readonly<Record<string, Scene>> = {
     to: "ready",
     boots: 0,
     what: "sim-1",
+    modes: ["user"],
   },
   "delete an image": {
     before: [
@@ -102,44 +115,132 @@ const scenes: Readonly<Record<string, Scene>> = {
     to: "deleted",
     boots: 0,
     what: "sim-1",
+    modes: ["user"],
   },
 };
 
 const deaths = ({ trace }: Outcome): number =>
-  trace.filter((line) => line.endsWith("the daemon dies at a boundary")).length;
+  trace.filter((line) => line.endsWith(" dies at a boundary")).length;
 
-/** Runs the scene with a daemon that dies at the nth boundary after its action and is back `backMs` later. */
-function run({ before, action }: Scene, boundary: number, backMs: number): Promise<Outcome> {
+/** Runs the scene; who dies at a boundary is back `backMs` later. */
+function run({ before, action }: Scene, mode: Mode, death: Action, backMs: number): Promise<Outcome> {
   const actions: Action[] = [
     ...before,
-    { kind: "killDaemonAt", boundary, afterMs: 0 },
+    death,
     action,
     { kind: "startDaemon", afterMs: backMs },
     { kind: "startDaemon", afterMs: bootMs },
   ];
-  return new Run({ seed: 1, faults: false, actions }).outcome();
+  return new Run({ seed: 1, mode, faults: false, actions }).outcome();
 }
 
+const told = (boundary: number, { problems, trace }: Outcome) =>
+  `boundary ${boundary}: ${problems.join("; ")}\n${trace.join("\n")}`;
+const readies = ({ trace }: Outcome): number => trace.filter((line) => line.includes(" vm.ready ")).length;
+
 for (const [name, scene] of Object.entries(scenes)) {
-  for (const [back, backMs] of [
-    ["at once", 10],
-    ["when a boot has timed out", 90_000],
-  ] as const) {
-    test(`${name}: the daemon dies at each boundary and is back ${back}`, async () => {
+  for (const mode of scene.modes ?? (["user", "system"] as const)) {
+    for (const [back, backMs] of [
+      ["at once", 10],
+      ["when a boot has timed out", 90_000],
+    ] as const) {
+      test(`${name}, ${mode} mode: the daemon dies at each boundary and is back ${back}`, async () => {
+        let boundary = 0;
+        for (let died = true; died; ) {
+          boundary += 1;
+          const outcome = await run(scene, mode, { kind: "killDaemonAt", boundary, afterMs: 0 }, backMs);
+          died = deaths(outcome) > 0;
+          assert.deepEqual(outcome.problems, [], told(boundary, outcome));
+          // The first boundary is the one before the request is in the log; what is in it is never forgotten.
+          const asked = boundary > 1;
+          const phase = outcome.phases[scene.what ?? "vm-0"];
+          assert.equal(phase, asked ? scene.to : scene.from, told(boundary, outcome));
+          if (asked) assert.equal(readies(outcome), scene.boots, told(boundary, outcome));
+        }
+        assert.ok(boundary > 4, `only ${boundary} boundaries`);
+      });
+    }
+  }
+}
+
+/** In the others the helper has nothing to do. */
+const helped = Object.entries(scenes).filter(([name]) => !/disk|pull|image|has stopped/.test(name));
+
+for (const [name, scene] of helped) {
+  for (const backMs of [0, 1000]) {
+    test(`${name}: the helper dies at each boundary and is back after ${backMs} ms`, async () => {
       let boundary = 0;
       for (let died = true; died; ) {
         boundary += 1;
-        const outcome = await run(scene, boundary, backMs);
-        const told = `boundary ${boundary}: ${outcome.problems.join("; ")}\n${outcome.trace.join("\n")}`;
+        const outcome = await run(
+          scene,
+          "system",
+          { kind: "killHelperAt", boundary, backMs, afterMs: 0 },
+          bootMs,
+        );
         died = deaths(outcome) > 0;
-        assert.deepEqual(outcome.problems, [], told);
-        // The first boundary is the one before the request is in the log; what is in it is never forgotten.
-        const asked = boundary > 1;
-        assert.equal(outcome.phases[scene.what ?? "vm-0"], asked ? scene.to : scene.from, told);
-        const ready = outcome.trace.filter((line) => line.includes(" vm.ready ")).length;
-        if (asked) assert.equal(ready, scene.boots, told);
+        assert.deepEqual(outcome.problems, [], told(boundary, outcome));
+        assert.equal(outcome.phases["vm-0"], scene.to, told(boundary, outcome));
+        assert.equal(readies(outcome), scene.boots, told(boundary, outcome));
       }
-      assert.ok(boundary > 6, `only ${boundary} boundaries`);
+      assert.ok(boundary > 2, `only ${boundary} boundaries`);
     });
   }
 }
+
+test("a helper that stays away fails a start at its step, and what was made before goes when it is back", async () => {
+  for (const [boundary, step] of [
+    [1, "disk"],
+    [7, "network"],
+  ] as const) {
+    const death: Action = { kind: "killHelperAt", boundary, backMs: 300_000, afterMs: 0 };
+    const outcome = await run(scenes["create and start"] as Scene, "system", death, bootMs);
+    assert.deepEqual([deaths(outcome), outcome.problems], [1, []], told(boundary, outcome));
+    assert.equal(outcome.phases["vm-0"], "error", told(boundary, outcome));
+    const failed = outcome.trace.find((line) => line.includes("vm.step_failed")) ?? "";
+    assert.match(
+      failed,
+      new RegExp(`"code":"helper_unreachable".*"step":"${step}"`),
+      told(boundary, outcome),
+    );
+  }
+});
+
+test("after a restart of the host every VM is found stopped, and starts anew from its disks", async () => {
+  for (const mode of ["user", "system"] as const) {
+    const actions: Action[] = [
+      ...up,
+      { kind: "reboot", afterMs: 0 },
+      { kind: "startDaemon", afterMs: 5000 },
+      { kind: "start", name: 0, afterMs: bootMs },
+      { kind: "startDaemon", afterMs: bootMs },
+    ];
+    const outcome = await new Run({ seed: 1, mode, faults: false, actions }).outcome();
+    assert.deepEqual(outcome.problems, [], told(0, outcome));
+    assert.deepEqual([outcome.phases["vm-0"], readies(outcome)], ["running", 2], told(0, outcome));
+  }
+});
+
+test("a start that the host's restart interrupts goes on to its end, whatever it had made", async () => {
+  for (const mode of ["user", "system"] as const) {
+    for (let afterMs = 0; afterMs < 1000; afterMs += 20) {
+      const actions: Action[] = [
+        { kind: "create", name: 0, start: true, afterMs: 0 },
+        { kind: "reboot", afterMs },
+        { kind: "startDaemon", afterMs: 5000 },
+        { kind: "startDaemon", afterMs: bootMs },
+      ];
+      const outcome = await new Run({ seed: 1, mode, faults: false, actions }).outcome();
+      assert.deepEqual(outcome.problems, [], told(afterMs, outcome));
+      // A guest that boots then has ended: that is what an error is for.
+      const booting = outcome.trace.some((line) => line.includes("vm.process_exited"));
+      assert.equal(outcome.phases["vm-0"], booting ? "error" : "running", told(afterMs, outcome));
+    }
+  }
+});
+
+test("rules that somebody else took away are back while the guest runs", async () => {
+  const actions: Action[] = [...up, { kind: "flushFirewall", afterMs: 0 }];
+  const outcome = await new Run({ seed: 1, mode: "system", faults: false, actions }).outcome();
+  assert.deepEqual([outcome.problems, readies(outcome)], [[], 1], told(0, outcome));
+});

@@ -6,7 +6,7 @@ import type { Ledger } from "../../src/ledger.js";
 import type { Capabilities, Observed, State, Vm } from "../../src/model.js";
 import { planFor } from "../../src/plan.js";
 import { fold, initialState } from "../../src/projection.js";
-import { noImage, noVm, type SimHost } from "./host.js";
+import { noImage, noVm, type SimHost, type SimVm } from "./host.js";
 
 /** What clients were told is done. */
 export interface Acknowledged {
@@ -18,18 +18,29 @@ export interface Acknowledged {
 
 const wantsDeletion = (vm: Vm | undefined): boolean => vm?.phase === "deleting" || vm?.phase === "deleted";
 
+const deviceIsWhole = ({ device, loops }: SimVm): boolean => device && loops === 2;
+const cardIsWhole = ({ tap, guard }: SimVm): boolean => tap && guard;
+
+/** What only the helper can take away, by name. */
+const held = (vm: SimVm): string[] =>
+  (["loops", "device", "tap", "guard", "nat", "jail"] as const).filter((name) => vm[name]);
+
 /** What the log is told of the host is so at that moment; `undefined` when it is, or when the event tells nothing of it. */
-export function checkFact({ stream, type }: StoredEvent, host: SimHost): string | undefined {
+export function checkFact({ stream, type }: StoredEvent, state: State, host: SimHost): string | undefined {
   const id = stream.slice(stream.indexOf("/") + 1);
   const image = host.images.get(id) ?? noImage();
-  const { process, directory, rootDisk, workDisk, seed, runtime } = host.vms.get(id) ?? noVm();
+  const vm = host.vms.get(id) ?? noVm();
+  const { process, directory, rootDisk, workDisk, seed, runtime } = vm;
+  const bridged = host.mode === "system";
   const truth: Partial<Record<EventType, boolean>> = {
-    "vm.disk_attached": rootDisk && workDisk && seed && runtime && process === null,
-    "vm.process_started": process !== null,
+    "vm.disk_attached":
+      rootDisk && workDisk && seed && runtime && process === null && (!bridged || deviceIsWhole(vm)),
+    "vm.network_attached": !bridged || (cardIsWhole(vm) && vm.nat === state.vms[id]?.spec.nat),
+    "vm.process_started": process !== null && process.guest !== "idle",
     "vm.adopted": process !== null,
     "vm.ready": process?.guest === "up",
     "vm.process_exited": process === null,
-    "vm.deleted": process === null && !runtime && !directory,
+    "vm.deleted": process === null && !runtime && !directory && held(vm).length === 0,
     "image.ready": image.ready && !image.damaged,
     "image.damaged": !image.ready || image.damaged,
     "image.deleted": !image.ready && !image.partial,
@@ -48,6 +59,13 @@ export function checkAlways(state: State, host: SimHost): string[] {
   for (const id of host.lost) {
     if (!wantsDeletion(state.vms[id]))
       problems.push(`the disks of ${id} are gone, and nobody asked for that`);
+  }
+  for (const what of host.torn) problems.push(`${what} was to go while it was in use`);
+  if (host.mode === "system") {
+    for (const [id, vm] of host.vms) {
+      if (vm.process !== null && !(deviceIsWhole(vm) && vm.tap && vm.jail))
+        problems.push(`the VMM of ${id} has lost what it runs on: only ${held(vm)} is there`);
+    }
   }
   return problems;
 }
@@ -73,10 +91,14 @@ export function checkSettled(
     if (plan === undefined || plan.facts.length + plan.effects.length === 0) continue;
     problems.push(`${stream} is not settled: ${JSON.stringify(plan)}`);
   }
-  for (const vm of Object.values(state.vms)) problems.push(...checkVm(vm, host));
+  for (const vm of Object.values(state.vms))
+    problems.push(
+      ...(host.mode === "user" ? checkForwards(vm, host) : checkHeld(vm, host)),
+      ...checkVm(vm, host),
+    );
   for (const [id, seen] of host.vms) {
     if (state.vms[id] !== undefined) continue;
-    if (seen.directory || seen.runtime || seen.process)
+    if (seen.directory || seen.runtime || seen.process || held(seen).length > 0)
       problems.push(`${id} is on the host, but nobody knows it`);
   }
   for (const [id, image] of host.images) {
@@ -92,6 +114,26 @@ export function checkSettled(
   return problems;
 }
 
+function checkForwards({ id, name, phase }: Vm, host: SimHost): string[] {
+  const { process } = host.vm(id);
+  if (phase !== "running") return [];
+  const listeners = [...new Set(process?.listeners.map(({ port }) => port))].sort();
+  const forwards = process?.forwards.map(({ guestPort }) => guestPort).sort();
+  if (String(listeners) === String(forwards)) return [];
+  return [`${id} (${name}): forwards [${forwards}] stand for [${listeners}]`];
+}
+
+/** Nothing leaks, and a guest that runs has its card and the way out that its spec says. */
+function checkHeld({ id, name, phase, spec }: Vm, host: SimHost): string[] {
+  const on = host.vm(id);
+  const wanted = ["loops", "device", "tap", "guard", ...(spec.nat ? ["nat"] : []), "jail"];
+  const right = phase === "running" ? wanted : [];
+  const there = held(on);
+  return String(there) === String(right)
+    ? []
+    : [`${id} (${name}) is ${phase} and holds [${there}], not [${right}]`];
+}
+
 function checkVm(vm: Vm, host: SimHost): string[] {
   const on = host.vm(vm.id);
   const problems: string[] = [];
@@ -99,9 +141,6 @@ function checkVm(vm: Vm, host: SimHost): string[] {
   if (!settledPhases.has(vm.phase)) wrong("that is no end");
   if (vm.phase === "running") {
     if (on.process?.guest !== "up") wrong("no guest is up");
-    const listeners = [...new Set(on.process?.listeners.map(({ port }) => port))].sort();
-    const forwards = on.process?.forwards.map(({ guestPort }) => guestPort).sort();
-    if (String(listeners) !== String(forwards)) wrong(`forwards [${forwards}] stand for [${listeners}]`);
   } else {
     if (on.process !== null) wrong("a VMM runs");
     if (on.runtime) wrong("its sockets are left");

@@ -8,11 +8,13 @@ import type {
   ProcessIdentity,
   VmId,
 } from "../../src/model.js";
+import { SimHelper } from "./helper.js";
 import type { Random } from "./random.js";
 import type { Time } from "./time.js";
 
 export interface SimProcess extends ProcessIdentity {
-  guest: "booting" | "up" | "hung";
+  /** `idle`: none has been started, or it has halted and the VMM stands there all the same. */
+  guest: "idle" | "booting" | "up" | "hung";
   forwards: Forward[];
   listeners: Listener[];
   shutdownAsked: boolean;
@@ -29,13 +31,31 @@ export interface SimVm {
   fileSystemMiB: number;
   growing: Growing;
   seed: boolean;
+  /** The directory of sockets. */
   runtime: boolean;
+  /** What the helper makes: loop devices, the device over them, card and firewall rule, way out, jail. */
+  loops: 0 | 1 | 2;
+  device: boolean;
+  tap: boolean;
+  guard: boolean;
+  nat: boolean;
+  jail: boolean;
   process: SimProcess | null;
   /** A guest was up on these disks: they hold what a user may have written. */
   holdsData: boolean;
   /** What is in its directory cannot be told. */
   hidden: boolean;
 }
+
+/** What of a VM is in no file: gone with the kernel. */
+const withoutKernel = {
+  loops: 0,
+  device: false,
+  tap: false,
+  guard: false,
+  nat: false,
+  process: null,
+} as const;
 
 export const noVm = (): SimVm => ({
   directory: false,
@@ -46,7 +66,8 @@ export const noVm = (): SimVm => ({
   growing: "no",
   seed: false,
   runtime: false,
-  process: null,
+  ...withoutKernel,
+  jail: false,
   holdsData: false,
   hidden: false,
 });
@@ -64,17 +85,25 @@ export const noImage = (): SimImage => ({ ready: false, damaged: false, partial:
 export class SimHost {
   readonly vms = new Map<VmId, SimVm>();
   readonly images = new Map<ImageId, SimImage>();
+  readonly helper: SimHelper;
+  bridge = false;
   /** While false nothing fails of itself; what is broken already stays so. */
   faults = true;
   /** VMs whose disks were removed while they held data; the checks ask whether that was wanted. */
   readonly lost: VmId[] = [];
+  /** What was taken from under a VMM that ran. */
+  readonly torn: string[] = [];
   #lastPid = 100;
   #listener: (id: VmId, exit?: ProcessExit) => void = () => {};
 
   constructor(
     readonly time: Time,
     readonly chance: Random,
-  ) {}
+    readonly mode: "user" | "system" = "user",
+    readonly note: (line: string) => void = () => {},
+  ) {
+    this.helper = new SimHelper(this);
+  }
 
   vm(id: VmId): SimVm {
     const known = this.vms.get(id);
@@ -101,8 +130,8 @@ export class SimHost {
     return this.faults && this.chance.chance(probability);
   }
 
-  /** A VMM starts; its guest boots, unless it hangs or is up already. */
-  spawn(id: VmId, guest: SimProcess["guest"] = this.faulty(0.1) ? "hung" : "booting"): void {
+  /** A VMM starts; its guest boots, unless it hangs, is up already or waits for `begin`. */
+  spawn(id: VmId, guest: SimProcess["guest"] = this.#fate()): void {
     const process: SimProcess = {
       pid: ++this.#lastPid,
       startTime: String(this.time.now()),
@@ -119,15 +148,42 @@ export class SimHost {
         if (still()) this.exit(id, { reason: "lost", detail: "crashed" });
       });
     }
-    const comeUp = () => {
-      if (!still() || process.guest === "hung") return;
-      process.guest = "up";
-      this.vm(id).holdsData = true;
-      process.listeners = [listener(22)];
-      this.#listener(id);
-    };
-    if (guest === "up") comeUp();
-    else this.time.after(this.chance.between(500, 20_000), comeUp);
+    if (guest === "up") this.#comeUp(id, process);
+    else if (guest !== "idle") this.#boot(id, process);
+  }
+
+  /** The guest of a VMM that has none yet boots. */
+  begin(id: VmId): void {
+    const { process } = this.vm(id);
+    if (process?.guest !== "idle") return;
+    process.guest = this.#fate();
+    this.#boot(id, process);
+  }
+
+  #fate(): "hung" | "booting" {
+    return this.faulty(0.1) ? "hung" : "booting";
+  }
+
+  #boot(id: VmId, process: SimProcess): void {
+    this.time.after(this.chance.between(500, 20_000), () => this.#comeUp(id, process));
+  }
+
+  #comeUp(id: VmId, process: SimProcess): void {
+    if (this.vm(id).process !== process || process.guest === "hung" || process.guest === "idle") return;
+    process.guest = "up";
+    this.vm(id).holdsData = true;
+    process.listeners = [listener(22)];
+    this.#listener(id);
+  }
+
+  /** The guest powers off: QEMU ends with it, and Firecracker stands there until it is ended. */
+  powerOff(id: VmId): void {
+    const { process } = this.vm(id);
+    if (process === null) return;
+    if (this.mode === "user") return this.exit(id, { reason: "guest", detail: "powered off" });
+    process.guest = "idle";
+    process.listeners = [];
+    this.#listener(id);
   }
 
   exit(id: VmId, exit: ProcessExit): void {
@@ -141,7 +197,7 @@ export class SimHost {
     process.shutdownAsked = true;
     if (process.guest !== "up" || this.faulty(0.2)) return;
     this.time.after(this.chance.between(100, 6000), () => {
-      if (this.vm(id).process === process) this.exit(id, { reason: "guest", detail: "powered off" });
+      if (this.vm(id).process === process) this.powerOff(id);
     });
   }
 
@@ -156,9 +212,29 @@ export class SimHost {
   }
 
   removeDirectory(id: VmId): void {
-    const { process, runtime, holdsData } = this.vm(id);
-    if (holdsData) this.lost.push(id);
-    this.vms.set(id, { ...noVm(), process, runtime });
+    const vm = this.vm(id);
+    if (vm.holdsData) this.lost.push(id);
+    if (vm.loops > 0) this.torn.push(`what lies under the root device of ${id}`);
+    const { loops, device, tap, guard, nat, jail, process, runtime } = vm;
+    this.vms.set(id, { ...noVm(), loops, device, tap, guard, nat, jail, process, runtime });
+  }
+
+  /** Everything that runs ends; of what was made only files are left. Whoever calls it has ended the daemon. */
+  reboot(): void {
+    this.helper.die(0);
+    this.bridge = false;
+    for (const image of this.images.values()) image.builder = false;
+    for (const vm of this.vms.values()) {
+      Object.assign(vm, withoutKernel);
+      // /run is memory; in user mode the sockets lie beside the disks.
+      if (this.mode === "system") vm.runtime = false;
+    }
+  }
+
+  /** As a reload of the host's own rules does it. */
+  flushFirewall(): void {
+    this.bridge = false;
+    for (const vm of this.vms.values()) Object.assign(vm, { guard: false, nat: false });
   }
 }
 

@@ -35,6 +35,27 @@ function* hosts(): IterableIterator<Found> {
   }
 }
 
+/** The same in system mode: with each of them, every stage of what the helper makes. */
+function* helped(): IterableIterator<Found> {
+  const disks = { directory: true, rootDisk: true, workDisk: true, workMiB: 1024, seed: true };
+  const whole = { loops: 2, device: true, tap: true, guard: true, nat: true } as const;
+  const parts: Found[] = [
+    {},
+    { loops: 1 },
+    { loops: 2 },
+    { loops: 2, device: true },
+    { ...whole, tap: false, nat: false },
+    { ...whole, guard: false, nat: false },
+    { ...whole, nat: false },
+    whole,
+  ];
+  for (const part of parts) yield { ...disks, ...part };
+  yield { ...whole, runtime: true };
+  yield { ...whole, jail: true };
+  const running = { ...disks, ...whole, jail: true };
+  for (const guest of ["up", "hung"] as const) yield { ...running, runtime: guest === "up", guest };
+}
+
 /** A daemon's passes over one VM on a host that obeys, a minute apart, without the loop's retries. */
 class Bout {
   readonly time = new Time();
@@ -43,9 +64,9 @@ class Bout {
   state: State;
   #adopted = false;
 
-  constructor(vm: Vm, { guest, ...files }: Found) {
+  constructor(vm: Vm, { guest, ...files }: Found, mode: "user" | "system") {
     const chance = seeded(1);
-    this.host = new SimHost(this.time, chance);
+    this.host = new SimHost(this.time, chance, mode);
     this.host.faults = false;
     this.host.image(imageId).ready = true;
     Object.assign(this.host.vm(vmId), files);
@@ -106,30 +127,41 @@ class Bout {
   }
 }
 
-test(`every VM on every host comes to rest within ${passes} passes`, async () => {
-  for (const { vm } of reachableVms().values()) {
-    for (const found of hosts()) {
-      const bout = new Bout(vm, found);
-      const told = () => JSON.stringify({ vm, found, then: bout.vm, host: bout.host.vm(vmId) });
-      let quiet = false;
-      for (let n = 1; n <= passes; n++) quiet = await bout.pass();
-      assert.ok(quiet, told());
-      const left = bout.host.vm(vmId);
-      assert.ok(["stopped", "running", "error", "deleted"].includes(bout.vm.phase), told());
-      if (bout.vm.phase === "running") {
-        assert.ok(left.process, told());
-        if (left.workDisk && left.process.guest === "up")
-          assert.ok(left.workMiB >= bout.vm.spec.diskMiB && left.growing !== "begun", told());
-        const open = left.process.guest === "up" ? [22] : left.process.forwards.map((each) => each.guestPort);
-        assert.deepEqual(
-          left.process.forwards.map((each) => each.guestPort),
-          open,
-          told(),
-        );
-      } else assert.deepEqual([left.process, left.runtime], [null, false], told());
-      if (bout.vm.phase === "deleted" || !(bout.vm.disksHoldData || bout.vm.phase === "running"))
-        assert.equal(left.directory, false, told());
-      else if (vm.everStarted && found.rootDisk) assert.equal(left.rootDisk, true, told());
-    }
+for (const [mode, found] of [
+  ["user", hosts],
+  ["system", helped],
+] as const)
+  test(`every VM on every host of ${mode} mode comes to rest within ${passes} passes`, async () => {
+    for (const { vm } of reachableVms().values())
+      for (const each of found()) await comesToRest(vm, each, mode);
+  });
+
+async function comesToRest(vm: Vm, found: Found, mode: "user" | "system"): Promise<void> {
+  const bout = new Bout(vm, found, mode);
+  const told = () => JSON.stringify({ vm, found, then: bout.vm, host: bout.host.vm(vmId) });
+  let quiet = false;
+  for (let n = 1; n <= passes; n++) quiet = await bout.pass();
+  assert.ok(quiet, told());
+  const left = bout.host.vm(vmId);
+  assert.ok(["stopped", "running", "error", "deleted"].includes(bout.vm.phase), told());
+  if (bout.vm.phase === "running") {
+    assert.ok(left.process, told());
+    if (left.workDisk && left.process.guest === "up")
+      assert.ok(left.workMiB >= bout.vm.spec.diskMiB && left.growing !== "begun", told());
+    if (mode === "user") checkForwards(left.process, told);
+    else
+      assert.deepEqual([left.device, left.tap, left.guard, left.nat], [true, true, true, bout.vm.spec.nat]);
+  } else {
+    const { process, runtime, loops, device, tap, guard, nat, jail } = left;
+    const nothing = [null, false, 0, false, false, false, false, false];
+    assert.deepEqual([process, runtime, loops, device, tap, guard, nat, jail], nothing, told());
   }
-});
+  if (bout.vm.phase === "deleted" || !(bout.vm.disksHoldData || bout.vm.phase === "running"))
+    assert.equal(left.directory, false, told());
+  else if (vm.everStarted && found.rootDisk) assert.equal(left.rootDisk, true, told());
+}
+
+function checkForwards(process: SimProcess, told: () => string): void {
+  const there = process.forwards.map((each) => each.guestPort);
+  assert.deepEqual(there, process.guest === "up" ? [22] : there, told());
+}

@@ -2,6 +2,7 @@
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { loopbackRange } from "../../src/addresses.js";
 import { type Command, type CreateCommand, decide, type VmVerb } from "../../src/decide.js";
 import { BangerError } from "../../src/errors.js";
 import { daemonStream, event } from "../../src/events.js";
@@ -11,6 +12,7 @@ import { Loop } from "../../src/loop.js";
 import type { Image, Vm } from "../../src/model.js";
 import { spec, timeouts } from "../fixtures.js";
 import { type Acknowledged, checkAlways, checkFact, checkSettled } from "./check.js";
+import { harm } from "./harm.js";
 import { SimHost } from "./host.js";
 import { imageId, wantedImage } from "./images.js";
 import { endLife, type Life } from "./life.js";
@@ -44,7 +46,7 @@ export class Run {
   constructor(scenario: Scenario) {
     this.#scenario = scenario;
     this.#chance = seeded(scenario.seed ^ 0x5eed);
-    this.#host = new SimHost(this.#time, this.#chance);
+    this.#host = new SimHost(this.#time, this.#chance, scenario.mode, (line) => this.#note(line));
     this.#host.faults = scenario.faults;
     this.#directory = mkdtempSync(join(fastest, "banger-sim-"));
   }
@@ -73,6 +75,7 @@ export class Run {
   async #settle(): Promise<void> {
     this.#host.faults = false;
     this.#killAt = null;
+    this.#host.helper.revive();
     await this.#daemon();
     await this.#time.advance(livenessMs);
     const { ledger } = await this.#daemon();
@@ -84,7 +87,9 @@ export class Run {
       [vms, images].flatMap(Object.values<Vm | Image>).map((each) => [each.name, each.phase]),
     );
     if (life.ledger.state.seq !== before) this.#problems.push("events go on after everything has settled");
-    const observed = await Promise.all([life.world.observe(), this.#time.advance(10)]).then(([seen]) => seen);
+    const observed = await Promise.all([life.world.observe(), this.#time.advance(100)]).then(
+      ([seen]) => seen,
+    );
     this.#problems.push(
       ...checkSettled(
         life.ledger,
@@ -132,7 +137,7 @@ export class Run {
     ledger.onCommit((events) => {
       for (const told of events) {
         const { seq, stream, type, data } = told;
-        const lie = checkFact(told, this.#host);
+        const lie = checkFact(told, ledger.state, this.#host);
         if (lie !== undefined) this.#problems.push(lie);
         this.#note(`event ${seq} ${stream} ${type} ${JSON.stringify(data)}`);
       }
@@ -177,25 +182,12 @@ export class Run {
       case "killDaemonAt":
         this.#killAt = action.boundary;
         return;
+      case "reboot":
+        this.#kill();
+        return this.#host.reboot();
       case "startDaemon":
         await this.#daemon();
         return;
-      case "killVmm":
-        return this.#toVmm(action.name, (id) =>
-          this.#host.exit(id, { reason: "lost", detail: "killed from outside" }),
-        );
-      case "powerOff":
-        return this.#toVmm(action.name, (id) =>
-          this.#host.exit(id, { reason: "guest", detail: "powered off" }),
-        );
-      case "damageImage": {
-        const image = this.#host.image(imageId(action.image));
-        if (image.ready)
-          Object.assign(image, this.#chance.chance(0.5) ? { damaged: true } : { ready: false });
-        return;
-      }
-      case "listen":
-        return this.#toVmm(action.name, (id) => this.#host.toggleListener(id, action.port));
       case "pull":
         return this.#decideImage({ ...wantedImage(action.image), kind: "pullImage" });
       case "deleteImage":
@@ -206,17 +198,18 @@ export class Run {
         await this.#onVm(action.name, (vmId) => ({
           kind: "set",
           vmId,
-          changes: { diskMiB: action.diskMiB },
+          changes: action.changes,
         }));
         return;
-      default:
+      case "start":
+      case "stop":
+      case "restart":
+      case "kill":
+      case "delete":
         return this.#verb(action.kind, action.name);
+      default:
+        harm(this.#host, action, (name) => this.#acknowledged.created.get(`vm-${name}`));
     }
-  }
-
-  #toVmm(name: number, act: (id: string) => void): void {
-    const id = this.#acknowledged.created.get(`vm-${name}`);
-    if (id !== undefined && this.#host.vms.get(id)?.process) act(id);
   }
 
   /** Runs as the API would; refusals are answers, and a daemon that dies on the way gives none. */
@@ -249,7 +242,7 @@ export class Run {
       image: "sim-0",
       spec,
       start,
-      addressBlock: 7,
+      addresses: loopbackRange(7),
     };
     const done = await this.#command((life) =>
       life.ledger.commit(decide(life.ledger.state, command, timeouts), `request:${number}`),

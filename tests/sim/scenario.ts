@@ -1,11 +1,12 @@
 /** What happens in a run, as plain data: made from a seed, shrunk by leaving actions out. */
 import type { VmVerb } from "../../src/decide.js";
+import type { VmSpec } from "../../src/model.js";
 import { type Random, seeded } from "./random.js";
 
 export type Action = { afterMs: number } & (
   | { kind: "create"; name: number; start: boolean }
   | { kind: VmVerb; name: number }
-  | { kind: "set"; name: number; diskMiB: number }
+  | { kind: "set"; name: number; changes: Partial<VmSpec> }
   | { kind: "pull"; image: number }
   /** -1 is the kernel. */
   | { kind: "deleteImage"; image: number }
@@ -14,6 +15,12 @@ export type Action = { afterMs: number } & (
   /** The daemon dies at the nth boundary from now: before or after an append or a change of the host. */
   | { kind: "killDaemonAt"; boundary: number }
   | { kind: "startDaemon" }
+  /** As killDaemonAt, of a change that the root helper makes; it is back after that time. */
+  | { kind: "killHelperAt"; boundary: number; backMs: number }
+  | { kind: "killHelper"; backMs: number }
+  /** The host starts again; nothing that ran, and nothing that only its kernel knew, is left. */
+  | { kind: "reboot" }
+  | { kind: "flushFirewall" }
   | { kind: "killVmm"; name: number }
   | { kind: "powerOff"; name: number }
   | { kind: "listen"; name: number; port: number }
@@ -21,6 +28,7 @@ export type Action = { afterMs: number } & (
 
 export interface Scenario {
   seed: number;
+  mode: "user" | "system";
   faults: boolean;
   actions: Action[];
 }
@@ -34,6 +42,7 @@ export function scenario(seed: number): Scenario {
   const length = chance.between(5, 40);
   return {
     seed,
+    mode: seed % 2 === 0 ? "user" : "system",
     faults: chance.chance(0.8),
     actions: Array.from({ length }, () => ({ afterMs: delay(chance), ...what(chance) }) as Action),
   };
@@ -48,12 +57,18 @@ function what(chance: Random): object {
   const dice = chance.between(0, 99);
   if (dice < 25) return { kind: "create", name, start: chance.chance(0.85) };
   if (dice < 57) return { kind: chance.pick(verbs), name };
-  if (dice < 60) return { kind: "set", name, diskMiB: chance.pick([512, 2048, 4096]) };
-  if (dice < 63) return { kind: "pull", image: chance.between(0, images - 1) };
+  if (dice < 59) return { kind: "set", name, changes: { diskMiB: chance.pick([512, 2048, 4096]) } };
+  if (dice < 61) return { kind: "set", name, changes: { nat: chance.chance(0.5) } };
+  if (dice < 64) return { kind: "pull", image: chance.between(0, images - 1) };
   if (dice < 65) return { kind: "deleteImage", image: chance.between(-1, images - 1) };
   if (dice < 66) return { kind: "damageImage", image: images - 1 };
-  if (dice < 72) return { kind: "killDaemon" };
-  if (dice < 82) return { kind: "killDaemonAt", boundary: chance.between(1, 30) };
+  if (dice < 67) return { kind: "reboot" };
+  if (dice < 68) return { kind: "flushFirewall" };
+  if (dice < 70) return { kind: "killHelper", backMs: chance.pick([0, 500, 60_000]) };
+  if (dice < 74) return { kind: "killDaemon" };
+  if (dice < 78)
+    return { kind: "killHelperAt", boundary: chance.between(1, 12), backMs: chance.pick([0, 500, 60_000]) };
+  if (dice < 83) return { kind: "killDaemonAt", boundary: chance.between(1, 30) };
   if (dice < 86) return { kind: "startDaemon" };
   if (dice < 92) return { kind: "killVmm", name };
   if (dice < 95) return { kind: "powerOff", name };

@@ -1,5 +1,6 @@
 /** The simulated twin of the local world: one daemon's hands on the simulated host. */
 import type { Clock } from "../../src/clock.js";
+import { type HeldByKernel, runtimeOf } from "../../src/effects/helper-look.js";
 import { BangerError } from "../../src/errors.js";
 import { event, imageStream } from "../../src/events.js";
 import type {
@@ -12,9 +13,12 @@ import type {
   Seen,
   VmId,
 } from "../../src/model.js";
-import { absentImage, absentVm } from "../../src/unlisted.js";
+import { absentImage } from "../../src/unlisted.js";
 import type { PerformContext, World } from "../../src/world.js";
+import { bridged as systemMode, capabilities as userMode } from "../fixtures.js";
+import { ensureDisk, ensureDiskSize, type Hands } from "./disks.js";
 import { noImage, type SimHost, type SimImage, type SimProcess, type SimVm } from "./host.js";
+import { SimSystem, unlisted } from "./system.js";
 
 type EffectOf<K extends Effect["kind"]> = Extract<Effect, { kind: K }>;
 
@@ -22,14 +26,22 @@ const hidden = { is: "unknown", cause: "its directory cannot be listed" } as con
 
 const flaky = (message: string) => new BangerError("flaky", message, { retry: "later" });
 
+const identityOf = ({ pid, startTime, guest }: SimProcess) => ({
+  pid,
+  startTime,
+  ...(guest === "idle" && { idle: true as const }),
+});
+
 const never = new Promise<never>(() => {});
 
 export class SimWorld implements World {
-  readonly capabilities: Capabilities = { userNetworking: true, portForwarding: true };
+  readonly capabilities: Capabilities;
+  readonly #system: SimSystem;
   /** A link is one to the guest of this very process. */
   readonly #links = new Map<VmId, SimProcess>();
   readonly #exits = new Map<VmId, ProcessExit>();
   readonly #listeners: ((stream: string) => void)[] = [];
+  readonly #hands: Hands;
   #alive = true;
 
   /** `boundary` is called before and after every change of the host: a place where the daemon can be killed. */
@@ -38,6 +50,14 @@ export class SimWorld implements World {
     readonly clock: Clock,
     readonly boundary: () => void,
   ) {
+    this.capabilities = host.mode === "user" ? userMode : systemMode;
+    this.#hands = {
+      host,
+      running: (id) => this.#running(id),
+      change: (change) => this.#change(change),
+      pause: (low, high) => this.#pause(low, high),
+    };
+    this.#system = new SimSystem(host, clock, (work) => this.#reach(work));
     host.listen((id, exit) => {
       // Not every end is seen.
       if (exit !== undefined && !host.faulty(0.3)) this.#exits.set(id, exit);
@@ -63,11 +83,12 @@ export class SimWorld implements World {
   async observe(): Promise<Observed> {
     await this.#pause(0, 3);
     if (this.host.faulty(0.01)) throw flaky("a look failed");
+    const sight = await this.#system.look();
     const vms = new Map<VmId, ObservedVm>();
-    for (const [id, vm] of this.host.vms) vms.set(id, this.#seenVm(id, vm));
+    for (const [id, vm] of this.host.vms) vms.set(id, this.#seenVm(id, vm, sight.of(id)));
     const images = new Map<string, ObservedImage>();
     for (const [id, image] of this.host.images) images.set(id, this.#seenImage(image));
-    return { vms, images, unlistedVm: absentVm, unlistedImage: absentImage };
+    return { vms, images, unlistedVm: unlisted(sight), unlistedImage: absentImage };
   }
 
   #see<T extends object>(there: T | false | null): Seen<T> {
@@ -75,7 +96,7 @@ export class SimWorld implements World {
     return there === false || there === null ? { is: "absent" } : { is: "present", ...there };
   }
 
-  #seenVm(id: VmId, vm: SimVm): ObservedVm {
+  #seenVm(id: VmId, vm: SimVm, { jail, ...held }: HeldByKernel): ObservedVm {
     const { process } = vm;
     const exit = this.#exits.get(id);
     const linked = process !== null && this.#links.get(id) === process && process;
@@ -85,11 +106,12 @@ export class SimWorld implements World {
       rootDisk: here(vm.rootDisk),
       workDisk: this.#see(vm.workDisk && { miB: vm.workMiB, growing: vm.growing }),
       seed: here(vm.seed),
-      runtime: this.#see(vm.runtime && {}),
-      process: this.#see(process && { pid: process.pid, startTime: process.startTime }),
+      ...held,
+      runtime: runtimeOf(this.#see(vm.runtime && {}), jail),
+      process: this.#see(process && identityOf(process)),
       ...(process === null && exit !== undefined && { exit }),
       agent: this.#see(linked && { answering: process.guest === "up", version: "sim" }),
-      forwards: this.#see(process && { list: [...process.forwards] }),
+      forwards: this.#see(this.capabilities.portForwarding && process && { list: [...process.forwards] }),
       listeners:
         linked && process.guest !== "up"
           ? { is: "unknown", cause: "the agent has not said yet" }
@@ -126,16 +148,29 @@ export class SimWorld implements World {
   }
 
   async #carryOut(effect: Effect, context: PerformContext): Promise<void> {
+    const { signal } = context;
     switch (effect.kind) {
       case "ensureDisk":
-        return this.#ensureDisk(effect);
+        return ensureDisk(this.#hands, effect);
       case "ensureProcess":
         return this.#ensureProcess(effect);
+      case "ensureRootDevice":
+        return this.#system.rootDevices.ensure(effect.vmId, effect.imageId, signal);
+      case "ensureNoRootDevice":
+        return this.#system.rootDevices.ensureNone(effect.vmId, signal);
+      case "ensureTap":
+        return this.#system.bridge.ensureTap(effect.vmId, effect.address, signal);
+      case "ensureNoTap":
+        return this.#system.bridge.ensureNoTap(effect.vmId, signal);
+      case "ensureNat":
+        return this.#system.bridge.ensureNat(effect.vmId, effect.address, signal);
+      case "ensureNoNat":
+        return this.#system.bridge.ensureNoNat(effect.vmId, signal);
       case "ensureAgentLink":
         this.#links.set(effect.vmId, this.#running(effect.vmId));
         return;
       case "ensureDiskSize":
-        return this.#ensureDiskSize(effect);
+        return ensureDiskSize(this.#hands, effect);
       case "ensureForward":
         return this.#ensureForward(effect);
       case "ensureNoForward":
@@ -147,12 +182,14 @@ export class SimWorld implements World {
       case "ensureShutdownAsked":
         return this.#change(() => this.host.askShutdown(effect.vmId));
       case "ensureNoProcess":
+        if (this.host.mode === "system") return this.#system.signal(effect.vmId, effect.process);
         return this.#change(() => {
           const { process } = this.host.vm(effect.vmId);
           if (process?.pid !== effect.process.pid || process.startTime !== effect.process.startTime) return;
           this.host.exit(effect.vmId, { reason: "asked", detail: "killed" });
         });
       case "ensureNoRuntime":
+        if (this.host.mode === "system") await this.#system.removeJail(effect.vmId);
         return this.#change(() => {
           const vm = this.host.vm(effect.vmId);
           if (vm.process !== null) throw new BangerError("vm_runs", "the VMM still runs", { retry: "later" });
@@ -175,54 +212,21 @@ export class SimWorld implements World {
     }
   }
 
-  async #ensureDisk({ vmId, imageId, diskMiB }: EffectOf<"ensureDisk">): Promise<void> {
-    if (!this.host.image(imageId).ready) throw new BangerError("image_missing", `${imageId} is not there`);
-    for (const part of ["runtime", "directory", "rootDisk", "workDisk", "seed"] as const) {
-      await this.#pause(1, 40);
+  async #ensureProcess({ vmId, imageId, spec }: EffectOf<"ensureProcess">): Promise<void> {
+    if (this.host.vm(vmId).process !== null) return;
+    this.#exits.delete(vmId);
+    if (this.host.mode === "system") {
+      await this.#system.start(vmId, imageId, spec);
+      await this.#pause(1, 50);
+      this.#change(() => this.host.begin(vmId));
+    } else {
       this.#change(() => {
         const vm = this.host.vm(vmId);
-        if (part === "workDisk" && !vm.workDisk)
-          Object.assign(vm, { workMiB: diskMiB, fileSystemMiB: diskMiB });
-        vm[part] = true;
+        if (vm.process !== null) return;
+        if (!vm.rootDisk || !vm.runtime) throw flaky("the VMM does not find its files");
+        this.host.spawn(vmId);
       });
     }
-    const vm = this.host.vm(vmId);
-    if (vm.workMiB >= diskMiB && vm.growing === "no") return;
-    this.#change(() => Object.assign(vm, { growing: "begun", workMiB: Math.max(vm.workMiB, diskMiB) }));
-    await this.#pause(1, 400);
-    this.#change(() => Object.assign(vm, { growing: "no", fileSystemMiB: vm.workMiB }));
-  }
-
-  /** Mark, QEMU, guest and mark again: each is a boundary of its own. */
-  async #ensureDiskSize({ vmId, diskMiB }: EffectOf<"ensureDiskSize">): Promise<void> {
-    const vm = this.host.vm(vmId);
-    const process = this.#running(vmId);
-    const guest = () => {
-      if (this.host.vm(vmId).process !== process || process.guest !== "up")
-        throw flaky("the guest's agent does not answer");
-    };
-    guest();
-    if (vm.workMiB >= diskMiB && vm.growing === "no") return;
-    this.#change(() => Object.assign(vm, { growing: "begun" }));
-    await this.#pause(1, 20);
-    guest();
-    this.#change(() => Object.assign(vm, { workMiB: Math.max(vm.workMiB, diskMiB) }));
-    await this.#pause(1, 400);
-    guest();
-    const grows = process.growsFileSystem;
-    if (grows) this.#change(() => Object.assign(vm, { fileSystemMiB: vm.workMiB }));
-    await this.#pause(1, 20);
-    this.#change(() => Object.assign(vm, { growing: grows ? "no" : "at_start" }));
-  }
-
-  async #ensureProcess({ vmId }: EffectOf<"ensureProcess">): Promise<void> {
-    this.#change(() => {
-      const vm = this.host.vm(vmId);
-      if (vm.process !== null) return;
-      if (!vm.rootDisk || !vm.runtime) throw flaky("the VMM does not find its files");
-      this.#exits.delete(vmId);
-      this.host.spawn(vmId);
-    });
     await this.#pause(1, 200);
   }
 
@@ -261,6 +265,19 @@ export class SimWorld implements World {
     if (!this.#alive) return;
     change();
     this.boundary();
+  }
+
+  /** What another process does for this one: it may end when this one is dead, and is then heard by nobody. */
+  async #reach<T>(work: () => Promise<T>): Promise<T> {
+    this.boundary();
+    if (!this.#alive) await never;
+    try {
+      return await work();
+    } finally {
+      if (!this.#alive) await never;
+      this.boundary();
+      if (!this.#alive) await never;
+    }
   }
 
   /** Time goes by; a daemon that was killed meanwhile never comes back. */

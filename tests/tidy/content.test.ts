@@ -15,6 +15,7 @@ const atTheEdge: Readonly<Record<string, string>> = {
   "src/daemon-main.ts": "entry point",
   "src/cli/main.ts": "entry point",
   "src/images/builder-main.ts": "entry point",
+  "helper/main.ts": "entry point",
   "src/start-daemon.ts": "measures its own wait for a process; the CLI has no simulated time",
 };
 

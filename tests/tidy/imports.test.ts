@@ -10,8 +10,9 @@ const show = (list: readonly Import[]) => list.map(({ from, to }) => `${from} im
 const strangers = (target: RegExp, allowed: RegExp) =>
   show(imports.filter(({ from, to }) => target.test(to) && !allowed.test(from)));
 
-const pure =
-  /^src\/(machines\/|reconcilers\/|(decide|events|explain|handles|model|names|notice|openapi|plan|projection|unlisted)\.ts)/;
+const pureFiles =
+  "addresses|decide|events|explain|handles|ipv4|model|names|notice|openapi|plan|projection|unlisted";
+const pure = new RegExp(`^src/(machines/|reconcilers/|(${pureFiles})\\.ts)`);
 
 test("what decides is pure: it imports nothing but its like, errors, and the two libraries that it is written in", () => {
   const allowed = /^(src\/(machines\/.*|reconcilers\/.*|errors\.ts|sizes\.ts|suggest\.ts)|immer|xstate)$/;
@@ -52,7 +53,7 @@ test("nothing but the CLI imports the CLI", () => {
 });
 
 test("only observing and performing reach the drivers; the API, the loop and what decides never do", () => {
-  const wiring = /^src\/(effects\/|observe\.ts|daemon-main\.ts|doctor|images\/)/;
+  const wiring = /^src\/(effects\/|observe\.ts|daemon-main\.ts|doctor|images\/|system\/|cli\/system\.ts)/;
   assert.deepEqual(strangers(/^src\/effects\//, wiring), []);
   // What builds images runs tools and publishes files as the drivers do, and uses their building blocks only.
   const blocks = /^src\/effects\/(host-error|image-store|proc|publish|run-tool|wait)\.ts$/;
@@ -62,12 +63,30 @@ test("only observing and performing reach the drivers; the API, the loop and wha
   assert.deepEqual(show(wrong), []);
 });
 
-test("the helper imports only its RPC and the handles", () => {
+test("the helper imports nothing of the daemon's but handles, the types of the model, time and addresses", () => {
   const wrong = imports.filter(
     ({ from, to }) =>
       from.startsWith("helper/") &&
       to.startsWith("src/") &&
-      !/^src\/(handles|model|helper-rpc)\.ts$/.test(to),
+      !/^src\/(handles|model|clock|deadline|ipv4)\.ts$/.test(to),
+  );
+  assert.deepEqual(show(wrong), []);
+});
+
+test("who installs the helper judges by the helper's own gates, and knows none of its methods", () => {
+  const allowed = /^helper\/(contract|metadata|refusal|tools|trusted)\.ts$/;
+  const wrong = imports.filter(
+    ({ from, to }) => from.startsWith("src/system/") && to.startsWith("helper/") && !allowed.test(to),
+  );
+  assert.deepEqual(show(wrong), []);
+});
+
+test("the daemon knows of the helper nothing but the types of its contract", () => {
+  const wrong = imports.filter(
+    ({ from, to, typeOnly }) =>
+      /^src\/(?!system\/)/.test(from) &&
+      to.startsWith("helper/") &&
+      !(typeOnly && to === "helper/contract.ts"),
   );
   assert.deepEqual(show(wrong), []);
 });

@@ -53,12 +53,43 @@ kernel/virtio_blk.ko.xz: kernel/virtio.ko kernel/ring.ko
 kernel/virtio-net.ko: kernel/failover.ko kernel/virtio.ko kernel/ring.ko
 kernel/failover.ko:
 `;
-  const order = loadOrder(needs, "kernel/fs/ext4.ko\n", ["virtio_blk", "ext4", "virtio_net"]);
-  assert.deepEqual(order, [
-    ...["kernel/ring.ko", "kernel/virtio.ko", "kernel/virtio_blk.ko.xz"],
-    ...["kernel/failover.ko", "kernel/virtio-net.ko"],
+  const order = loadOrder(needs, "kernel/fs/ext4.ko\n", [
+    { name: "virtio_blk" },
+    { name: "ext4" },
+    { name: "virtio_net" },
+    { name: "virtio_rng", optional: true },
   ]);
-  assert.throws(() => loadOrder(needs, "", ["virtio_console"]), /virtio_console/);
+  assert.deepEqual(
+    order.map(({ path }) => path),
+    [
+      ...["kernel/ring.ko", "kernel/virtio.ko", "kernel/virtio_blk.ko.xz"],
+      ...["kernel/failover.ko", "kernel/virtio-net.ko"],
+    ],
+  );
+  assert.throws(() => loadOrder(needs, "", [{ name: "virtio_console" }]), /virtio_console/);
+});
+
+test("a module for one device brings its own needs for that device alone, and shared ones for all", () => {
+  const needs = "a.ko: shared.ko own.ko\nb.ko: shared.ko\nc.ko: base.ko\nshared.ko:\nown.ko:\nbase.ko:\n";
+  const order = loadOrder(needs, "", [
+    { name: "c" },
+    { name: "a", device: 19 },
+    { name: "b", device: 4 },
+    { name: "base", device: 5 },
+  ]);
+  assert.deepEqual(order, [
+    ...[{ path: "base.ko" }, { path: "c.ko" }, { path: "own.ko", device: 19 }, { path: "shared.ko" }],
+    ...[
+      { path: "a.ko", device: 19 },
+      { path: "b.ko", device: 4 },
+    ],
+  ]);
+  const content = Buffer.from("\x7fELF", "latin1");
+  const archive = readCpio(modulesArchive(order.map((module) => ({ ...module, content }))));
+  assert.equal(
+    archive.get("modules.list")?.content.toString(),
+    "/base.ko\n/c.ko\n/own.ko 19\n/shared.ko\n/a.ko 19\n/b.ko 4\n",
+  );
 });
 
 test("the first root is the image's modules followed by the agent, made once for each agent", async () => {

@@ -32,7 +32,7 @@ interface Host {
 
 function withHost(use: (host: Host) => Promise<void>): Promise<void> {
   return inTemporaryDirectory(async (directory) => {
-    const env = { HOME: directory, PATH: process.env["PATH"] };
+    const env = { HOME: directory, PATH: process.env["PATH"], BANGER_MODE: "user" };
     const home = homeFrom(env, process.getuid?.() ?? 0);
     await mkdir(home.runtime, { recursive: true });
     const api = await FakeApi.listen(homeHandles(home).apiSocket);

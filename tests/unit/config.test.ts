@@ -4,7 +4,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { configKeys, loadConfig, parseConfig, resolveDefaults } from "../../src/config.js";
+import { configKeys, loadConfig, parseConfig } from "../../src/config.js";
+import { resolveDefaults } from "../../src/defaults.js";
 import { BangerError } from "../../src/errors.js";
 
 const refusal = (text: string): string => {
@@ -52,7 +53,7 @@ test("unknown keys are refused with their line and the keys that there are", () 
 
 test("wrong types and bad values are refused with key, line and what is allowed", () => {
   const cases: [string, RegExp][] = [
-    ['vmm = "xen"', /^c\.toml:1: vmm must be "auto" or "qemu", not "xen"$/],
+    ['vmm = "xen"', /^c\.toml:1: vmm must be "auto" or "qemu" or "firecracker", not "xen"$/],
     ["\nlog_level = 3", /^c\.toml:2: log_level must be "trace"/],
     ['qemu_bin = "./qemu"', /qemu_bin must be the name of a program/],
     ['default_image = "Debian Slim"', /default_image must be the name or id of an image, or a reference/],
@@ -79,6 +80,46 @@ test("wrong types and bad values are refused with key, line and what is allowed"
     ["x = [\n", /^c\.toml:\d: Invalid TOML/],
   ];
   for (const [text, message] of cases) assert.match(refusal(text), message);
+});
+
+test("system mode's network is one that guests can live in, with the bridge inside it", () => {
+  assert.deepEqual(parseConfig("", "c").network, {
+    bridge: "br-fc",
+    address: "172.16.0.1",
+    prefixLength: 24,
+    dns: "1.1.1.1",
+    tapPoolSize: 4,
+  });
+  const own = 'bridge_name = "br-fc-two"\ncidr = "10.9.0.0/16"\n';
+  assert.deepEqual(parseConfig(`${own}bridge_ip = "10.9.255.254"\ntap_pool_size = 0`, "c").network, {
+    ...{ bridge: "br-fc-two", address: "10.9.255.254", prefixLength: 16, dns: "1.1.1.1", tapPoolSize: 0 },
+  });
+  assert.equal(parseConfig(own, "c").network.address, "10.9.0.1");
+  const bad: [string, RegExp][] = [
+    ['bridge_name = "eth0"', /^c\.toml:1: bridge_name must be "br-fc", or "br-fc-"/],
+    ['bridge_name = "br-fc-"', /bridge_name must be/],
+    ['bridge_name = "br-fc-abcdefghij"', /at most 15 characters/],
+    ['bridge_name = "br-fc-a/b"', /bridge_name must be/],
+    ['cidr = "10.0.0.0/7"', /cidr must be an IPv4 network from \/8 to \/30/],
+    ['cidr = "10.0.0.0/31"', /cidr must be/],
+    ['cidr = "10.0.0.1/24"', /cidr must be/],
+    ['cidr = "127.4.0.0/16"', /cidr must be/],
+    ['cidr = "169.254.169.0/24"', /cidr must be/],
+    ['cidr = "240.0.0.0/8"', /cidr must be/],
+    ['cidr = "fd00::/64"', /cidr must be/],
+    ["cidr = 24", /cidr must be/],
+    ['bridge_ip = "172.16.0.01"', /bridge_ip must be an IPv4 address/],
+    [
+      '\nbridge_ip = "10.0.0.1"',
+      /^c\.toml:2: bridge_ip must be .* 172\.16\.0\.1 to 172\.16\.0\.254, not "10/,
+    ],
+    ['bridge_ip = "172.16.0.0"', /bridge_ip must be an address of a host/],
+    ['bridge_ip = "172.16.0.255"', /bridge_ip must be an address of a host/],
+    ["tap_pool_size = 65", /tap_pool_size must be a whole number from 0 to 64/],
+    ['default_dns = "dns.example"', /default_dns must be an IPv4 address/],
+    ['jailer_bin = "./jailer"', /jailer_bin must be the name of a program/],
+  ];
+  for (const [text, message] of bad) assert.match(refusal(text), message, text);
 });
 
 test("file_sync: where files come from and go to, and nothing outside of /root", () => {

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
+import { bridgeRange, loopbackRange } from "../../src/addresses.js";
 import { type CreateCommand, decide, resolveVm, type VmVerb } from "../../src/decide.js";
 import { event, type NewEvent, vmStream } from "../../src/events.js";
 import type { State } from "../../src/model.js";
@@ -26,7 +27,7 @@ const create = (n: number, more: Partial<CreateCommand> = {}): CreateCommand => 
   image: "debian-slim",
   spec,
   start: false,
-  addressBlock: 7,
+  addresses: loopbackRange(7),
   ...more,
 });
 const decided = (state: State, command: Parameters<typeof decide>[1]) => decide(state, command, timeouts);
@@ -127,6 +128,23 @@ describe("create", () => {
     ]);
     const full = { ...withImage, vms: Object.fromEntries(vms) };
     assert.throws(() => decided(full, create(2)), { code: "addresses_exhausted" });
+  });
+
+  test("a small network gives freed addresses again, and none that an older network gave", () => {
+    const addresses = bridgeRange("172.16.0.1", 29);
+    const on = (n: number) => create(n, { addresses });
+    const five = after(withImage, on(1), on(2), on(3), on(4), on(5));
+    const held = (state: State) => Object.values(state.vms).map((vm) => vm.address.slice(-1));
+    assert.deepEqual(held(five), ["2", "3", "4", "5", "6"]);
+    assert.throws(() => decided(five, on(6)), { code: "addresses_exhausted" });
+    const stream = vmStream("00000002");
+    const freed = given([event(stream, "vm.delete_requested", {}), event(stream, "vm.deleted", {})], 0, five);
+    assert.equal(after(freed, on(6)).vms["00000006"]?.address, "172.16.0.3");
+    // The bridge has moved up: what is number 3 now was number 2 then.
+    const moved = { ...on(6), addresses: bridgeRange("172.16.0.6", 29) };
+    const older = after({ ...withImage, lastAddressIndex: 0 }, on(1), on(2));
+    assert.deepEqual(held(older), ["2", "3"]);
+    assert.equal(after(older, moved).vms["00000006"]?.address, "172.16.0.4");
   });
 });
 

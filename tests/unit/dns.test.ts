@@ -7,21 +7,22 @@ import { after, before, describe, test } from "node:test";
 import { promisify } from "node:util";
 import { type Answer, decode, encode } from "dns-packet";
 import fc from "fast-check";
+import { bridgeRange, loopbackRange } from "../../src/addresses.js";
 import { build, replyTo } from "../../src/dns/message.js";
 import { type DnsServer, serveDns } from "../../src/dns/server.js";
-import { namesOf } from "../../src/dns/zone.js";
+import { answer, namesOf } from "../../src/dns/zone.js";
 import type { State, Vm } from "../../src/model.js";
 import { initialState } from "../../src/projection.js";
 import { vmAfterTypes } from "../fixtures.js";
 
-const block = 7;
+const addresses = loopbackRange(7);
 const made = vmAfterTypes("vm.created");
 const box: Vm = { ...made, id: "0a1b2c3d", name: "box", address: "127.7.1.2" };
 const gone: Vm = { ...made, id: "0a1b2c3e", name: "gone", address: "127.7.1.3", phase: "deleted" };
 let state: State = { ...initialState, vms: { [box.id]: box, [gone.id]: gone } };
 const names = namesOf(() => state);
 const reply = (message: Buffer, transport: "udp" | "tcp" = "udp") =>
-  replyTo(message, { names, block, transport });
+  replyTo(message, { names, addresses, transport });
 
 const query = (name: string, more: object = {}): Buffer =>
   encode({ type: "query", id: 77, questions: [{ type: "A", name }], ...more });
@@ -34,7 +35,7 @@ describe("dig", () => {
       host: "127.0.0.1",
       port: 0,
       names,
-      block,
+      addresses,
       warn: (message) => warnings.push(message),
     });
   });
@@ -163,7 +164,7 @@ test("where the port is taken any free one serves", async (t) => {
   await once(other, "listening");
   t.after(() => other.close());
   const { port } = other.address() as { port: number };
-  const server = await serveDns({ host: "127.0.0.1", port, names, block, warn: () => {} });
+  const server = await serveDns({ host: "127.0.0.1", port, names, addresses, warn: () => {} });
   t.after(() => server.close());
   assert.match(server.address, /^127\.0\.0\.1:\d+$/);
   assert.notEqual(server.address, `127.0.0.1:${port}`);
@@ -218,4 +219,27 @@ test("whatever the bytes, the reply is none or a message that fits", () => {
     }),
     { numRuns: 3000 },
   );
+});
+
+test("the reverse zones of a network end at dots, and hold its addresses alone", () => {
+  const there = namesOf(() => ({ ...initialState, vms: { a: { ...box, address: "172.16.35.9" } } }));
+  const ask = (prefixLength: number, address: string, type: "PTR" | "SOA" = "PTR") => {
+    const name = `${address.split(".").reverse().join(".")}.in-addr.arpa`;
+    const range = bridgeRange("172.16.35.1", prefixLength);
+    const { verdict, answers, authorities } = answer({ name, type }, there, range);
+    return [verdict, ...answers.map(({ type: of }) => of), ...authorities.map((each) => each.name)];
+  };
+  assert.deepEqual(ask(24, "172.16.35.9"), ["NOERROR", "PTR"]);
+  assert.deepEqual(ask(24, "172.16.35.8"), ["NXDOMAIN", "35.16.172.in-addr.arpa"]);
+  assert.deepEqual(ask(24, "172.16.36.9"), ["REFUSED"]);
+  assert.deepEqual(ask(24, "172.16"), ["REFUSED"]);
+  assert.deepEqual(ask(24, "172.16.35", "SOA"), ["NOERROR", "SOA"]);
+  assert.deepEqual(ask(20, "172.16.35.9"), ["NOERROR", "PTR"]);
+  assert.deepEqual(ask(20, "172.16.47.9"), ["NXDOMAIN", "47.16.172.in-addr.arpa"]);
+  assert.deepEqual(ask(20, "172.16.48.9"), ["REFUSED"]);
+  assert.deepEqual(ask(16, "172.16.35"), ["NOERROR", "16.172.in-addr.arpa"]);
+  assert.deepEqual(ask(8, "172.16"), ["NOERROR", "172.in-addr.arpa"]);
+  assert.deepEqual(ask(25, "172.16.35.9"), ["NOERROR", "PTR"]);
+  assert.deepEqual(ask(25, "172.16.35.129"), ["REFUSED"]);
+  assert.deepEqual(ask(24, "172.16.35.300"), ["NXDOMAIN", "35.16.172.in-addr.arpa"]);
 });

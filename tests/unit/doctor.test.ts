@@ -1,7 +1,9 @@
 /** The doctor's judgement of facts. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { doctorChecks, factOf, type HostFacts } from "../../src/doctor.js";
+import { doctorChecks, type HostFacts } from "../../src/doctor.js";
+import { factOf } from "../../src/doctor-check.js";
+import type { SystemFacts } from "../../src/doctor-system.js";
 import { BangerError } from "../../src/errors.js";
 
 const GiB = 1024 ** 3;
@@ -10,6 +12,7 @@ const healthy: HostFacts = {
   architecture: "x64",
   kvm: { usable: true },
   qemu: { program: "qemu-system-x86_64", version: { ok: "QEMU emulator version 7.2.22 (Debian 1:7.2)" } },
+  system: { vmm: "auto", installed: null },
   tools: { "qemu-img": "/q", mke2fs: "/m", ssh: "/s", "ssh-keygen": "/k", mmdebstrap: "/d" },
   places: [{ path: "/state", problem: null }],
   freeBytes: { ok: { path: "/", bytes: 100 * GiB } },
@@ -66,6 +69,52 @@ test("each lack is a warning or a failure of its own", () => {
   assert.equal(statusOf({ ssh: { ok: { included: true, written: true } } }, "ssh-config"), "pass");
   assert.equal(statusOf({ ssh: { ok: { included: true, written: false } } }, "ssh-config"), "warn");
   assert.equal(statusOf({ log: { ok: { faults: ["page 3"] } } }, "log"), "fail");
+});
+
+type Installed = NonNullable<SystemFacts["installed"]>;
+const ids = { ids: [] };
+const about = {
+  ...{ version: "1", deviceMapper: true, firewall: "nft" as const, resolver: true },
+  ...{ firecracker: "1.16.1", problem: null },
+};
+const look = {
+  ...{ bridge: true, taps: ids, strayTaps: ids, nats: ids },
+  ...{ rootDevices: ids, strayDevices: ids, jails: ids },
+};
+
+/** Status of a check where system mode is installed and its helper, or its host, is otherwise. */
+function inSystemMode(name: string, change: Partial<Installed> = {}, vmm: SystemFacts["vmm"] = "auto") {
+  const helper = { ok: { about, look } };
+  return statusOf(
+    { system: { vmm, installed: { version: "1", helper, missingDevices: [], ...change } } },
+    name,
+  );
+}
+
+const helperSays = (change: Partial<typeof about> | object) => ({
+  helper: { ok: { about: { ...about, ...change }, look } },
+});
+
+test("system mode is judged by its parts where it is installed, and elsewhere only if it is asked for", () => {
+  const asked = (vmm: SystemFacts["vmm"]) => statusOf({ system: { vmm, installed: null } }, "system mode");
+  assert.deepEqual(
+    [asked("auto"), asked("qemu"), asked(null), asked("firecracker")],
+    [...["pass", "pass", "pass"], "fail"],
+  );
+  const names = ["helper", "firecracker", "devices", "device-mapper", "firewall", "bridge", "resolver"];
+  for (const name of names) assert.equal(inSystemMode(name), "pass", name);
+  assert.equal(inSystemMode("qemu"), "pass");
+  assert.equal(inSystemMode("helper", { version: "2" }), "warn");
+  assert.equal(inSystemMode("helper", { helper: failed }), "fail");
+  const lost = helperSays({ firecracker: null, problem: "too old" });
+  assert.equal(inSystemMode("firecracker", lost), "pass");
+  assert.equal(inSystemMode("firecracker", lost, "firecracker"), "fail");
+  assert.equal(inSystemMode("devices", { missingDevices: ["/dev/loop-control"] }), "warn");
+  assert.equal(inSystemMode("device-mapper", helperSays({ deviceMapper: false })), "pass");
+  assert.equal(inSystemMode("firewall", helperSays({ firewall: null })), "fail");
+  assert.equal(inSystemMode("resolver", helperSays({ resolver: false })), "warn");
+  const blind = { helper: { ok: { about, look: { ...look, bridge: { unknown: "no nft" } } } } };
+  assert.equal(inSystemMode("bridge", blind), "warn");
 });
 
 test("a look that throws is a fact with the error's own hint", async () => {

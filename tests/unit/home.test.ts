@@ -1,8 +1,11 @@
 /** The home: XDG variables, socket length, and two homes side by side. */
 import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
-import { vmHandles } from "../../src/handles.js";
-import { addressBlock, homeFrom } from "../../src/home.js";
+import { systemHome, vmHandles } from "../../src/handles.js";
+import { addressBlock, homeFrom, placeFrom } from "../../src/home.js";
 
 test("without XDG variables everything is below HOME", () => {
   const home = homeFrom({ HOME: "/home/ann" }, 1000);
@@ -51,4 +54,30 @@ test("two state directories share neither sockets nor, as a rule, loopback block
 
 test("no HOME and no XDG variables is an error that says so", () => {
   assert.throws(() => homeFrom({ HOME: "relative" }, 0), { code: "home_unknown" });
+});
+
+test("system mode's home is its owner's, and root's on demand; everybody else has one of their own", (t) => {
+  const directory = mkdtempSync(join(tmpdir(), "banger-home-"));
+  t.after(() => rmSync(directory, { recursive: true }));
+  const metadata = join(directory, "install.json");
+  const home = systemHome("/home/ann/.config/banger");
+  const users = { mode: "user", home: homeFrom({ HOME: "/home/ann" }, 1000) };
+  const place = (uid: number, BANGER_MODE?: string) =>
+    placeFrom({ HOME: "/home/ann", BANGER_MODE }, uid, metadata);
+  assert.deepEqual(place(1000), users);
+  assert.throws(() => place(1000, "system"), { code: "system_not_installed" });
+  const network = { address: "172.16.0.1", prefixLength: 24 };
+  const installed = { owner: { uid: 1000 }, home, network, firecracker: null };
+  const system = { mode: "system", home, installed };
+  writeFileSync(metadata, JSON.stringify({ ...installed, version: "1" }));
+  assert.deepEqual(place(1000), system);
+  assert.deepEqual(place(1000, ""), system);
+  assert.deepEqual(place(1000, "user"), users);
+  assert.deepEqual(place(1001), users);
+  assert.equal(place(0).mode, "user");
+  assert.deepEqual(place(0, "system"), system);
+  assert.throws(() => place(1000, "root"), { code: "mode_unknown" });
+  writeFileSync(metadata, "{");
+  assert.throws(() => place(1000), { code: "system_damaged" });
+  assert.deepEqual(place(1000, "user"), users);
 });

@@ -47,7 +47,8 @@ const clock = {
   },
 };
 
-const searchPath = process.env["PATH"] ?? "";
+/** No half-built image here has one outside of it. */
+const noScratch = () => Promise.reject(new Error("there is no scratch directory"));
 const bootId = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
 
 /** A half-built image and the shell that stands for its builder, which has itself started something. */
@@ -77,10 +78,10 @@ async function halfBuilt(change: object = {}) {
 test("an orphaned builder is ended with all that it started, and its directory goes", async () => {
   const { partial, builder, started } = await halfBuilt();
   assert.deepEqual(observePartial(partial), { building: true });
-  await ensureNoPartial(partial, searchPath, clock);
+  await ensureNoPartial(partial, noScratch, clock);
   assert.ok(!isAlive(builder) && !isAlive(started));
   assert.ok(!existsSync(partial));
-  await ensureNoPartial(partial, searchPath, clock);
+  await ensureNoPartial(partial, noScratch, clock);
 });
 
 test("what a killed builder left running is ended, too", async () => {
@@ -88,7 +89,7 @@ test("what a killed builder left running is ended, too", async () => {
   process.kill(child.pid as number, "SIGKILL");
   await once(child, "exit");
   assert.deepEqual(observePartial(partial), { building: true });
-  await ensureNoPartial(partial, searchPath, clock);
+  await ensureNoPartial(partial, noScratch, clock);
   assert.ok(!isAlive(started));
 });
 
@@ -99,7 +100,7 @@ for (const [what, change] of [
   test(`a process with the builder's pid but another ${what} is left alone`, async () => {
     const { partial, builder } = await halfBuilt(change);
     assert.deepEqual(observePartial(partial), { building: false });
-    await ensureNoPartial(partial, searchPath, clock);
+    await ensureNoPartial(partial, noScratch, clock);
     assert.ok(isAlive(builder));
     assert.ok(!existsSync(partial));
   });
@@ -109,7 +110,7 @@ test("a half-built image without a record of its builder is only removed", async
   mkdirSync(partial);
   writeFileSync(join(partial, "builder.json"), '{"pid":1,"startTime":"1"}');
   assert.deepEqual(observePartial(partial), { building: false });
-  await ensureNoPartial(partial, searchPath, clock);
+  await ensureNoPartial(partial, noScratch, clock);
   assert.ok(!existsSync(partial));
 });
 

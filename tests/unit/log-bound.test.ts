@@ -15,7 +15,7 @@ import {
 import { tmpdir } from "node:os";
 import { afterEach, beforeEach, describe, test } from "node:test";
 import { boundLog, boundLogs } from "../../src/effects/log-bound.js";
-import { type Home, vmHandles } from "../../src/handles.js";
+import { type Home, homeHandles, vmHandles } from "../../src/handles.js";
 import { ManualClock } from "../manual-clock.js";
 
 const mebibyte = 1 << 20;
@@ -63,9 +63,10 @@ describe("a log's bound", () => {
     await boundLog(`${root}/missing`);
   });
 
-  test("both logs of each VM that runs are bounded time and again, until the end", async () => {
+  test("both logs of each VM that runs, and the daemon's own, are bounded time and again, until the end", async () => {
     const clock = new ManualClock();
     const { consoleLog, vmmLog } = vmHandles(home, id);
+    const { daemonLog } = homeHandles(home);
     const told: string[] = [];
     const end = boundLogs(
       home,
@@ -78,8 +79,8 @@ describe("a log's bound", () => {
     };
     const isShort = (path: string) => statSync(path).size === mebibyte - line.length;
     for (let round = 1; round <= 2; round++) {
-      for (const path of [consoleLog, vmmLog]) closeSync(grow(path, 17 * mebibyte));
-      await until(() => isShort(consoleLog) && isShort(vmmLog));
+      for (const path of [consoleLog, vmmLog, daemonLog]) closeSync(grow(path, 17 * mebibyte));
+      await until(() => [consoleLog, vmmLog, daemonLog].every(isShort));
     }
     rmSync(consoleLog);
     mkdirSync(consoleLog);

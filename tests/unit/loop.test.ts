@@ -130,12 +130,34 @@ describe("loop", () => {
     assert.equal(types().filter((type) => type === "vm.effect_failed").length, 1);
   });
 
+  test("a last try that has success is no failure, and what went before it in the step took none of its tries", async () => {
+    const tried: string[] = [];
+    world.act = async ({ kind }) => {
+      tried.push(kind);
+      if (tried.filter((each) => each === kind).length < 6) throw broken("not yet");
+      if (kind === "ensureDisk") {
+        world.vms.set(vmId, { ...seenStopped, runtime: { is: "present", whole: true } });
+      }
+      if (kind === "ensureProcess") world.vms.set(vmId, seenRunning);
+    };
+    world.vms.set(vmId, { ...seenStopped, runtime: { is: "present", whole: true } });
+    bring("starting.process");
+    await clock.advance(0);
+    // Lost by the host, after the step has begun.
+    world.vms.set(vmId, seenStopped);
+    await clock.advance(10 * 60_000);
+    assert.deepEqual(new Set(tried), new Set(["ensureProcess", "ensureDisk"]));
+    assert.equal(ledger.state.vms[vmId]?.phase, "running");
+    assert.ok(!types().includes("vm.step_failed"));
+  });
+
   test("each step of a start has all its tries", async () => {
     const tried: string[] = [];
     world.act = async ({ kind }) => {
       tried.push(kind);
       if (tried.filter((each) => each === kind).length <= 4) throw broken("not yet");
-      if (kind === "ensureDisk") world.vms.set(vmId, { ...seenStopped, runtime: { is: "present" } });
+      if (kind === "ensureDisk")
+        world.vms.set(vmId, { ...seenStopped, runtime: { is: "present", whole: true } });
       if (kind === "ensureProcess") world.vms.set(vmId, seenRunning);
     };
     bring("starting.disk");

@@ -14,7 +14,7 @@ import { portTable } from "../../src/cli/render/vm.js";
 import { isRouted } from "../../src/cli/routed.js";
 import { systemClock } from "../../src/clock.js";
 import type { Listener, Vm } from "../../src/model.js";
-import { seenRunning, vmAfterTypes } from "../fixtures.js";
+import { bridged, capabilities, seenRunning, vmAfterTypes } from "../fixtures.js";
 
 const box: Vm = { ...vmAfterTypes("vm.created"), name: "box", address: "127.0.0.1" };
 const never = new AbortController().signal;
@@ -36,9 +36,16 @@ const listener = (port: number, more: Partial<Listener> = {}): Listener => ({
 });
 
 /** Every listener's port is forwarded to the same one, as the reconciler would have it. */
-const views = (listeners: Listener[]) => {
+const views = (listeners: Listener[], mode = capabilities) => {
   const list = listeners.map(({ port }) => ({ guestPort: port, hostPort: port }));
-  return portViews(box, { ...seenRunning, forwards: { is: "present", list } }, listeners, systemClock, never);
+  return portViews(
+    box,
+    { ...seenRunning, forwards: { is: "present", list } },
+    listeners,
+    mode,
+    systemClock,
+    never,
+  );
 };
 
 function certificate(t: TestContext): { key: Buffer; cert: Buffer } {
@@ -134,4 +141,17 @@ test("the table shows names only where they lead to banger", () => {
 
 test("a name that does not resolve is not routed, and asking does not take long", async () => {
   assert.equal(await isRouted("no-such-name-at-all.vm", "127.7.0.1"), false);
+});
+
+test("on the bridge each port is the guest's own, whatever the protocol, but for its loopback's", async () => {
+  const listeners = [listener(9, { proto: "udp" }), listener(22), listener(8, { address: "127.0.0.1" })];
+  const shown = await views(listeners, bridged);
+  assert.deepEqual(
+    shown.map(({ endpoint, named, url }) => [endpoint, named, url]),
+    [
+      ["127.0.0.1:9", "box.vm:9", null],
+      ["127.0.0.1:22", "box.vm:22", null],
+      [null, null, null],
+    ],
+  );
 });

@@ -1,6 +1,6 @@
 /** Reading /proc: odd command names, quoted options, processes that are not ours. */
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { after, describe, test } from "node:test";
 import {
@@ -11,6 +11,7 @@ import {
   parseStat,
   scanProcesses,
   vmOfArgv,
+  vmOfJailedArgv,
 } from "../../src/effects/proc.js";
 import { type Home, vmHandles } from "../../src/handles.js";
 
@@ -76,7 +77,7 @@ describe("scanProcesses", () => {
     put("13", argvOf(home), stat("Z", "5"));
     mkdirSync(`${root}/14`);
     const scan = scanProcesses(home, root);
-    assert.deepEqual([...scan.byVm], [[id, { pid: 12, startTime: "999" }]]);
+    assert.deepEqual([...scan.byVm], [[id, { pid: 12, startTime: "999", kind: "qemu" }]]);
     assert.equal(scan.unreadable, undefined);
   });
 
@@ -87,6 +88,39 @@ describe("scanProcesses", () => {
 
   test("a /proc that cannot be listed is an error", () => {
     assert.throws(() => scanProcesses(home, `${root}/nowhere`));
+  });
+});
+
+/** As jailer starts it. */
+const jailedArgv = (jailId: string) => ["/firecracker", "--id", jailId, "--start-time-us", "1"];
+
+describe("a jailed Firecracker", () => {
+  const root = mkdtempSync(`${tmpdir()}/banger-jailed-`);
+  const jailed: Home = { ...home, state: `${root}/state` };
+  after(() => rmSync(root, { recursive: true }));
+  /** A process whose directory is `cwd`, which is made. */
+  const put = (pid: string, argv: string[], cwd: string) => {
+    for (const directory of [`${root}/proc/${pid}`, cwd]) mkdirSync(directory, { recursive: true });
+    writeFileSync(`${root}/proc/${pid}/cmdline`, argv.map((a) => `${a}\0`).join(""));
+    writeFileSync(`${root}/proc/${pid}/stat`, stat("S", pid));
+    symlinkSync(cwd, `${root}/proc/${pid}/cwd`);
+  };
+
+  test("is known by its id and its program", () => {
+    assert.equal(vmOfJailedArgv(jailedArgv(`banger-${id}`)), id);
+    assert.equal(vmOfJailedArgv(jailedArgv(`other-${id}`)), undefined);
+    assert.equal(vmOfJailedArgv(["jailer", "--id", `banger-${id}`]), undefined);
+    assert.equal(vmOfJailedArgv(["/firecracker", "--id"]), undefined);
+  });
+
+  test("is ours when it sits in our jail of that VM", () => {
+    const other = "89abcdef";
+    put("20", jailedArgv(`banger-${id}`), vmHandles(jailed, id).jailRoot);
+    put("21", jailedArgv(`banger-${other}`), `${root}/elsewhere`);
+    put("22", jailedArgv(`banger-${other}`), vmHandles(jailed, id).jailRoot);
+    const scan = scanProcesses(jailed, `${root}/proc`);
+    assert.deepEqual([...scan.byVm], [[id, { pid: 20, startTime: "20", kind: "firecracker" }]]);
+    assert.equal(scan.unreadable, undefined);
   });
 });
 

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { parseOption } from "../../src/effects/proc.js";
-import { hostTscKHz, kernelArguments, type QemuMachine, qemuArgv } from "../../src/effects/qemu-argv.js";
+import { hostTscKHz, type QemuMachine, qemuArgv } from "../../src/effects/qemu-argv.js";
 import { vmHandles } from "../../src/handles.js";
 
 const homeOf = (root: string) => ({
@@ -14,10 +14,13 @@ const homeOf = (root: string) => ({
   runtime: `${root}/r`,
 });
 
-const machines: fc.Arbitrary<QemuMachine> = fc.record({
-  handles: fc
-    .array(fc.constantFrom("a", ",", ",,", " ", "=", "é", "/b"), { maxLength: 12 })
-    .map((parts) => vmHandles(homeOf(`/${parts.join("")}`), "0123abcd")),
+const anyHandles = fc
+  .array(fc.constantFrom("a", ",", ",,", " ", "=", "é", "/b"), { maxLength: 12 })
+  .map((parts) => vmHandles(homeOf(`/${parts.join("")}`), "0123abcd"));
+const guest = { address: "172.16.0.7", prefixLength: 24, gateway: "172.16.0.1", dns: "9.9.9.9" };
+
+const hosts: fc.Arbitrary<Omit<QemuMachine, "handles" | "root">> = fc.record({
+  network: fc.constantFrom<QemuMachine["network"]>({ kind: "user" }, { kind: "tap", guest }),
   spec: fc.record({
     vcpu: fc.integer({ min: 1, max: 64 }),
     memoryMiB: fc.integer({ min: 128, max: 65_536 }),
@@ -30,6 +33,15 @@ const machines: fc.Arbitrary<QemuMachine> = fc.record({
   initrd: fc.constant("/d/initrd.cpio"),
   bootArguments: fc.constantFrom("", "audit=0"),
 });
+const machines: fc.Arbitrary<QemuMachine> = fc
+  .tuple(hosts, anyHandles, fc.boolean())
+  .map(([host, handles, overlay]) => ({
+    ...host,
+    handles,
+    root: overlay
+      ? { format: "qcow2", path: handles.rootDisk }
+      : { format: "raw", path: `${handles.directory}/root.raw` },
+  }));
 
 test("every path stays one option, whatever commas it has", () => {
   fc.assert(
@@ -38,7 +50,7 @@ test("every path stays one option, whatever commas it has", () => {
       const { handles } = machine;
       for (const path of [handles.consoleLog, handles.qmpSocket, handles.agentSocket])
         assert.ok(options.includes(`path=${path}`));
-      for (const path of [handles.rootDisk, handles.workDisk, handles.seed])
+      for (const path of [machine.root.path, handles.workDisk, handles.seed])
         assert.ok(options.includes(`file=${path}`));
     }),
   );
@@ -48,7 +60,10 @@ test("no port is opened, NAT only on request, and nothing skips flushes or bound
   fc.assert(
     fc.property(machines, (machine) => {
       const argv = qemuArgv(machine);
-      assert.ok(argv.includes(`user,id=net0,restrict=${machine.spec.nat ? "off" : "on"}`));
+      const card = argv[argv.indexOf("-netdev") + 1];
+      const own = `user,id=net0,restrict=${machine.spec.nat ? "off" : "on"}`;
+      const tap = "tap,id=net0,ifname=tap-fc-0123abcd,script=no,downscript=no";
+      assert.equal(card, machine.network.kind === "user" ? own : tap);
       assert.ok(!argv.some((argument) => /hostfwd|guestfwd|cache=unsafe|cache\.no-flush/.test(argument)));
       const drives = argv.filter((argument) => argument.startsWith("if=none"));
       assert.deepEqual(
@@ -61,10 +76,26 @@ test("no port is opened, NAT only on request, and nothing skips flushes or bound
   );
 });
 
+test("on a tap the guest has the address that the host lets through, from the card that belongs to it", () => {
+  fc.assert(
+    fc.property(machines, (machine) => {
+      const argv = qemuArgv(machine);
+      const kernel = argv[argv.indexOf("-append") + 1] ?? "";
+      const bridged = machine.network.kind === "tap";
+      assert.equal(
+        /banger\.ip=172\.16\.0\.7\/24 banger\.gw=172\.16\.0\.1 banger\.dns=9\.9\.9\.9/.test(kernel),
+        bridged,
+      );
+      assert.equal(argv.includes(`virtio-net-device,netdev=net0,mac=${machine.handles.mac}`), bridged);
+    }),
+  );
+});
+
 test("what only an emulated CPU needs is not told to a real one", () => {
   fc.assert(
     fc.property(machines, (machine) => {
-      const kernel = kernelArguments(machine);
+      const argv = qemuArgv(machine);
+      const kernel = argv[argv.indexOf("-append") + 1] ?? "";
       const emulated = machine.accelerator === "tcg";
       assert.equal(/mitigations=off/.test(kernel), emulated);
       assert.equal(/tsc_early_khz=/.test(kernel), emulated && machine.tscKHz !== undefined);

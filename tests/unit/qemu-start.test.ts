@@ -4,9 +4,10 @@ import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync 
 import { tmpdir } from "node:os";
 import { after, before, describe, test } from "node:test";
 import { systemClock } from "../../src/clock.js";
-import { type EnsureProcess, qemuDriver } from "../../src/effects/qemu.js";
+import { qemuVmm } from "../../src/effects/qemu.js";
 import { toolEnvironment } from "../../src/effects/run-tool.js";
 import { VmmControls } from "../../src/effects/vmm-controls.js";
+import { type EnsureProcess, vmmDriver } from "../../src/effects/vmm-driver.js";
 import { type Home, vmHandles } from "../../src/handles.js";
 
 const root = mkdtempSync(`${tmpdir()}/banger-start-`);
@@ -26,14 +27,15 @@ const effect: EnsureProcess = {
 async function start(file: string): Promise<void> {
   for (const directory of [handles.directory, handles.runtime]) mkdirSync(directory, { recursive: true });
   const controls = new VmmControls(home, systemClock, () => {});
-  const driver = qemuDriver({
+  const qemu = qemuVmm({
     home,
     clock: systemClock,
     controls,
     environment: toolEnvironment("/usr/bin:/bin"),
     launch: async () => ({ file, argv: ["-name", `guest=${handles.guestName}`] }),
-    askGuest: () => Promise.reject(new Error("no guest")),
   });
+  const askGuest = () => Promise.reject(new Error("no guest"));
+  const driver = vmmDriver({ home, controls, vmms: { qemu }, starts: qemu, askGuest });
   try {
     await driver.ensureProcess(effect, new AbortController().signal);
   } finally {

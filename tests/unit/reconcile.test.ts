@@ -11,6 +11,7 @@ import { initialState } from "../../src/projection.js";
 import { needOf, nextDeadline, reconcileImage, reconcileVm } from "../../src/reconcilers/index.js";
 import { unknownVm } from "../../src/unlisted.js";
 import {
+  bridged,
   capabilities,
   identity,
   imageAfterTypes,
@@ -44,6 +45,7 @@ const forwards = fc.uniqueArray(port).map((ports) => ({
   list: ports.map((guestPort) => ({ guestPort, hostPort: guestPort })),
 }));
 const bare = seenAs(fc.constant({}));
+const part = seenAs(fc.record({ whole: fc.boolean() }));
 const anySeen: fc.Arbitrary<ObservedVm> = fc.record({
   directory: bare,
   rootDisk: bare,
@@ -51,7 +53,10 @@ const anySeen: fc.Arbitrary<ObservedVm> = fc.record({
     fc.record({ miB: fc.constantFrom(512, 1024, 2048), growing: fc.constantFrom("no", "begun", "at_start") }),
   ),
   seed: bare,
-  runtime: bare,
+  rootDevice: part,
+  tap: part,
+  nat: bare,
+  runtime: part,
   process: seenAs(fc.constant(identity)),
   agent: seenAs(fc.record({ answering: fc.boolean(), version: fc.constant("1.0") })),
   forwards: seenAs(forwards),
@@ -59,57 +64,94 @@ const anySeen: fc.Arbitrary<ObservedVm> = fc.record({
     ObservedVm["listeners"]
   >,
 });
+const anyMode = fc.constantFrom(capabilities, bridged);
 /** Before, at and after every deadline that a VM of `t0` can have. */
 const anyTime = fc.constantFrom(t0, t0 + 19_999, t0 + 20_000, t0 + 59_999, t0 + 60_000, t0 + 90_000);
 
-/** What each effect needs to have seen, and as what, before it may run. */
-const evidence: Readonly<Partial<Record<EffectKind, Partial<Record<keyof ObservedVm, Seen["is"]>>>>> = {
+/** What each effect needs to have seen, and as what, before it may run; without any of it, it must not. */
+const evidence: Readonly<
+  Partial<Record<EffectKind, Partial<Record<keyof ObservedVm, Seen["is"] | "known">>>>
+> = {
   ensureDisk: { process: "absent" },
-  ensureProcess: { process: "absent" },
+  ensureRootDevice: { process: "absent", rootDisk: "present" },
+  ensureNoRootDevice: { process: "absent", rootDevice: "present" },
+  ensureTap: { process: "known" },
+  ensureNoTap: { process: "absent", tap: "present" },
+  ensureNat: { process: "known" },
+  ensureNoNat: { process: "known", nat: "present" },
+  ensureProcess: { process: "absent", rootDisk: "present", workDisk: "present", runtime: "present" },
   ensureDiskSize: { process: "present", agent: "present", workDisk: "present" },
   ensureAgentLink: { process: "present", agent: "absent" },
   ensureForward: { forwards: "present" },
   ensureNoForward: { forwards: "present", listeners: "present" },
   ensureShutdownAsked: { process: "present" },
   ensureNoProcess: { process: "present" },
-  ensureNoRuntime: { process: "absent", runtime: "present" },
-  ensureNoDirectory: { process: "absent", runtime: "absent", directory: "present" },
+  ensureNoRuntime: {
+    process: "absent",
+    tap: "absent",
+    nat: "absent",
+    rootDevice: "absent",
+    runtime: "present",
+  },
+  ensureNoDirectory: {
+    process: "absent",
+    tap: "absent",
+    nat: "absent",
+    rootDevice: "absent",
+    runtime: "absent",
+    directory: "present",
+  },
 };
 
 describe("no evidence, no effect", () => {
   test("each effect rests on what was seen, and an unknown handle takes it away", () => {
     fc.assert(
-      fc.property(anyVm, anySeen, anyTime, (vm, seen, now) => {
-        for (const { kind } of reconcileVm(vm, seen, capabilities, now)) {
-          const needs = Object.entries(evidence[kind] ?? {}) as [keyof ObservedVm, Seen["is"]][];
+      fc.property(anyMode, anyVm, anySeen, anyTime, (mode, vm, seen, now) => {
+        for (const { kind } of reconcileVm(vm, seen, mode, now)) {
+          const needs = Object.entries(evidence[kind] ?? {}) as [keyof ObservedVm, Seen["is"] | "known"][];
           assert.ok(needs.length > 0, kind);
           for (const [handle, is] of needs) {
-            assert.equal((seen[handle] as Seen).is, is, `${kind} with ${handle}`);
-            const hidden = reconcileVm(vm, { ...seen, [handle]: unknown }, capabilities, now);
+            if (is !== "known") assert.equal((seen[handle] as Seen).is, is, `${kind} with ${handle}`);
+            const hidden = reconcileVm(vm, { ...seen, [handle]: unknown }, mode, now);
             assert.ok(!hidden.some((effect) => effect.kind === kind), `${kind} without ${handle}`);
           }
         }
       }),
-      { numRuns: 2000 },
+      { numRuns: 5000 },
+    );
+  });
+
+  test("in system mode a VMM runs only on a whole root device, behind a whole tap, with the way out as wanted", () => {
+    fc.assert(
+      fc.property(anyVm, anySeen, anyTime, (vm, seen, now) => {
+        const runs = reconcileVm(vm, seen, bridged, now).some(({ kind }) => kind === "ensureProcess");
+        if (!runs) return;
+        assert.deepEqual(
+          [seen.rootDevice, seen.tap].map((each) => each.is === "present" && each.whole),
+          [true, true],
+        );
+        assert.equal(seen.nat.is, vm.spec.nat ? "present" : "absent");
+      }),
+      { numRuns: 5000 },
     );
   });
 
   test("when a whole look failed nothing is done, and nothing told of the host", () => {
     for (const { vm } of reachableVms().values()) {
       const blind = unknownVm("simulated");
-      assert.deepEqual(reconcileVm(vm, blind, capabilities, t0), []);
-      const facts = noticeVm(vm, blind, capabilities, t0).map(({ type }) => type);
-      assert.deepEqual(
-        facts.filter((type) => type !== "vm.network_attached"),
-        [],
-      );
+      for (const mode of [capabilities, bridged]) {
+        assert.deepEqual(reconcileVm(vm, blind, mode, t0), []);
+        const facts = noticeVm(vm, blind, mode, t0).map(({ type }) => type);
+        const untold = facts.filter((type) => mode === bridged || type !== "vm.network_attached");
+        assert.deepEqual(untold, []);
+      }
     }
   });
 
   test("an end names the process that was seen, a forward one that is there", () => {
     fc.assert(
-      fc.property(anyVm, anySeen, anyTime, (vm, seen, now) => {
-        for (const effect of reconcileVm(vm, seen, capabilities, now)) {
+      fc.property(anyMode, anyVm, anySeen, anyTime, (mode, vm, seen, now) => {
+        for (const effect of reconcileVm(vm, seen, mode, now)) {
           if (effect.kind === "ensureNoProcess") assert.deepEqual(effect.process, identity);
           if (effect.kind !== "ensureNoForward" && effect.kind !== "ensureForward") continue;
           const there = seen.forwards.is === "present" && seen.forwards.list.map((each) => each.guestPort);
@@ -121,10 +163,8 @@ describe("no evidence, no effect", () => {
 
   test("disks with data go only with their VM", () => {
     fc.assert(
-      fc.property(anyVm, anySeen, anyTime, (vm, seen, now) => {
-        const removed = reconcileVm(vm, seen, capabilities, now).some(
-          ({ kind }) => kind === "ensureNoDirectory",
-        );
+      fc.property(anyMode, anyVm, anySeen, anyTime, (mode, vm, seen, now) => {
+        const removed = reconcileVm(vm, seen, mode, now).some(({ kind }) => kind === "ensureNoDirectory");
         const mayGo = vm.phase === "deleting" || vm.phase === "deleted" || !vm.disksHoldData;
         assert.ok(!removed || mayGo);
       }),
@@ -133,8 +173,8 @@ describe("no evidence, no effect", () => {
 
   test("every fact that is noticed is legal, so that noticing comes to an end", () => {
     fc.assert(
-      fc.property(anyVm, anySeen, anyTime, (vm, seen, now) => {
-        for (const fact of noticeVm(vm, seen, capabilities, now)) assert.ok(vmCan(vm, fact), fact.type);
+      fc.property(anyMode, anyVm, anySeen, anyTime, (mode, vm, seen, now) => {
+        for (const fact of noticeVm(vm, seen, mode, now)) assert.ok(vmCan(vm, fact), fact.type);
       }),
       { numRuns: 1000 },
     );

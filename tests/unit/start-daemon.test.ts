@@ -10,7 +10,7 @@ import { pause } from "../../src/clock.js";
 import { BangerError } from "../../src/errors.js";
 import { type Home, homeHandles } from "../../src/handles.js";
 import { homeFrom } from "../../src/home.js";
-import { startDaemon } from "../../src/start-daemon.js";
+import { startDaemon, startService } from "../../src/start-daemon.js";
 import { inTemporaryDirectory } from "../doubles/fake-api.js";
 
 const script = fileURLToPath(new URL("../doubles/dummy-daemon.js", import.meta.url));
@@ -23,7 +23,7 @@ interface Place {
 /** A home of its own, whose daemons are all killed afterwards. */
 function withHome(use: (place: Place) => Promise<void>): Promise<void> {
   return inTemporaryDirectory(async (directory) => {
-    const env = { HOME: directory, PATH: process.env["PATH"] };
+    const env = { HOME: directory, PATH: process.env["PATH"], BANGER_MODE: "user" };
     const home = homeFrom(env, process.getuid?.() ?? 0);
     try {
       await use({
@@ -103,7 +103,7 @@ test("a crash is shown by the daemon's last words, without its stack", () =>
 test("a daemon that leaves the place to another which never answers is waited for no longer than the deadline", () =>
   withHome(async ({ start }) => {
     await assert.rejects(
-      start("leave", 300),
+      start("leave", 3_000),
       failsWith("daemon_failed", /another one seems to hold this home/),
     );
   }));
@@ -113,4 +113,34 @@ test("a home that cannot be written to is named", () =>
     await mkdir(dirname(home.state), { recursive: true });
     await writeFile(home.state, "a file where the directory should be");
     await assert.rejects(start(), failsWith("home_unwritable", /cannot write/));
+  }));
+
+/** A double of systemctl, which does this. */
+async function fakeSystemctl(directory: string, does: string): Promise<NodeJS.ProcessEnv> {
+  await writeFile(`${directory}/systemctl`, `#!/bin/sh\n${does}\n`, { mode: 0o755 });
+  return { PATH: `${directory}:${process.env["PATH"]}`, LOG: `${directory}/asked` };
+}
+
+test("in system mode systemd is asked to start the daemon, and who may not is told what to type", () =>
+  inTemporaryDirectory(async (directory) => {
+    const home = homeFrom({ HOME: directory }, 0);
+    const deny = (state: string) =>
+      `echo "$@" >>"$LOG"; [ "$1" != is-active ] || { echo ${state}; exit 3; }; echo "Access denied" >&2; exit 4`;
+    const denied = await fakeSystemctl(directory, deny("failed"));
+    await assert.rejects(
+      startService({ home, env: denied }),
+      failsWith("daemon_stopped", /bangerd\.service does not run/),
+    );
+    const asked = ["--no-ask-password start bangerd.service", "is-active bangerd.service", ""];
+    assert.equal(readFileSync(`${directory}/asked`, "utf8"), asked.join("\n"));
+    const coming = await fakeSystemctl(directory, deny("activating"));
+    await assert.rejects(
+      startService({ home, env: coming, deadlineMs: 100 }),
+      failsWith("daemon_failed", /does not answer/),
+    );
+    const idle = await fakeSystemctl(directory, "exit 0");
+    await assert.rejects(
+      startService({ home, env: idle, deadlineMs: 100 }),
+      failsWith("daemon_failed", /was started and does not answer/),
+    );
   }));

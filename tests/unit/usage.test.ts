@@ -16,19 +16,20 @@ test("time and memory are those of exactly this process, disks count without the
   t.after(() => rmSync(state, { recursive: true }));
   const home = { state, runtime: state } as Home;
   const { directory, rootDisk, workDisk } = vmHandles(home, id);
-  assert.deepEqual(usageOf(home, id, { is: "absent" }), { cpuMs: null, rssBytes: null, diskBytes: 0 });
+  const disks = [rootDisk, workDisk];
+  assert.deepEqual(usageOf(disks, { is: "absent" }), { cpuMs: null, rssBytes: null, diskBytes: 0 });
   mkdirSync(directory, { recursive: true });
   writeFileSync(rootDisk, Buffer.alloc(1 << 20, 1));
   writeFileSync(workDisk, "");
   truncateSync(workDisk, 1 << 30);
   const me = identify(process.pid);
   assert.ok(me.is === "present");
-  const { cpuMs, rssBytes, diskBytes } = usageOf(home, id, me);
+  const { cpuMs, rssBytes, diskBytes } = usageOf(disks, me);
   const used = process.cpuUsage();
   assert.ok(cpuMs !== null && cpuMs <= (used.user + used.system) / 1000 + 20, `${cpuMs} ms`);
   assert.ok(rssBytes !== null && rssBytes > 10 << 20, `${rssBytes} bytes`);
   assert.ok(diskBytes >= 1 << 20 && diskBytes < 2 << 20, `${diskBytes} bytes`);
-  assert.equal(usageOf(home, id, { ...me, startTime: "1" }).cpuMs, null);
+  assert.equal(usageOf(disks, { ...me, startTime: "1" }).cpuMs, null);
 });
 
 test("a line for people", () => {

@@ -1,5 +1,6 @@
 /** Makes an image by its recipe in the catalog: packages of the Debian archive, and scripts that finish the tree. */
-import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, rm } from "node:fs/promises";
+import { publishContent } from "../../effects/publish.js";
 import { packageSources } from "../apt-sources.js";
 import { extractBootFiles } from "../boot-files.js";
 import { builderFile, builderRecord } from "../builder-process.js";
@@ -25,7 +26,7 @@ export async function makeFromRecipe(workshop: Workshop, resolved: ResolvedRecip
   stage("download", "package lists");
   const sources = await packageSources(resolved.suite, job.mirror, runTool, signal);
   const scratch = await makeScratch(job.partial, asRoot);
-  await writeFile(`${job.partial}/${builderFile}`, builderRecord(scratch));
+  await publishContent(`${job.partial}/${builderFile}`, builderRecord(scratch), 0o600);
   const output = `${job.partial}/${rootfsFile}`;
   try {
     const mode = asRoot ? "root" : "unshare";

@@ -8,7 +8,7 @@ import { BangerError } from "../../errors.js";
 import type { LayerProgress } from "../../model.js";
 import type { BuildJob } from "../builder-process.js";
 import { modulesArchive } from "../initrd.js";
-import { bootModules, loadOrder } from "../kernel-modules.js";
+import { type BootModule, bootModules, loadOrder } from "../kernel-modules.js";
 import { filesOf, kernelFile, type Manifest, modulesFile, verifyImage, workSeedFile } from "../manifest.js";
 
 export interface Workshop {
@@ -42,9 +42,9 @@ export async function packBootModules(tree: string, output: string): Promise<voi
   const [needs, builtin] = await Promise.all(
     ["modules.dep", "modules.builtin"].map((name) => readFile(`${tree}/${name}`, "utf8")),
   );
-  const modules: { path: string; content: Buffer }[] = [];
-  for (const path of loadOrder(needs ?? "", builtin ?? "", bootModules))
-    modules.push({ path, content: await readFile(`${tree}/${path}`) });
+  const modules: (BootModule & { content: Buffer })[] = [];
+  for (const module of loadOrder(needs ?? "", builtin ?? "", bootModules))
+    modules.push({ ...module, content: await readFile(`${tree}/${module.path}`) });
   await writeFile(output, modulesArchive(modules), { mode: 0o600 });
 }
 

@@ -1,0 +1,192 @@
+/** `banger system install|status|restart|uninstall`. */
+import { Client } from "../client.js";
+import { loadConfig } from "../config.js";
+import { deadline } from "../deadline.js";
+import { helperClient } from "../effects/helper.js";
+import { BangerError } from "../errors.js";
+import { homeHandles, systemHandles, systemHome } from "../handles.js";
+import { checkHost, checkRoot, hostTraits } from "../system/checks.js";
+import { programRunner, type SystemHost } from "../system/host.js";
+import { install as bringTo, checkOwner } from "../system/install.js";
+import { type Installation, installationOf, readInstalled } from "../system/installation.js";
+import { findOwner, type Owner } from "../system/owner.js";
+import { checkPrograms, runningPrograms } from "../system/programs.js";
+import { systemStatus } from "../system/status.js";
+import { isInstalled, uninstall as takeAway } from "../system/uninstall.js";
+import { vmmPrograms } from "../system/vmm-programs.js";
+import { command, jsonFlag } from "./command.js";
+import { type Context, print, printJson, say } from "./context.js";
+import { stageLines } from "./render/stage-lines.js";
+import { styleFor } from "./render/style.js";
+import { statusText } from "./render/system.js";
+import { programVersion } from "./version.js";
+import { act } from "./vm-act.js";
+
+const places = systemHandles();
+/** Longer than the helper gives its own tools. */
+const helperDeadlineMs = 60_000;
+const notInstalled = () =>
+  new BangerError("system_not_installed", "system mode is not installed on this host", {
+    hint: "sudo banger system install",
+  });
+
+/** The same command's context, with the daemon of system mode. */
+function systemContext(context: Context): Context {
+  const home = systemHome(context.home.config);
+  return { ...context, mode: "system", home, client: new Client(homeHandles(home).apiSocket) };
+}
+
+function hostOf(context: Context): SystemHost {
+  const helper = helperClient(places.helperSocket);
+  return {
+    places,
+    env: context.env,
+    run: programRunner(context.env),
+    async ask(method, params) {
+      const late = () =>
+        new BangerError("helper_silent", "the root helper gave no answer", {
+          hint: "journalctl -u banger-helper",
+          retry: "later",
+        });
+      const bound = deadline(context.clock, helperDeadlineMs, late, context.interrupts.signal);
+      try {
+        return await helper.call(method, params, bound.signal);
+      } finally {
+        bound.release();
+      }
+    },
+    daemon: systemContext(context).client,
+    stage: stageLines(context.stderr, context.clock, styleFor(context.stderr, context.env)),
+    note: (text) => say(context, `note: ${text}`),
+  };
+}
+
+/** What this version installs for the owner, whose configuration it reads. Changes nothing. */
+async function wantedFor(host: SystemHost, owner: Owner): Promise<Installation> {
+  const programs = await runningPrograms(host);
+  checkPrograms(programs);
+  const home = systemHome(`${owner.directory}/.config/banger`);
+  const config = loadConfig(homeHandles(home).configFile);
+  const vmm = await vmmPrograms(host, config, host.env["PATH"] ?? "");
+  return installationOf({ version: programVersion(), owner, home, config, programs, vmm });
+}
+
+const thisUid = (): number => process.getuid?.() ?? 0;
+
+export const install = command({
+  summary: "Install system mode: systemd runs the daemon, and a root helper gives VMs taps and devices",
+  usage: "[--owner USER]",
+  examples: ["sudo banger system install", "banger system install --owner ann"],
+  flags: { owner: { type: "string", valueHint: "USER", description: "Whom it serves; with sudo, you" } },
+  async run(flags, { context }) {
+    checkRoot(thisUid(), "system install");
+    checkHost(hostTraits());
+    const host = hostOf(context);
+    const owner = await findOwner(host, flags.owner, context.env);
+    const previous = readInstalled(places.metadata);
+    checkOwner(previous, owner);
+    const next = await host.stage("checks", () => wantedFor(host, owner));
+    await bringTo(host, next, previous);
+    await print(context, `system mode serves ${owner.name}; banger system status tells more\n`);
+    return 0;
+  },
+});
+
+export const restart = command({
+  summary: "Take the owner's configuration over and start helper and daemon afresh; VMs go on",
+  usage: "",
+  examples: ["sudo banger system restart"],
+  flags: {},
+  async run(_flags, { context }) {
+    checkRoot(thisUid(), "system restart");
+    const previous = readInstalled(places.metadata);
+    if (previous === undefined) throw notInstalled();
+    const host = hostOf(context);
+    const owner = await findOwner(host, previous.owner.name, context.env);
+    checkOwner(previous, owner);
+    const next = await host.stage("checks", () => wantedFor(host, owner));
+    await bringTo(host, next, previous);
+    await print(context, "helper and daemon run afresh; VMs went on\n");
+    return 0;
+  },
+});
+
+export const status = command({
+  summary: "Tell what is installed and whether it runs; status 1 when something is amiss",
+  usage: "[flags]",
+  examples: ["banger system status", "banger system status --json"],
+  flags: { json: jsonFlag },
+  async run(flags, { context }) {
+    const metadata = readInstalled(places.metadata);
+    if (metadata === undefined) {
+      if (flags.json) await printJson(context, { installed: false, version: programVersion() });
+      else say(context, "system mode is not installed; sudo banger system install");
+      return 1;
+    }
+    const host = hostOf(context);
+    const found = await systemStatus(host, metadata, programVersion(), await runningPrograms(host));
+    if (flags.json) await printJson(context, { installed: true, ...found });
+    else await print(context, statusText(found, styleFor(context.stdout, context.env)));
+    return found.problems.length === 0 ? 0 : 1;
+  },
+});
+
+async function confirmed(context: Context, purge: boolean): Promise<boolean> {
+  if (context.stdin.isTTY !== true || context.stderr.isTTY !== true) {
+    throw new BangerError("not_confirmed", "there is no terminal to confirm this on", {
+      hint: "sudo banger system uninstall --yes",
+    });
+  }
+  const { confirm } = await import("@clack/prompts");
+  const also = purge ? " and delete all VMs, images and the event log" : "; their disks stay";
+  const message = `Stop all VMs of system mode and take it off this host${also}?`;
+  return (await confirm({ message, initialValue: false })) === true;
+}
+
+/** A daemon that cannot be reached knows no VM that runs; what it may have left the helper takes down. */
+async function stopVms(context: Context): Promise<void> {
+  const system = systemContext(context);
+  const vms = await system.client.call("vmList").catch((error: unknown) => {
+    if (error instanceof BangerError && error.code === "daemon_not_running") return [];
+    throw error;
+  });
+  const running = vms.filter(({ phase }) => phase !== "stopped" && phase !== "error");
+  if (running.length === 0) return;
+  const { ok } = await act(
+    system,
+    "stop",
+    running.map(({ id }) => id),
+    false,
+  );
+  if (ok) return;
+  throw new BangerError("vms_running", "not every VM could be stopped", {
+    hint: "banger vm kill $(banger vm list -q); then: sudo banger system uninstall",
+  });
+}
+
+export const uninstall = command({
+  summary: "Stop all VMs and take system mode off this host",
+  usage: "[flags]",
+  examples: ["sudo banger system uninstall", "sudo banger system uninstall --purge --yes"],
+  flags: {
+    purge: { type: "boolean", description: "Also delete VMs' disks, images, the cache and the event log" },
+    yes: { type: "boolean", alias: "y", description: "Do not ask" },
+  },
+  async run(flags, { context }) {
+    checkRoot(thisUid(), "system uninstall");
+    const host = hostOf(context);
+    const purge = flags.purge === true;
+    if (!isInstalled(host) && !purge) {
+      say(context, "system mode is not installed");
+      return 0;
+    }
+    if (!flags.yes && !(await confirmed(context, purge))) {
+      say(context, "nothing was changed");
+      return 1;
+    }
+    await takeAway(host, { purge, stopVms: () => stopVms(context) });
+    const kept = purge ? "" : `; disks, images and the log stay in ${places.base} and ${places.cache}`;
+    await print(context, `system mode is gone${kept}\n`);
+    return 0;
+  },
+});

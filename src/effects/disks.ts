@@ -1,0 +1,95 @@
+/** What every disk driver makes and removes: the VM's directories, a sparse /root disk, the seed; and a root disk. */
+import { mkdir, rename, rm } from "node:fs/promises";
+import type { Clock } from "../clock.js";
+import { BangerError } from "../errors.js";
+import { event, vmStream } from "../events.js";
+import { type Home, imageHandles, removedDirectory, type VmHandles, vmHandles } from "../handles.js";
+import type { Effect, VmId } from "../model.js";
+import type { PerformContext } from "../world.js";
+import { hostError } from "./host-error.js";
+import { exists, publishContent } from "./publish.js";
+import type { RunTool } from "./run-tool.js";
+import { packSeed, seedFiles } from "./seed.js";
+import type { SshKeys } from "./ssh-keys.js";
+import type { ReadUserFiles } from "./user-files.js";
+import { ensureWorkDisk, type WorkSeeds } from "./work-disk.js";
+
+type EnsureDisk = Extract<Effect, { kind: "ensureDisk" }>;
+
+export interface DiskDriver {
+  /** Makes what is missing: the VM's two directories, root disk, work disk, host key, seed. */
+  ensure(effect: EnsureDisk, context: PerformContext): Promise<void>;
+  ensureNone(id: VmId): Promise<void>;
+}
+
+export interface DiskTools {
+  runTool: RunTool;
+  workSeeds: WorkSeeds;
+  keys: SshKeys;
+  userFiles: ReadUserFiles;
+  clock: Clock;
+}
+
+/** The form that a world's root disks have. */
+export interface RootForm {
+  path(handles: VmHandles): string;
+  /** Makes the file from the image's root file system, unless it is there. */
+  make(handles: VmHandles, rootfs: string, tools: DiskTools, signal: AbortSignal): Promise<void>;
+}
+
+/** The disk driver of one home. */
+export function vmDisks(home: Home, tools: DiskTools, root: RootForm): DiskDriver {
+  const { keys, clock } = tools;
+
+  async function ensureSeed(effect: EnsureDisk, { signal, note }: PerformContext): Promise<void> {
+    const { seed } = vmHandles(home, effect.vmId);
+    const [authorizedKey, hostKeys] = await Promise.all([
+      keys.ensureHomeKey(signal),
+      keys.ensureHostKey(effect.vmId, `${effect.name}.vm`, signal),
+    ]);
+    await keys.refreshKnownHosts();
+    if (await exists(seed)) return;
+    const own = seedFiles({ hostName: effect.name, authorizedKey, ...hostKeys });
+    const { files, skipped } = await tools.userFiles(signal);
+    for (const { host, guest } of skipped)
+      note(event(vmStream(effect.vmId), "vm.file_skipped", { host, guest: `/${guest}` }));
+    await publishContent(seed, packSeed([...own, ...files], clock.now()), 0o600);
+  }
+
+  return {
+    async ensure(effect, context) {
+      const { signal } = context;
+      const handles = vmHandles(home, effect.vmId);
+      const { rootfs } = imageHandles(home, effect.imageId);
+      try {
+        if (!(await exists(rootfs)))
+          throw new BangerError("image_missing", `image ${effect.imageId} has no root file system`, {
+            hint: `banger image pull ${effect.imageId.replace(/-[0-9a-f]{8}$/, "")}`,
+          });
+        await mkdir(handles.directory, { recursive: true, mode: 0o700 });
+        await mkdir(handles.runtime, { recursive: true, mode: 0o700 });
+        const parts = await Promise.allSettled([
+          root.make(handles, rootfs, tools, signal),
+          ensureWorkDisk(handles, effect, tools, signal),
+          ensureSeed(effect, context),
+        ]);
+        for (const part of parts) if (part.status === "rejected") throw part.reason;
+      } catch (error) {
+        throw hostError(error, handles.directory);
+      }
+    },
+    async ensureNone(id) {
+      const { directory } = vmHandles(home, id);
+      const aside = removedDirectory(home, id);
+      try {
+        // What a crash left aside goes first: rename does not replace a directory that holds something.
+        await rm(aside, { recursive: true, force: true });
+        if (await exists(directory)) await rename(directory, aside);
+        await rm(aside, { recursive: true, force: true });
+        await keys.refreshKnownHosts();
+      } catch (error) {
+        throw hostError(error, directory);
+      }
+    },
+  };
+}

@@ -1,0 +1,147 @@
+/** The hold on one Firecracker: whether its guest runs, whether it has halted, and how the process ended. */
+import { open, stat, truncate } from "node:fs/promises";
+import { createConnection, type Socket } from "node:net";
+import type { VmHandles } from "../handles.js";
+import type { ProcessExit, ProcessIdentity } from "../model.js";
+import { type FirecrackerApi, firecrackerApi } from "./firecracker-api.js";
+import { describeFirecrackerEnd, hasHalted } from "./firecracker-exit.js";
+import { workDevice, workResizedCall } from "./firecracker-machine.js";
+import type { SeenForwards } from "./net-user.js";
+import { type ControlHooks, type GuestState, VmmControl } from "./vmm-control.js";
+import { sleep } from "./wait.js";
+
+/** How much of a log's end tells how things ended, in bytes. */
+const tellingBytes = 4096;
+/** How often the console is looked at for a guest that has halted. */
+const consoleMs = 1_000;
+/** A Firecracker that cannot be asked for so long is taken for one whose guest runs. */
+const unaskedMs = 5_000;
+
+/** The last bytes of a file, and "" where it cannot be read. */
+async function endOf(path: string): Promise<string> {
+  try {
+    const file = await open(path);
+    try {
+      const { size } = await file.stat();
+      const start = Math.max(0, size - tellingBytes);
+      const { buffer, bytesRead } = await file.read(Buffer.alloc(tellingBytes), 0, tellingBytes, start);
+      return buffer.toString("utf8", 0, bytesRead);
+    } finally {
+      await file.close();
+    }
+  } catch {
+    return "";
+  }
+}
+
+export class FirecrackerControl extends VmmControl {
+  readonly kind = "firecracker";
+  /** Its guest has an address of its own. */
+  readonly forwards: SeenForwards = { is: "present", list: [] };
+  readonly workDisk = workDevice;
+  readonly api: FirecrackerApi;
+  readonly #handles: VmHandles;
+  readonly #since: number;
+  #socket: Socket | undefined;
+  #guest: GuestState = "unasked";
+  #halted = false;
+
+  constructor(handles: VmHandles, identity: ProcessIdentity, hooks: ControlHooks) {
+    super(identity, hooks);
+    this.#handles = handles;
+    this.#since = hooks.clock.now();
+    this.api = firecrackerApi(handles.firecrackerSocket);
+  }
+
+  get guest(): GuestState {
+    return this.#guest;
+  }
+
+  /** To be called by who started the guest: what was asked before that is no longer so. */
+  guestStarted(): void {
+    this.#show("runs");
+  }
+
+  async resizeWork(sizeBytes: number): Promise<void> {
+    await truncate(this.#handles.workDisk, sizeBytes);
+    await this.api.tell(workResizedCall, this.stopped.signal);
+  }
+
+  override close(): void {
+    super.close();
+    this.#socket?.destroy();
+  }
+
+  /** The connection says nothing, but the kernel closes it when the process ends. */
+  protected async converse(): Promise<boolean> {
+    const socket = await this.#connect();
+    if (socket === undefined) {
+      if (this.hooks.clock.now() - this.#since > unaskedMs && this.#guest === "unasked") this.#show("runs");
+      return false;
+    }
+    const over = new AbortController();
+    const closed = new Promise<void>((resolve) => {
+      socket.once("close", () => {
+        over.abort();
+        resolve();
+      });
+    });
+    if (this.stopped.signal.aborted) socket.destroy();
+    if (this.#guest === "unasked") await this.#ask();
+    void this.#watchConsole(over.signal).catch(() => {});
+    await closed;
+    return true;
+  }
+
+  protected async describe(): Promise<ProcessExit> {
+    const { vmmLog, consoleLog } = this.#handles;
+    const console = await endOf(consoleLog);
+    return describeFirecrackerEnd({
+      asked: this.asked,
+      halted: this.#halted || (this.#guest === "runs" && hasHalted(console)),
+      vmmLog: await endOf(vmmLog),
+      console,
+    });
+  }
+
+  #connect(): Promise<Socket | undefined> {
+    return new Promise((resolve) => {
+      const socket = createConnection(this.#handles.firecrackerSocket);
+      this.#socket = socket;
+      socket.resume();
+      socket.once("connect", () => resolve(socket));
+      socket.on("error", () => socket.destroy());
+      socket.once("close", () => resolve(undefined));
+    });
+  }
+
+  async #ask(): Promise<void> {
+    let state: GuestState = "runs";
+    try {
+      if ((await this.api.instance(this.stopped.signal)).state === "Not started") state = "idle";
+    } catch {
+      // One that listens and does not answer is stuck, with whatever it does.
+    }
+    if (this.#guest === "unasked") this.#show(state);
+  }
+
+  async #watchConsole(over: AbortSignal): Promise<void> {
+    let looked = -1;
+    for (;;) {
+      const { size } = await stat(this.#handles.consoleLog);
+      if (size !== looked && this.#guest === "runs" && hasHalted(await endOf(this.#handles.consoleLog))) {
+        this.#halted = true;
+        this.#show("idle");
+        return;
+      }
+      looked = size;
+      await sleep(this.hooks.clock, consoleMs, over);
+    }
+  }
+
+  #show(guest: GuestState): void {
+    if (this.#guest === guest) return;
+    this.#guest = guest;
+    this.hooks.changed();
+  }
+}

@@ -1,0 +1,160 @@
+/** A bench on this host: real files and real QEMU processes, of a machine that has no CPU running. */
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname } from "node:path";
+import { type AddressRange, addressAt, loopbackRange } from "../../src/addresses.js";
+import { systemClock } from "../../src/clock.js";
+import type { Dial, GuestAgent, Session } from "../../src/effects/agent-links.js";
+import { assembleWorld } from "../../src/effects/assemble-world.js";
+import type { ImageMaker } from "../../src/effects/image-store.js";
+import { type ModeParts, userParts } from "../../src/effects/mode-parts.js";
+import { scanProcesses } from "../../src/effects/proc.js";
+import type { Launch } from "../../src/effects/qemu.js";
+import { toolRunner } from "../../src/effects/run-tool.js";
+import { type Home, imageHandles, type VmHandles, vmHandles } from "../../src/handles.js";
+import type { ImageId, VmId } from "../../src/model.js";
+import type { Bench, HelperBench } from "./actor.js";
+
+const readyImage = "ready-00000001";
+const buildableImage = { id: "buildable-00000002", name: "buildable" };
+
+function temporaryHome(): Home {
+  const root = mkdtempSync(`${tmpdir()}/banger-contract-`);
+  const at = (name: string) => `${root}/${name}`;
+  return {
+    state: at("state"),
+    data: at("data"),
+    cache: at("cache"),
+    config: at("config"),
+    runtime: at("run"),
+  };
+}
+
+/** QEMU as it is started for a VM, but for a machine without CPU, memory or guest. */
+function launch({ guestName, qmpSocket, workDisk }: VmHandles, root: string, card: string): Launch {
+  return {
+    file: "qemu-system-x86_64",
+    argv: [
+      ...["-M", "none", "-nodefaults", "-display", "none", "-S", "-name", `guest=${guestName}`],
+      ...["-qmp", `unix:${qmpSocket},server=on,wait=off`, "-netdev", card],
+      ...["-drive", `if=none,id=work,format=raw,file=${workDisk}`],
+      ...["-blockdev", `${root},node-name=root`],
+    ],
+  };
+}
+
+/** An image with nothing in it: what the contract needs is that it is there whole or not at all. */
+function emptyImages(home: Home): ImageMaker & { make: (id: ImageId) => void } {
+  const there = { is: "present", sizeBytes: 1 << 20, damage: null } as const;
+  const make = (id: ImageId) => {
+    const { partial, directory } = imageHandles(home, id);
+    mkdirSync(partial, { recursive: true });
+    writeFileSync(`${partial}/rootfs.ext4`, Buffer.alloc(1 << 20));
+    renameSync(partial, directory);
+  };
+  return {
+    make,
+    build: async ({ imageId }) => make(imageId),
+    inspect: (id) => (existsSync(imageHandles(home, id).directory) ? there : { is: "absent" }),
+    isBuilding: () => false,
+    removePartial: async (id) => rmSync(imageHandles(home, id).partial, { recursive: true, force: true }),
+  };
+}
+
+/** An agent that answers from the first moment and whose guest runs an sshd. */
+function instantAgent(canGrow: () => boolean): Promise<Session<GuestAgent>> {
+  let close = () => {};
+  const closed = new Promise<void>((resolve) => {
+    close = resolve;
+  });
+  const client: GuestAgent = {
+    health: async () => ({ agent: "0" }),
+    watchPorts: (tell) => {
+      const address = "0.0.0.0";
+      tell([{ proto: "tcp", address, port: 22, pid: 1, process: "sshd", command: "sshd -D" }]);
+      return closed;
+    },
+    shutdown: async () => {},
+    run: async () => (canGrow() ? 0 : 127),
+  };
+  return Promise.resolve({ client, closed, close });
+}
+
+/** What of a world is its mode's. */
+export interface BenchMode {
+  addresses: AddressRange;
+  parts(home: Home): ModeParts;
+  /** What a QEMU is given as root disk (-blockdev) and as network card (-netdev). */
+  root(handles: VmHandles): string;
+  card(handles: VmHandles): string;
+  helper?: HelperBench;
+}
+
+export const userMode = (): BenchMode => {
+  const addresses = loopbackRange(128 + (process.pid % 100));
+  return {
+    addresses,
+    parts: () => userParts("qemu-img", addresses),
+    root: ({ rootDisk }) => `driver=qcow2,file.driver=file,file.filename=${rootDisk}`,
+    card: () => "user,id=net0",
+  };
+};
+
+/** `home` is an empty one. */
+export async function makeBench(mode: BenchMode, home = temporaryHome()): Promise<Bench> {
+  // Neither the world's timers nor the processes that outlive it keep a test alive.
+  const keepAlive = setInterval(() => {}, 1_000);
+  const unable = new Set<VmId>();
+  const images = emptyImages(home);
+  images.make(readyImage);
+  const dial: Dial<GuestAgent> = (id) => instantAgent(() => !unable.has(id));
+  const make = () =>
+    assembleWorld({
+      home,
+      clock: systemClock,
+      searchPath: process.env["PATH"] ?? "",
+      mode: mode.parts(home),
+      launch: async ({ vmId }) => {
+        const handles = vmHandles(home, vmId);
+        return launch(handles, mode.root(handles), mode.card(handles));
+      },
+      dials: { qemu: dial, firecracker: dial },
+      images,
+      workSeeds: async () => null,
+      userFiles: async () => ({ files: [], skipped: [] }),
+      sshKey: null,
+      runTool: toolRunner(process.env["PATH"] ?? ""),
+      warn: (message, details) => console.error(message, details),
+    });
+  const bench: Bench = {
+    world: make(),
+    readyImage,
+    buildableImage,
+    address: (n) => addressAt(mode.addresses, n),
+    ...(mode.helper && { helper: mode.helper }),
+    async restart() {
+      await bench.world.close();
+      bench.world = make();
+    },
+    killProcess: ({ pid }) => process.kill(pid, "SIGKILL"),
+    loseResize2fs: (id) => void unable.add(id),
+    cutGrowthShort: (id) => writeFileSync(vmHandles(home, id).growingMark, ""),
+    hideDirectory(id) {
+      const { directory } = vmHandles(home, id);
+      renameSync(directory, `${directory}-hidden`);
+      symlinkSync(directory, directory);
+      return () => {
+        rmSync(directory);
+        renameSync(`${directory}-hidden`, directory);
+      };
+    },
+    abandonBuild: (id) => mkdirSync(imageHandles(home, id).partial, { recursive: true }),
+    async close() {
+      clearInterval(keepAlive);
+      await bench.world.close();
+      for (const { pid } of scanProcesses(home).byVm.values()) process.kill(pid, "SIGKILL");
+      rmSync(dirname(home.state), { recursive: true });
+    },
+  };
+  return bench;
+}

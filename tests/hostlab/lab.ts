@@ -1,0 +1,144 @@
+/** The lab: a Debian host in a VM of banger's own, with nested KVM, in which banger is installed and may be broken. */
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { type Ended, program, type RunOptions, sharedData, TestHome, until } from "../e2e/harness.js";
+import { labImage } from "./image.js";
+
+const run = promisify(execFile);
+const checkout = new URL("../../../", import.meta.url).pathname;
+
+/** The user for whom system mode is installed in the lab; see customize.sh. */
+const owner = "ann";
+
+/** banger's QEMU command line, with nested virtualization for its guest. */
+const qemuWithSvm = `#!/bin/sh
+for argument; do
+  shift
+  case $argument in max,*) argument=$argument,svm=on ;; esac
+  set -- "$@" "$argument"
+done
+exec qemu-system-x86_64 "$@"
+`;
+
+/** One word of a shell's. */
+export const quoted = (word: string): string => `'${word.replaceAll("'", "'\\''")}'`;
+
+export class Lab {
+  private constructor(private readonly home: TestHome) {}
+
+  /** A directory of the host that goes with the lab. */
+  get scratch(): string {
+    return this.home.root;
+  }
+
+  /** Boots a new lab; the first one on a machine builds its image, which takes a minute or two. */
+  static async boot(): Promise<Lab> {
+    const home = new TestHome();
+    const lab = new Lab(home);
+    try {
+      await lab.create();
+    } catch (error) {
+      await home.dispose();
+      throw error;
+    }
+    return lab;
+  }
+
+  private async create(): Promise<void> {
+    const { home } = this;
+    const qemu = join(home.root, "qemu");
+    writeFileSync(qemu, qemuWithSvm);
+    chmodSync(qemu, 0o755);
+    mkdirSync(home.home.config, { recursive: true });
+    writeFileSync(join(home.home.config, "config.toml"), `qemu_bin = "${qemu}"\ndns_listen = "off"\n`);
+    const pulled = await home.run(["image", "pull", "debian-slim", "--quiet"], { timeoutMs: 600_000 });
+    assert.equal(pulled.status, 0, pulled.stderr);
+    const guest = join(sharedData, "banger/images", pulled.stdout.trim());
+    const image = await labImage(join(sharedData, "hostlab"), guest, AbortSignal.timeout(600_000));
+    const files = ["--rootfs", image.rootfs, "--kernel", image.kernel, "--initrd", image.modules];
+    const registered = await home.ok("image", "register", "--name", "hostlab", "--quiet", ...files);
+    const size = ["--vcpu", "2", "--memory", "4G", "--disk-size", "1G"];
+    await home.ok("vm", "run", "-d", "--name", "lab", "--image", registered.trim(), ...size);
+    await this.settled();
+  }
+
+  /** Everything that comes up with the machine has come up. The agent answers before there is an init to ask. */
+  private async settled(): Promise<void> {
+    let state = "";
+    await until("the lab's systemd is done with the boot", async () => {
+      state = (await this.root("systemctl is-system-running --wait; systemctl --failed --plain --no-legend"))
+        .stdout;
+      return !/^(offline|unknown|)$/m.test(state.split("\n", 1)[0] ?? "");
+    });
+    assert.equal(state, "running\n");
+  }
+
+  /** Runs a shell script as root. */
+  root(script: string, options: RunOptions = {}): Promise<Ended> {
+    const words = ["vm", "exec", "lab", "--", "bash", "-c", script];
+    return this.home.run(words, { timeoutMs: 300_000, ...options });
+  }
+
+  /** Runs a script that must succeed; yields what it printed. */
+  async ok(script: string, options: RunOptions = {}): Promise<string> {
+    const { status, stdout, stderr } = await this.root(script, options);
+    assert.equal(status, 0, `in the lab, ${script}\nended with ${status}\n${stdout}${stderr}`);
+    return stdout;
+  }
+
+  /** Runs `banger …` as the owner. Words are the shell's: quote what it should not see. */
+  banger(words: string, options: RunOptions = {}): Promise<Ended> {
+    return this.root(
+      `exec runuser -u ${owner} -- env HOME=/home/${owner} NO_COLOR=1 banger ${words}`,
+      options,
+    );
+  }
+
+  async bangerOk(words: string, options: RunOptions = {}): Promise<string> {
+    const { status, stdout, stderr } = await this.banger(words, options);
+    assert.equal(status, 0, `banger ${words}\nended with ${status}\n${stdout}${stderr}`);
+    return stdout;
+  }
+
+  async bangerJson<T>(words: string): Promise<T> {
+    return JSON.parse(await this.bangerOk(`${words} --json`)) as T;
+  }
+
+  /** Unpacks into the lab's `target` what `tar` with these arguments packs here. */
+  async copyIn(target: string, tarArguments: readonly string[]): Promise<void> {
+    const script = 'tar -c "${@:3}" | "$1" vm exec lab -- tar -x --no-same-owner -C "$2"';
+    const argv = ["-o", "pipefail", "-c", script, "bash", program, target, ...tarArguments];
+    await run("bash", argv, { env: this.home.env, timeout: 300_000 });
+  }
+
+  /** What `make install` installs here, and the Node that runs this test, below the lab's /usr/local. */
+  async installTree(): Promise<void> {
+    const scratch = mkdtempSync(join(this.home.root, "install-"));
+    // Built it is already; building again would be another tree than the one under test.
+    await run("make", ["-s", "-o", "build", "-C", checkout, "install", `DESTDIR=${scratch}`]);
+    await this.copyIn("/", ["-C", scratch, "usr"]);
+    await this.copyIn("/usr/local/bin", ["-h", "-C", join(process.execPath, ".."), "node"]);
+    rmSync(scratch, { recursive: true });
+  }
+
+  /** The power is cut, and comes back. */
+  async cutPower(): Promise<void> {
+    await this.home.ok("vm", "kill", "lab");
+    await this.home.ok("vm", "start", "lab");
+    await this.settled();
+  }
+
+  /** What banger's services said last, calls of the helper that went well left out: for a failed test. */
+  async lastWords(): Promise<string> {
+    const journal = "journalctl --boot --no-pager --output short-monotonic --unit 'banger*'";
+    const { stdout } = await this.root(`${journal} | grep -v '"verdict":"done"' | tail -n 60`);
+    return stdout;
+  }
+
+  dispose(): Promise<void> {
+    return this.home.dispose();
+  }
+}

@@ -1,0 +1,62 @@
+/** How the simulated daemon makes disks, and makes them grow: each step is a boundary of its own. */
+import { BangerError } from "../../src/errors.js";
+import type { Effect, VmId } from "../../src/model.js";
+import type { SimHost, SimProcess } from "./host.js";
+
+type EffectOf<K extends Effect["kind"]> = Extract<Effect, { kind: K }>;
+
+/** What a daemon works with as long as it lives. */
+export interface Hands {
+  host: SimHost;
+  /** The VM's VMM. @throws BangerError `vm_not_running` */
+  running: (id: VmId) => SimProcess;
+  change: (change: () => void) => void;
+  /** Lets time go by, in ms. */
+  pause: (low: number, high: number) => Promise<void>;
+}
+
+export async function ensureDisk(
+  { host, change, pause }: Hands,
+  { vmId, imageId, diskMiB }: EffectOf<"ensureDisk">,
+): Promise<void> {
+  if (!host.image(imageId).ready) throw new BangerError("image_missing", `${imageId} is not there`);
+  for (const part of ["runtime", "directory", "rootDisk", "workDisk", "seed"] as const) {
+    await pause(1, 40);
+    change(() => {
+      const vm = host.vm(vmId);
+      if (part === "workDisk" && !vm.workDisk)
+        Object.assign(vm, { workMiB: diskMiB, fileSystemMiB: diskMiB });
+      vm[part] = true;
+    });
+  }
+  const vm = host.vm(vmId);
+  if (vm.workMiB >= diskMiB && vm.growing === "no") return;
+  change(() => Object.assign(vm, { growing: "begun", workMiB: Math.max(vm.workMiB, diskMiB) }));
+  await pause(1, 400);
+  change(() => Object.assign(vm, { growing: "no", fileSystemMiB: vm.workMiB }));
+}
+
+/** Mark, VMM, guest and mark again. */
+export async function ensureDiskSize(
+  { host, running, change, pause }: Hands,
+  { vmId, diskMiB }: EffectOf<"ensureDiskSize">,
+): Promise<void> {
+  const vm = host.vm(vmId);
+  const process = running(vmId);
+  const guest = () => {
+    if (host.vm(vmId).process !== process || process.guest !== "up")
+      throw new BangerError("flaky", "the guest's agent does not answer", { retry: "later" });
+  };
+  guest();
+  if (vm.workMiB >= diskMiB && vm.growing === "no") return;
+  change(() => Object.assign(vm, { growing: "begun" }));
+  await pause(1, 20);
+  guest();
+  change(() => Object.assign(vm, { workMiB: Math.max(vm.workMiB, diskMiB) }));
+  await pause(1, 400);
+  guest();
+  const grows = process.growsFileSystem;
+  if (grows) change(() => Object.assign(vm, { fileSystemMiB: vm.workMiB }));
+  await pause(1, 20);
+  change(() => Object.assign(vm, { growing: grows ? "no" : "at_start" }));
+}

@@ -1,0 +1,36 @@
+/** What befalls the simulated host without banger's doing. */
+import type { VmId } from "../../src/model.js";
+import type { SimHost } from "./host.js";
+import { imageId } from "./images.js";
+import type { Action } from "./scenario.js";
+
+type Harm = Extract<
+  Action,
+  {
+    kind: "killVmm" | "powerOff" | "listen" | "damageImage" | "killHelper" | "killHelperAt" | "flushFirewall";
+  }
+>;
+
+/** `idOf` knows the VM that was made last under a name. */
+export function harm(host: SimHost, action: Harm, idOf: (name: number) => VmId | undefined): void {
+  switch (action.kind) {
+    case "killHelper":
+      return host.helper.die(action.backMs);
+    case "killHelperAt":
+      return host.helper.dieAt(action.boundary, action.backMs);
+    case "flushFirewall":
+      return host.flushFirewall();
+    case "damageImage": {
+      const image = host.image(imageId(action.image));
+      if (image.ready) Object.assign(image, host.chance.chance(0.5) ? { damaged: true } : { ready: false });
+      return;
+    }
+    default: {
+      const id = idOf(action.name);
+      if (id === undefined || !host.vms.get(id)?.process) return;
+      if (action.kind === "listen") host.toggleListener(id, action.port);
+      else if (action.kind === "powerOff") host.powerOff(id);
+      else host.exit(id, { reason: "lost", detail: "killed from outside" });
+    }
+  }
+}

@@ -1,0 +1,194 @@
+/** System mode in the pure core: what a start makes, in which order all of it goes, and the way out of a guest that runs. */
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { addressAt, addressCount, bridgeRange } from "../../src/addresses.js";
+import type { Effect, ObservedVm, Vm } from "../../src/model.js";
+import { nothingLeft, noticeVm } from "../../src/notice.js";
+import { failureFacts } from "../../src/plan.js";
+import { initialState } from "../../src/projection.js";
+import { reconcileVm } from "../../src/reconcilers/index.js";
+import { absentVm } from "../../src/unlisted.js";
+import { bridged, imageId, seenBridged, t0, vmAfterTypes, vmId, ways } from "../fixtures.js";
+
+const present = { is: "present" } as const;
+const absent = { is: "absent" } as const;
+const unknown = { is: "unknown", cause: "the helper does not answer" } as const;
+const whole = { ...present, whole: true };
+const partly = { ...present, whole: false };
+const at = (position: string): Vm => vmAfterTypes(...(ways[position] ?? []));
+const offline = (vm: Vm): Vm => ({ ...vm, spec: { ...vm.spec, nat: false } });
+const kinds = (vm: Vm, seen: ObservedVm) => reconcileVm(vm, seen, bridged, t0).map(({ kind }) => kind);
+const facts = (vm: Vm, seen: ObservedVm) => noticeVm(vm, seen, bridged, t0).map(({ type }) => type);
+
+/** A host that was just restarted: of what a start made only the files are left. */
+const files: ObservedVm = {
+  ...seenBridged,
+  ...{ rootDevice: absent, tap: absent, nat: absent, runtime: absent },
+  ...{ process: absent, agent: absent, listeners: absent },
+};
+const disks: ObservedVm = { ...files, runtime: whole };
+const device: ObservedVm = { ...disks, rootDevice: whole };
+const card: ObservedVm = { ...device, tap: whole, nat: present };
+
+describe("a start", () => {
+  test("makes disks, root device, tap and way out, process; each step is told once its things are there", () => {
+    assert.deepEqual(kinds(at("starting.disk"), absentVm), ["ensureDisk"]);
+    assert.deepEqual(kinds(at("starting.disk"), disks), ["ensureRootDevice"]);
+    assert.deepEqual(facts(at("starting.disk"), disks), []);
+    assert.deepEqual(facts(at("starting.disk"), device), ["vm.disk_attached"]);
+    assert.deepEqual(kinds(at("starting.network"), device), ["ensureTap", "ensureNat"]);
+    assert.deepEqual(facts(at("starting.network"), { ...card, nat: absent }), []);
+    assert.deepEqual(facts(at("starting.network"), card), ["vm.network_attached"]);
+    assert.deepEqual(kinds(at("starting.process"), card), ["ensureProcess"]);
+  });
+
+  test("a part of a device or tap is none, and is made whole", () => {
+    assert.deepEqual(kinds(at("starting.disk"), { ...device, rootDevice: partly }), ["ensureRootDevice"]);
+    assert.deepEqual(facts(at("starting.disk"), { ...device, rootDevice: partly }), []);
+    assert.deepEqual(kinds(at("starting.network"), { ...card, tap: partly }), ["ensureTap"]);
+    assert.deepEqual(facts(at("starting.network"), { ...card, tap: partly }), []);
+  });
+
+  test("a jail that is left makes no place for sockets", () => {
+    assert.deepEqual(kinds(at("starting.disk"), { ...device, runtime: partly }), ["ensureDisk"]);
+    assert.deepEqual(facts(at("starting.disk"), { ...device, runtime: partly }), []);
+    assert.deepEqual(kinds(at("stopped"), { ...files, runtime: partly }).slice(0, 1), ["ensureNoRuntime"]);
+  });
+
+  test("a VM without a way out has none, not even that of an earlier start", () => {
+    const vm = offline(at("starting.network"));
+    assert.deepEqual(kinds(vm, card), ["ensureNoNat"]);
+    assert.deepEqual(facts(vm, card), []);
+    assert.deepEqual(facts(vm, { ...card, nat: absent }), ["vm.network_attached"]);
+    assert.deepEqual(facts(vm, { ...card, nat: unknown }), []);
+  });
+
+  test("after a restart of the host it makes all but the files anew, whatever step it had come to", () => {
+    for (const step of ["disk", "network", "process"]) {
+      const made = kinds(at(`starting.${step}`), files);
+      assert.deepEqual(
+        made,
+        ["ensureDisk", "ensureRootDevice", ...(step === "disk" ? [] : ["ensureTap", "ensureNat"])],
+        step,
+      );
+    }
+  });
+
+  test("no VMM is started while one thing is missing that the steps before made; that is made again", () => {
+    const missing = {
+      rootDevice: "ensureRootDevice",
+      tap: "ensureTap",
+      nat: "ensureNat",
+      seed: "ensureDisk",
+    } as const;
+    for (const [handle, effect] of Object.entries(missing))
+      assert.deepEqual(kinds(at("starting.process"), { ...card, [handle]: absent }), [effect]);
+    assert.deepEqual(kinds(at("starting.process"), { ...card, rootDevice: partly }), ["ensureRootDevice"]);
+    assert.deepEqual(kinds(at("starting.process"), { ...card, tap: partly }), ["ensureTap"]);
+  });
+
+  test("where the helper does not answer it tries, and so learns why not", () => {
+    const blind = { rootDevice: unknown, tap: unknown, nat: unknown };
+    assert.deepEqual(kinds(at("starting.disk"), { ...disks, ...blind }), ["ensureRootDevice"]);
+    assert.deepEqual(kinds(at("starting.network"), { ...disks, ...blind }).slice(-2), [
+      "ensureTap",
+      "ensureNat",
+    ]);
+  });
+
+  test("fails with what it cannot make, but a guest does not end with what is mended under it", () => {
+    const failure = { code: "broken", message: "it broke", retry: "later" } as const;
+    const told = (position: string, effect: Effect) => {
+      const state = { ...initialState, vms: { [vmId]: at(position) } };
+      return failureFacts(state, effect, failure, { final: true, repeated: false }).map(({ type, data }) => [
+        type,
+        "step" in data ? data.step : undefined,
+      ]);
+    };
+    const address = "172.16.0.2";
+    const failed = (step: string) => [["vm.step_failed", step]];
+    assert.deepEqual(told("starting.disk", { kind: "ensureRootDevice", vmId, imageId }), failed("disk"));
+    assert.deepEqual(told("starting.network", { kind: "ensureTap", vmId, address }), failed("network"));
+    assert.deepEqual(told("starting.network", { kind: "ensureNat", vmId, address }), failed("network"));
+    for (const position of ["starting.agent", "running"])
+      assert.deepEqual(told(position, { kind: "ensureNat", vmId, address }), [
+        ["vm.effect_failed", undefined],
+      ]);
+  });
+});
+
+describe("a guest that boots or runs", () => {
+  test("gets its way out opened and closed under it, and back what the host has lost", () => {
+    for (const position of ["starting.agent", "running"]) {
+      const vm = at(position);
+      assert.deepEqual(kinds(vm, seenBridged), []);
+      assert.deepEqual(kinds(offline(vm), seenBridged), ["ensureNoNat"]);
+      assert.deepEqual(kinds(vm, { ...seenBridged, nat: absent }), ["ensureNat"]);
+      assert.deepEqual(kinds(vm, { ...seenBridged, tap: partly, nat: absent }), ["ensureTap", "ensureNat"]);
+      assert.deepEqual(kinds(vm, { ...seenBridged, tap: unknown, nat: unknown }), []);
+    }
+  });
+
+  test("keeps everything while it shuts down", () => {
+    assert.deepEqual(kinds(at("stopping"), seenBridged), ["ensureShutdownAsked"]);
+  });
+});
+
+describe("an end", () => {
+  test("goes from the process down: tap, way out and device, then the sockets, then the directory", () => {
+    const vm = at("deleting");
+    const { process, tap, nat, rootDevice, runtime, directory } = absentVm;
+    let seen: ObservedVm = seenBridged;
+    const then = (change: Partial<ObservedVm>) => {
+      seen = { ...seen, ...change };
+      return kinds(vm, seen);
+    };
+    assert.deepEqual(then({}), ["ensureNoProcess"]);
+    assert.deepEqual(then({ process }), ["ensureNoRootDevice", "ensureNoTap", "ensureNoNat"]);
+    assert.deepEqual(then({ tap, nat }), ["ensureNoRootDevice"]);
+    assert.deepEqual(then({ rootDevice: partly }), ["ensureNoRootDevice"]);
+    assert.deepEqual(then({ rootDevice }), ["ensureNoRuntime"]);
+    assert.deepEqual(then({ runtime }), ["ensureNoDirectory"]);
+    assert.equal(nothingLeft(seen), false);
+    assert.deepEqual(then({ directory }), []);
+    assert.equal(nothingLeft(seen), true);
+  });
+
+  test("nothing below a handle of which nobody can tell is taken away, and the VM is not gone", () => {
+    for (const handle of ["tap", "nat", "rootDevice"] as const) {
+      const seen = { ...disks, [handle]: unknown };
+      assert.deepEqual(kinds(at("deleting"), seen), []);
+      assert.deepEqual(facts(at("deleting"), { ...absentVm, [handle]: unknown }), []);
+    }
+  });
+
+  test("takes down what is left of another way to run VMs, too", () => {
+    const user = { ...bridged, bridgeNetworking: false, userNetworking: true, rootDevice: false };
+    assert.deepEqual(
+      reconcileVm(at("stopped"), { ...card, directory: absent }, user, t0).map(({ kind }) => kind),
+      ["ensureNoRootDevice", "ensureNoTap", "ensureNoNat"],
+    );
+  });
+});
+
+test("the effects carry what the helper is to be asked for", () => {
+  const { address } = at("starting.network");
+  assert.deepEqual(reconcileVm(at("starting.network"), device, bridged, t0), [
+    { kind: "ensureTap", vmId, address },
+    { kind: "ensureNat", vmId, address },
+  ]);
+  assert.deepEqual(reconcileVm(at("starting.disk"), disks, bridged, t0), [
+    { kind: "ensureRootDevice", vmId, imageId },
+  ]);
+});
+
+test("addresses of a bridge are all hosts of its network but itself", () => {
+  const range = bridgeRange("172.16.0.1", 24);
+  assert.equal(addressCount(range), 253);
+  assert.deepEqual([addressAt(range, 1), addressAt(range, 253)], ["172.16.0.2", "172.16.0.254"]);
+  const middle = bridgeRange("10.0.0.3", 29);
+  const all = Array.from({ length: addressCount(middle) }, (_, index) => addressAt(middle, index + 1));
+  assert.deepEqual(all, ["10.0.0.1", "10.0.0.2", "10.0.0.4", "10.0.0.5", "10.0.0.6"]);
+  assert.equal(addressAt(bridgeRange("10.0.0.1", 8), 16_777_213), "10.255.255.254");
+  assert.equal(addressCount(bridgeRange("10.0.0.1", 31)), 0);
+});
