@@ -5,16 +5,16 @@ import { applicationId, fileSchema, fileVersion } from "./log-schema.js";
 
 /** A second daemon gives up at once; the first one waits for it to be gone. */
 export const openBusyMs = 100;
-const ownerBusyMs = 2000;
+const ownerBusyMs = 5000;
 
 /** Takes the lock, then makes a new file or recognizes an old one; only a new or sound file is written to. */
 export function prepareFile(db: Database.Database, path: string, readonly: boolean): void {
   const number = (pragma: string) => Number(db.pragma(pragma, { simple: true }));
   if (!readonly) {
     db.pragma("locking_mode = EXCLUSIVE");
-    // Of two that open a new file at once, one must win: only one can hold the reserved lock.
-    db.exec("BEGIN IMMEDIATE; COMMIT;");
-    db.pragma(`busy_timeout = ${ownerBusyMs}`);
+    // Of two that open a new file at once, one must win: only one can hold the reserved lock. The other one
+    // still reads the file until it gives up, and the commit, which writes a new file's first page, waits for that.
+    db.exec(`BEGIN IMMEDIATE; PRAGMA busy_timeout = ${ownerBusyMs}; COMMIT;`);
   }
   const version = number("user_version");
   const empty = number("schema_version") === 0;

@@ -25,15 +25,18 @@ const defaultDeadlineMs = 30_000;
 /** systemd starts it also while a machine boots, with everything else. */
 const serviceDeadlineMs = 120_000;
 const pollMs = 20;
+/** How long one that left the home to another is taken at its word before the next is started. */
+const againMs = 1000;
 const quotedLogBytes = 8 * 1024;
 const quotedLogLines = 6;
 const stackFrame = /^ +at /;
 
 /** What became of the started process, as far as known. */
-type Fate = { is: "running" } | { is: "ended"; status: number | null; how: string };
+type Fate = { is: "running" } | { is: "ended"; status: number | null; how: string; at: number };
 
 /**
- * Returns once the daemon of `home` answers on its socket.
+ * Returns once the daemon of `home` answers on its socket. The one that held the home may have been ending, so
+ * a process that left it to another is followed by the next, as long as nobody answers.
  * @throws BangerError `home_unwritable`, `daemon_failed` with the daemon's last words, or `daemon_silent`.
  */
 export async function startDaemon(options: StartDaemonOptions): Promise<void> {
@@ -41,18 +44,23 @@ export async function startDaemon(options: StartDaemonOptions): Promise<void> {
   const { apiSocket, daemonLog } = homeHandles(home);
   const log = openLog(home, daemonLog);
   const logStart = fstatSync(log).size;
-  const fate = watch(spawnDaemon(options, log));
-  closeSync(log);
-  await answered(options, (late) => {
-    const now = fate();
-    if (now.is === "ended" && now.status !== 0) {
-      throw failed(`the daemon ended while starting (${now.how})`, daemonLog, logStart);
-    }
-    if (!late) return;
-    const other = now.is === "ended" ? "; another one seems to hold this home" : "";
-    const message = `no daemon answers on ${apiSocket} after ${Math.round(deadlineMs / 1000)} s${other}`;
-    throw failed(message, daemonLog, logStart);
-  });
+  try {
+    let fate = watch(spawnDaemon(options, log));
+    await answered(options, (late) => {
+      const now = fate();
+      if (now.is === "ended" && now.status !== 0) {
+        throw failed(`the daemon ended while starting (${now.how})`, daemonLog, logStart);
+      }
+      if (late) {
+        const other = now.is === "ended" ? "; another one seems to hold this home" : "";
+        const message = `no daemon answers on ${apiSocket} after ${Math.round(deadlineMs / 1000)} s${other}`;
+        throw failed(message, daemonLog, logStart);
+      }
+      if (now.is === "ended" && performance.now() - now.at > againMs) fate = watch(spawnDaemon(options, log));
+    });
+  } finally {
+    closeSync(log);
+  }
 }
 
 /** Waits until a daemon answers; while none does, and with `true` once the deadline has passed, `check` may throw. */
@@ -137,12 +145,13 @@ function spawnDaemon({ env, script }: StartDaemonOptions, log: number): ChildPro
 /** Follows the process without holding this one open for it. */
 function watch(child: ChildProcess): () => Fate {
   let fate: Fate = { is: "running" };
+  const ended = (status: number | null, how: string) => {
+    fate = { is: "ended", status, how, at: performance.now() };
+  };
   child.once("exit", (status, killedBy) => {
-    fate = { is: "ended", status, how: killedBy === null ? `status ${status}` : `${killedBy}` };
+    ended(status, killedBy === null ? `status ${status}` : `${killedBy}`);
   });
-  child.once("error", (error) => {
-    fate = { is: "ended", status: null, how: error.message };
-  });
+  child.once("error", (error) => ended(null, error.message));
   child.unref();
   return () => fate;
 }

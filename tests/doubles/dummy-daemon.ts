@@ -1,5 +1,5 @@
 /** A double of daemon-main: serves `GET /v1/daemon` as the only one of its home, or fails as DUMMY_DAEMON says. */
-import { appendFileSync, mkdirSync, rmSync } from "node:fs";
+import { appendFileSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
 import { homeHandles } from "../../src/handles.js";
 import { homeFrom } from "../../src/home.js";
@@ -18,6 +18,8 @@ if (mode === "refuse") {
   process.exit(1);
 }
 if (mode === "leave") process.exit(0);
+const isFirst = readFileSync(`${home.state}/pids`, "utf8") === `${process.pid}\n`;
+if (mode === "leave once" && isFirst) process.exit(0);
 
 try {
   // The lock, for which the real daemon has its log.

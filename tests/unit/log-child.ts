@@ -1,5 +1,9 @@
-/** A process of its own for log-crash.test.ts: `hold` keeps a log open, `append` appends until it cannot. */
+/**
+ * A process of its own for log-crash.test.ts: `hold` keeps a log open, `append` appends until it cannot, `read`
+ * holds the lock of a reader for a while, as an opener does that comes second.
+ */
 import { writeSync } from "node:fs";
+import Database from "better-sqlite3";
 import { systemClock } from "../../src/clock.js";
 import { errorBody } from "../../src/errors.js";
 import { event } from "../../src/events.js";
@@ -14,11 +18,24 @@ function appendForever(log: Log): never {
   for (;;) tell(String(log.append(events, { cause: "request:test" })[0]?.seq));
 }
 
-try {
+function readForAWhile(): void {
+  const db = new Database(path);
+  db.pragma("locking_mode = EXCLUSIVE");
+  db.pragma("schema_version");
+  tell("reads");
+  setTimeout(() => db.close(), 500);
+}
+
+function useLog(): void {
   const log = Log.open(path, systemClock);
   tell("open");
   if (mode === "append") appendForever(log);
   process.stdin.resume().on("end", () => log.close());
+}
+
+try {
+  if (mode === "read") readForAWhile();
+  else useLog();
 } catch (thrown) {
   tell(errorBody(thrown).code);
 }

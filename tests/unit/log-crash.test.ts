@@ -53,6 +53,13 @@ test("of six that open a new log at once one wins, and the others are told that 
   Log.open(path, systemClock).close();
 });
 
+test("who wins a new log waits until the one that came second is gone", async (t) => {
+  const path = scratch(t);
+  const second = start(t, "read", path);
+  assert.equal(String((await once(second.stdout, "data"))[0]).trim(), "reads");
+  Log.open(path, systemClock).close();
+});
+
 test("kill -9 in the middle of appending loses nothing that was acknowledged", async (t) => {
   const path = scratch(t);
   const acknowledged = await killedAfter(t, path, 300);

@@ -108,6 +108,13 @@ test("a daemon that leaves the place to another which never answers is waited fo
     );
   }));
 
+test("where the other daemon was about to end, the next process takes its place", () =>
+  withHome(async ({ home, start }) => {
+    await start("leave once");
+    const { pid } = await new Client(homeHandles(home).apiSocket).call("daemon");
+    assert.equal(pidsOf(home).indexOf(pid), 1);
+  }));
+
 test("a home that cannot be written to is named", () =>
   withHome(async ({ home, start }) => {
     await mkdir(dirname(home.state), { recursive: true });
