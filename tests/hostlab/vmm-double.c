@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -24,7 +23,7 @@
 
 #define VERSION "1.16.1"
 #define REQUEST_MAX 65536
-#define CLIENTS_MAX 16
+#define CLIENTS_MAX 32
 #define DRIVES_MAX 8
 
 struct drive {
@@ -33,9 +32,11 @@ struct drive {
   int fd;
 };
 
-/* Who is connected to the API, and what it has sent so far; it may hold its connection and say nothing. */
+/* Who is connected to the API or the guest's agent, and what it has sent so far; it may hold its connection and say nothing. */
 struct client {
-  int fd; /* -1: free */
+  int fd;        /* -1: free */
+  bool to_agent; /* first names the guest's port */
+  bool greeted;  /* has named it */
   size_t have;
   char sent[REQUEST_MAX];
 };
@@ -145,17 +146,34 @@ static char *whole(char *text) {
   return strlen(end + 4) >= wanted ? end + 4 : NULL;
 }
 
-/* Takes what has come; the body of the request once that is whole. Closes a connection that has ended or says too much. */
+static void drop(struct client *client) {
+  close(client->fd);
+  client->fd = -1;
+}
+
+/* Answers the line that names the port; what may follow it stays. */
+static void greet(struct client *client) {
+  static const char line[] = "CONNECT 1024\n";
+  size_t length = sizeof line - 1;
+  if (strncmp(client->sent, line, client->have < length ? client->have : length) != 0) return drop(client);
+  if (client->have < length) return;
+  client->have -= length;
+  memmove(client->sent, client->sent + length, client->have + 1);
+  client->greeted = true;
+  dprintf(client->fd, "OK 1073741824\n");
+}
+
+/* Takes what has come; the body of the request once that is whole. Drops a connection that has ended or says too much. */
 static char *read_client(struct client *client) {
   ssize_t got = read(client->fd, client->sent + client->have, REQUEST_MAX - 1 - client->have);
   if (got <= 0) {
-    close(client->fd);
-    client->fd = -1;
+    drop(client);
     return NULL;
   }
   client->have += got;
   client->sent[client->have] = 0;
-  return whole(client->sent);
+  if (client->to_agent && !client->greeted) greet(client);
+  return client->fd >= 0 ? whole(client->sent) : NULL;
 }
 
 static void reply(int fd, const char *status, const char *json) {
@@ -186,51 +204,28 @@ static void perform_request(int fd, const char *request, const char *body) {
   if (strstr(body, "SendCtrlAltDel")) exit(0);
 }
 
-/* One request for each connection. */
-static void serve_client(struct client *client) {
-  char *body = read_client(client);
-  if (!body) return;
-  perform_request(client->fd, client->sent, body);
-  close(client->fd);
-  client->fd = -1;
-}
-
-static void accept_client(int listener) {
-  struct client *client = clients;
-  while (client < clients + CLIENTS_MAX && client->fd >= 0) client++;
-  int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-  if (fd >= 0 && client == clients + CLIENTS_MAX) close(fd);
-  else if (fd >= 0) *client = (struct client){.fd = fd};
-}
-
-/* A host's connection to the guest's agent, in a process of its own: a line on which nothing is said stays open. */
-static void serve_agent(int fd) {
-  static struct client client;
-  char port[32] = "", *body = NULL;
-  for (size_t n = 0; n < sizeof port - 1 && read(fd, port + n, 1) == 1 && port[n] != '\n'; n++) continue;
-  if (strcmp(port, "CONNECT 1024\n") != 0) return;
-  dprintf(fd, "OK 1073741824\n");
-  client.fd = fd;
-  while (!body && client.fd >= 0) body = read_client(&client);
-  if (!body) return;
-  if (strncmp(client.sent, "GET /healthz ", 13) == 0)
+static void ask_agent(int fd, const char *request) {
+  if (strncmp(request, "GET /healthz ", 13) == 0)
     reply(fd, "200 OK", "{\"status\":\"ok\",\"agent\":\"double\",\"uptimeMs\":1,\"bootId\":\"double\"}");
   else
     reply(fd, "404 Not Found", "{\"error\":{\"code\":\"not_found\",\"message\":\"a double has nothing else\"}}");
 }
 
-static void accept_agent(int listener) {
+/* One request for each connection. */
+static void serve_client(struct client *client) {
+  char *body = read_client(client);
+  if (!body) return;
+  if (client->to_agent) ask_agent(client->fd, client->sent);
+  else perform_request(client->fd, client->sent, body);
+  drop(client);
+}
+
+static void accept_client(int listener, bool to_agent) {
+  struct client *client = clients;
+  while (client < clients + CLIENTS_MAX && client->fd >= 0) client++;
   int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-  if (fd < 0) return;
-  if (fork() == 0) {
-    /* Who counts VMMs by name is not to count this. */
-    prctl(PR_SET_NAME, "line");
-    close(listener);
-    close(guest.tap);
-    serve_agent(fd);
-    _exit(0);
-  }
-  close(fd);
+  if (fd >= 0 && client == clients + CLIENTS_MAX) close(fd);
+  else if (fd >= 0) *client = (struct client){.fd = fd, .to_agent = to_agent};
 }
 
 static int firecracker(char **argv) {
@@ -240,7 +235,6 @@ static int firecracker(char **argv) {
   requests_fd = open(log, O_WRONLY | O_APPEND | O_CLOEXEC);
   int api_fd = listen_at(api);
   if (requests_fd < 0 || api_fd < 0) return 1;
-  signal(SIGCHLD, SIG_IGN);
   signal(SIGPIPE, SIG_IGN);
   guest.tap = -1;
   for (size_t n = 0; n < CLIENTS_MAX; n++) clients[n].fd = -1;
@@ -251,8 +245,8 @@ static int firecracker(char **argv) {
     if (poll(ready, sizeof ready / sizeof *ready, -1) < 0 && errno != EINTR) return 1;
     for (size_t n = 0; n < CLIENTS_MAX; n++)
       if (ready[3 + n].revents) serve_client(clients + n);
-    if (ready[0].revents) accept_client(api_fd);
-    if (ready[1].revents) accept_agent(vsock_fd);
+    if (ready[0].revents) accept_client(api_fd, false);
+    if (ready[1].revents) accept_client(vsock_fd, true);
     if (ready[2].revents) guest_answer(&guest);
   }
 }
