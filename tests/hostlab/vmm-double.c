@@ -204,20 +204,28 @@ static void perform_request(int fd, const char *request, const char *body) {
   if (strstr(body, "SendCtrlAltDel")) exit(0);
 }
 
-static void ask_agent(int fd, const char *request) {
+/* Whether it has answered all there is to say; who watches the ports is told of none, and stays. */
+static bool ask_agent(int fd, const char *request) {
+  if (strncmp(request, "GET /ports?watch=1 ", 19) == 0) {
+    dprintf(fd, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n{\"ports\":[]}\n");
+    return false;
+  }
   if (strncmp(request, "GET /healthz ", 13) == 0)
     reply(fd, "200 OK", "{\"status\":\"ok\",\"agent\":\"double\",\"uptimeMs\":1,\"bootId\":\"double\"}");
   else
     reply(fd, "404 Not Found", "{\"error\":{\"code\":\"not_found\",\"message\":\"a double has nothing else\"}}");
+  return true;
 }
 
 /* One request for each connection. */
 static void serve_client(struct client *client) {
   char *body = read_client(client);
   if (!body) return;
-  if (client->to_agent) ask_agent(client->fd, client->sent);
+  client->have = 0;
+  bool done = true;
+  if (client->to_agent) done = ask_agent(client->fd, client->sent);
   else perform_request(client->fd, client->sent, body);
-  drop(client);
+  if (done) drop(client);
 }
 
 static void accept_client(int listener, bool to_agent) {
