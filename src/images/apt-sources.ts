@@ -95,7 +95,7 @@ export interface PackageSources {
 
 /**
  * The sources for `suite`: `mirror` (a URL) when set, else those of the host's apt.
- * @throws BangerError `mirror_unknown` when the host's apt has no source for `suite`.
+ * @throws BangerError `mirror_unknown` when the host's apt has no source for `suite`, or no lists yet.
  */
 export async function packageSources(
   suite: string,
@@ -107,10 +107,12 @@ export async function packageSources(
     runTool({ tool, argv, writes: "/tmp", package: "apt", signal });
   const transport = parseTransport(await apt("apt-config", "dump"));
   if (mirror !== null) return { list: `${sourceLine(mirror, suite, await debianKey())}\n`, transport };
-  const targets = parseIndexTargets(
-    await apt("apt-get", "indextargets", "--format", indexTargetFormat),
-    suite,
-  );
+  const text = await apt("apt-get", "indextargets", "--format", indexTargetFormat);
+  if (text.trim() === "")
+    throw new BangerError("mirror_unknown", "this host's apt has not fetched its lists of packages yet", {
+      hint: 'sudo apt-get update; or set mirror = "https://…" (a Debian mirror) in the configuration',
+    });
+  const targets = parseIndexTargets(text, suite);
   if (!targets.some(({ release }) => !/-(updates|security)$/.test(release)))
     throw new BangerError("mirror_unknown", `this host's apt has no source for Debian ${suite}`, {
       hint: 'set mirror = "https://…" (a Debian mirror) in the configuration',

@@ -132,11 +132,14 @@ export class Lab {
     await this.settled();
   }
 
-  /** What banger's services said last, calls of the helper that went well left out: for a failed test. */
+  /** What services (calls of the helper that went well left out), VMs and the kernel said last: for a failed test. */
   async lastWords(): Promise<string> {
-    const journal = "journalctl --boot --no-pager --output short-monotonic --unit 'banger*'";
-    const { stdout } = await this.root(`${journal} | grep -v '"verdict":"done"' | tail -n 60`);
-    return stdout;
+    const vms = "/var/lib/banger/state/vms/*";
+    const { stdout: services } = await this.root(`
+    journalctl --boot --no-pager --output short-monotonic --unit 'banger*' | grep -v '"verdict":"done"' | tail -n 60
+    tail -n 10 ${vms}/vmm.log ${vms}/console.log; dmesg | tail -n 20`);
+    const { stdout: events } = await this.banger("events --json | tail -n 40");
+    return services + events;
   }
 
   dispose(): Promise<void> {

@@ -88,4 +88,8 @@ test("a configured mirror replaces the host's; a host without the release needs 
   const other = await packageSources("sid", "http://own.test/debian", runTool, signal);
   assert.match(other.list, /^deb (\[signed-by="[^"]+"\] )?http:\/\/own\.test\/debian sid main\n$/);
   await assert.rejects(packageSources("sid", null, runTool, signal), { code: "mirror_unknown" });
+  await assert.rejects(
+    packageSources("bookworm", null, async () => "", signal),
+    { code: "mirror_unknown", hint: /apt-get update/ },
+  );
 });
