@@ -45,9 +45,9 @@ export async function startDaemon(options: StartDaemonOptions): Promise<void> {
   const log = openLog(home, daemonLog);
   const logStart = fstatSync(log).size;
   try {
-    let fate = watch(spawnDaemon(options, log));
-    await answered(options, (late) => {
-      const now = fate();
+    let started = watch(spawnDaemon(options, log));
+    const pid = await answered(options, (late) => {
+      const now = started.fate();
       if (now.is === "ended" && now.status !== 0) {
         throw failed(`the daemon ended while starting (${now.how})`, daemonLog, logStart);
       }
@@ -56,22 +56,29 @@ export async function startDaemon(options: StartDaemonOptions): Promise<void> {
         const message = `no daemon answers on ${apiSocket} after ${Math.round(deadlineMs / 1000)} s${other}`;
         throw failed(message, daemonLog, logStart);
       }
-      if (now.is === "ended" && performance.now() - now.at > againMs) fate = watch(spawnDaemon(options, log));
+      if (now.is === "ended" && performance.now() - now.at > againMs)
+        started = watch(spawnDaemon(options, log));
     });
+    // One that is still on its way would serve as soon as the other ended, and nobody would have asked for it.
+    if (started.child.pid !== pid) started.child.kill();
   } finally {
     closeSync(log);
   }
 }
 
-/** Waits until a daemon answers; while none does, and with `true` once the deadline has passed, `check` may throw. */
+/**
+ * Waits until a daemon answers, and returns its pid; while none does, and with `true` once the deadline has passed,
+ * `check` may throw.
+ */
 async function answered(
   { home, deadlineMs = defaultDeadlineMs, signal, onWait }: WaitOptions,
   check: (late: boolean) => void,
-): Promise<void> {
+): Promise<number> {
   const startedAt = performance.now();
   for (;;) {
     signal?.throwIfAborted();
-    if (await answers(homeHandles(home).apiSocket, signal)) return;
+    const pid = await answering(homeHandles(home).apiSocket, signal);
+    if (pid !== undefined) return pid;
     const elapsedMs = performance.now() - startedAt;
     check(elapsedMs > deadlineMs);
     onWait?.(elapsedMs);
@@ -142,8 +149,13 @@ function spawnDaemon({ env, script }: StartDaemonOptions, log: number): ChildPro
   });
 }
 
+interface Started {
+  child: ChildProcess;
+  fate(): Fate;
+}
+
 /** Follows the process without holding this one open for it. */
-function watch(child: ChildProcess): () => Fate {
+function watch(child: ChildProcess): Started {
   let fate: Fate = { is: "running" };
   const ended = (status: number | null, how: string) => {
     fate = { is: "ended", status, how, at: performance.now() };
@@ -153,17 +165,16 @@ function watch(child: ChildProcess): () => Fate {
   });
   child.once("error", (error) => ended(null, error.message));
   child.unref();
-  return () => fate;
+  return { child, fate: () => fate };
 }
 
-/** Whether a daemon gives any answer; only "nobody there" counts as no. */
-async function answers(socketPath: string, signal: AbortSignal | undefined): Promise<boolean> {
+/** The pid of the daemon that answers; only "nobody there" counts as none. */
+async function answering(socketPath: string, signal: AbortSignal | undefined): Promise<number | undefined> {
   try {
-    await new Client(socketPath).call("daemon", signal === undefined ? {} : { signal });
-    return true;
+    return (await new Client(socketPath).call("daemon", signal === undefined ? {} : { signal })).pid;
   } catch (error) {
     const code = error instanceof BangerError ? error.code : undefined;
-    if (code === "daemon_not_running" || code === "daemon_lost") return false;
+    if (code === "daemon_not_running" || code === "daemon_lost") return;
     throw error;
   }
 }

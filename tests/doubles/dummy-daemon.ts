@@ -20,6 +20,7 @@ if (mode === "refuse") {
 if (mode === "leave") process.exit(0);
 const isFirst = readFileSync(`${home.state}/pids`, "utf8") === `${process.pid}\n`;
 if (mode === "leave once" && isFirst) process.exit(0);
+if (mode === "linger") await new Promise((resolve) => setTimeout(resolve, 600_000));
 
 try {
   // The lock, for which the real daemon has its log.

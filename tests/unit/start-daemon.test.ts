@@ -80,11 +80,26 @@ test("a start returns when the daemon answers", () =>
 test("of two starts at once one daemon serves and both return", { timeout: 60_000 }, () =>
   withHome(async ({ home, start }) => {
     await Promise.all([start(), start()]);
-    // The loser may still be on its way when the winner already answers both.
-    while (pidsOf(home).length < 2 || pidsOf(home).every(isRunning)) await pause(10);
     const { pid } = await new Client(homeHandles(home).apiSocket).call("daemon");
+    while (pidsOf(home).filter(isRunning).length > 1) await pause(10);
+    assert.deepEqual(pidsOf(home).filter(isRunning), [pid]);
     assert.equal(readFileSync(`${home.state}/serving`, "utf8"), `${pid}\n`);
   }),
+);
+
+test(
+  "a process still on its way when another daemon answers is ended by who started it",
+  {
+    timeout: 60_000,
+  },
+  () =>
+    withHome(async ({ home, start }) => {
+      await start();
+      const { pid } = await new Client(homeHandles(home).apiSocket).call("daemon");
+      await start("linger");
+      while (pidsOf(home).filter(isRunning).length > 1) await pause(10);
+      assert.deepEqual(pidsOf(home).filter(isRunning), [pid]);
+    }),
 );
 
 test("what a daemon refuses by name is the error, with its own mend", () =>
