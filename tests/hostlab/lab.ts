@@ -34,12 +34,12 @@ export class Lab {
     return this.home.root;
   }
 
-  /** Boots a new lab; the first one on a machine builds its image, which takes a minute or two. */
-  static async boot(): Promise<Lab> {
+  /** Boots a new lab of so many processors; the first one on a machine builds its image, which takes a minute or two. */
+  static async boot(vcpus: number): Promise<Lab> {
     const home = new TestHome();
     const lab = new Lab(home);
     try {
-      await lab.create();
+      await lab.create(vcpus);
     } catch (error) {
       await home.dispose();
       throw error;
@@ -47,7 +47,7 @@ export class Lab {
     return lab;
   }
 
-  private async create(): Promise<void> {
+  private async create(vcpus: number): Promise<void> {
     const { home } = this;
     const qemu = join(home.root, "qemu");
     writeFileSync(qemu, qemuWithSvm);
@@ -60,7 +60,7 @@ export class Lab {
     const image = await labImage(join(sharedData, "hostlab"), guest, AbortSignal.timeout(600_000));
     const files = ["--rootfs", image.rootfs, "--kernel", image.kernel, "--initrd", image.modules];
     const registered = await home.ok("image", "register", "--name", "hostlab", "--quiet", ...files);
-    const size = ["--vcpu", "2", "--memory", "4G", "--disk-size", "1G"];
+    const size = ["--vcpu", String(vcpus), "--memory", "4G", "--disk-size", "1G"];
     await home.ok("vm", "run", "-d", "--name", "lab", "--image", registered.trim(), ...size);
     await this.settled();
   }

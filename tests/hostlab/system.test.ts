@@ -32,7 +32,8 @@ function step(name: string, body: (t: TestContext) => Promise<void>, skip: strin
 }
 
 before(async () => {
-  lab = await Lab.boot();
+  // On two processors QEMU's emulation of SVM hangs now and then, the guest's or the lab's.
+  lab = await Lab.boot(realFirecracker === undefined ? 2 : 1);
 });
 after(() => lab?.dispose());
 
