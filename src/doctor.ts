@@ -45,16 +45,15 @@ const leastBytes = 3 * giB;
 
 /** All checks, in the order in which they are shown. */
 export function doctorChecks(facts: HostFacts): Check[] {
+  const firecracker = runsFirecracker(facts.system);
   return [
     architecture(facts.architecture),
     facts.kvm.usable
       ? pass("kvm", "usable")
       : warn("kvm", `not used: ${facts.kvm.why}; VMs run in software, slowly`, facts.kvm.mend),
-    ...(runsFirecracker(facts.system)
-      ? [pass("qemu", "not needed: VMs run in Firecracker")]
-      : [qemu(facts.qemu), tool("qemu-img", facts.tools["qemu-img"])]),
+    firecracker ? pass("qemu", "not needed: VMs run in Firecracker") : qemu(facts.qemu),
     ...Object.entries(facts.tools)
-      .filter(([name]) => name !== "qemu-img")
+      .filter(([name]) => !(firecracker && name === "qemu-img"))
       .map(([name, path]) => tool(name as ToolName, path)),
     ...facts.places.map(({ path, problem }) =>
       problem === null

@@ -29,6 +29,9 @@ export function formatSize(mib: number): string {
   return mib % 1024 === 0 ? `${mib / 1024}G` : `${mib}M`;
 }
 
+/** Millions of bytes, without the unit; below ten with one decimal: "1.5", "38". */
+export const formatMegabytes = (bytes: number): string => (bytes / 1e6).toFixed(bytes < 10e6 ? 1 : 0);
+
 const msPerUnit = { d: 86_400_000, h: 3_600_000, m: 60_000, s: 1000, ms: 1 } as const;
 type Unit = keyof typeof msPerUnit;
 const longestMs = 3650 * msPerUnit.d;

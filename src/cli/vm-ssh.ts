@@ -3,12 +3,9 @@ import { spawn } from "node:child_process";
 import { constants } from "node:os";
 import type { SshView } from "../contract.js";
 import { BangerError } from "../errors.js";
+import { shellQuote } from "../shell.js";
 import { command, oneRef } from "./command.js";
 import { call } from "./context.js";
-
-/** One word for a POSIX shell: ssh joins its arguments with spaces and hands them to the guest's shell. */
-export const shellQuote = (word: string): string =>
-  /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 
 /** The arguments of `ssh`. Nothing of the user's own configuration takes part. */
 export function sshArguments(view: SshView, guestCommand: readonly string[]): string[] {

@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { BangerError } from "../errors.js";
 import { imageIdFrom, kernelIdFrom, parseImageDirectory } from "../handles.js";
 import type { ImageId } from "../model.js";
+import { shellQuote } from "../shell.js";
 import { readSuite } from "./apt-sources.js";
 import {
   type Bundle,
@@ -70,10 +71,10 @@ export async function readGuestFiles(): Promise<GuestFile[]> {
 /** Shell that puts these files into the tree that is its first argument, before the recipe's own scripts. */
 const putting = (files: readonly GuestFile[]): string =>
   files
-    .map(({ path, content }) => {
-      const quoted = `'${content.trimEnd().replaceAll("'", "'\\''")}'`;
-      return `mkdir -p "$1${dirname(path)}"\nprintf '%s\\n' ${quoted} >"$1${path}"`;
-    })
+    .map(
+      ({ path, content }) =>
+        `mkdir -p "$1${dirname(path)}"\nprintf '%s\\n' ${shellQuote(content.trimEnd())} >"$1${path}"`,
+    )
     .join("\n");
 
 /** The catalog that belongs to this program. */

@@ -23,9 +23,6 @@ done
 exec qemu-system-x86_64 "$@"
 `;
 
-/** One word of a shell's. */
-export const quoted = (word: string): string => `'${word.replaceAll("'", "'\\''")}'`;
-
 export class Lab {
   private constructor(private readonly home: TestHome) {}
 

@@ -3,11 +3,12 @@ import assert from "node:assert/strict";
 import { after, before, type TestContext, test } from "node:test";
 import { isDeepStrictEqual } from "node:util";
 import type { DaemonView, VmView } from "../../src/contract.js";
+import { shellQuote } from "../../src/shell.js";
 import { unchecked, wrongWithRequest } from "../doubles/firecracker-api-check.js";
 import { until } from "../e2e/harness.js";
 import { installVmm, realFirecracker } from "./doubles.js";
 import { type Facts, factsOf } from "./facts.js";
-import { Lab, quoted } from "./lab.js";
+import { Lab } from "./lab.js";
 import { differences, type Snapshot, snapshot } from "./snapshot.js";
 
 let lab: Lab;
@@ -38,9 +39,10 @@ before(async () => {
 after(() => lab?.dispose());
 
 const vm = (name: string): Promise<VmView> => lab.bangerJson<VmView>(`vm show ${name}`);
-const inGuest = (name: string, script: string) => lab.banger(`vm exec ${name} -- sh -c ${quoted(script)}`);
+const inGuest = (name: string, script: string) =>
+  lab.banger(`vm exec ${name} -- sh -c ${shellQuote(script)}`);
 async function guestOk(name: string, script: string): Promise<string> {
-  return lab.bangerOk(`vm exec ${name} -- sh -c ${quoted(script)}`);
+  return lab.bangerOk(`vm exec ${name} -- sh -c ${shellQuote(script)}`);
 }
 const answers = async (address: string) => (await lab.root(`ping -c 1 -W 10 ${address}`)).status === 0;
 const serves = () => lab.banger("daemon status").then(({ status }) => status === 0);
@@ -113,7 +115,9 @@ step("the host knows them by name, through its own resolver", async () => {
 step(
   "a command's output and status come out of a VM that is gone afterwards",
   async () => {
-    const { status, stdout } = await lab.banger(`vm run --rm ${size} -- sh -c ${quoted("uname -n; exit 7")}`);
+    const { status, stdout } = await lab.banger(
+      `vm run --rm ${size} -- sh -c ${shellQuote("uname -n; exit 7")}`,
+    );
     assert.equal(status, 7);
     assert.match(stdout, /^[a-z]+-[a-z]+$/m);
     await assertFacts([await vm("a"), await vm("b")], [await vm("a")]);

@@ -7,8 +7,9 @@ import { dispatch } from "../../src/cli/dispatch.js";
 import { specOf } from "../../src/cli/new-vm.js";
 import { isGroup, type Node, root } from "../../src/cli/tree.js";
 import { environmentOf } from "../../src/cli/vm-exec.js";
-import { shellQuote, sshArguments } from "../../src/cli/vm-ssh.js";
+import { sshArguments } from "../../src/cli/vm-ssh.js";
 import { BangerError } from "../../src/errors.js";
+import { shellQuote } from "../../src/shell.js";
 import { editDistance, suggest } from "../../src/suggest.js";
 
 const sample = command({

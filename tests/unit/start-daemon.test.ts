@@ -6,12 +6,12 @@ import { dirname } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { Client } from "../../src/client.js";
-import { pause } from "../../src/clock.js";
 import { BangerError } from "../../src/errors.js";
 import { type Home, homeHandles } from "../../src/handles.js";
 import { homeFrom } from "../../src/home.js";
 import { startDaemon, startService } from "../../src/start-daemon.js";
 import { inTemporaryDirectory } from "../doubles/fake-api.js";
+import { isRunning, until } from "../e2e/harness.js";
 
 const script = fileURLToPath(new URL("../doubles/dummy-daemon.js", import.meta.url));
 
@@ -45,13 +45,11 @@ function pidsOf(home: Home): number[] {
   }
 }
 
-/** A zombie, which nobody may have waited for yet, has ended. */
-function isRunning(pid: number): boolean {
-  try {
-    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
-  } catch {
-    return false;
-  }
+/** Of all processes that were started for the home, this one alone is left. */
+async function comesToRunOnly(home: Home, pid: number): Promise<void> {
+  const running = () => pidsOf(home).filter(isRunning);
+  await until("no more than one runs", () => running().length <= 1);
+  assert.deepEqual(running(), [pid]);
 }
 
 function killIfThere(pid: number): void {
@@ -81,26 +79,18 @@ test("of two starts at once one daemon serves and both return", { timeout: 60_00
   withHome(async ({ home, start }) => {
     await Promise.all([start(), start()]);
     const { pid } = await new Client(homeHandles(home).apiSocket).call("daemon");
-    while (pidsOf(home).filter(isRunning).length > 1) await pause(10);
-    assert.deepEqual(pidsOf(home).filter(isRunning), [pid]);
+    await comesToRunOnly(home, pid);
     assert.equal(readFileSync(`${home.state}/serving`, "utf8"), `${pid}\n`);
   }),
 );
 
-test(
-  "a process still on its way when another daemon answers is ended by who started it",
-  {
-    timeout: 60_000,
-  },
-  () =>
-    withHome(async ({ home, start }) => {
-      await start();
-      const { pid } = await new Client(homeHandles(home).apiSocket).call("daemon");
-      await start("linger");
-      while (pidsOf(home).filter(isRunning).length > 1) await pause(10);
-      assert.deepEqual(pidsOf(home).filter(isRunning), [pid]);
-    }),
-);
+test("a process still on its way when another daemon answers is ended by who started it", () =>
+  withHome(async ({ home, start }) => {
+    await start();
+    const { pid } = await new Client(homeHandles(home).apiSocket).call("daemon");
+    await start("linger");
+    await comesToRunOnly(home, pid);
+  }));
 
 test("what a daemon refuses by name is the error, with its own mend", () =>
   withHome(async ({ start }) => {

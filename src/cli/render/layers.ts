@@ -1,20 +1,18 @@
 /** The layers of an image on their way here: a bar for each that comes, a line for each that has come. */
 import type { LayerProgress } from "../../model.js";
-import { formatDuration } from "../../sizes.js";
+import { formatDuration, formatMegabytes } from "../../sizes.js";
 
 const barWidth = 24;
 
-const mb = (bytes: number): string => (bytes / 1e6).toFixed(bytes < 10e6 ? 1 : 0);
-
 /** The stage that all layers make up. */
 export const layersText = ({ count, imageBytes }: LayerProgress): string =>
-  `download: ${count} ${count === 1 ? "layer" : "layers"}, ${mb(imageBytes)} MB`;
+  `download: ${count} ${count === 1 ? "layer" : "layers"}, ${formatMegabytes(imageBytes)} MB`;
 
 function bar({ number, count, receivedBytes, totalBytes }: LayerProgress): string {
   const filled = Math.round((barWidth * receivedBytes) / Math.max(1, totalBytes));
   const place = `layer ${String(number).padStart(String(count).length)}/${count}`;
   const line = "█".repeat(Math.min(barWidth, filled)).padEnd(barWidth, "░");
-  return `${place} ${line} ${mb(receivedBytes)} of ${mb(totalBytes)} MB`;
+  return `${place} ${line} ${formatMegabytes(receivedBytes)} of ${formatMegabytes(totalBytes)} MB`;
 }
 
 export interface LayerLines {
@@ -37,7 +35,7 @@ export function layerLines(): LayerLines {
       }
       coming.delete(number);
       const how = state === "cached" ? "here already" : formatDuration(atMs - sinceMs);
-      return `layer ${number} of ${count}: ${mb(totalBytes)} MB (${how})`;
+      return `layer ${number} of ${count}: ${formatMegabytes(totalBytes)} MB (${how})`;
     },
     bars: () =>
       [...coming.values()].sort((a, b) => a.layer.number - b.layer.number).map(({ layer }) => bar(layer)),

@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { systemClock } from "../../clock.js";
 import type { ImageSource, LayerProgress } from "../../model.js";
+import { formatMegabytes } from "../../sizes.js";
 import { readGuestFiles } from "../catalog.js";
 import { modulesTree, rootfsFile } from "../manifest.js";
 import { type BootPlan, planBoot } from "../oci/boot-plan.js";
@@ -15,7 +16,6 @@ import { type Made, sparingly, takeKernel, type Workshop } from "./workshop.js";
 const firstBootScript = fileURLToPath(new URL("../../../../guest-agent/first-boot", import.meta.url));
 /** What a guest can still write where the size is not given. */
 const minimumFreeMiB = 4096;
-const mb = (bytes: number): string => (bytes / 1e6).toFixed(bytes < 10e6 ? 1 : 0);
 
 /** So many steps all layers of an image have together, about; each has some. */
 const layerSteps = { image: 200, atLeast: 2, atMost: 20 };
@@ -31,7 +31,9 @@ export function layerProgress(workshop: Workshop): (progress: LayerProgress) => 
     dues.set(number, isDue);
     if (state === "downloading" && !isDue(receivedBytes, totalBytes)) return;
     const far =
-      state === "downloading" ? `${mb(receivedBytes)} of ${mb(totalBytes)} MB` : `${mb(totalBytes)} MB`;
+      state === "downloading"
+        ? `${formatMegabytes(receivedBytes)} of ${formatMegabytes(totalBytes)} MB`
+        : `${formatMegabytes(totalBytes)} MB`;
     const here = state === "cached" ? ", here already" : "";
     workshop.stage("download", `layer ${number} of ${count}, ${far}${here}`, progress);
   };
@@ -41,7 +43,10 @@ function writeProgress(workshop: Workshop): NonNullable<RootfsOptions["onProgres
   const isDue = sparingly(workshop);
   return ({ packedBytes, totalBytes }) => {
     if (isDue(packedBytes, totalBytes))
-      workshop.stage("write", `${mb(packedBytes)} of ${mb(totalBytes)} MB of layers`);
+      workshop.stage(
+        "write",
+        `${formatMegabytes(packedBytes)} of ${formatMegabytes(totalBytes)} MB of layers`,
+      );
   };
 }
 
