@@ -6,6 +6,13 @@ export const Nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Ty
 /** Times are RFC 3339 in UTC; sizes carry their unit in the name. */
 export const Time = Type.String({ format: "date-time" });
 
+/**
+ * The name of something new. `form` says in words what the pattern says: what a refusal tells, which has a code of
+ * its own.
+ */
+export const NewName = (pattern: string, form: string) =>
+  Type.String({ pattern, description: form, "x-error-code": "name_invalid" });
+
 export const ApiError = Type.Object({
   code: Type.String(),
   message: Type.String(),

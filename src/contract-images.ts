@@ -1,10 +1,13 @@
 /** The API's schemas and routes of images and kernels. */
 import { type Static, Type } from "@sinclair/typebox";
-import { ApiError, Nullable, type Route, Time } from "./contract-basics.js";
+import { ApiError, NewName, Nullable, type Route, Time } from "./contract-basics.js";
 
 const closed = { additionalProperties: false } as const;
-const Name = Type.String({ pattern: "^[a-z0-9][a-z0-9.-]{0,63}$" });
-const Path = Type.String({ pattern: "^/", maxLength: 4096 });
+const Name = NewName(
+  "^[a-z0-9][a-z0-9.-]{0,63}$",
+  "small letters, digits, dots and dashes, at most 64 of them, with a letter or digit first",
+);
+const Path = Type.String({ pattern: "^/", maxLength: 4096, description: "an absolute path of this host" });
 const Ref = Type.String({ minLength: 1, maxLength: 512 });
 
 export const ImageView = Type.Object({

@@ -1,13 +1,16 @@
 /** The API as TypeBox schemas: what the server validates, the client is typed by, and openapi.json shows. */
 import { type Static, Type } from "@sinclair/typebox";
-import { ApiError, Nullable, type Route, Time } from "./contract-basics.js";
+import { ApiError, NewName, Nullable, type Route, Time } from "./contract-basics.js";
 import { eventRoutes } from "./contract-events.js";
 import { imageRoutes } from "./contract-images.js";
 import { limits } from "./limits.js";
 
 const Id = Type.String({ pattern: "^[0-9a-f]{8}$" });
 
-const VmName = Type.String({ pattern: "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$" });
+const VmName = NewName(
+  "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
+  "small letters, digits and dashes, at most 63 of them, with a letter or digit at both ends",
+);
 
 export const VmSpecSchema = Type.Object(
   {
@@ -262,7 +265,14 @@ export const routes = {
     path: "/v1/vms/:ref/exec",
     summary: "Run a command; upgrades to banger-exec framing",
     body: ExecRequest,
-    reply: "101 Switching Protocols, then frames of src/guest/exec-stream.ts",
+    reply:
+      "101 Switching Protocols to banger-exec, which the request asks for by `Connection: Upgrade` and `Upgrade: " +
+      "banger-exec`; without them it is refused with 426. Both ways go frames: one byte of type, three zero bytes, the " +
+      "payload's length as a little-endian 32-bit number, at most 16384, and the payload. To the command: 0 input, " +
+      "1 end of input, 2 terminal size (columns and rows, 16 bits each, little-endian), 3 signal (one byte, its Linux " +
+      "number). From it: 16 output, 17 error output, 18 its end as JSON (`{code}` or `{signal, number}`), 19 why it " +
+      "could not be started as JSON (`{code, message}`), 20 how many more bytes of input may be sent beyond the first " +
+      "65536 (32 bits, little-endian). Frame 18 or 19 is the last one.",
   },
   ...imageRoutes,
   ...eventRoutes,

@@ -9,6 +9,14 @@ import { validator } from "./validation.js";
 const path = /^\/v1\/vms\/([^/?]+)\/exec$/;
 const maximumBodyBytes = 1024 * 1024;
 const protocol = "banger-exec";
+/** RFC 9110, 15.5.22: such a reply names the protocol that is wanted. */
+const upgradeStatus = 426;
+
+/** A command's bytes go both ways at once, which a plain request cannot carry. */
+export const upgradeRequired = (): BangerError =>
+  new BangerError("upgrade_required", `a command is run over a connection upgraded to ${protocol}`, {
+    hint: "banger vm exec REF -- CMD does it; docs/openapi.json describes the frames",
+  });
 
 export interface ExecTarget {
   /**
@@ -52,7 +60,12 @@ const headOf = (status: string, headers: readonly string[]): string =>
 
 function refuse(socket: Duplex, status: number, error: ApiErrorBody): void {
   const body = Buffer.from(JSON.stringify({ error }));
-  const headers = ["content-type: application/json", `content-length: ${body.length}`, "connection: close"];
+  const headers = [
+    "content-type: application/json",
+    `content-length: ${body.length}`,
+    "connection: close",
+    ...(status === upgradeStatus ? [`upgrade: ${protocol}`] : []),
+  ];
   socket.end(Buffer.concat([Buffer.from(headOf(`${status} Refused`, headers)), body]));
 }
 
@@ -84,9 +97,10 @@ async function serve(
   socket.on("error", () => socket.destroy());
   try {
     const ref = path.exec(request.url ?? "")?.[1];
-    if (ref === undefined || request.method !== "POST" || request.headers.upgrade !== protocol) {
+    if (ref === undefined || request.method !== "POST") {
       throw new BangerError("not_found", `nothing is served at ${request.method} ${request.url}`);
     }
+    if (request.headers.upgrade !== protocol) throw upgradeRequired();
     const [body, rest] = await readBody(request, socket, head);
     await carry(target, decodeRef(ref), parseRequest(parseJson(body)), socket, rest);
   } catch (thrown) {

@@ -5,7 +5,7 @@ import type { Route } from "../contract-basics.js";
 import { BangerError, type ErrorBody, errorBody } from "../errors.js";
 import { daemonRoutes } from "./daemon.js";
 import { eventRoutes } from "./events.js";
-import { execProxy } from "./exec-proxy.js";
+import { execProxy, upgradeRequired } from "./exec-proxy.js";
 import { imageRoutes } from "./images.js";
 import { manyRoutes } from "./many.js";
 import type { ApiDeps, Call, Handle } from "./route.js";
@@ -30,6 +30,7 @@ const statusOfCode: Record<string, number> = {
   ref_ambiguous: 409,
   name_taken: 409,
   not_now: 409,
+  upgrade_required: 426,
   internal: 500,
 };
 
@@ -57,6 +58,7 @@ export function buildApi(deps: ApiDeps): FastifyInstance {
       const stack = thrown instanceof Error ? thrown.stack : String(thrown);
       deps.warn("a request failed", { request: `${request.method} ${request.url}`, stack });
     }
+    if (error.code === "upgrade_required") reply.header("upgrade", "banger-exec");
     return reply.status(statusOf(error)).send({ error });
   });
   const handle: Handle = (name, handler) => route(app, routes[name], handler as (call: Call) => unknown);
@@ -65,6 +67,7 @@ export function buildApi(deps: ApiDeps): FastifyInstance {
   imageRoutes(handle, deps);
   eventRoutes(handle, deps);
   daemonRoutes(handle, deps);
+  app.post(routes.vmExec.path, () => Promise.reject(upgradeRequired()));
   const commands = execProxy({ ...guestCommands(deps), statusOf });
   app.server.on("upgrade", commands.upgrade);
   app.addHook("preClose", () => commands.close());

@@ -23,6 +23,8 @@ interface Traits {
   words?: { min: number; max: number; name: string };
   /** Whether `-- CMD` is understood. */
   takesCommand?: boolean;
+  /** Whether it ends with the status of a guest's command, so that its own failures need another one. */
+  guestStatus?: boolean;
   /** What `--help` tells beside flags and examples. */
   moreHelp?: (context: Context) => Promise<string>;
   /** The error for a word too many, where a better one than the usual can be given. */

@@ -3,26 +3,32 @@
 import type { ParsedArgs } from "citty";
 import { Client } from "../client.js";
 import { systemClock } from "../clock.js";
-import { BangerError } from "../errors.js";
 import { homeHandles } from "../handles.js";
 import { placeFrom } from "../home.js";
 import { checkArguments, usageError } from "./check.js";
+import type { Command } from "./command.js";
 import { type Context, print } from "./context.js";
 import { dispatch, type Route } from "./dispatch.js";
+import { exitStatusOf } from "./exit-status.js";
 import { Interrupted, listenForInterrupts } from "./interrupts.js";
 import { isGroup } from "./tree.js";
 
-/** Codes of errors in the command line itself. */
-const usageCodes = new Set(["usage", "bad_size", "bad_duration"]);
+interface CommandLine {
+  argv: readonly string[];
+  /** What it means, once that is known. */
+  command?: Command;
+}
 
 /** Runs the process's own command line and ends the process with its status. */
 export async function runCli(): Promise<never> {
   const argv = process.argv.slice(2);
+  const line: CommandLine = { argv };
   let status: number;
   try {
-    status = await runCommandLine(argv, processContext());
+    status = await runCommandLine(line, processContext());
   } catch (thrown) {
-    status = await report(thrown, argv);
+    await report(thrown, argv);
+    status = exitStatusOf(thrown, line.command?.guestStatus === true);
   }
   process.exit(status);
 }
@@ -57,8 +63,8 @@ function quietly(stream: NodeJS.WriteStream): NodeJS.WriteStream {
   return stream;
 }
 
-async function report(thrown: unknown, argv: readonly string[]): Promise<number> {
-  if (thrown instanceof Interrupted) return thrown.exitStatus;
+async function report(thrown: unknown, argv: readonly string[]): Promise<void> {
+  if (thrown instanceof Interrupted) return;
   const end = argv.indexOf("--");
   const { errorJson, errorText } = await import("./render/error.js");
   const { styleFor } = await import("./render/style.js");
@@ -66,15 +72,15 @@ async function report(thrown: unknown, argv: readonly string[]): Promise<number>
   quietly(process.stderr).write(
     json ? errorJson(thrown) : errorText(thrown, styleFor(process.stderr, process.env)),
   );
-  return thrown instanceof BangerError && usageCodes.has(thrown.code) ? 2 : 1;
 }
 
 /** @throws BangerError for whatever fails; the caller prints it. */
-async function runCommandLine(argv: readonly string[], context: Context): Promise<number> {
-  const route = await dispatch(argv);
+async function runCommandLine(line: CommandLine, context: Context): Promise<number> {
+  const route = await dispatch(line.argv);
   const { leaf } = route;
   if (leaf === undefined || route.help) return printHelp(route, context);
   const command = await leaf.load();
+  line.command = command;
   if (route.command !== undefined && command.takesCommand !== true) {
     throw usageError(`banger ${route.path} takes no command after --`, `banger ${route.path} --help`);
   }

@@ -5,11 +5,9 @@ import { BangerError } from "../errors.js";
 import { ExecClient } from "../guest/exec-stream.js";
 import { type Context, withDaemon } from "./context.js";
 import { Interrupted } from "./interrupts.js";
-import { errorText } from "./render/error.js";
-import { styleFor } from "./render/style.js";
 
-/** What a POSIX shell answers for a command that it cannot run. */
-const statusOfError: Readonly<Record<string, number>> = { exec_not_found: 127, exec_not_executable: 126 };
+/** Errors that are the command's own fault. */
+const commandFaults = new Set(["exec_not_found", "exec_not_executable"]);
 
 /** A command that outlives this many signals is left: its user wants to go. */
 const mostSignals = 3;
@@ -34,8 +32,8 @@ const columnsOf = ({ stdout }: Context): number => stdout.columns ?? 80;
 const rowsOf = ({ stdout }: Context): number => stdout.rows ?? 24;
 
 /**
- * The exit status of the command: its own, 128 + n for signal n, 127 and 126 as a shell has them.
- * @throws BangerError when it could not be started for another reason, or its connection broke
+ * The exit status of the command: its own, or 128 + n for signal n.
+ * @throws BangerError when it could not be started, or its connection broke
  */
 export async function runSession(
   context: Context,
@@ -64,14 +62,17 @@ export async function runSession(
     const result = await command.result;
     return "code" in result ? result.code : 128 + result.number;
   } catch (error) {
-    if (left !== undefined) throw left;
-    const status = error instanceof BangerError ? statusOfError[error.code] : undefined;
-    if (status === undefined) throw error;
-    stderr.write(errorText(error, styleFor(stderr, env), request.argv[0]));
-    return status;
+    throw left ?? named(error, request.argv[0] ?? "");
   } finally {
     for (const release of releases) release();
   }
+}
+
+/** The guest does not say which command it could not start; its user must know. */
+function named(error: unknown, program: string): unknown {
+  if (!(error instanceof BangerError) || !commandFaults.has(error.code)) return error;
+  const { code, message, hint, retry } = error;
+  return new BangerError(code, `${program}: ${message}`, { retry, ...(hint !== undefined && { hint }) });
 }
 
 /** Signals to this process become signals to the command; a shell on a terminal would only ignore them. */

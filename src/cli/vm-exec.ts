@@ -25,6 +25,7 @@ export const exec = command({
   ],
   words: oneRef,
   takesCommand: true,
+  guestStatus: true,
   flags: {
     tty: { type: "boolean", alias: "t", description: "Give the command a terminal" },
     interactive: {

@@ -42,6 +42,7 @@ export const run = command({
     "banger vm run --rm --no-nat -- sh -c 'exit 3'; echo $?",
   ],
   takesCommand: true,
+  guestStatus: true,
   words: { min: 0, max: 1, name: "PATH" },
   flags: {
     ...newVmFlags,

@@ -32,6 +32,7 @@ export const ssh = command({
   examples: ["banger vm ssh box", "banger vm ssh box -- journalctl -b"],
   words: oneRef,
   takesCommand: true,
+  guestStatus: true,
   flags: {},
   async run(_flags, { context, words, command: guestCommand }) {
     const view = await call(context, "vmSsh", { ref: words[0] ?? "" });

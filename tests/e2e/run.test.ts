@@ -99,7 +99,7 @@ test("a guest that never answers is kept for its logs, and said so", () =>
     const run = await home.run(["vm", "run", "--rm", "--name", "mute", ...small, "--", "true"], {
       env: config,
     });
-    assert.equal(run.status, 1);
+    assert.equal(run.status, 125);
     assert.match(run.stderr, /did not answer within 1 s/);
     assert.match(run.stderr, /banger vm logs mute/);
     const vm = await home.vm("mute");

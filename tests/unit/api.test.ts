@@ -49,7 +49,8 @@ describe("the daemon", () => {
       assert.deepEqual([status, (json as { error: { code: string } }).error.code], [404, "not_found"], path);
     }
     const asUpgrade = await bench.ask("POST", "/v1/vms/ann/exec", { argv: ["true"] });
-    assert.equal(asUpgrade.status, 404);
+    assert.equal(asUpgrade.status, 426);
+    assert.equal((asUpgrade.json as { error: { code: string } }).error.code, "upgrade_required");
   });
 });
 
@@ -87,7 +88,8 @@ describe("create", () => {
   for (const [what, body] of Object.entries(bad)) {
     test(`${what} is refused`, async () => {
       const before = (await ok<{ seq: number }>("daemon")).seq;
-      assert.equal(await refused("vmCreate", 400, { body }), "invalid_request");
+      const code = what.includes("name") ? "name_invalid" : "invalid_request";
+      assert.equal(await refused("vmCreate", 400, { body }), code);
       assert.equal((await ok<{ seq: number }>("daemon")).seq, before);
     });
   }

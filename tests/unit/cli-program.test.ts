@@ -1,122 +1,20 @@
 /** The program itself as a child process, with canned replies in the daemon's place. */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { mkdir } from "node:fs/promises";
-import type { Duplex } from "node:stream";
 import { test } from "node:test";
-import { fileURLToPath } from "node:url";
 import { encodeFrame, FrameReader, frameType } from "../../src/guest/exec-frames.js";
-import { homeHandles } from "../../src/handles.js";
-import { homeFrom } from "../../src/home.js";
-import { FakeApi, inTemporaryDirectory, sendError, sendEvents } from "../doubles/fake-api.js";
+import {
+  bootingVm,
+  echoingGuest,
+  exit,
+  notFound,
+  program,
+  runDeadlineMs,
+  switching,
+  withHost,
+} from "../doubles/cli-host.js";
+import { sendError, sendEvents } from "../doubles/fake-api.js";
 import { eventView, vmView } from "../doubles/views.js";
-
-const program = fileURLToPath(new URL("../../../bin/banger", import.meta.url));
-const runDeadlineMs = 60_000;
-
-interface Ended {
-  status: number | null;
-  stdout: string;
-  stderr: string;
-}
-
-interface Host {
-  api: FakeApi;
-  env: NodeJS.ProcessEnv;
-  banger(
-    argv: string[],
-    input?: string,
-    meanwhile?: (kill: (signal: NodeJS.Signals) => void) => void,
-  ): Promise<Ended>;
-}
-
-function withHost(use: (host: Host) => Promise<void>): Promise<void> {
-  return inTemporaryDirectory(async (directory) => {
-    const env = { HOME: directory, PATH: process.env["PATH"], BANGER_MODE: "user" };
-    const home = homeFrom(env, process.getuid?.() ?? 0);
-    await mkdir(home.runtime, { recursive: true });
-    const api = await FakeApi.listen(homeHandles(home).apiSocket);
-    try {
-      await use({
-        api,
-        env,
-        banger: (argv, input = "", meanwhile = () => undefined) =>
-          new Promise((resolve) => {
-            const child = spawn(program, argv, {
-              env,
-              timeout: runDeadlineMs,
-              killSignal: "SIGKILL",
-            });
-            let [stdout, stderr] = ["", ""];
-            child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
-            child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
-            child.on("close", (status) => resolve({ status, stdout, stderr }));
-            child.stdin.on("error", () => undefined).end(input);
-            meanwhile((signal) => child.kill(signal));
-          }),
-      });
-    } finally {
-      await api.close();
-    }
-  });
-}
-
-const switching = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: banger-exec\r\n\r\n";
-const exit = (ending: object): Buffer => encodeFrame(frameType.exit, Buffer.from(JSON.stringify(ending)));
-
-/** A guest that echoes its input to both outputs and then ends as told. */
-function echoingGuest(stream: Duplex, ending: object): void {
-  stream.write(switching);
-  const decoder = new FrameReader();
-  stream.on("data", (chunk: Buffer) => {
-    for (const { type, payload } of decoder.push(chunk)) {
-      if (type === frameType.stdin) {
-        stream.write(encodeFrame(frameType.stdout, payload));
-        stream.write(encodeFrame(frameType.stderr, Buffer.from("noise\n")));
-      }
-      if (type === frameType.stdinEnd) stream.write(exit(ending));
-    }
-  });
-}
-
-/** Replies for a VM that is created, boots and answers. */
-function bootingVm(api: FakeApi): void {
-  const value = (amount: number) => ({ value: amount, source: "built-in" });
-  api.on("GET /v1/defaults", () => ({
-    image: "debian-slim",
-    vcpu: value(4),
-    memoryMiB: value(8192),
-    diskMiB: value(8192),
-  }));
-  api.on("GET /v1/images", () => [{ id: "debian-slim-00000000", name: "debian-slim", phase: "ready" }]);
-  api.on("POST /v1/vms", () => vmView({ phase: "starting", step: "disk" }));
-  api.on("GET /v1/vms/0a1b2c3d", () => vmView());
-  api.on("GET /v1/events", ({ line }, response) => {
-    const deleting = api.asked.some(({ line: asked }) => asked === "POST /v1/vms/actions");
-    const types = [
-      "created",
-      "start_requested",
-      "disk_attached",
-      "network_attached",
-      "process_started",
-      "ready",
-    ];
-    const boot = types.map((type, index) => eventView(index + 1, `vm.${type}`));
-    if (deleting) api.on("GET /v1/vms/0a1b2c3d", (_asked, reply) => sendError(reply, 404, notFound));
-    assert.match(line, /ref=vm%2F0a1b2c3d/);
-    sendEvents(response, deleting ? [eventView(8, "vm.deleted")] : boot);
-  });
-  api.on("POST /v1/vms/actions", () => ({
-    results: [{ ref: "0a1b2c3d", vm: vmView({ phase: "deleting" }), after: 6 }],
-  }));
-}
-
-const notFound = {
-  code: "vm_not_found",
-  message: 'no VM is called "x"',
-  hint: "banger vm list",
-  retry: "never",
-};
 
 test("vm list prints a table, JSON or ids", () =>
   withHost(async ({ api, banger }) => {
@@ -142,10 +40,10 @@ test("errors are two lines and status 1; a wrong command line is status 2", () =
       [".", "--from", "b"],
       ["-d", ".", "."],
     ]) {
-      assert.equal((await banger(["vm", "run", ...argv])).status, 2, argv.join(" "));
+      assert.equal((await banger(["vm", "run", ...argv])).status, 125, argv.join(" "));
     }
     const path = await banger(["vm", "run", "/", "--", "true"]);
-    assert.equal(path.status, 1);
+    assert.equal(path.status, 125);
     assert.match(path.stderr, /not in a git repository/);
     assert.equal(api.asked.length, 2, "a wrong command line asks the daemon nothing");
   }));
@@ -231,7 +129,7 @@ test("vm run --rm keeps a VM whose guest never became ready, and says how to see
     api.on("GET /v1/events", (_asked, response) => sendEvents(response, [eventView(6, "vm.step_failed")]));
     api.on("GET /v1/vms/0a1b2c3d", () => vmView({ phase: "error", error }));
     const { status, stderr } = await banger(["vm", "run", "--rm", "--", "true"]);
-    assert.equal(status, 1);
+    assert.equal(status, 125);
     assert.match(
       stderr,
       /box did not become ready.*kept.*the guest did not answer\n {2}try: banger vm logs box/,

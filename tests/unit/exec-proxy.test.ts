@@ -173,7 +173,7 @@ describe("a refusal is an error in JSON", () => {
     "no JSON": [() => headOf(id, "{"), 400, "invalid_request"],
     "a garbled name": [() => headOf("%zz", '{"argv":["true"]}'), 400, "invalid_request"],
     "no length": [() => headOf(id, "").replace(/content-length: 0\r\n/, ""), 400, "invalid_request"],
-    "another protocol": [() => headOf(id, "{}").replace("banger-exec", "websocket"), 404, "not_found"],
+    "another protocol": [() => headOf(id, "{}").replace("banger-exec", "websocket"), 426, "upgrade_required"],
     "another place": [() => headOf(id, "{}").replace("/exec", "/nothing"), 404, "not_found"],
   };
   for (const [what, [text, status, code]] of Object.entries(cases)) {
