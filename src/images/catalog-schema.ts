@@ -8,6 +8,11 @@ const entryName = Type.String({ pattern: "^[a-z0-9][a-z0-9.-]{0,63}$" });
 /** Debian release where the host runs something else. */
 const fallbackSuite = Type.String({ pattern: "^[a-z]+$" });
 
+const packageNames = Type.Array(Type.String({ pattern: "^[a-z0-9][a-z0-9+.-]+$" }), {
+  minItems: 1,
+  uniqueItems: true,
+});
+
 const Recipe = Type.Object(
   {
     kind: Type.Literal("mmdebstrap"),
@@ -15,10 +20,11 @@ const Recipe = Type.Object(
     extends: Type.Optional(entryName),
     variant: Type.Union([Type.Literal("minbase"), Type.Literal("apt"), Type.Literal("standard")]),
     fallbackSuite,
-    packages: Type.Array(Type.String({ pattern: "^[a-z0-9][a-z0-9+.-]+$" }), {
-      minItems: 1,
-      uniqueItems: true,
-    }),
+    packages: packageNames,
+    /** More of them for some releases of Debian, which cut a thing into packages in another way. */
+    packagesBySuite: Type.Optional(Type.Record(Type.String({ pattern: "^[a-z]+$" }), packageNames)),
+    /** Whether the packages' manual pages come too. */
+    manuals: Type.Optional(Type.Boolean()),
     /** Shell script, relative to catalog/, that gets the finished tree as its first argument. */
     customize: Type.String({ pattern: "^recipes/[a-z0-9/-]+\\.sh$" }),
     /** Size that the guest sees; the file itself is sparse. */

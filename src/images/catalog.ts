@@ -19,7 +19,7 @@ import {
 } from "./catalog-schema.js";
 
 /** Raised when the builder itself makes another image from the same recipe. */
-const builderVersion = 2;
+const builderVersion = 3;
 const kernelBuilderVersion = 2;
 
 const catalogDirectory = fileURLToPath(new URL("../../../catalog", import.meta.url));
@@ -106,6 +106,11 @@ export async function resolveImage(name: string): Promise<ResolvedRecipe | Resol
     : { imageId: imageIdFrom(name, bundle.sha256), name, bundle };
 }
 
+/** What recipes that extend each other install of this release, each once. Pure. */
+export const packagesFor = (suite: string, recipes: readonly Recipe[]): string[] => [
+  ...new Set(recipes.flatMap((recipe) => [...recipe.packages, ...(recipe.packagesBySuite?.[suite] ?? [])])),
+];
+
 async function resolveRecipe(name: string, catalog: Catalog): Promise<ResolvedRecipe> {
   const recipeOf = (wanted?: string) => catalog.images.find((image) => image.name === wanted)?.recipe;
   const own = recipeOf(name);
@@ -113,10 +118,11 @@ async function resolveRecipe(name: string, catalog: Catalog): Promise<ResolvedRe
   const base = recipeOf(own.extends);
   const recipes = [...(base === undefined ? [] : [base]), own];
   const scripts = await Promise.all(recipes.map(({ customize }) => readFromCatalog(customize)));
+  const suite = (await readSuite()) ?? own.fallbackSuite;
   const resolved = {
     name,
-    recipe: { ...own, packages: [...new Set(recipes.flatMap(({ packages }) => packages))] },
-    suite: (await readSuite()) ?? own.fallbackSuite,
+    recipe: { ...own, packages: packagesFor(suite, recipes) },
+    suite,
     customize: ["set -eu", putting(await readGuestFiles()), ...scripts].join("\n"),
     writeDisk: await readFromCatalog(writeDiskScript),
   };

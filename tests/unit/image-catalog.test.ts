@@ -1,13 +1,16 @@
 /** The catalog says what it must, and an image's id changes with everything that its content depends on. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 import { BangerError } from "../../src/errors.js";
 import { parseImageDirectory } from "../../src/handles.js";
 import {
   fingerprint,
   imageIdOf,
+  packagesFor,
   type ResolvedRecipe,
   readCatalog,
   readGuestFiles,
@@ -50,6 +53,34 @@ test("a recipe that extends another has its packages and its script before its o
   assert.deepEqual(dev.recipe.packages.slice(0, slim.recipe.packages.length), slim.recipe.packages);
   assert.ok(dev.recipe.packages.includes("docker.io"));
   assert.ok(dev.customize.startsWith(slim.customize) && dev.customize.includes("docker.socket"));
+});
+
+test("a recipe installs more where a release of Debian cuts a thing into other packages", async () => {
+  const { images } = await readCatalog();
+  const recipes = images.flatMap(({ recipe }) => recipe ?? []);
+  const docker = (suite: string) => packagesFor(suite, recipes).filter((name) => /^docker/.test(name));
+  assert.deepEqual(docker("bookworm"), ["docker-compose", "docker.io"]);
+  assert.deepEqual(docker("trixie"), ["docker-compose", "docker.io", "docker-buildx", "docker-cli"]);
+});
+
+test("docker compose runs Debian 12's Compose, with what Docker says of itself left out", async (t) => {
+  const tree = mkdtempSync(join(tmpdir(), "banger-compose-"));
+  t.after(() => rmSync(tree, { recursive: true }));
+  const { customize } = await resolveRecipe("debian-dev");
+  const script = customize.slice(customize.indexOf("plugins=$root"));
+  assert.ok(script.startsWith("plugins="));
+  execFileSync("sh", ["-euc", `root=$1\n${script}`, "sh", tree]);
+  mkdirSync(`${tree}/bin`);
+  writeFileSync(`${tree}/bin/docker-compose`, '#!/bin/sh\nfor a in "$@"; do echo "[$a]"; done\n');
+  chmodSync(`${tree}/bin/docker-compose`, 0o755);
+  const plugin = (...argv: string[]) =>
+    execFileSync(`${tree}/usr/libexec/docker/cli-plugins/docker-compose`, argv, {
+      encoding: "utf8",
+      env: { PATH: `${tree}/bin:${process.env["PATH"]}` },
+    });
+  assert.equal(plugin("--context", "x", "compose", "up", "a b"), "[up]\n[a b]\n");
+  writeFileSync(`${tree}/bin/docker-compose`, "#!/bin/sh\necho 1.29.2\n");
+  assert.equal(JSON.parse(plugin("docker-cli-plugin-metadata")).Version, "1.29.2");
 });
 
 test("a name stands for the id of its present recipe, an id for itself, another name for nothing", async () => {

@@ -35,7 +35,7 @@ printf '[Manager]\nDefaultTimeoutStopSec=10s\nShowStatus=no\n' >"$root/etc/syste
 for unit in \
   apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service \
   motd-news.timer systemd-udev-settle.service systemd-networkd.service systemd-networkd.socket \
-  systemd-networkd-wait-online.service systemd-logind.service systemd-random-seed.service \
+  systemd-networkd-wait-online.service systemd-random-seed.service \
   systemd-pstore.service systemd-journal-flush.service systemd-update-utmp.service \
   systemd-update-utmp-runlevel.service systemd-boot-update.service systemd-binfmt.service \
   systemd-hwdb-update.service systemd-pcrphase.service systemd-pcrphase-sysinit.service systemd-pcrmachine.service \
@@ -46,7 +46,12 @@ for unit in \
   ln -sf /dev/null "$root/etc/systemd/system/$unit"
 done
 ln -sf /usr/lib/systemd/system/multi-user.target "$root/etc/systemd/system/default.target"
-for generator in cryptsetup debug getty gpt-auto hibernate-resume integritysetup rc-local run system-update veritysetup; do
+# The bus, and what reboot and hostnamectl reach over it, start when something first speaks to them: a boot need not wait.
+mkdir -p "$root/etc/systemd/system/multi-user.target.wants"
+for unit in dbus.service systemd-logind.service; do
+  ln -sf /dev/null "$root/etc/systemd/system/multi-user.target.wants/$unit"
+done
+for generator in cryptsetup debug getty gpt-auto hibernate-resume integritysetup rc-local run ssh system-update veritysetup; do
   mkdir -p "$root/etc/systemd/system-generators"
   ln -sf /dev/null "$root/etc/systemd/system-generators/systemd-$generator-generator"
 done
