@@ -1,5 +1,5 @@
 /** What every disk driver makes and removes: the VM's directories, a sparse /root disk, the seed; and a root disk. */
-import { mkdir, rename, rm } from "node:fs/promises";
+import { mkdir, rename } from "node:fs/promises";
 import type { Clock } from "../clock.js";
 import { BangerError } from "../errors.js";
 import { event, vmStream } from "../events.js";
@@ -8,6 +8,7 @@ import type { Effect, VmId } from "../model.js";
 import type { PerformContext } from "../world.js";
 import { hostError } from "./host-error.js";
 import { exists, publishContent } from "./publish.js";
+import { removeTree } from "./remove-tree.js";
 import type { RunTool } from "./run-tool.js";
 import { packSeed, seedFiles } from "./seed.js";
 import type { SshKeys } from "./ssh-keys.js";
@@ -83,9 +84,9 @@ export function vmDisks(home: Home, tools: DiskTools, root: RootForm): DiskDrive
       const aside = removedDirectory(home, id);
       try {
         // What a crash left aside goes first: rename does not replace a directory that holds something.
-        await rm(aside, { recursive: true, force: true });
+        await removeTree(aside);
         if (await exists(directory)) await rename(directory, aside);
-        await rm(aside, { recursive: true, force: true });
+        await removeTree(aside);
         await keys.refreshKnownHosts();
       } catch (error) {
         throw hostError(error, directory);

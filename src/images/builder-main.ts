@@ -8,6 +8,7 @@ import { promisify } from "node:util";
 import { systemClock } from "../clock.js";
 import { hostError } from "../effects/host-error.js";
 import { flush, publishContent } from "../effects/publish.js";
+import { removeTree } from "../effects/remove-tree.js";
 import { toolEnvironment, toolRunner } from "../effects/run-tool.js";
 import { BangerError, errorBody } from "../errors.js";
 import { isKernelId } from "../handles.js";
@@ -97,7 +98,7 @@ async function clean({ scratch }: CleaningJob): Promise<void> {
     env,
     timeout: 60_000,
   }).catch(() => undefined);
-  await rm(scratch, { recursive: true, force: true });
+  await removeTree(scratch);
 }
 
 async function buildImage(job: BuildJob): Promise<void> {

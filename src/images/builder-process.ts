@@ -1,9 +1,9 @@
 /** The builder's process as others see it: its job, its reports, the record that it leaves, and its end. */
 import { readFileSync } from "node:fs";
-import { rm } from "node:fs/promises";
 import type { Clock } from "../clock.js";
 import { hostError } from "../effects/host-error.js";
 import { identify } from "../effects/proc.js";
+import { removeTree, unmountBelow } from "../effects/remove-tree.js";
 import { holdsWithin } from "../effects/wait.js";
 import { BangerError, type ErrorBody } from "../errors.js";
 import type { ImageId, ImageSource, ProcessIdentity, StageReached } from "../model.js";
@@ -105,7 +105,7 @@ function signalGroup(group: number, name: "SIGTERM" | "SIGCONT" | "SIGKILL"): vo
   }
 }
 
-/** Ends the builder and all that it started: asked first, so that mmdebstrap can take its mounts away. */
+/** Ends the builder and all that it started: asked first, so that mmdebstrap can take its tree away. */
 async function endGroup(leader: ProcessIdentity, clock: Clock): Promise<void> {
   const gone = (ms: number) => holdsWithin(clock, ms, () => !groupLives(leader.pid));
   signalGroup(leader.pid, "SIGTERM");
@@ -132,10 +132,10 @@ export async function ensureNoPartial(
   const builder = readBuilder(partial);
   if (builder !== undefined && isAtWork(builder)) await endGroup(builder, clock);
   try {
-    if (builder?.scratch !== undefined) {
-      await removeScratch(builder.scratch);
-    }
-    await rm(partial, { recursive: true, force: true });
+    if (builder?.scratch !== undefined) await removeScratch(builder.scratch);
+    // An earlier version of banger left what it had mounted for the build when it was killed.
+    await unmountBelow(partial);
+    await removeTree(partial);
   } catch (error) {
     throw hostError(error, partial);
   }

@@ -26,17 +26,14 @@ export type BuildStage = (typeof buildStages)[number];
 
 /** Files that no program reads, left out of the image; licences stay. */
 const leftOut = [
-  ...[
-    "path-exclude=/usr/share/doc/*",
-    "path-include=/usr/share/doc/*/copyright",
-    "path-exclude=/usr/share/man/*",
-  ],
-  ...[
-    "path-exclude=/usr/share/info/*",
-    "path-exclude=/usr/share/locale/*",
-    "path-include=/usr/share/locale/locale.alias",
-  ],
+  "path-exclude=/usr/share/doc/*",
+  "path-include=/usr/share/doc/*/copyright",
+  "path-exclude=/usr/share/info/*",
+  "path-exclude=/usr/share/locale/*",
+  "path-include=/usr/share/locale/locale.alias",
 ];
+/** Left out of images whose recipe does not ask for them. */
+const manuals = "path-exclude=/usr/share/man/*";
 
 /** Arguments of mmdebstrap; sources come on its standard input, the disk goes to file descriptor 3. Pure. */
 function mmdebstrapArgv(job: Pick<RootfsJob, "resolved" | "sources" | "mode">): string[] {
@@ -47,7 +44,9 @@ function mmdebstrapArgv(job: Pick<RootfsJob, "resolved" | "sources" | "mode">): 
     "--format=null",
     "--skip=cleanup",
     `--include=${recipe.packages.join(",")}`,
-    ...["force-unsafe-io", ...leftOut].map((option) => `--dpkgopt=${option}`),
+    ...["force-unsafe-io", ...leftOut, ...(recipe.manuals ? [] : [manuals])].map(
+      (option) => `--dpkgopt=${option}`,
+    ),
     ...job.sources.transport.map((option) => `--aptopt=${option}`),
     `--customize-hook=${customize}`,
     `--customize-hook=rootfs_mib=${recipe.rootfsMiB}\n${writeDisk}`,
@@ -103,20 +102,21 @@ export function rootfsError(lines: readonly string[], output: string, cause: unk
       cause,
     });
   if (/unshare|newuidmap|subuid|user namespace/i.test(text))
-    return new BangerError(
-      "namespaces_unusable",
-      `this host does not let users make user namespaces: ${said}`,
-      {
-        hint: "apt-get install uidmap; sysctl kernel.unprivileged_userns_clone=1 user.max_user_namespaces=15000",
-        cause,
-      },
-    );
+    return new BangerError("namespaces_unusable", `this host does not let banger make namespaces: ${said}`, {
+      hint: "apt-get install uidmap; sysctl kernel.unprivileged_userns_clone=1 user.max_user_namespaces=15000",
+      cause,
+    });
   return new BangerError("image_build_failed", `mmdebstrap failed: ${said}`, { retry: "later", cause });
 }
 
 const rememberedLines = 60;
-/** mmdebstrap, told to end, takes its mounts and its tree away; so it is told also when the builder is killed. */
+/** mmdebstrap, told to end, takes its tree away; so it is told also when the builder is killed. */
 const dieWithBuilder = ["--pdeathsig", "TERM"];
+/**
+ * As root mmdebstrap mounts /proc, /sys and more where it is: in a namespace that ends with its last process, so that
+ * no kill can leave them on the host. In a user namespace it makes one by itself.
+ */
+const ownMounts = ["unshare", "--mount", "--propagation", "private"];
 
 /**
  * @throws BangerError `tool_missing`, `disk_full`, `mirror_untrusted`, `mirror_unreachable`,
@@ -128,7 +128,8 @@ export async function makeRootfs(job: RootfsJob): Promise<void> {
   try {
     // In a namespace the writer is another user; the directories around the file keep everybody else away.
     if (job.mode === "unshare") await disk.chmod(0o666);
-    const child = spawn("setpriv", [...dieWithBuilder, "mmdebstrap", ...mmdebstrapArgv(job)], {
+    const mmdebstrap = [...(job.mode === "root" ? ownMounts : []), "mmdebstrap", ...mmdebstrapArgv(job)];
+    const child = spawn("setpriv", [...dieWithBuilder, ...mmdebstrap], {
       env: { ...job.environment, TMPDIR: job.scratch, INITRD: "No" },
       cwd: "/",
       stdio: ["pipe", "ignore", "pipe", disk.fd],

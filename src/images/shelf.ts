@@ -1,7 +1,8 @@
 /** What the API asks of images beside the state: what names mean, what the catalog has, what an image says of itself. */
 import { readFileSync } from "node:fs";
-import { mkdir, readdir, rename, rm, stat } from "node:fs/promises";
+import { mkdir, readdir, rename, stat } from "node:fs/promises";
 import type { Clock } from "../clock.js";
+import { removeTree } from "../effects/remove-tree.js";
 import { type Home, imageHandles } from "../handles.js";
 import type { ImageId } from "../model.js";
 import { readCatalog, readKernelCatalog, resolveImage, resolveKernel } from "./catalog.js";
@@ -78,11 +79,11 @@ export function imageShelf(home: Home, access: RegistryAccess, clock: Clock): Im
       const blobs = sizes.reduce((sum, each) => sum + each.blobs, 0);
       const bytes = sizes.reduce((sum, each) => sum + each.bytes, 0);
       if (dryRun) return { blobs, bytes };
-      await rm(aside, { recursive: true, force: true });
+      await removeTree(aside);
       await mkdir(cacheDirectory, { recursive: true, mode: 0o700 });
       await rename(cacheDirectory, aside);
       await mkdir(cacheDirectory, { mode: 0o700 });
-      await rm(aside, { recursive: true, force: true });
+      await removeTree(aside);
       return { blobs, bytes };
     },
   };

@@ -1,6 +1,7 @@
 /** Makes an image by its recipe in the catalog: packages of the Debian archive, and scripts that finish the tree. */
-import { chmod, mkdir, mkdtemp, rm } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp } from "node:fs/promises";
 import { publishContent } from "../../effects/publish.js";
+import { removeTree } from "../../effects/remove-tree.js";
 import { packageSources } from "../apt-sources.js";
 import { extractBootFiles } from "../boot-files.js";
 import { builderFile, builderRecord } from "../builder-process.js";
@@ -33,7 +34,7 @@ export async function makeFromRecipe(workshop: Workshop, resolved: ResolvedRecip
     await makeRootfs({ resolved, sources, output, scratch, environment, mode, stage });
   } finally {
     // What other users of the namespace left here only `ensureNoPartial` can remove; the build's own error counts.
-    await rm(scratch, { recursive: true, force: true }).catch(() => undefined);
+    await removeTree(scratch).catch(() => undefined);
   }
   stage("kernel", "kernel and boot modules");
   const kernelRelease = await extractBootFiles(job.partial, runTool, signal);

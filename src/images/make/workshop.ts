@@ -1,8 +1,9 @@
 /** What every way to make an image is given, and what it says of what it has made. */
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { copyFile, link, lstat, mkdir, open, readFile, rm, writeFile } from "node:fs/promises";
+import { copyFile, link, lstat, mkdir, open, readFile, writeFile } from "node:fs/promises";
 import { exists, flush } from "../../effects/publish.js";
+import { removeTree } from "../../effects/remove-tree.js";
 import type { RunTool } from "../../effects/run-tool.js";
 import { BangerError } from "../../errors.js";
 import type { LayerProgress } from "../../model.js";
@@ -76,7 +77,7 @@ export async function scratchIn({ job }: Workshop, use: (scratch: string) => Pro
   const scratch = `${job.partial}/scratch`;
   await mkdir(scratch, { mode: 0o700 });
   await use(scratch);
-  await rm(scratch, { recursive: true });
+  await removeTree(scratch);
 }
 
 const usualSteps = 10;
