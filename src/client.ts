@@ -7,6 +7,7 @@ import type { ApiErrorBody, ExecRequest, LogsQuery, routes } from "./contract.js
 import type { EventsQuery, EventView } from "./contract-events.js";
 import { BangerError } from "./errors.js";
 import { bodyOf, exchange, type Reply } from "./socket-http.js";
+import type { SocketOwner } from "./socket-place.js";
 
 type Routes = typeof routes;
 export type RouteName = keyof Routes;
@@ -149,7 +150,11 @@ interface RawOptions {
 }
 
 export class Client {
-  constructor(readonly socketPath: string) {}
+  constructor(
+    readonly socketPath: string,
+    /** Whose daemon it must be; this user's unless told. */
+    readonly owner?: SocketOwner,
+  ) {}
 
   /** One request, one JSON reply. @throws BangerError as the daemon gave it, or a connection error. */
   async call<K extends RouteName>(route: K, options: CallOptions<K> = {}): Promise<ReplyOf<K>> {
@@ -205,6 +210,7 @@ export class Client {
     const { signal, headers = {}, timeoutMs = defaultTimeoutMs } = options;
     const reply = await exchange({
       socketPath: this.socketPath,
+      owner: this.owner,
       method,
       path: requestPath(path, options.ref, options.query as object | undefined),
       headers,

@@ -1,5 +1,6 @@
 /** Wiring only: log, loop, world and API of one home, started and stopped as one. */
-import { mkdirSync, rmSync, statSync } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
+import { basename, dirname } from "node:path";
 import type { FastifyInstance } from "fastify";
 import type { Logger } from "pino";
 import type { ApiDeps } from "./api/route.js";
@@ -17,6 +18,7 @@ import { Ledger } from "./ledger.js";
 import { Log } from "./log.js";
 import { Loop } from "./loop.js";
 import { nothingLeft } from "./notice.js";
+import { openSocketPlace } from "./socket-place.js";
 import { Uses } from "./use.js";
 import type { World } from "./world.js";
 
@@ -98,8 +100,8 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       warn,
       stop: () => end(),
     });
-    await listen(api, homeHandles(home).apiSocket);
-    parts.unshift(() => api.close());
+    const letGo = await listen(api, homeHandles(home).apiSocket);
+    parts.unshift(() => api.close().finally(letGo));
     const { connectedAddresses } = world;
     parts.unshift(autoStop({ ledger, uses, clock, timeouts, config, connectedAddresses, warn }));
     parts.unshift(archivePeriodically(ledger, world, clock, config.retentionMs));
@@ -165,7 +167,7 @@ async function closeAll(parts: readonly (() => Promise<void> | void)[], logger: 
   }
 }
 
-/** The home's directories, for their owner alone; the one for sockets may lie in a place that others write to. */
+/** The home's directories, for their owner alone. */
 function makePlaces(home: Home): void {
   const { vms, runtimeVms, images, kernels } = homeHandles(home);
   for (const path of [home.state, vms, home.data, images, kernels, home.cache, home.runtime, runtimeVms]) {
@@ -178,18 +180,22 @@ function makePlaces(home: Home): void {
       });
     }
   }
-  const { uid, mode } = statSync(home.runtime);
-  if (uid !== process.getuid?.() || (mode & 0o077) !== 0) {
-    throw new BangerError("runtime_unsafe", `${home.runtime} belongs to, or is open to, somebody else`, {
-      hint: `rm -r ${home.runtime}`,
-    });
-  }
 }
 
-/** A socket that is there already is a dead daemon's: the log's lock has told that none is alive. */
-async function listen(api: FastifyInstance, path: string): Promise<void> {
-  rmSync(path, { force: true });
-  await api.listen({ path });
+/**
+ * A socket that is there already is a dead daemon's: the log's lock has told that none is alive. The result is to be
+ * called when the server has closed, which takes away its socket by that name.
+ */
+async function listen(api: FastifyInstance, path: string): Promise<() => void> {
+  const place = openSocketPlace(dirname(path));
+  try {
+    rmSync(path, { force: true });
+    await api.listen({ path: place.pathOf(basename(path)) });
+    return place.close;
+  } catch (error) {
+    place.close();
+    throw error;
+  }
 }
 
 /**

@@ -7,7 +7,7 @@ export interface Home {
   data: string;
   cache: string;
   config: string;
-  /** Sockets; unique for each state directory, short enough for sun_path (108 bytes). */
+  /** Sockets, which are named by a descriptor of it: see socket-place.ts. */
   runtime: string;
 }
 
@@ -141,6 +141,9 @@ export const jailFiles = {
   vsockSocket: "/run/vsock.sock",
 } as const;
 
+/** What QEMU makes in the VM's runtime directory, which is its current one: no path to them can be too long. */
+export const runtimeFiles = { qmpSocket: "qmp.sock", agentSocket: "agent.sock" } as const;
+
 /** What the growing mark holds once the guest that runs was seen to be unable to make its file system grow. */
 export const atStartMark = "at start\n";
 
@@ -201,8 +204,8 @@ export function vmHandles(home: Home, id: VmId): VmHandles {
     consoleLog: `${directory}/console.log`,
     vmmLog: `${directory}/vmm.log`,
     runtime,
-    qmpSocket: `${runtime}/qmp.sock`,
-    agentSocket: `${runtime}/agent.sock`,
+    qmpSocket: `${runtime}/${runtimeFiles.qmpSocket}`,
+    agentSocket: `${runtime}/${runtimeFiles.agentSocket}`,
     tap: `${tapPrefix}${id}`,
     mac: `06:fc:${(id.match(/../g) ?? []).join(":")}`,
     deviceName: `${devicePrefix}${id}`,

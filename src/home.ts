@@ -1,8 +1,8 @@
 /** Where one banger lives: its mode, its directories and its loopback block. */
-import { readFileSync } from "node:fs";
-import { isAbsolute } from "node:path";
+import { lstatSync, readFileSync, realpathSync } from "node:fs";
+import { basename, dirname, isAbsolute, join } from "node:path";
 import { BangerError } from "./errors.js";
-import { type Home, homeHandles, systemHandles, vmHandles } from "./handles.js";
+import { type Home, homeHandles, systemHandles } from "./handles.js";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -40,7 +40,7 @@ export function placeFrom(env: Environment, uid: number, metadata = systemHandle
   }
   if (installed !== undefined && (wanted === "system" || installed.owner.uid === uid))
     return { mode: "system", home: installed.home, installed };
-  return { mode: "user", home: homeFrom(env, uid) };
+  return { mode: "user", home: canonicalHome(homeFrom(env)) };
 }
 
 /** Every command looks here first, and mostly finds nothing. */
@@ -64,9 +64,6 @@ function readInstalled(path: string): Installed | undefined {
   });
 }
 
-/** `sun_path` has 108 bytes, of which the last is a NUL (unix(7)). */
-const longestSocketPath = 107;
-
 /**
  * Eight bytes that tell homes apart: 64-bit FNV-1a (draft-eastlake-fnv), which guards nothing. Every command needs it,
  * and loading node:crypto for a better one would make each of them a tenth slower.
@@ -81,11 +78,11 @@ function hashOf(text: string): Buffer {
 
 /**
  * The home of user mode in this environment. As the XDG base directory specification says, relative and empty values
- * count as unset. Sockets lie in the state directory, or in /tmp where that is too deep for them, and not in
+ * count as unset. Sockets lie in the state directory, however deep that is (socket-place.ts), and not in
  * XDG_RUNTIME_DIR: that one goes at logout and differs between a login, cron and sudo, while VMs run on.
  * @throws BangerError `home_unknown`
  */
-export function homeFrom(env: Environment, uid: number): Home {
+export function homeFrom(env: Environment): Home {
   const absolute = (name: string): string | undefined => {
     const value = env[name];
     return value !== undefined && isAbsolute(value) ? value.replace(/(?<=.)\/+$/, "") : undefined;
@@ -100,16 +97,43 @@ export function homeFrom(env: Environment, uid: number): Home {
     return `${base}/banger`;
   };
   const state = place("XDG_STATE_HOME", ".local/state");
-  const home: Home = {
+  return {
     state,
     data: place("XDG_DATA_HOME", ".local/share"),
     cache: place("XDG_CACHE_HOME", ".cache"),
     config: place("XDG_CONFIG_HOME", ".config"),
     runtime: `${state}/run`,
   };
-  if (socketsFit(home)) return home;
-  return { ...home, runtime: `/tmp/banger-${uid}-${hashOf(state).toString("hex").slice(0, 8)}` };
 }
+
+/**
+ * The same directories by the one path that no link is part of: what is written down (overlays, ssh's configuration)
+ * stays true when the link goes, and no two spellings make two homes.
+ */
+function canonicalHome({ state, data, cache, config }: Home): Home {
+  const real = canonicalPath(state);
+  return {
+    state: real,
+    data: canonicalPath(data),
+    cache: canonicalPath(cache),
+    config: canonicalPath(config),
+    runtime: `${real}/run`,
+  };
+}
+
+/** What is not there yet will be made below what is. A path that cannot be followed is told by whoever opens it. */
+function canonicalPath(path: string): string {
+  try {
+    return realpathSync.native(path);
+  } catch (error) {
+    const parent = dirname(path);
+    const missing = (error as NodeJS.ErrnoException).code === "ENOENT" && !isLink(path);
+    return missing && parent !== path ? join(canonicalPath(parent), basename(path)) : path;
+  }
+}
+
+const isLink = (path: string): boolean =>
+  lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() ?? false;
 
 /** A path of the configuration as one of the host: `~/` stands for the user's home directory. */
 export const expandHome = (path: string, userHome: string): string =>
@@ -118,13 +142,6 @@ export const expandHome = (path: string, userHome: string): string =>
 /** The private key that opens VMs: the configured one, else the one that banger makes. */
 export const sshKeyOf = (home: Home, configured: string | null, userHome: string): string =>
   configured === null ? homeHandles(home).sshKey : expandHome(configured, userHome);
-
-function socketsFit(home: Home): boolean {
-  const { qmpSocket, agentSocket } = vmHandles(home, "00000000");
-  return [qmpSocket, agentSocket, homeHandles(home).apiSocket].every(
-    (path) => Buffer.byteLength(path) <= longestSocketPath,
-  );
-}
 
 /** Second octet (1…254) of the home's loopback addresses; 127.0 is left to everybody else. */
 export const addressBlock = (home: Home): number => 1 + (hashOf(home.state).readUInt32BE(4) % 254);

@@ -2,10 +2,13 @@
  * One HTTP/1.1 exchange on one connection to a unix socket. `node:http` does more and costs every command of the CLI
  * a quarter of its time to load and use; both ends of this socket are ours.
  */
-import { connect, type Socket } from "node:net";
+import type { Socket } from "node:net";
+import { connectSocket, type SocketOwner } from "./socket-place.js";
 
 export interface Exchange {
   socketPath: string;
+  /** Whose socket it must be; this user's unless told. */
+  owner?: SocketOwner | undefined;
   method: string;
   path: string;
   headers: Readonly<Record<string, string>>;
@@ -35,7 +38,7 @@ export function exchange(request: Exchange): Promise<Reply> {
   const { socketPath, signal } = request;
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(signal.reason);
-    const socket = connect(socketPath);
+    const socket = connectSocket(socketPath, request.owner);
     const abort = () => socket.destroy(signal?.reason as Error);
     signal?.addEventListener("abort", abort);
     socket.once("close", () => signal?.removeEventListener("abort", abort));

@@ -6,6 +6,7 @@ import { Client } from "./client.js";
 import { pause } from "./clock.js";
 import { BangerError, type ErrorBody } from "./errors.js";
 import { daemonUnit, type Home, homeHandles } from "./handles.js";
+import type { SocketOwner } from "./socket-place.js";
 
 interface WaitOptions {
   home: Home;
@@ -14,6 +15,8 @@ interface WaitOptions {
   onWait?: (elapsedMs: number) => void;
   deadlineMs?: number;
   signal?: AbortSignal;
+  /** Whose daemon it must be; this user's unless told. */
+  owner?: SocketOwner | undefined;
 }
 
 export interface StartDaemonOptions extends WaitOptions {
@@ -71,13 +74,13 @@ export async function startDaemon(options: StartDaemonOptions): Promise<void> {
  * `check` may throw.
  */
 async function answered(
-  { home, deadlineMs = defaultDeadlineMs, signal, onWait }: WaitOptions,
+  { home, owner, deadlineMs = defaultDeadlineMs, signal, onWait }: WaitOptions,
   check: (late: boolean) => void,
 ): Promise<number> {
   const startedAt = performance.now();
   for (;;) {
     signal?.throwIfAborted();
-    const pid = await answering(homeHandles(home).apiSocket, signal);
+    const pid = await answering(new Client(homeHandles(home).apiSocket, owner), signal);
     if (pid !== undefined) return pid;
     const elapsedMs = performance.now() - startedAt;
     check(elapsedMs > deadlineMs);
@@ -169,9 +172,9 @@ function watch(child: ChildProcess): Started {
 }
 
 /** The pid of the daemon that answers; only "nobody there" counts as none. */
-async function answering(socketPath: string, signal: AbortSignal | undefined): Promise<number | undefined> {
+async function answering(client: Client, signal: AbortSignal | undefined): Promise<number | undefined> {
   try {
-    return (await new Client(socketPath).call("daemon", signal === undefined ? {} : { signal })).pid;
+    return (await client.call("daemon", signal === undefined ? {} : { signal })).pid;
   } catch (error) {
     const code = error instanceof BangerError ? error.code : undefined;
     if (code === "daemon_not_running" || code === "daemon_lost") return;

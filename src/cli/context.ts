@@ -31,6 +31,7 @@ export async function ensureDaemon(context: Context): Promise<void> {
   const waiting = {
     home,
     env,
+    owner: context.client.owner,
     signal: context.interrupts.signal,
     onWait: (elapsedMs: number) => {
       if (said || elapsedMs < slowStartMs) return;

@@ -35,13 +35,15 @@ export async function runCli(): Promise<never> {
 
 /** The context of this process. Its streams are made when they are first asked for: each costs a millisecond. */
 function processContext(): Context {
-  const { mode, home } = placeFrom(process.env, process.getuid?.() ?? 0);
+  const place = placeFrom(process.env, process.getuid?.() ?? 0);
+  const { mode, home } = place;
+  const owner = place.mode === "system" ? place.installed.owner.uid : undefined;
   return {
     env: process.env,
     mode,
     home,
     clock: systemClock,
-    client: new Client(homeHandles(home).apiSocket),
+    client: new Client(homeHandles(home).apiSocket, owner),
     interrupts: listenForInterrupts(process),
     get stdin() {
       return process.stdin;

@@ -13,6 +13,7 @@ import { bangerSshConfig, isIncluded, withInclude, withoutInclude } from "../ssh
 import { usageError } from "./check.js";
 import { command } from "./command.js";
 import { type Context, call, print, say } from "./context.js";
+import { checkedView } from "./vm-ssh.js";
 
 const program = fileURLToPath(new URL("../../../bin/banger", import.meta.url));
 
@@ -124,7 +125,8 @@ export const sshProxy = command({
   words: { min: 1, max: 1, name: "NAME.vm" },
   flags: {},
   async run(_flags, { context, words: [host = ""] }) {
-    const { address, port } = await call(context, "vmSsh", { ref: host.toLowerCase().replace(suffix, "") });
+    const ref = host.toLowerCase().replace(suffix, "");
+    const { address, port } = checkedView(await call(context, "vmSsh", { ref }));
     const socket = connect({ host: address, port, allowHalfOpen: true });
     // ssh has gone, or the guest has: either way the other learns of it by the end of its stream.
     await Promise.all([

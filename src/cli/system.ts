@@ -33,7 +33,7 @@ const notInstalled = () =>
 /** The same command's context, with the daemon of system mode. */
 function systemContext(context: Context): Context {
   const home = systemHome(context.home.config);
-  return { ...context, mode: "system", home, client: new Client(homeHandles(home).apiSocket) };
+  return { ...context, mode: "system", home, client: new Client(homeHandles(home).apiSocket, null) };
 }
 
 function hostOf(context: Context): SystemHost {

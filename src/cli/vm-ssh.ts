@@ -7,6 +7,25 @@ import { shellQuote } from "../shell.js";
 import { command, oneRef } from "./command.js";
 import { call } from "./context.js";
 
+const forms: Readonly<Record<keyof SshView, RegExp>> = {
+  user: /^[a-z_][a-z0-9_-]{0,31}$/,
+  address: /^\d{1,3}(\.\d{1,3}){3}$/,
+  port: /^\d{1,5}$/,
+  keyPath: /^\/[^\0\r\n]*$/,
+  knownHostsPath: /^\/[^\0\r\n"]*$/,
+  hostKeyAlias: /^[0-9a-f]{8}\.banger$/,
+};
+
+/** What the daemon says of the way to a guest, once it can be nothing else. @throws BangerError `bad_reply` */
+export function checkedView(view: SshView): SshView {
+  for (const name of Object.keys(forms) as (keyof SshView)[]) {
+    if (forms[name].test(String(view[name]))) continue;
+    const message = `the daemon's reply makes no sense: ${name} is ${JSON.stringify(view[name])}`;
+    throw new BangerError("bad_reply", message, { hint: "banger daemon stop, then the same command" });
+  }
+  return view;
+}
+
 /** The arguments of `ssh`. Nothing of the user's own configuration takes part. */
 export function sshArguments(view: SshView, guestCommand: readonly string[]): string[] {
   const options = {
@@ -21,6 +40,7 @@ export function sshArguments(view: SshView, guestCommand: readonly string[]): st
   return [
     ...["-F", "none", "-i", view.keyPath, "-p", String(view.port)],
     ...Object.entries(options).flatMap(([name, value]) => ["-o", `${name}=${value}`]),
+    "--",
     `${view.user}@${view.address}`,
     ...(guestCommand.length === 0 ? [] : ["--", guestCommand.map(shellQuote).join(" ")]),
   ];
@@ -35,7 +55,7 @@ export const ssh = command({
   guestStatus: true,
   flags: {},
   async run(_flags, { context, words, command: guestCommand }) {
-    const view = await call(context, "vmSsh", { ref: words[0] ?? "" });
+    const view = checkedView(await call(context, "vmSsh", { ref: words[0] ?? "" }));
     // Ctrl-C belongs to ssh now, which gets it from the terminal itself.
     const release = context.interrupts.take(() => undefined);
     try {

@@ -1,9 +1,9 @@
 /** Connects to a guest's agent through the socket that QEMU made of its virtio-serial port. */
-import { createConnection } from "node:net";
 import { BangerError } from "../errors.js";
 import { AgentClient } from "../guest/agent.js";
 import { MuxHost } from "../guest/mux.js";
 import { type Home, vmHandles } from "../handles.js";
+import { connectSocket } from "../socket-place.js";
 import type { Dial } from "./agent-links.js";
 
 /** The dial of one home. It waits through the guest's boot: what is sent meanwhile stays in the socket. */
@@ -11,7 +11,7 @@ export function agentDial(home: Home): Dial<AgentClient> {
   return (id, signal) => {
     const { agentSocket } = vmHandles(home, id);
     return new Promise((resolve, reject) => {
-      const mux = new MuxHost(createConnection(agentSocket), {
+      const mux = new MuxHost(connectSocket(agentSocket), {
         onUp: () => {
           const client = new AgentClient(() => mux.open());
           resolve({ client, closed: mux.closed, close: () => mux.destroy() });

@@ -46,16 +46,12 @@ interface Served {
   kind: VmmKind;
 }
 
-/** The VM that a QEMU serves, when its argv names one of ours and the QMP socket is of this home. */
-export function vmOfArgv(home: Home, argv: readonly string[]): VmId | undefined {
+/** The VM that a QEMU is for, as its argv says. Its home it does not say. */
+export function vmOfArgv(argv: readonly string[]): VmId | undefined {
   const name = argv[argv.indexOf("-name") + 1];
   if (!argv.includes("-name") || name === undefined) return undefined;
   const guest = parseOption(name).find((part) => part.startsWith("guest="));
-  const id = guest === undefined ? undefined : parseGuestName(guest.slice("guest=".length));
-  if (id === undefined) return undefined;
-  const socket = vmHandles(home, id).qmpSocket;
-  const ours = (part: string) => part === `path=${socket}` || part === `unix:${socket}`;
-  return argv.some((argument) => parseOption(argument).some(ours)) ? id : undefined;
+  return guest === undefined ? undefined : parseGuestName(guest.slice("guest=".length));
 }
 
 /** The VM that a Firecracker is for, as its argv says; jailer made that argv. Its home it does not say. */
@@ -113,14 +109,31 @@ export function isAlive(identity: ProcessIdentity): boolean {
   return seen.is === "unknown" || (seen.is === "present" && seen.startTime === identity.startTime);
 }
 
+/** Whether two paths lead to one file; not so when one of them leads nowhere. */
+function isSameFile(theirs: string, ours: string): boolean {
+  const [a, b] = [theirs, ours].map((path) => statSync(path, { throwIfNoEntry: false }));
+  return a !== undefined && b !== undefined && a.dev === b.dev && a.ino === b.ino;
+}
+
+/** Whether a process has one of these files open. */
+function holds(path: string, files: readonly string[]): boolean {
+  const there = files.filter((file) => statSync(file, { throwIfNoEntry: false }) !== undefined);
+  if (there.length === 0) return false;
+  const open = readdirSync(`${path}/fd`).map((name) => `${path}/fd/${name}`);
+  return open.some((descriptor) => there.some((file) => isSameFile(descriptor, file)));
+}
+
 /**
- * Whether the process was jailed where this home jails that VM: the directory is the same file, by whatever path each
- * side sees it. @throws when its owner is this user and /proc does not tell.
+ * Whether the process is that VM's of this home: a home is its directories, by whatever path each side sees them. A
+ * VMM sits where its sockets are; where that directory was lost, its disks still tell.
+ * @throws when its owner is this user and /proc does not tell.
  */
-function isJailedHere(home: Home, id: VmId, path: string): boolean {
+function isOfHome(home: Home, { id, kind }: Served, path: string): boolean {
+  const { jailRoot, runtime, directory, workDisk, rootDisk, rootFile } = vmHandles(home, id);
   try {
-    const [theirs, ours] = [statSync(`${path}/cwd`), statSync(vmHandles(home, id).jailRoot)];
-    return theirs.dev === ours.dev && theirs.ino === ours.ino;
+    const places = kind === "firecracker" ? [jailRoot] : [runtime, directory];
+    if (places.some((place) => isSameFile(`${path}/cwd`, place))) return true;
+    return kind === "qemu" && holds(path, [workDisk, rootDisk, rootFile]);
   } catch (error) {
     // What a process of ours hides from us is unknown; anybody may run something of that name.
     if (hidden(error) && /^Uid:\t(\d+)/m.exec(readProc(`${path}/status`))?.[1] === `${process.getuid?.()}`)
@@ -135,12 +148,11 @@ function vmOfProcess(home: Home, pid: number, procRoot: string): Served | undefi
   const cmdline = readProc(`${path}/cmdline`);
   if (!cmdline.includes(marker)) return undefined;
   const argv = parseCmdline(cmdline);
-  const guest = vmOfArgv(home, argv);
-  if (guest !== undefined) return { id: guest, kind: "qemu" };
-  const jailed = vmOfJailedArgv(argv);
-  return jailed !== undefined && isJailedHere(home, jailed, path)
-    ? { id: jailed, kind: "firecracker" }
-    : undefined;
+  const guest = vmOfArgv(argv);
+  const id = guest ?? vmOfJailedArgv(argv);
+  if (id === undefined) return undefined;
+  const served: Served = { id, kind: guest === undefined ? "firecracker" : "qemu" };
+  return isOfHome(home, served, path) ? served : undefined;
 }
 
 /** What `pid` serves of this home now; undefined when it is gone. @throws when /proc does not tell. */

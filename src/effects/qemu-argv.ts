@@ -1,5 +1,5 @@
 /** Pure: the QEMU command line of a VM. docs/boot.md has the measurement behind each choice. */
-import type { VmHandles } from "../handles.js";
+import { runtimeFiles, type VmHandles } from "../handles.js";
 import type { VmSpec } from "../model.js";
 import { type GuestNetwork, kernelArguments } from "./kernel-arguments.js";
 
@@ -102,10 +102,10 @@ export function qemuArgv(machine: QemuMachine): string[] {
     // Appending, so that who cuts the log (log-bound.ts) leaves no hole in it.
     ...["-chardev", `file,id=console,path=${quoted(handles.consoleLog)},append=on`],
     ...["-serial", "chardev:console"],
-    ...["-chardev", `socket,id=qmp,path=${quoted(handles.qmpSocket)},${listening}`],
+    ...["-chardev", `socket,id=qmp,path=${runtimeFiles.qmpSocket},${listening}`],
     ...["-mon", "chardev=qmp,mode=control"],
     ...["-device", "virtio-serial-device,max_ports=2"],
-    ...["-chardev", `socket,id=agent,path=${quoted(handles.agentSocket)},${listening}`],
+    ...["-chardev", `socket,id=agent,path=${runtimeFiles.agentSocket},${listening}`],
     ...["-device", "virtserialport,chardev=agent,name=banger.agent"],
     ...disk("root", machine.root.format, machine.root.path, writable),
     ...disk("work", "raw", handles.workDisk, writable),

@@ -49,7 +49,8 @@ function execute(launch: Launch, handles: VmHandles, env: Readonly<Record<string
     const child = spawn(launch.file, [...launch.argv], {
       detached: true,
       stdio: ["ignore", log, log],
-      cwd: handles.directory,
+      // Where its sockets are, and what tells whose VMM it is: see proc.ts.
+      cwd: handles.runtime,
       env,
     });
     child.unref();

@@ -1,7 +1,8 @@
 /** A client of QEMU's machine protocol: one JSON object per line over a unix socket, one client at a time. */
-import { createConnection, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import type { Clock, Timer } from "../clock.js";
 import { BangerError } from "../errors.js";
+import { connectSocket } from "../socket-place.js";
 
 interface QmpEvent {
   event: string;
@@ -145,7 +146,7 @@ export async function connectQmp(
   clock: Clock,
   deadlineMs = defaultDeadlineMs,
 ): Promise<QmpClient> {
-  const socket = createConnection(path);
+  const socket = connectSocket(path);
   const connection = new Connection(socket, clock);
   let late: Timer | undefined;
   try {

@@ -33,7 +33,7 @@ export interface Host {
 export function withHost(use: (host: Host) => Promise<void>): Promise<void> {
   return inTemporaryDirectory(async (directory) => {
     const env = { HOME: directory, PATH: process.env["PATH"], BANGER_MODE: "user" };
-    const home = homeFrom(env, process.getuid?.() ?? 0);
+    const home = homeFrom(env);
     await mkdir(home.runtime, { recursive: true });
     const api = await FakeApi.listen(homeHandles(home).apiSocket);
     try {

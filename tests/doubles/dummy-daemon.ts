@@ -4,7 +4,7 @@ import { createServer } from "node:http";
 import { homeHandles } from "../../src/handles.js";
 import { homeFrom } from "../../src/home.js";
 
-const home = homeFrom(process.env, process.getuid?.() ?? 0);
+const home = homeFrom(process.env);
 const { apiSocket } = homeHandles(home);
 const mode = process.env["DUMMY_DAEMON"] ?? "serve";
 

@@ -51,7 +51,7 @@ export class TestHome {
       XDG_DATA_HOME: sharedData,
       ...more(this.root),
     };
-    this.home = homeFrom(this.env, process.getuid?.() ?? 0);
+    this.home = homeFrom(this.env);
   }
 
   start(args: readonly string[], { input, env, timeoutMs = 120_000 }: RunOptions = {}): Started {

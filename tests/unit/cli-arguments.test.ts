@@ -7,7 +7,7 @@ import { dispatch } from "../../src/cli/dispatch.js";
 import { specOf } from "../../src/cli/new-vm.js";
 import { isGroup, type Node, root } from "../../src/cli/tree.js";
 import { environmentOf } from "../../src/cli/vm-exec.js";
-import { sshArguments } from "../../src/cli/vm-ssh.js";
+import { checkedView, sshArguments } from "../../src/cli/vm-ssh.js";
 import { BangerError } from "../../src/errors.js";
 import { shellQuote } from "../../src/shell.js";
 import { editDistance, suggest } from "../../src/suggest.js";
@@ -132,18 +132,32 @@ test("environment words need a name", () => {
   assert.throws(() => environmentOf(["A"]), usage(/NAME=VALUE/));
 });
 
+const sshView = {
+  user: "root",
+  address: "127.7.0.1",
+  port: 2222,
+  keyPath: "/k",
+  knownHostsPath: "/with space/known_hosts",
+  hostKeyAlias: "0a1b2c3d.banger",
+};
+
+test("what the daemon says of the way to a guest can be nothing but that", () => {
+  assert.deepEqual(checkedView(sshView), sshView);
+  const odd = [
+    { address: "-oProxyCommand=touch /tmp/x" },
+    { user: "-oProxyCommand=x" },
+    { port: Number.NaN },
+    { keyPath: "relative" },
+    { knownHostsPath: '/a" "/b' },
+    { hostKeyAlias: "x\nProxyCommand y" },
+  ];
+  for (const part of odd)
+    assert.throws(() => checkedView({ ...sshView, ...part }), { code: "bad_reply" }, JSON.stringify(part));
+});
+
 test("ssh is told the pinned key, and the guest's shell sees the words as given", () => {
-  const argv = sshArguments(
-    {
-      user: "root",
-      address: "127.7.0.1",
-      port: 2222,
-      keyPath: "/k",
-      knownHostsPath: "/with space/known_hosts",
-      hostKeyAlias: "0a1b2c3d.banger",
-    },
-    ["echo", "it's", "$HOME"],
-  );
+  const argv = sshArguments(sshView, ["echo", "it's", "$HOME"]);
+  assert.equal(argv[argv.indexOf("root@127.7.0.1") - 1], "--");
   assert.ok(argv.includes("StrictHostKeyChecking=yes"));
   assert.ok(argv.includes('UserKnownHostsFile="/with space/known_hosts"'));
   assert.ok(argv.includes("HostKeyAlias=0a1b2c3d.banger"));

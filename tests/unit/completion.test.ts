@@ -41,7 +41,7 @@ test("commands, flags and values come without a daemon, and none is started", ()
 
 test("VMs and images come from the daemon that runs, but for those that stand there already", () =>
   inTemporaryDirectory(async (directory) => {
-    const home = homeFrom(environment(directory), process.getuid?.() ?? 0);
+    const home = homeFrom(environment(directory));
     mkdirSync(home.runtime, { recursive: true });
     const api = await FakeApi.listen(homeHandles(home).apiSocket);
     try {

@@ -1,14 +1,14 @@
 /** The home: XDG variables, socket length, and two homes side by side. */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { systemHome, vmHandles } from "../../src/handles.js";
+import { systemHome } from "../../src/handles.js";
 import { addressBlock, homeFrom, placeFrom } from "../../src/home.js";
 
 test("without XDG variables everything is below HOME", () => {
-  const home = homeFrom({ HOME: "/home/ann" }, 1000);
+  const home = homeFrom({ HOME: "/home/ann" });
   assert.equal(home.state, "/home/ann/.local/state/banger");
   assert.equal(home.data, "/home/ann/.local/share/banger");
   assert.equal(home.cache, "/home/ann/.cache/banger");
@@ -23,29 +23,43 @@ test("XDG variables win; relative and empty ones are ignored", () => {
     XDG_DATA_HOME: "data",
     XDG_CACHE_HOME: "",
   };
-  const home = homeFrom(env, 5);
+  const home = homeFrom(env);
   assert.equal(home.state, "/s/banger");
   assert.equal(home.data, "/h/.local/share/banger");
   assert.equal(home.cache, "/h/.cache/banger");
 });
 
-test("sockets fit into sun_path, or move to /tmp", () => {
-  for (let depth = 1; depth <= 120; depth++) {
-    const home = homeFrom({ HOME: "/h", XDG_STATE_HOME: `/${"s".repeat(depth)}` }, 4_294_967_294);
-    const { agentSocket } = vmHandles(home, "12345678");
-    assert.ok(Buffer.byteLength(agentSocket) <= 107, agentSocket);
-    if (depth < 20) assert.ok(home.runtime.startsWith("/s"), home.runtime);
-    if (depth > 100) assert.match(home.runtime, /^\/tmp\/banger-4294967294-[0-9a-f]{8}$/);
-  }
+test("however deep the state directory is, sockets stay in it", () => {
+  const state = `/${"s".repeat(120)}`;
+  assert.equal(homeFrom({ HOME: "/h", XDG_STATE_HOME: state }).runtime, `${state}/banger/run`);
+});
+
+test("a home has one path, by whatever links it is reached and before it is made", (t) => {
+  const directory = mkdtempSync(join(realpathSync(tmpdir()), "banger-home-"));
+  t.after(() => rmSync(directory, { recursive: true }));
+  mkdirSync(join(directory, "real"));
+  symlinkSync("real", join(directory, "link"));
+  symlinkSync("nowhere", join(directory, "dangling"));
+  const stateAt = (base: string) => {
+    const place = placeFrom({ HOME: directory, XDG_STATE_HOME: base, BANGER_MODE: "user" }, 1000);
+    return place.home.state;
+  };
+  const wanted = `${directory}/real/banger`;
+  const spellings = [`${directory}/link`, `${directory}/real/../link`, `${directory}//real/.`];
+  for (const base of spellings) assert.equal(stateAt(base), wanted);
+  mkdirSync(wanted);
+  for (const base of spellings) assert.equal(stateAt(base), wanted);
+  assert.equal(stateAt(`${directory}/link/new/deep`), `${directory}/real/new/deep/banger`);
+  assert.equal(stateAt(`${directory}/dangling`), `${directory}/dangling/banger`);
 });
 
 test("where the session keeps its sockets is nothing to VMs, which outlive it", () => {
-  const inSession = homeFrom({ HOME: "/home/ann", XDG_RUNTIME_DIR: "/run/user/1000" }, 1000);
-  assert.deepEqual(inSession, homeFrom({ HOME: "/home/ann" }, 1000));
+  const inSession = homeFrom({ HOME: "/home/ann", XDG_RUNTIME_DIR: "/run/user/1000" });
+  assert.deepEqual(inSession, homeFrom({ HOME: "/home/ann" }));
 });
 
 test("two state directories share neither sockets nor, as a rule, loopback block", () => {
-  const homes = Array.from({ length: 200 }, (_, n) => homeFrom({ HOME: `/home/u${n}` }, 1000));
+  const homes = Array.from({ length: 200 }, (_, n) => homeFrom({ HOME: `/home/u${n}` }));
   assert.equal(new Set(homes.map(({ runtime }) => runtime)).size, homes.length);
   const blocks = homes.map(addressBlock);
   assert.ok(blocks.every((block) => Number.isInteger(block) && block >= 1 && block <= 254));
@@ -53,7 +67,7 @@ test("two state directories share neither sockets nor, as a rule, loopback block
 });
 
 test("no HOME and no XDG variables is an error that says so", () => {
-  assert.throws(() => homeFrom({ HOME: "relative" }, 0), { code: "home_unknown" });
+  assert.throws(() => homeFrom({ HOME: "relative" }), { code: "home_unknown" });
 });
 
 test("system mode's home is its owner's, and root's on demand; everybody else has one of their own", (t) => {
@@ -61,7 +75,7 @@ test("system mode's home is its owner's, and root's on demand; everybody else ha
   t.after(() => rmSync(directory, { recursive: true }));
   const metadata = join(directory, "install.json");
   const home = systemHome("/home/ann/.config/banger");
-  const users = { mode: "user", home: homeFrom({ HOME: "/home/ann" }, 1000) };
+  const users = { mode: "user", home: homeFrom({ HOME: "/home/ann" }) };
   const place = (uid: number, BANGER_MODE?: string) =>
     placeFrom({ HOME: "/home/ann", BANGER_MODE }, uid, metadata);
   assert.deepEqual(place(1000), users);

@@ -40,54 +40,64 @@ test("a doubled comma in an option is a comma", () => {
   assert.deepEqual(parseOption("unix:/run,,2/q.sock,server=on"), ["unix:/run,2/q.sock", "server=on"]);
 });
 
-/** The argv of the VMM of `id`, with the control socket of `ofHome`. */
-function argvOf(ofHome: Home): string[] {
-  const { guestName, qmpSocket } = vmHandles(ofHome, id);
-  const path = qmpSocket.replaceAll(",", ",,");
-  const chardev = `socket,id=qmp,path=${path},server=on`;
-  return ["qemu", "-name", `guest=${guestName},debug-threads=on`, "-chardev", chardev];
-}
+const argvOf = (vm: string) => ["qemu", "-name", `guest=banger-${vm},debug-threads=on`, "-m", "512M"];
 
-describe("vmOfArgv", () => {
-  test("knows the VM by its name and its socket", () => assert.equal(vmOfArgv(home, argvOf(home)), id));
-
-  test("the VM of another home is not ours", () => {
-    assert.equal(vmOfArgv(home, argvOf({ ...home, runtime: "/other" })), undefined);
-  });
-
-  test("a process that only mentions a VM is not its VMM", () => {
-    assert.equal(vmOfArgv(home, ["grep", `guest=banger-${id}`]), undefined);
-    assert.equal(vmOfArgv(home, ["qemu", "-name"]), undefined);
-  });
+test("a VMM names its VM; what only mentions one is none", () => {
+  assert.equal(vmOfArgv(argvOf(id)), id);
+  assert.equal(vmOfArgv(["grep", `guest=banger-${id}`]), undefined);
+  assert.equal(vmOfArgv(["qemu", "-name"]), undefined);
 });
 
 describe("scanProcesses", () => {
   const root = mkdtempSync(`${tmpdir()}/banger-proc-`);
   after(() => rmSync(root, { recursive: true }));
-  const put = (pid: string, argv: string[], statLine: string) => {
-    mkdirSync(`${root}/${pid}`);
-    writeFileSync(`${root}/${pid}/cmdline`, argv.map((a) => `${a}\0`).join(""));
-    writeFileSync(`${root}/${pid}/stat`, statLine);
+  const at = (top: string): Home => ({ ...home, state: `${root}/${top}`, runtime: `${root}/${top}/run` });
+  const here = at("home");
+  const { runtime, directory, workDisk } = vmHandles(here, id);
+  for (const place of [runtime, directory]) mkdirSync(place, { recursive: true });
+  writeFileSync(workDisk, "");
+  const put = (proc: string, pid: string, argv: string[], statLine: string, cwd: string) => {
+    mkdirSync(`${root}/${proc}/${pid}/fd`, { recursive: true });
+    writeFileSync(`${root}/${proc}/${pid}/cmdline`, argv.map((a) => `${a}\0`).join(""));
+    writeFileSync(`${root}/${proc}/${pid}/stat`, statLine);
+    symlinkSync(cwd, `${root}/${proc}/${pid}/cwd`);
   };
+  const found = (ofHome: Home, proc: string) => [...scanProcesses(ofHome, `${root}/${proc}`).byVm];
 
   test("finds the older of two VMMs of a VM, and neither zombies nor others", () => {
-    put("10", ["sh"], stat("S", "1"));
-    put("11", argvOf(home), stat("S", "1000"));
-    put("12", argvOf(home), stat("R", "999"));
-    put("13", argvOf(home), stat("Z", "5"));
-    mkdirSync(`${root}/14`);
-    const scan = scanProcesses(home, root);
+    put("a", "10", ["sh"], stat("S", "1"), "/");
+    put("a", "11", argvOf(id), stat("S", "1000"), runtime);
+    put("a", "12", argvOf(id), stat("R", "999"), runtime);
+    put("a", "13", argvOf(id), stat("Z", "5"), runtime);
+    mkdirSync(`${root}/a/14`);
+    const scan = scanProcesses(here, `${root}/a`);
     assert.deepEqual([...scan.byVm], [[id, { pid: 12, startTime: "999", kind: "qemu" }]]);
     assert.equal(scan.unreadable, undefined);
   });
 
+  test("a home is its directories, not a spelling of them", () => {
+    symlinkSync(`${root}/home`, `${root}/link`);
+    put("b", "20", argvOf(id), stat("S", "20"), runtime);
+    for (const spelling of ["home", "link", "home/../link", "./home"])
+      assert.equal(found(at(spelling), "b").length, 1, spelling);
+    mkdirSync(vmHandles(at("other"), id).runtime, { recursive: true });
+    assert.deepEqual(found(at("other"), "b"), []);
+  });
+
+  test("a VMM whose directory was lost is known by the disk that it has open", () => {
+    put("c", "30", argvOf(id), stat("S", "30"), `${root}/gone`);
+    assert.deepEqual(found(here, "c"), []);
+    symlinkSync(workDisk, `${root}/c/30/fd/9`);
+    assert.equal(found(here, "c").length, 1);
+  });
+
   test("a process of ours that makes no sense is a cause for doubt", () => {
-    put("15", argvOf(home), "garbage");
-    assert.match(scanProcesses(home, root).unreadable ?? "", /15\/stat/);
+    put("a", "15", argvOf(id), "garbage", runtime);
+    assert.match(scanProcesses(here, `${root}/a`).unreadable ?? "", /15\/stat/);
   });
 
   test("a /proc that cannot be listed is an error", () => {
-    assert.throws(() => scanProcesses(home, `${root}/nowhere`));
+    assert.throws(() => scanProcesses(here, `${root}/nowhere`));
   });
 });
 

@@ -24,7 +24,7 @@ interface Place {
 function withHome(use: (place: Place) => Promise<void>): Promise<void> {
   return inTemporaryDirectory(async (directory) => {
     const env = { HOME: directory, PATH: process.env["PATH"], BANGER_MODE: "user" };
-    const home = homeFrom(env, process.getuid?.() ?? 0);
+    const home = homeFrom(env);
     try {
       await use({
         home,
@@ -135,7 +135,7 @@ async function fakeSystemctl(directory: string, does: string): Promise<NodeJS.Pr
 
 test("in system mode systemd is asked to start the daemon, and who may not is told what to type", () =>
   inTemporaryDirectory(async (directory) => {
-    const home = homeFrom({ HOME: directory }, 0);
+    const home = homeFrom({ HOME: directory });
     const deny = (state: string) =>
       `echo "$@" >>"$LOG"; [ "$1" != is-active ] || { echo ${state}; exit 3; }; echo "Access denied" >&2; exit 4`;
     const denied = await fakeSystemctl(directory, deny("failed"));
