@@ -12,6 +12,7 @@ import { answerLine, Lines, readRequest } from "./wire.js";
 export class Connection {
   readonly #lines = new Lines(longestRequest);
   #pending = 0;
+  #refused = 0;
   /** Nothing more is read: the client has ended, or was ended. */
   #ended = false;
   /** The client itself hung up, and waits for nothing. */
@@ -99,6 +100,8 @@ export class Connection {
     const error = errorOf(why);
     this.#note(request, error, 0);
     this.#write({ id, error });
+    if (++this.#refused !== limits.refusals) return;
+    this.#close(new Refusal("refusals", `${limits.refusals} requests of this connection were refused`));
   }
 
   #note(request: Request | undefined, error: Failure["error"] | null, durationMs: number): void {

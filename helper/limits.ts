@@ -10,6 +10,8 @@ export const limits = {
   connections: 32,
   /** Calls of one connection that have no answer yet. */
   pendingCalls: 64,
+  /** Lines of one connection that were no calls, or too many: each costs a line in the journal. */
+  refusals: 100,
   /** Calls that do something at the same time; the others wait for their turn. */
   callsAtWork: 8,
   /** From the first byte of a request to its newline. */

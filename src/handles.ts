@@ -73,6 +73,7 @@ export function systemHandles(prefix = "") {
     /** Each connection is one image builder (src/images/builder-main.ts). */
     builderSocket: `${runtime}-builder/builder.sock`,
     units: `${prefix}/etc/systemd/system`,
+    udevRules: `${prefix}/etc/udev/rules.d`,
   };
 }
 

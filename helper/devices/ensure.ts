@@ -9,6 +9,7 @@ import { below } from "./below.js";
 import { type AttachedLoop, attachLoop, boundLoops, clearLoop, type Loop } from "./loop.js";
 import { createSnapshot, type DeviceHost, giveNode, removeDevice } from "./mapper.js";
 import { type DeviceParts, deviceParts, loopsUnder } from "./seen.js";
+import { gateStore } from "./store.js";
 
 /** An open file, and what was judged of it. */
 interface Judged {
@@ -26,7 +27,7 @@ const stands = ({ found }: Judged, { device, inode }: Loop): boolean =>
 
 /**
  * The device is there, over this image, and the owner may open it.
- * @throws Refusal of paths.ts, `foreign-device`, `foreign-loop`, `other-image`; HostFailure
+ * @throws Refusal of paths.ts, `foreign-device`, `foreign-loop`, `other-image`, `store-header`; HostFailure
  */
 export async function ensureDevice(
   id: VmId,
@@ -101,6 +102,7 @@ async function make(
 ): Promise<void> {
   const { deviceName } = vmHandles(context.metadata.home, id);
   try {
+    gateStore(cow.fd, cow.path);
     await assemble(deviceName, origin, cow, context);
     giveNode(deviceName, context.metadata.owner, host);
   } catch (error) {

@@ -24,7 +24,7 @@ export interface MappedDevice {
 }
 
 /** Sectors in what is copied at once: 4 KiB, a block of ext4. */
-const chunk = 8;
+export const chunk = 8;
 const loopMajor = 7;
 
 /** A kernel whose device-mapper is not there, or not loaded yet, has no devices of it. */

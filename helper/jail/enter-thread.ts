@@ -1,6 +1,7 @@
 /** The thread of enter.ts: a mount namespace belongs to a thread, and goes with the last process that began there. */
-import { closeSync, constants } from "node:fs";
+import { constants } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
+import { withDescriptors } from "../descriptors.js";
 import { atWorkingDirectory, libc, openat2, pathOnly, resolve } from "../libc.js";
 import { spawnOpen } from "../tools.js";
 import type { Entry, Word } from "./enter.js";
@@ -8,19 +9,25 @@ import { attachMount, detachedMount, leaveMountNamespace } from "./mount-calls.j
 
 const umask = libc("unsigned int umask(unsigned int mask)");
 
-/** Mounts can only be copied where they are, and attached where the copies are to be: before and after leaving. */
-function mountParts({ parts, root }: Entry): void {
-  const copies = parts.map(({ fd, name, attributes }) => ({ name, tree: detachedMount(fd, attributes) }));
-  leaveMountNamespace();
-  const dir = openat2(atWorkingDirectory, root, pathOnly | constants.O_DIRECTORY, 0, resolve.noSymlinks);
-  for (const { name, tree } of copies) {
-    const target = openat2(dir, name, pathOnly, 0, resolve.beneath | resolve.noSymlinks);
-    attachMount(tree, target);
-    closeSync(target);
-    closeSync(tree);
-  }
-  closeSync(dir);
-}
+/**
+ * Mounts can only be copied where they are, and attached where the copies are to be: before and after leaving. The
+ * thread shares its descriptors with the whole helper: what it opens it closes, also when it fails.
+ */
+const mountParts = ({ parts, root }: Entry): void =>
+  withDescriptors((keep) => {
+    const copies = parts.map(({ fd, name, attributes }) => ({
+      name,
+      tree: keep(detachedMount(fd, attributes)),
+    }));
+    leaveMountNamespace();
+    const dir = keep(
+      openat2(atWorkingDirectory, root, pathOnly | constants.O_DIRECTORY, 0, resolve.noSymlinks),
+    );
+    for (const { name, tree } of copies) {
+      const target = keep(openat2(dir, name, pathOnly, 0, resolve.beneath | resolve.noSymlinks));
+      attachMount(tree, target);
+    }
+  });
 
 const say = (word: Word) => parentPort?.postMessage(word);
 

@@ -1,4 +1,5 @@
 /** The kernel's calls for mounts, by descriptor: libc has no functions for the newer of them. */
+import { checked } from "../descriptors.js";
 import { libc } from "../libc.js";
 import { pathOf } from "../paths.js";
 
@@ -33,8 +34,7 @@ export function detachedMount(fd: number, attributes: number): number {
   const tree = openTree(number.openTree, fd, "", emptyPath | treeFlag.clone | treeFlag.closeOnExec);
   const set = Buffer.alloc(32);
   set.writeBigUInt64LE(BigInt(attributes), 0);
-  setAttributes(number.setAttributes, tree, "", emptyPath, set, set.length);
-  return tree;
+  return checked(tree, () => setAttributes(number.setAttributes, tree, "", emptyPath, set, set.length));
 }
 
 /** Attaches it over what the other descriptor stands for. */

@@ -5,7 +5,14 @@ import { daemonUnit } from "../handles.js";
 import { startService } from "../start-daemon.js";
 import { type SystemHost, systemctl } from "./host.js";
 import type { Installation } from "./installation.js";
-import { makeDirectories, restartAfterUndo, startUnits, writeMetadata, writeUnits } from "./steps.js";
+import {
+  makeDirectories,
+  restartAfterUndo,
+  startUnits,
+  writeMetadata,
+  writeUdevRules,
+  writeUnits,
+} from "./steps.js";
 import { carryOut, type Step } from "./transaction.js";
 
 /** @throws BangerError `system_owned` */
@@ -34,6 +41,7 @@ export async function install(
     makeDirectories(host, next),
     ...(moves ? [leaveNetwork(host)] : []),
     writeMetadata(host, next),
+    writeUdevRules(host),
     writeUnits(host, next),
     startUnits(host, previous),
     bothAnswer(host, next),

@@ -1,8 +1,10 @@
 /** What `banger system status` tells: what is installed, whether it runs, and whether it is what this version writes. */
+import { existsSync } from "node:fs";
 import type { Metadata } from "../../helper/metadata.js";
 import { errorBody } from "../errors.js";
 import type { SystemHost } from "./host.js";
 import { readIfThere } from "./installation.js";
+import { udevRules, udevRulesName } from "./udev.js";
 import { type Programs, unitsOf } from "./units.js";
 
 export interface UnitStatus {
@@ -50,7 +52,14 @@ export async function systemStatus(
     (error: unknown) => ({ problem: errorBody(error).message }),
   );
   const status = { version, metadata, units, daemon, helper };
-  return { ...status, problems: problemsOf(status) };
+  return { ...status, problems: [...problemsOf(status), ...udevProblems(host)] };
+}
+
+/** Without them udev reads what guests have written. */
+function udevProblems({ places }: SystemHost): string[] {
+  const path = `${places.udevRules}/${udevRulesName}`;
+  if (!existsSync(places.udevRules) || readIfThere(path) === udevRules()) return [];
+  return [`${path} is not what this version writes`];
 }
 
 /** Pure: the sentences, each of which `banger system restart` or the journal mends. */

@@ -1,11 +1,12 @@
 /** The steps of an installation on the host's files and units, each with its way back. */
-import { chmodSync, chownSync, lstatSync, mkdirSync, rmSync } from "node:fs";
+import { chmodSync, chownSync, existsSync, lstatSync, mkdirSync, rmSync } from "node:fs";
 import { publishContent } from "../effects/publish.js";
 import { BangerError } from "../errors.js";
 import { builderSocketUnit, daemonUnit, helperSocketUnit, helperUnit } from "../handles.js";
 import { type SystemHost, systemctl } from "./host.js";
 import { type Installation, metadataText, readIfThere } from "./installation.js";
 import type { Step } from "./transaction.js";
+import { udevRules, udevRulesName } from "./udev.js";
 
 interface Directory {
   path: string;
@@ -81,6 +82,19 @@ function writeFiles(label: string, files: Readonly<Record<string, string>>): Req
 
 export const writeMetadata = ({ places }: SystemHost, { metadata }: Installation): Step =>
   writeFiles("metadata", { [places.metadata]: metadataText(metadata) });
+
+/** Nothing on a host without udev. It sees new rules by itself; told of them it does not take its time. */
+export function writeUdevRules({ places, run }: SystemHost): Step {
+  const there = existsSync(places.udevRules);
+  const files = writeFiles("udev", there ? { [`${places.udevRules}/${udevRulesName}`]: udevRules() } : {});
+  return {
+    ...files,
+    async run() {
+      await files.run();
+      if (there) await run("udevadm", ["control", "--reload"]).catch(() => undefined);
+    },
+  };
+}
 
 /** Those that are enabled; systemd starts the rest when somebody connects. */
 const enabled = [helperSocketUnit, builderSocketUnit, daemonUnit];

@@ -5,6 +5,7 @@ import { BangerError } from "../errors.js";
 import { builderSocketUnit, builderUnit, daemonUnit, helperSocketUnit, helperUnit } from "../handles.js";
 import { type SystemHost, systemctl } from "./host.js";
 import { removeTree } from "./steps.js";
+import { udevRulesName } from "./udev.js";
 
 const units = [daemonUnit, builderSocketUnit, builderUnit, helperSocketUnit, helperUnit];
 const enabled = [daemonUnit, builderSocketUnit, helperSocketUnit];
@@ -72,6 +73,7 @@ function idsOf(seen: Result<"look">["taps"], what: string): string[] {
 async function removeFiles(host: SystemHost, purge: boolean): Promise<void> {
   const { base, metadata, jails, state, data, cache, runtime, helperRuntime, builderRuntime } = host.places;
   for (const path of [jails, runtime, helperRuntime, builderRuntime]) await removeTree(host, path);
+  rmSync(`${host.places.udevRules}/${udevRulesName}`, { force: true });
   if (purge) for (const path of [state, data, cache]) await removeTree(host, path);
   // Last of all: until here a second try finds what is installed.
   rmSync(metadata, { force: true });

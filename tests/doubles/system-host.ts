@@ -25,7 +25,8 @@ export interface SystemDouble extends SystemHost {
 export function systemDouble(prefix: string): SystemDouble {
   const places = systemHandles(prefix);
   const apiSocket = `${places.runtime}/api.sock`;
-  for (const path of [places.units, dirname(places.base), dirname(places.cache), dirname(places.runtime)])
+  const { units, udevRules } = places;
+  for (const path of [units, udevRules, dirname(places.base), dirname(places.cache), dirname(places.runtime)])
     mkdirSync(path, { recursive: true });
   fakeSystemctl(`${prefix}/bin`);
   let api: FakeApi | undefined;

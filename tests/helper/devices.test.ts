@@ -127,6 +127,33 @@ describe("a root device", { skip: needsLoops }, () => {
     assert.equal(await seen(place), "none");
   });
 
+  /** As the kernel writes it: "SnAp", valid, version, sectors of a chunk. */
+  const storeOf = (magic: number, valid: number, version: number, chunk: number) =>
+    Buffer.concat([Buffer.from(Uint32Array.of(magic, valid, version, chunk).buffer), Buffer.alloc(65_520)]);
+  const snap = 0x70416e53;
+
+  test("is made over what the kernel keeps there, and over nothing that says otherwise", async (t) => {
+    const place = devicePlace(t);
+    const wrong = [
+      ...[storeOf(0x53ef, 1, 1, 8), storeOf(snap, 1, 2, 8), storeOf(snap, 1, 1, 1 << 20)],
+      ...[storeOf(snap, 1, 1, 0), storeOf(snap, 7, 1, 8)],
+    ];
+    for (const store of wrong) {
+      ownFile(place.cow, store);
+      await assert.rejects(ensure(place), refusedBy("store-header"));
+    }
+    ownFile(place.cow, storeOf(snap, 0, 1, 8));
+    await assert.rejects(ensure(place), failedWith("root_lost"));
+    assert.deepEqual(
+      place.double.asked.filter((asked) => asked.startsWith("create")),
+      [],
+    );
+    assert.deepEqual(place.loops(), []);
+    ownFile(place.cow, storeOf(snap, 1, 1, 8));
+    await ensure(place);
+    assert.equal(await seen(place), "whole");
+  });
+
   test("of one image does not become one of another", async (t) => {
     const place = devicePlace(t);
     await ensure(place);

@@ -80,6 +80,19 @@ test("a request that is slow to come ends the connection, however it trickles; a
   assert.deepEqual(client.answers.map(verdictOf), ["result", "result", "result", "request-time"]);
 });
 
+test("a client that sends what is refused over and over is ended, and the journal gets no more of it", async (t) => {
+  const { path, audit } = await serve(t);
+  const client = new Raw(path);
+  const flood = `${"[]\n".repeat(5000)}`;
+  client.send(look(1), flood, look(2));
+  await client.closed;
+  assert.equal(audit.length, limits.refusals + 2, "the call, the refusals, and what ended it");
+  assert.equal(verdictOf(client.answers.at(-1)), "refusals");
+  const other = new Raw(path);
+  other.send(look(3));
+  assert.equal(verdictOf((await other.answered(1))[0]), "result");
+});
+
 test("what a client sends before it hangs up is answered; the part of a line that follows is not", async (t) => {
   const { path, reached } = await serve(t);
   const client = new Raw(path);

@@ -8,7 +8,9 @@ import {
   lstatSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readFileSync,
+  readlinkSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -16,6 +18,8 @@ import {
 import { describe, test } from "node:test";
 import { attachLoop } from "../../helper/devices/loop.js";
 import { giveNode } from "../../helper/devices/mapper.js";
+import { enterJail } from "../../helper/jail/enter.js";
+import type { Part } from "../../helper/jail/parts.js";
 import { startJailed } from "../../helper/jail/start.js";
 import { lookAtDevices } from "../../helper/look-devices.js";
 import { ensureNoJail } from "../../helper/methods/ensure-no-jail.js";
@@ -179,6 +183,35 @@ describe("a VMM", { skip: needsJail }, () => {
     late.abort(new Error("too late"));
     await assert.rejects(starting, /too late/);
     await assertGone(here);
+  });
+
+  test("whose mounts cannot be made keeps no descriptor of the helper's", async (t) => {
+    const here = doubledPlace(t);
+    // Not the pipes and queues of a thread that is about to end.
+    const open = () =>
+      readdirSync("/proc/self/fd").filter((fd) => {
+        try {
+          return readlinkSync(`/proc/self/fd/${fd}`).startsWith("/");
+        } catch {
+          return false;
+        }
+      }).length;
+    const enter = (parts: readonly Part[]) =>
+      enterJail(
+        { parts, root: here.top, jailer: file, argv: [], output: file },
+        new AbortController().signal,
+      );
+    const file = openSync(here.handles.workDisk, "r");
+    t.after(() => closeSync(file));
+    const part = { fd: file, name: "secret", attributes: 0 };
+    const wrong: Part[] = [
+      { ...part, name: "not-there" },
+      { ...part, fd: -1 },
+      { ...part, attributes: 1 << 30 },
+    ];
+    const before = open();
+    for (const each of wrong) await assert.rejects(enter([part, part, each]), /the jail's mounts/);
+    assert.equal(open(), before);
   });
 
   test("is not started by a jailer that fails", async (t) => {

@@ -104,6 +104,12 @@ step("two VMs boot in their jails, with tap, device and way out each", async () 
     assert.match(status, /^CapEff:\t0+$/m);
   }
   assert.ok((await answers(a.address)) && (await answers(b.address)));
+  // What is below and on the root devices is known to udev by name alone: it has not read them.
+  const known = await lab.ok(
+    "udevadm settle; for node in /dev/mapper/fc-rootfs-* $(losetup -nO NAME); do udevadm info $node; done",
+  );
+  for (const node of [/^N: dm-/m, /^N: loop/m]) assert.match(known, node);
+  assert.doesNotMatch(known, /ID_FS_/);
 });
 
 step("the host knows them by name, through its own resolver", async () => {

@@ -177,6 +177,7 @@ describe("install", { skip: rootOnly }, () => {
     await putIn();
     writeFileSync(`${host.places.units}/bangerd.service`, "changed");
     rmSync(`${host.places.units}/banger-builder@.service`);
+    rmSync(`${host.places.udevRules}/12-banger.rules`);
     host.failsAt = "helper about";
     const { problems } = await systemStatus(host, wanted().metadata, "2.0.0", programs);
     assert.deepEqual(problems, [
@@ -185,6 +186,7 @@ describe("install", { skip: rootOnly }, () => {
       "the daemon is version 1.0.0, this is 2.0.0",
       "the helper: it failed",
       "the installation is version 1.0.0, this is 2.0.0",
+      `${host.places.udevRules}/12-banger.rules is not what this version writes`,
     ]);
   });
 });
