@@ -51,6 +51,8 @@ export const VmView = Type.Object({
   readyAt: Nullable(Time),
   error: Nullable(Type.Composite([ApiError, Type.Object({ step: Type.String() })])),
   lastExit: Nullable(Type.Object({ reason: Type.String(), detail: Type.String(), at: Time })),
+  /** The guest stands still: why, in words, and since when. Null while it runs, and without a guest. */
+  paused: Nullable(Type.Object({ cause: Type.String(), detail: Type.String(), at: Time })),
   /** Last observed VMM process, null when there is none. */
   pid: Nullable(Type.Integer()),
   forwards: Type.Array(Type.Object({ guestPort: Type.Integer(), hostPort: Type.Integer() })),

@@ -53,7 +53,7 @@ export async function readHost(
       path,
       problem: problemOf(path),
     })),
-    freeBytes: await factOf(() => freeBytes(home.data)),
+    freeBytes: await factOf(() => leastRoom([home.data, home.state])),
     image: "ok" in config ? await factOf(() => imageOf(home, config.ok.defaultImage)) : config,
     defaults: "ok" in config ? { ok: defaultsOf(config.ok) } : config,
     daemon,
@@ -120,6 +120,12 @@ function problemOf(path: string): string | null {
   } catch (error) {
     return place === path ? (error as Error).message : `cannot be made: ${(error as Error).message}`;
   }
+}
+
+/** That of the places which has the least room: they may be on different file systems. */
+async function leastRoom(paths: readonly string[]): Promise<{ path: string; bytes: number }> {
+  const rooms = await Promise.all(paths.map(freeBytes));
+  return rooms.reduce((least, room) => (room.bytes < least.bytes ? room : least));
 }
 
 async function freeBytes(path: string): Promise<{ path: string; bytes: number }> {

@@ -42,6 +42,8 @@ const giB = 1024 ** 3;
 /** An image and a few overlays; below the second figure not even an image can be built. */
 const comfortableBytes = 10 * giB;
 const leastBytes = 3 * giB;
+/** A guest that waits for room goes on from about here. */
+const fullBytes = giB / 16;
 
 /** All checks, in the order in which they are shown. */
 export function doctorChecks(facts: HostFacts): Check[] {
@@ -105,7 +107,8 @@ function tool(name: ToolName, path: string | null): Check {
 }
 
 function space({ path, bytes }: { path: string; bytes: number }): Check {
-  const detail = `${(bytes / giB).toFixed(1)} GiB free at ${path}`;
+  const full = bytes < fullBytes ? "the disk is full, and guests that write stand still: " : "";
+  const detail = `${full}${(bytes / giB).toFixed(1)} GiB free at ${path}`;
   const mend = `make room (banger vm prune, df -h ${path}), or point XDG_DATA_HOME and XDG_STATE_HOME elsewhere`;
   if (bytes < leastBytes) return fail("disk space", detail, mend);
   return bytes < comfortableBytes ? warn("disk space", detail, mend) : pass("disk space", detail);

@@ -11,6 +11,7 @@ export const deadlinesMs: Record<EffectKind, number> = {
   ensureNat: 10_000,
   ensureNoNat: 10_000,
   ensureProcess: minute,
+  ensureRunning: 10_000,
   ensureAgentLink: 5_000,
   ensureDiskSize: 2 * minute,
   ensureForward: 10_000,

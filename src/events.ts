@@ -1,6 +1,15 @@
 /** Every event that the log can hold, its schema version, and the upcasters of older versions. */
 import { BangerError, type ErrorBody } from "./errors.js";
-import type { ImageId, ImageSource, ProcessExit, StageReached, StartStep, VmId, VmSpec } from "./model.js";
+import type {
+  ImageId,
+  ImageSource,
+  PauseCause,
+  ProcessExit,
+  StageReached,
+  StartStep,
+  VmId,
+  VmSpec,
+} from "./model.js";
 
 /** Type → data. Past tense: what was wanted or seen. Never a pid as truth, never a tick. */
 export interface EventData {
@@ -27,7 +36,10 @@ export interface EventData {
   "vm.adopted": { pid: number };
   "vm.shutdown_asked": Record<string, never>;
   "vm.process_exited": ProcessExit;
-  "vm.effect_failed": ErrorBody & { effect: string };
+  "vm.paused": { cause: PauseCause };
+  "vm.resumed": Record<string, never>;
+  /** `untold`: failures of this effect before it that the log was spared. */
+  "vm.effect_failed": ErrorBody & { effect: string; untold?: number };
   "vm.step_failed": ErrorBody & { step: StartStep };
   /** A file that its configuration gives every new guest is not on the host. */
   "vm.file_skipped": { host: string; guest: string };
@@ -88,6 +100,8 @@ export const schemaVersions: Readonly<Record<EventType, number>> = {
   "vm.adopted": 1,
   "vm.shutdown_asked": 1,
   "vm.process_exited": 1,
+  "vm.paused": 1,
+  "vm.resumed": 1,
   "vm.effect_failed": 1,
   "vm.step_failed": 1,
   "vm.file_skipped": 1,

@@ -1,7 +1,7 @@
 /** Pure: events as plain sentences, one VM's life as a list, and the chain of causes behind its state. */
 import { autoStopCause, type StoredEvent, vmStream } from "./events.js";
 import { isKernelId } from "./handles.js";
-import type { Phase, ProcessExit, Vm, VmSpec } from "./model.js";
+import type { PauseCause, Phase, ProcessExit, Vm, VmSpec } from "./model.js";
 import { fold, initialState } from "./projection.js";
 import { formatDuration, formatSize } from "./sizes.js";
 
@@ -44,8 +44,12 @@ function clause(event: StoredEvent): string {
       return "its guest was asked to shut down";
     case "vm.process_exited":
       return exitClause(event.data);
+    case "vm.paused":
+      return `its guest stands still: ${pauseText[event.data.cause]}`;
+    case "vm.resumed":
+      return "its guest goes on";
     case "vm.effect_failed":
-      return `${event.data.effect} failed and ${again(event.data.retry)}: ${event.data.message}`;
+      return `${event.data.effect} failed and ${again(event.data.retry)}: ${event.data.message}${untold(event.data)}`;
     case "vm.step_failed":
       return `its start failed at the ${event.data.step} step: ${event.data.message}`;
     case "vm.file_skipped":
@@ -82,6 +86,17 @@ const specClause = ({ vcpu, memoryMiB, diskMiB, nat }: VmSpec): string =>
 /** What the daemon asks for of itself has a cause of its own; everything else comes from a client. */
 const asker = ({ cause }: StoredEvent): string =>
   cause === autoStopCause ? "banger found that nobody uses it, and" : "a client";
+
+/** Why a guest stands still, in words. */
+export const pauseText: Readonly<Record<PauseCause, string>> = {
+  host_disk_full: "the disk of its host is full",
+  stopped: "somebody stopped it through QEMU's control socket",
+  frozen: "its VMM process was stopped by a signal",
+  vmm_error: "its VMM cannot go on with it",
+};
+
+const untold = ({ untold: count = 0 }: { untold?: number }): string =>
+  count === 0 ? "" : ` (it had failed ${count} more times)`;
 
 const again = (retry: "never" | "later"): string => (retry === "later" ? "is tried again" : "is given up");
 

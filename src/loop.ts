@@ -8,6 +8,8 @@ import { Keyring } from "./keyring.js";
 import type { Ledger } from "./ledger.js";
 import type { Effect, Observed } from "./model.js";
 import { deedFacts, failureFacts, holds, type Plan, planFor, stillWanted, waitingFor } from "./plan.js";
+import { tell } from "./telling.js";
+import { keepTriesOf, newTrack, type Track, triesOf } from "./tries.js";
 import type { World } from "./world.js";
 
 export interface LoopOptions {
@@ -27,40 +29,12 @@ const backoff = { firstMs: 200, maxMs: 30_000 };
  */
 const promptPasses = 5;
 
-/** What the loop remembers of one stream between passes; losing it costs a retry, never correctness. */
-interface Track {
-  /** Passes in a row that had something to do. */
-  passes: number;
-  /** `phase` or `phase.step` that the passes and tries were made in. */
-  position: string;
-  timer: Timer | null;
-  /** The log has the VMM process that runs now, as started or adopted by this daemon. */
-  adopted: boolean;
-  tries: Map<string, Tries>;
-}
-
-interface Tries {
-  /** How often the effect was tried, with or without success, since nothing was to be done last. */
-  count: number;
-  /** Whether the last try had success. */
-  done: boolean;
-  /** Its last failure, so that the log gets it once until its text changes. */
-  told?: string;
-}
-
 const unchanged = (effect: Effect): ErrorBody => ({
   code: "effect_without_effect",
   message: `${effect.kind} succeeds, but the host does not show it`,
   hint: "banger doctor",
   retry: "later",
 });
-
-function triesOf(track: Track, effect: Effect): Tries {
-  const key = JSON.stringify(effect);
-  const tries = track.tries.get(key) ?? { count: 0, done: false };
-  track.tries.set(key, tries);
-  return tries;
-}
 
 const unwanted = (effect: Effect): BangerError =>
   new BangerError("unwanted", `${effect.kind} is not wanted any more`);
@@ -176,9 +150,17 @@ export class Loop {
       if (plan.deadlineAt !== null) this.#wakeAt(stream, plan.deadlineAt);
       return;
     }
+    keepTriesOf(track, plan.effects);
     let failed = false;
+    let waitsUntil = Number.POSITIVE_INFINITY;
     for (const effect of plan.effects) {
       const tries = triesOf(track, effect);
+      const waitMs = tries.notBefore - this.#clock.now();
+      // A clock that was set back makes no longer waits.
+      if (waitMs > 0 && waitMs <= backoff.maxMs) {
+        waitsUntil = Math.min(waitsUntil, tries.notBefore);
+        continue;
+      }
       // Only the look after the last try shows whether that one was in vain.
       if (tries.done && tries.count >= this.#options.attempts)
         this.#tellFailure(stream, track, effect, unchanged(effect));
@@ -193,11 +175,14 @@ export class Loop {
         continue;
       }
       failed = true;
+      tries.notBefore = this.#clock.now() + this.#backoffMs(tries.count);
+      waitsUntil = Math.min(waitsUntil, tries.notBefore);
       this.#tellFailure(stream, track, effect, failure);
     }
     track.passes += 1;
-    const next =
-      this.#clock.now() + (!failed && track.passes < promptPasses ? 0 : this.#backoffMs(track.passes));
+    const now = this.#clock.now();
+    const prompt = !failed && track.passes < promptPasses ? now : now + this.#backoffMs(track.passes);
+    const next = waitsUntil === Number.POSITIVE_INFINITY ? prompt : waitsUntil;
     this.#wakeAt(stream, Math.min(next, plan.deadlineAt ?? next));
   }
 
@@ -214,13 +199,7 @@ export class Loop {
   }
 
   #trackOf(stream: string, position: string): Track {
-    const track = this.#tracks.get(stream) ?? {
-      passes: 0,
-      position,
-      timer: null,
-      adopted: false,
-      tries: new Map(),
-    };
+    const track = this.#tracks.get(stream) ?? newTrack(position);
     if (track.position !== position) Object.assign(track, { position, passes: 0, tries: new Map() });
     this.#tracks.set(stream, track);
     return track;
@@ -253,13 +232,15 @@ export class Loop {
   }
 
   #tellFailure(stream: string, track: Track, effect: Effect, failure: ErrorBody): void {
-    const tries = triesOf(track, effect);
-    const { count: attempt } = tries;
+    const { count: attempt } = triesOf(track, effect);
     const final = failure.retry === "never" || attempt >= this.#options.attempts;
-    const repeated = tries.told === failure.message;
-    tries.told = failure.message;
-    this.#commit(failureFacts(this.#ledger.state, effect, failure, { final, repeated }));
-    this.#options.warn(`${effect.kind} failed`, { stream, attempt, error: failure });
+    const before = track.told.get(effect.kind);
+    const { told, say } = tell(before, failure.message, this.#clock.now());
+    track.told.set(effect.kind, told);
+    const untold = before?.untold ?? 0;
+    this.#commit(failureFacts(this.#ledger.state, effect, failure, { final, say, untold }));
+    if (say || final)
+      this.#options.warn(`${effect.kind} failed`, { stream, attempt, untold, error: failure });
   }
 
   #backoffMs(attempt: number): number {

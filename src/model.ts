@@ -30,6 +30,12 @@ export interface ProcessExit {
   detail: string;
 }
 
+/**
+ * Why a guest that has been started stands still: its VMM found no room for what the guest wrote, somebody stopped it
+ * through the VMM, a signal stopped the VMM process itself, or the VMM could not go on.
+ */
+export type PauseCause = "host_disk_full" | "stopped" | "frozen" | "vmm_error";
+
 export interface Vm {
   id: VmId;
   name: string;
@@ -50,6 +56,10 @@ export interface Vm {
   restart: boolean;
   error: VmError | null;
   lastExit: (ProcessExit & { at: number }) | null;
+  /** The guest stands still; set only while one is wanted. */
+  paused: { cause: PauseCause; at: number } | null;
+  /** How often in a row banger had to bring the guest back by itself, and when last; recovery.ts makes it wait. */
+  recoveries: { count: number; at: number };
   bootTimeoutMs: number;
   /** When the present boot must have answered, in ms since the epoch; null while no guest boots. */
   bootDeadlineAt: number | null;
@@ -163,6 +173,13 @@ export type Growing = "no" | "begun" | "at_start";
 /** A handle of several parts: there as soon as one of them is. */
 export type Part = Seen<{ whole: boolean }>;
 
+/** A guest that stands still, or of which the VMM has not said yet whether it does. */
+export type SeenPause =
+  | "unasked"
+  | { cause: Exclude<PauseCause, "host_disk_full"> }
+  /** `freeMiB`: what room there is now where its disks lie. */
+  | { cause: "host_disk_full"; freeMiB: number };
+
 export interface ObservedVm {
   /** The VM's state directory, disks included. */
   directory: Seen;
@@ -177,8 +194,8 @@ export interface ObservedVm {
   nat: Seen;
   /** Where the VM's sockets are: a directory of its own, which is needed to be whole, and the VMM's jail. */
   runtime: Part;
-  /** `idle`: no guest runs in it, because none was started or because it has halted. */
-  process: Seen<ProcessIdentity & { idle?: true }>;
+  /** `idle`: no guest runs in it, because none was started or because it has halted. `pause`: it stands still. */
+  process: Seen<ProcessIdentity & { idle?: true; pause?: SeenPause }>;
   /** How the VMM ended, where somebody was there to see it. */
   exit?: ProcessExit;
   /** The agent link: connecting, or answering /healthz. */
@@ -216,6 +233,8 @@ export type Effect =
   | { kind: "ensureNat"; vmId: VmId; address: string }
   | { kind: "ensureNoNat"; vmId: VmId }
   | { kind: "ensureProcess"; vmId: VmId; imageId: ImageId; name: string; spec: VmSpec; address: string }
+  /** A guest that stood still for want of room on the host goes on. */
+  | { kind: "ensureRunning"; vmId: VmId }
   | { kind: "ensureAgentLink"; vmId: VmId }
   /** The work disk of a VM that runs is that large, and so is its file system where the guest can do that. */
   | { kind: "ensureDiskSize"; vmId: VmId; diskMiB: number }

@@ -11,7 +11,8 @@ export function noticeVm(vm: Vm, seen: ObservedVm, capabilities: Capabilities, n
     case "starting":
       return noticeStart(vm, seen, capabilities, now);
     case "running":
-      return seen.process.is === "absent" ? [event(stream, "vm.process_exited", unasked(seen))] : [];
+      if (seen.process.is === "absent") return [event(stream, "vm.process_exited", unasked(seen))];
+      return noticePause(vm, seen);
     case "stopping":
       return seen.process.is === "absent"
         ? [event(stream, "vm.process_exited", { reason: "asked", detail: stopDetail(vm) })]
@@ -40,14 +41,31 @@ function noticeStart(vm: Vm, seen: ObservedVm, capabilities: Capabilities, now: 
         : [];
     case "agent": {
       if (seen.process.is === "absent") return [event(stream, "vm.process_exited", unasked(seen))];
+      const pause = noticePause(vm, seen);
+      if (pause.length > 0) return pause;
       if (seen.agent.is === "present" && seen.agent.answering) {
         return [event(stream, "vm.ready", { agent: seen.agent.version })];
       }
+      // A guest that stands still for want of room is not late.
+      if (vm.paused?.cause === "host_disk_full") return [];
       return vm.bootDeadlineAt !== null && now >= vm.bootDeadlineAt ? [bootTimedOut(vm)] : [];
     }
     default:
       return [];
   }
+}
+
+/** Whether the guest stands still, and why, is told when it changes. */
+function noticePause(vm: Vm, { process }: ObservedVm): NewEvent[] {
+  if (process.is !== "present" || process.pause === "unasked") return [];
+  const { pause } = process;
+  if (pause?.cause === vm.paused?.cause) return [];
+  const stream = vmStream(vm.id);
+  return [
+    pause === undefined
+      ? event(stream, "vm.resumed", {})
+      : event(stream, "vm.paused", { cause: pause.cause }),
+  ];
 }
 
 /** The VM is gone from the host, on the evidence of a look at each handle. */

@@ -1,5 +1,5 @@
 /** One look at the whole host: what is there of each VM and image, told as present, absent or unknown. */
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { readdirSync, readFileSync, statfsSync, statSync } from "node:fs";
 import type { AgentLinks, GuestAgent } from "./effects/agent-links.js";
 import { type HeldByKernel, type HelperSight, runtimeOf } from "./effects/helper-look.js";
 import { type ProcessScan, scanProcesses } from "./effects/proc.js";
@@ -16,7 +16,16 @@ import {
   type VmHandles,
   vmHandles,
 } from "./handles.js";
-import type { Growing, ImageId, Observed, ObservedImage, ObservedVm, Seen, VmId } from "./model.js";
+import type {
+  Growing,
+  ImageId,
+  Observed,
+  ObservedImage,
+  ObservedVm,
+  Seen,
+  SeenPause,
+  VmId,
+} from "./model.js";
 import { absentVm } from "./unlisted.js";
 
 /** What is looked at beside files and processes. */
@@ -97,14 +106,38 @@ function lookAtFiles(instruments: Instruments, id: VmId, removed: boolean): File
   };
 }
 
+/** With what room there is for a guest that waits for some; where that cannot be told, none. */
+function pauseOf(cause: ReturnType<VmmControls["pause"]>, directory: string): SeenPause | undefined {
+  if (cause === undefined || cause === "unasked") return cause;
+  if (cause !== "host_disk_full") return { cause };
+  try {
+    const { bavail, bsize } = statfsSync(directory);
+    return { cause, freeMiB: Math.floor((bavail * bsize) / 2 ** 20) };
+  } catch {
+    return { cause, freeMiB: 0 };
+  }
+}
+
 /** What the scan says of a VM; one that is about to tell how it ended is not gone before it has. */
-function lookAtProcess(id: VmId, scan: ProcessScan, controls: VmmControls): ObservedVm["process"] {
+function lookAtProcess(
+  id: VmId,
+  scan: ProcessScan,
+  controls: VmmControls,
+  directory: string,
+): ObservedVm["process"] {
   const found = scan.byVm.get(id);
   if (found !== undefined) {
     const { pid, startTime } = found;
     const guest = controls.guest(id);
     if (guest === "unasked") return { is: "unknown", cause: "the VMM has not said yet whether a guest runs" };
-    return { is: "present", pid, startTime, ...(guest === "idle" ? { idle: true } : {}) };
+    const pause = pauseOf(found.frozen ? "frozen" : controls.pause(id), directory);
+    return {
+      is: "present",
+      pid,
+      startTime,
+      ...(guest === "idle" && { idle: true }),
+      ...(pause && { pause }),
+    };
   }
   if (scan.unreadable !== undefined) return { is: "unknown", cause: scan.unreadable };
   return controls.isHeld(id) ? { is: "unknown", cause: "the VMM is just ending" } : absent;
@@ -150,7 +183,7 @@ function lookAtVms(instruments: Instruments, sight: HelperSight): Pick<Observed,
   for (const id of new Set(found.flatMap((ids) => [...ids]))) {
     const directory = directories.get(id);
     const files = directory === undefined ? {} : lookAtFiles(instruments, id, directory.removed);
-    const process = lookAtProcess(id, scan, controls);
+    const process = lookAtProcess(id, scan, controls, vmHandles(home, id).directory);
     const exit = process.is === "absent" ? controls.exit(id) : undefined;
     vms.set(id, {
       ...unlistedVm,

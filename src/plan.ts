@@ -99,24 +99,31 @@ const ofStart = new Set<EffectKind>([
   ...(["ensureDisk", "ensureRootDevice", "ensureTap", "ensureNat", "ensureNoNat", "ensureProcess"] as const),
 ]);
 
-/** What a failed effect tells the log. `final`: it is not tried again; `repeated`: the log has this very failure. */
+/** The longest message that the log takes over: part of it may be a guest's own words. */
+const longestMessage = 1000;
+
+/** What a failed effect tells the log. `final`: it is not tried again; `say`: it is news; `untold`: what was none. */
 export function failureFacts(
   state: State,
   effect: Effect,
   failure: ErrorBody,
-  { final, repeated }: { final: boolean; repeated: boolean },
+  { final, say, untold }: { final: boolean; say: boolean; untold: number },
 ): NewEvent[] {
+  const told = { ...failure, message: failure.message.slice(0, longestMessage) };
   if ("vmId" in effect) {
     const stream = vmStream(effect.vmId);
     const vm = vmOf(state, stream);
     if (vm === undefined) return [];
     // What is mended under a guest that boots or runs is not worth its end.
     if (final && ofStart.has(effect.kind) && vm.step !== null && vm.step !== "agent") {
-      return [event(stream, "vm.step_failed", { ...failure, step: vm.step })];
+      return [event(stream, "vm.step_failed", { ...told, step: vm.step })];
     }
-    return repeated ? [] : [event(stream, "vm.effect_failed", { ...failure, effect: effect.kind })];
+    if (!say) return [];
+    return [
+      event(stream, "vm.effect_failed", { ...told, effect: effect.kind, ...(untold > 0 && { untold }) }),
+    ];
   }
   const stream = imageStream(effect.imageId);
   const building = imageOf(state, stream)?.phase === "building";
-  return final && building ? [event(stream, "image.build_failed", failure)] : [];
+  return final && building ? [event(stream, "image.build_failed", told)] : [];
 }

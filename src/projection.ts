@@ -4,9 +4,10 @@ import type { StoredEvent } from "./events.js";
 import { imageAfter } from "./machines/image.js";
 import { vmAfter } from "./machines/vm.js";
 import type { Image, State, Vm } from "./model.js";
+import { noRecoveries } from "./recovery.js";
 
 /** Raised whenever the fold changes meaning: snapshots of another number are ignored and the log is folded anew. */
-export const stateSchema = 3;
+export const stateSchema = 4;
 
 export const initialState: State = {
   seq: 0,
@@ -34,6 +35,8 @@ function newVm(event: Extract<StoredEvent, { type: "vm.created" }>): Vm {
     restart: false,
     error: null,
     lastExit: null,
+    paused: null,
+    recoveries: noRecoveries,
     bootTimeoutMs: 0,
     bootDeadlineAt: null,
     createdAt: event.at,

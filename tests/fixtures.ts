@@ -60,6 +60,9 @@ export const sampleData: EventData = {
   "vm.adopted": { pid: identity.pid },
   "vm.shutdown_asked": {},
   "vm.process_exited": { reason: "guest", detail: "powered off" },
+  // One that banger brings the guest back from counts, and so makes ever other VMs: see recovery.ts.
+  "vm.paused": { cause: "stopped" },
+  "vm.resumed": {},
   "vm.effect_failed": { ...failure, effect: "ensureDisk" },
   "vm.step_failed": { ...failure, step: "disk" },
   "vm.file_skipped": { host: "~/.npmrc", guest: "/root/.npmrc" },

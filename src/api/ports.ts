@@ -2,7 +2,7 @@
 import type { Clock } from "../clock.js";
 import type { PortView } from "../contract.js";
 import type { Capabilities, Forward, Listener, ObservedVm, Vm } from "../model.js";
-import { onLoopback, reachable } from "../reconcilers/network.js";
+import { mostForwards, onLoopback, reachable } from "../reconcilers/network.js";
 import { webScheme } from "./web-probe.js";
 
 /** A guest may listen on any number of ports; no more of them than this are asked what they speak. */
@@ -42,7 +42,10 @@ function once(listeners: readonly Listener[]): Listener[] {
 function forwardedTo(listener: Listener, forwards: readonly Forward[]): number | string {
   if (listener.proto !== "tcp") return "only TCP ports are forwarded";
   if (!reachable(listener)) return onlyInside;
-  return forwards.find(({ guestPort }) => guestPort === listener.port)?.hostPort ?? "not forwarded yet";
+  const forward = forwards.find(({ guestPort }) => guestPort === listener.port);
+  const none =
+    forwards.length < mostForwards ? "not forwarded yet" : `only ${mostForwards} ports are forwarded`;
+  return forward?.hostPort ?? none;
 }
 
 /** On the bridge the address is the guest's own. */

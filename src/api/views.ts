@@ -1,6 +1,7 @@
 /** Pure: the state and an observation as the API shows them. */
 import type { DaemonView, VmView } from "../contract.js";
 import type { ImageView } from "../contract-images.js";
+import { pauseText } from "../explain.js";
 import { type Home, vmHandles } from "../handles.js";
 import type { Image, ImageSource, Observed, ObservedVm, State, Vm } from "../model.js";
 
@@ -34,6 +35,11 @@ export function vmView(state: State, vm: Vm, seen: ObservedVm, home: Home): VmVi
     readyAt: rfc3339OrNull(vm.readyAt),
     error: vm.error,
     lastExit: vm.lastExit && { ...vm.lastExit, at: rfc3339(vm.lastExit.at) },
+    paused: vm.paused && {
+      cause: vm.paused.cause,
+      detail: pauseText[vm.paused.cause],
+      at: rfc3339(vm.paused.at),
+    },
     pid: seen.process.is === "present" ? seen.process.pid : null,
     forwards: seen.forwards.is === "present" ? seen.forwards.list : [],
     diskSize: diskSizeOf(vm, seen),

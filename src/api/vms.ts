@@ -12,6 +12,7 @@ import type {
 } from "../contract.js";
 import { createdBy, decide, isLive, resolveVm } from "../decide.js";
 import { BangerError, errorBody } from "../errors.js";
+import { pauseText } from "../explain.js";
 import type { AgentClient } from "../guest/agent.js";
 import { homeHandles, vmHandles } from "../handles.js";
 import type { Observed, Vm } from "../model.js";
@@ -113,11 +114,26 @@ const notRunning = (vm: Vm, detail: string): BangerError =>
     retry: "later",
   });
 
-async function healthOf({ world }: ApiDeps, vm: Vm): Promise<HealthView> {
+/** @throws BangerError `vm_paused` when the guest stands still: it would answer nothing. */
+function refusePaused({ ledger, home }: ApiDeps, { id, name }: Vm): void {
+  const paused = ledger.state.vms[id]?.paused ?? null;
+  if (paused === null) return;
+  const full = paused.cause === "host_disk_full";
+  const hint = full
+    ? `df -h ${home.state}; it goes on as soon as there is room`
+    : `banger vm restart ${name}`;
+  throw new BangerError("vm_paused", `the guest of ${name} stands still: ${pauseText[paused.cause]}`, {
+    ...{ hint, retry: "later" },
+  });
+}
+
+async function healthOf(deps: ApiDeps, vm: Vm): Promise<HealthView> {
+  const { world } = deps;
   const ill = (detail: string): HealthView => ({ healthy: false, agent: null, uptimeMs: null, detail });
   const client = world.clientOf(vm.id);
-  if (client === undefined) return ill(`${vm.name} is ${vm.phase}`);
   try {
+    refusePaused(deps, vm);
+    if (client === undefined) return ill(`${vm.name} is ${vm.phase}`);
     const { agent, uptimeMs } = await client.health(AbortSignal.timeout(healthDeadlineMs));
     return { healthy: true, agent, uptimeMs, detail: "the guest agent answers" };
   } catch (thrown) {
@@ -129,6 +145,7 @@ async function healthOf({ world }: ApiDeps, vm: Vm): Promise<HealthView> {
 async function sshPortOf(deps: ApiDeps, vm: Vm, gone: AbortSignal): Promise<number> {
   const { portForwarding } = deps.world.capabilities;
   for (let waited = 0; ; waited += pollMs) {
+    refusePaused(deps, vm);
     const { forwards, listeners } = seenOf(await deps.world.observe(), vm);
     const up = listeners.is === "present" && listeners.list.some(({ port }) => port === sshPort);
     const forward =
@@ -145,6 +162,7 @@ async function sshPortOf(deps: ApiDeps, vm: Vm, gone: AbortSignal): Promise<numb
 /** The guest's client; after a daemon start its link may need a moment. */
 async function linked(deps: ApiDeps, vm: Vm, gone: AbortSignal): Promise<AgentClient> {
   for (let waited = 0; ; waited += pollMs) {
+    refusePaused(deps, vm);
     const client = deps.world.clientOf(vm.id);
     if (client !== undefined) return client;
     const phase = deps.ledger.state.vms[vm.id]?.phase;

@@ -25,6 +25,9 @@ export interface Session<C extends GuestAgent> {
 /** Connects and waits, however long the guest takes, until an agent answers or the signal is aborted. */
 export type Dial<C extends GuestAgent> = (id: VmId, signal: AbortSignal) => Promise<Session<C>>;
 
+/** What a guest listens on is shown at most so often: each change is a look at the whole host. */
+const listenersMs = 250;
+
 const retry = { firstMs: 50, maxMs: 2_000 };
 const healthDeadlineMs = 5_000;
 const unasked = { is: "unknown", cause: "the agent has not said yet" } as const;
@@ -91,13 +94,32 @@ class AgentLink<C extends GuestAgent> {
     const bound = deadline(this.#clock, healthDeadlineMs, late, over);
     const { agent } = await orAborted(client.health(bound.signal), bound.signal).finally(bound.release);
     this.#show(client, agent);
-    await orAborted(
-      client.watchPorts((list) => {
-        this.listeners = { is: "present", list };
-        this.#changed();
-      }, over),
-      over,
-    );
+    const show = this.#sparingly((list) => {
+      if (over.aborted) return;
+      this.listeners = { is: "present", list };
+      this.#changed();
+    });
+    await orAborted(client.watchPorts(show, over), over);
+  }
+
+  /** Shows a list at once, or a moment after the last one, and then only the newest of that time. */
+  #sparingly(show: (list: Listener[]) => void): (list: Listener[]) => void {
+    let waiting: Listener[] | undefined;
+    let resting = false;
+    const tell = (list: Listener[]) => {
+      resting = true;
+      this.#clock.after(listenersMs, () => {
+        resting = false;
+        const newest = waiting;
+        waiting = undefined;
+        if (newest !== undefined) tell(newest);
+      });
+      show(list);
+    };
+    return (list) => {
+      if (resting) waiting = list;
+      else tell(list);
+    };
   }
 
   #show(client: C | undefined, version: string | undefined): void {

@@ -93,6 +93,7 @@ function driversOf<C extends GuestAgent>(
     rootDevices: mode.rootDevices,
     growth: onlineGrowth(home, controls, links),
     images,
+    ensureRunning: (id) => controls.require(id).resume(),
     ensureAgentLink: (id) => links.ensure(id, controls.require(id).identity),
   };
 }

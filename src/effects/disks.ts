@@ -52,9 +52,10 @@ export function vmDisks(home: Home, tools: DiskTools, root: RootForm): DiskDrive
     if (await exists(seed)) return;
     const own = seedFiles({ hostName: effect.name, authorizedKey, ...hostKeys });
     const { files, skipped } = await tools.userFiles(signal);
+    await publishContent(seed, packSeed([...own, ...files], clock.now()), 0o600);
+    // Once for each seed, however often it was tried.
     for (const { host, guest } of skipped)
       note(event(vmStream(effect.vmId), "vm.file_skipped", { host, guest: `/${guest}` }));
-    await publishContent(seed, packSeed([...own, ...files], clock.now()), 0o600);
   }
 
   return {

@@ -39,6 +39,8 @@ export class FirecrackerControl extends VmmControl {
   /** Its guest has an address of its own. */
   readonly forwards: SeenForwards = { is: "present", list: [] };
   readonly workDisk = workDevice;
+  /** It hands what it cannot write back to its guest as an error. */
+  readonly pause = undefined;
   readonly api: FirecrackerApi;
   readonly #handles: VmHandles;
   readonly #since: number;
@@ -66,6 +68,8 @@ export class FirecrackerControl extends VmmControl {
     await truncate(this.#handles.workDisk, sizeBytes);
     await this.api.tell(workResizedCall, this.stopped.signal);
   }
+
+  async resume(): Promise<void> {}
 
   override close(): void {
     super.close();

@@ -18,6 +18,8 @@ export interface Drivers {
   rootDevices: RootDeviceDriver;
   images: ImageDriver;
   growth: OnlineGrowth;
+  /** A guest that stands still for want of room goes on. @throws BangerError `vm_not_running`. */
+  ensureRunning: (vmId: string) => Promise<void>;
   /** Keeps a link to the guest's agent; returns at once. @throws BangerError `vm_not_running`. */
   ensureAgentLink: (vmId: string) => void;
 }
@@ -43,6 +45,8 @@ export async function perform(drivers: Drivers, effect: Effect, context: Perform
       return bridge.ensureNoNat(effect.vmId, signal);
     case "ensureProcess":
       return vmm.ensureProcess(effect, signal);
+    case "ensureRunning":
+      return drivers.ensureRunning(effect.vmId);
     case "ensureAgentLink":
       return drivers.ensureAgentLink(effect.vmId);
     case "ensureDiskSize":

@@ -9,6 +9,8 @@ export type VmmKind = "qemu" | "firecracker";
 
 export interface FoundVmm extends ProcessIdentity {
   kind: VmmKind;
+  /** A signal has stopped it. */
+  frozen?: true;
 }
 
 /** What one scan of /proc found. `unreadable` holds a cause when a process of this user could not be read. */
@@ -91,12 +93,12 @@ const hidden = (error: unknown): boolean =>
 const marker = "banger-";
 
 /** Identity of one process, looked at now: a zombie has ended, it is only not yet waited for. */
-export function identify(pid: number, procRoot = "/proc"): Seen<ProcessIdentity> {
+export function identify(pid: number, procRoot = "/proc"): Seen<ProcessIdentity & { frozen?: true }> {
   try {
     const stat = parseStat(readProc(`${procRoot}/${pid}/stat`));
     if (stat === undefined) return { is: "unknown", cause: `${procRoot}/${pid}/stat makes no sense` };
     if (stat.state === "Z" || stat.state === "X") return { is: "absent" };
-    return { is: "present", pid, startTime: stat.startTime };
+    return { is: "present", pid, startTime: stat.startTime, ...(stat.state === "T" && { frozen: true }) };
   } catch (error) {
     if (vanished(error)) return { is: "absent" };
     return { is: "unknown", cause: (error as Error).message };
@@ -193,7 +195,7 @@ export function scanProcesses(home: Home, procRoot = "/proc"): ProcessScan {
       if (seen.is !== "present") continue;
       const known = byVm.get(id);
       if (known === undefined || Number(seen.startTime) < Number(known.startTime))
-        byVm.set(id, { pid, startTime: seen.startTime, kind });
+        byVm.set(id, { pid, startTime: seen.startTime, kind, ...(seen.frozen && { frozen: true }) });
     } catch (error) {
       if (!vanished(error) && !hidden(error)) unreadable ??= (error as Error).message;
     }

@@ -88,7 +88,8 @@ function card({ network, handles, spec }: QemuMachine): string[] {
 /** Arguments without the program. Forwards are not in them: they are added through QMP once the guest listens. */
 export function qemuArgv(machine: QemuMachine): string[] {
   const { handles, spec, accelerator } = machine;
-  const writable = "cache=writeback,discard=unmap";
+  // No room on the host is no error of the guest's disk: the guest stands still until there is some.
+  const writable = "cache=writeback,discard=unmap,werror=enospc";
   const listening = "server=on,wait=off";
   return [
     ...["-name", `guest=${handles.guestName}`],

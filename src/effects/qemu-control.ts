@@ -3,7 +3,7 @@ import type { ChildProcess } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { BangerError } from "../errors.js";
 import type { VmHandles } from "../handles.js";
-import type { ProcessExit, ProcessIdentity } from "../model.js";
+import type { PauseCause, ProcessExit, ProcessIdentity } from "../model.js";
 import { readForwards, type SeenForwards } from "./net-user.js";
 import { connectQmp, type QmpClient } from "./qmp.js";
 import { sharedRun } from "./shared-run.js";
@@ -15,6 +15,17 @@ const forwardsFreshMs = 10_000;
 
 /** The id that the work disk has on QEMU's command line; the guest sees it as the disk's serial. */
 const workDriveId = "work";
+
+/** Run states (qapi/run-state.json) in which a guest stands still; with `werror=enospc` only a full disk is an I/O error. */
+const pauses: Readonly<Record<string, PauseCause>> = {
+  "io-error": "host_disk_full",
+  paused: "stopped",
+  debug: "stopped",
+  "internal-error": "vmm_error",
+  watchdog: "vmm_error",
+};
+/** Events after which the run state may be another one. */
+const turns = new Set(["STOP", "RESUME", "SUSPEND", "WAKEUP"]);
 
 export class QemuControl extends VmmControl {
   readonly kind = "qemu";
@@ -28,6 +39,7 @@ export class QemuControl extends VmmControl {
   #forwards: SeenForwards = { is: "unknown", cause: "QEMU has not been asked yet" };
   #forwardsReadAt = 0;
   #shutdownReason: string | undefined;
+  #pause: PauseCause | "unasked" | undefined = "unasked";
 
   /** `child` is given by the daemon that started the process; it alone learns the exit status. */
   constructor(handles: VmHandles, identity: ProcessIdentity, hooks: ControlHooks, child?: ChildProcess) {
@@ -84,6 +96,28 @@ export class QemuControl extends VmmControl {
     if (different) this.hooks.changed();
   });
 
+  get pause(): PauseCause | "unasked" | undefined {
+    return this.#pause;
+  }
+
+  /** Asks QEMU whether its guest runs; what it did not say stays as it was. */
+  readonly #refreshPause = sharedRun(async () => {
+    const pause = await this.#askPause().catch(() => this.#pause);
+    if (pause === this.#pause) return;
+    this.#pause = pause;
+    this.hooks.changed();
+  });
+
+  async #askPause(): Promise<PauseCause | undefined> {
+    const answer = (await (await this.client()).execute("query-status")) as { status?: string };
+    return pauses[answer.status ?? ""];
+  }
+
+  async resume(): Promise<void> {
+    if ((await this.#askPause()) === "host_disk_full") await (await this.client()).execute("cont");
+    await this.#refreshPause();
+  }
+
   async resizeWork(sizeBytes: number): Promise<void> {
     const qmp = await this.client();
     await qmp.execute("block_resize", { device: workDriveId, size: sizeBytes });
@@ -107,10 +141,12 @@ export class QemuControl extends VmmControl {
     }
     qmp.onEvent(({ event, data }) => {
       if (event === "SHUTDOWN" && typeof data["reason"] === "string") this.#shutdownReason = data["reason"];
+      if (turns.has(event)) void this.#refreshPause();
     });
     this.#qmp = qmp;
     for (const take of this.#waiting.splice(0)) take(qmp);
     void this.refreshForwards();
+    void this.#refreshPause();
     await qmp.closed;
     this.#qmp = undefined;
     return true;

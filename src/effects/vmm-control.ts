@@ -1,7 +1,7 @@
 /** What is common to following one VMM, whichever: it is held as long as its process lives, and its end is told. */
 import type { Clock } from "../clock.js";
 import { BangerError } from "../errors.js";
-import type { ProcessExit, ProcessIdentity } from "../model.js";
+import type { PauseCause, ProcessExit, ProcessIdentity } from "../model.js";
 import type { SeenForwards } from "./net-user.js";
 import { isAlive, type VmmKind } from "./proc.js";
 import { holdsWithin, sleep } from "./wait.js";
@@ -27,6 +27,8 @@ const vanishMs = 5_000;
 export abstract class VmmControl {
   abstract readonly kind: VmmKind;
   abstract readonly guest: GuestState;
+  /** Why the guest stands still; undefined while it runs. */
+  abstract readonly pause: PauseCause | "unasked" | undefined;
   abstract readonly forwards: SeenForwards;
   /** By what the guest knows its work disk: a device name or a serial. */
   abstract readonly workDisk: string;
@@ -47,6 +49,9 @@ export abstract class VmmControl {
 
   /** Makes the work disk that large, for the guest to see while it runs. @throws BangerError */
   abstract resizeWork(sizeBytes: number): Promise<void>;
+
+  /** A guest that stands still for want of room goes on; any other is left as it is. @throws BangerError */
+  abstract resume(): Promise<void>;
 
   /** One control connection from its beginning to its end; false when there was none. */
   protected abstract converse(): Promise<boolean>;

@@ -3,7 +3,7 @@ import type { ChildProcess } from "node:child_process";
 import type { Clock } from "../clock.js";
 import { BangerError } from "../errors.js";
 import { type Home, vmHandles } from "../handles.js";
-import type { ProcessExit, ProcessIdentity, VmId } from "../model.js";
+import type { PauseCause, ProcessExit, ProcessIdentity, VmId } from "../model.js";
 import { FirecrackerControl } from "./firecracker-control.js";
 import type { SeenForwards } from "./net-user.js";
 import type { FoundVmm } from "./proc.js";
@@ -96,6 +96,11 @@ export class VmmControls {
   /** What the VM's VMM does with its guest; undefined without a VMM. */
   guest(id: VmId): GuestState | undefined {
     return this.#controls.get(id)?.guest;
+  }
+
+  /** Why the guest stands still, as far as its VMM knows; undefined while it runs, and without a VMM. */
+  pause(id: VmId): PauseCause | "unasked" | undefined {
+    return this.#controls.get(id)?.pause;
   }
 
   forwards(id: VmId): SeenForwards {

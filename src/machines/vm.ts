@@ -3,6 +3,7 @@ import { produce } from "immer";
 import { assign, setup, transition } from "xstate";
 import type { NewEvent, StoredEvent } from "../events.js";
 import type { Phase, StartStep, Vm } from "../model.js";
+import { countRecovery, noRecoveries } from "../recovery.js";
 
 /** What drives the machine: a stored event, or a new one whose legality is asked (then `at` is 0). */
 type Drive = (StoredEvent | NewEvent) & { at?: number };
@@ -20,6 +21,7 @@ const beginStart = edit<"vm.start_requested" | "vm.restart_requested">((vm, even
   vm.restart = false;
   vm.startedAt = at;
   vm.readyAt = null;
+  vm.recoveries = noRecoveries;
   vm.bootTimeoutMs = event.data.bootTimeoutMs;
 });
 
@@ -27,6 +29,7 @@ const beginStart = edit<"vm.start_requested" | "vm.restart_requested">((vm, even
 function endStart(vm: Vm): void {
   vm.error = null;
   vm.bootDeadlineAt = null;
+  vm.paused = null;
   // A VMM may run that nobody has seen yet, and nobody will tell it apart from one that never was.
   if (vm.step === "process") vm.everStarted = true;
 }
@@ -53,7 +56,25 @@ const noteExit = edit<"vm.process_exited">((vm, event, at) => {
   vm.lastExit = { ...event.data, at };
   vm.stop = null;
   vm.bootDeadlineAt = null;
+  vm.paused = null;
 });
+
+const notePause = edit<"vm.paused">((vm, { data: { cause } }, at) => {
+  vm.paused = { cause, at };
+  if (cause === "host_disk_full") vm.recoveries = countRecovery(vm.recoveries, at);
+});
+
+/** A boot that was interrupted gets a whole boot's time again. */
+const noteResumed = edit<"vm.resumed">((vm, _event, at) => {
+  vm.paused = null;
+  if (vm.bootDeadlineAt !== null) vm.bootDeadlineAt = at + vm.bootTimeoutMs;
+});
+
+/** What may befall a guest that boots or runs, whichever. */
+const standstill = {
+  "vm.paused": { actions: "notePause" },
+  "vm.resumed": { actions: "noteResumed" },
+} as const;
 
 /** The ways in which a VM that starts or runs is asked to end. */
 const endings = {
@@ -71,6 +92,8 @@ const machine = setup({
     beginKill: assign(beginKill),
     beginRestart: assign(beginRestart),
     noteExit: assign(noteExit),
+    notePause: assign(notePause),
+    noteResumed: assign(noteResumed),
     changeSpec: assign(
       edit<"vm.spec_changed">((vm, event) => {
         vm.spec = event.data.spec;
@@ -127,6 +150,7 @@ const machine = setup({
       edit<"vm.step_failed">((vm, event) => {
         vm.error = event.data;
         vm.bootDeadlineAt = null;
+        vm.paused = null;
         if (event.data.step === "process" && !vm.everStarted) vm.disksHoldData = false;
       }),
     ),
@@ -174,6 +198,7 @@ const machine = setup({
             "vm.ready": { target: "#vm.running", actions: "noteReady" },
             "vm.process_exited": { target: "#vm.error", actions: ["noteExit", "noteEarlyExit"] },
             "vm.adopted": { actions: "extendBoot" },
+            ...standstill,
           },
         },
       },
@@ -188,6 +213,7 @@ const machine = setup({
         "vm.spec_changed": { actions: "changeSpec" },
         "vm.adopted": {},
         "vm.process_exited": { target: "stopped", actions: "noteExit" },
+        ...standstill,
         ...endings,
       },
     },

@@ -20,7 +20,7 @@ export function reconcileDisk(vm: Vm, seen: ObservedVm): Effect[] {
 /** A start makes the disk fit by itself; a guest that runs is asked to, until it is seen to be unable. */
 export function reconcileDiskSize(vm: Vm, { process, agent, workDisk }: ObservedVm): Effect[] {
   if (vm.phase !== "running" || process.is !== "present" || workDisk.is !== "present") return [];
-  if (agent.is !== "present" || !agent.answering) return [];
+  if (agent.is !== "present" || !agent.answering || vm.paused !== null) return [];
   const fits = workDisk.miB >= vm.spec.diskMiB && workDisk.growing !== "begun";
   return fits ? [] : [{ kind: "ensureDiskSize", vmId: vm.id, diskMiB: vm.spec.diskMiB }];
 }

@@ -2,6 +2,7 @@
 import type { Capabilities, Effect, ObservedVm, Vm } from "../model.js";
 import { reconcileDisk, reconcileDiskSize } from "./disk.js";
 import { reconcileNetwork } from "./network.js";
+import { nextLookForRoom, reconcilePause } from "./pause.js";
 import { reconcileProcess } from "./process.js";
 import { reconcileReadiness } from "./readiness.js";
 import { reconcileRootDevice } from "./root-device.js";
@@ -12,6 +13,7 @@ export { needOf, reconcileImage } from "./image.js";
 export function reconcileVm(vm: Vm, seen: ObservedVm, capabilities: Capabilities, now: number): Effect[] {
   return [
     ...reconcileProcess(vm, seen, capabilities, now),
+    ...reconcilePause(vm, seen, now),
     ...reconcileDisk(vm, seen),
     ...reconcileRootDevice(vm, seen, capabilities),
     ...reconcileReadiness(vm, seen),
@@ -23,6 +25,7 @@ export function reconcileVm(vm: Vm, seen: ObservedVm, capabilities: Capabilities
 
 /** The next moment (ms since the epoch) at which passing time alone changes what is wanted; null if none is to come. */
 export function nextDeadline(vm: Vm, now: number): number | null {
-  const deadlineAt = vm.phase === "stopping" ? (vm.stop?.deadlineAt ?? null) : vm.bootDeadlineAt;
+  const deadlineAt =
+    vm.phase === "stopping" ? (vm.stop?.deadlineAt ?? null) : (nextLookForRoom(vm, now) ?? vm.bootDeadlineAt);
   return deadlineAt !== null && deadlineAt > now ? deadlineAt : null;
 }

@@ -3,6 +3,8 @@ import type { Capabilities, Effect, Listener, ObservedVm, Part, Seen, Vm } from 
 import { guestWanted, isOver } from "./wanted.js";
 
 const sshPort = 22;
+/** A guest may listen on any number of ports, and each forward is a socket of the host's. */
+export const mostForwards = 256;
 
 export const onLoopback = ({ address }: Listener): boolean => address.startsWith("127.") || address === "::1";
 
@@ -38,14 +40,19 @@ function reconcileCard(vm: Vm, { process, tap, nat }: ObservedVm, capabilities: 
   return effects;
 }
 
+/** sshd's port and the lowest of those that the guest listens on; one that is forwarded is not given up for another. */
+function wantedPorts(listeners: ObservedVm["listeners"], forwarded: ReadonlySet<number>): Set<number> {
+  const ports = listeners.is === "present" ? listeners.list.filter(reachable).map(({ port }) => port) : [];
+  const later = (port: number): number => (port === sshPort ? -1 : forwarded.has(port) ? 0 : 1);
+  const ordered = [sshPort, ...ports].sort((a, b) => later(a) - later(b) || a - b);
+  return new Set([...new Set(ordered)].slice(0, mostForwards));
+}
+
 /** Ports are forwarded while the guest listens on them; sshd's always. */
 function reconcileForwards(vm: Vm, seen: ObservedVm, capabilities: Capabilities): Effect[] {
   if (!capabilities.portForwarding || !guestWanted(vm) || seen.forwards.is !== "present") return [];
-  const wanted = new Set([sshPort]);
-  if (seen.listeners.is === "present") {
-    for (const listener of seen.listeners.list) if (reachable(listener)) wanted.add(listener.port);
-  }
   const forwarded = new Set(seen.forwards.list.map((forward) => forward.guestPort));
+  const wanted = wantedPorts(seen.listeners, forwarded);
   const effects: Effect[] = [...wanted]
     .filter((guestPort) => !forwarded.has(guestPort))
     .map((guestPort) => ({ kind: "ensureForward", vmId: vm.id, address: vm.address, guestPort }));

@@ -100,8 +100,12 @@ export const userMode = (): BenchMode => {
   };
 };
 
-/** `home` is an empty one. */
-export async function makeBench(mode: BenchMode, home = temporaryHome()): Promise<Bench> {
+/** `home` is an empty one; `machine` the arguments of a QEMU other than the one without a CPU. */
+export async function makeBench(
+  mode: BenchMode,
+  home = temporaryHome(),
+  machine?: (handles: VmHandles) => string[],
+): Promise<Bench> {
   // Neither the world's timers nor the processes that outlive it keep a test alive.
   const keepAlive = setInterval(() => {}, 1_000);
   const unable = new Set<VmId>();
@@ -116,7 +120,8 @@ export async function makeBench(mode: BenchMode, home = temporaryHome()): Promis
       mode: mode.parts(home),
       launch: async ({ vmId }) => {
         const handles = vmHandles(home, vmId);
-        return launch(handles, mode.root(handles), mode.card(handles));
+        const otherwise = launch(handles, mode.root(handles), mode.card(handles));
+        return machine === undefined ? otherwise : { ...otherwise, argv: machine(handles) };
       },
       dials: { qemu: dial, firecracker: dial },
       images,

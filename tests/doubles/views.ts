@@ -17,6 +17,7 @@ export function vmView(changes: Partial<VmView> = {}): VmView {
     readyAt: "2026-01-01T00:00:07.400Z",
     error: null,
     lastExit: null,
+    paused: null,
     pid: 4242,
     forwards: [],
     diskSize: "fits",

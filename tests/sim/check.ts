@@ -26,7 +26,11 @@ const held = (vm: SimVm): string[] =>
   (["loops", "device", "tap", "guard", "nat", "jail"] as const).filter((name) => vm[name]);
 
 /** What the log is told of the host is so at that moment; `undefined` when it is, or when the event tells nothing of it. */
-export function checkFact({ stream, type }: StoredEvent, state: State, host: SimHost): string | undefined {
+export function checkFact(
+  { stream, type, data }: StoredEvent,
+  state: State,
+  host: SimHost,
+): string | undefined {
   const id = stream.slice(stream.indexOf("/") + 1);
   const image = host.images.get(id) ?? noImage();
   const vm = host.vms.get(id) ?? noVm();
@@ -39,6 +43,8 @@ export function checkFact({ stream, type }: StoredEvent, state: State, host: Sim
     "vm.process_started": process !== null && process.guest !== "idle",
     "vm.adopted": process !== null,
     "vm.ready": process?.guest === "up",
+    "vm.paused": process?.pause === (type === "vm.paused" ? data.cause : null),
+    "vm.resumed": process?.pause === null,
     "vm.process_exited": process === null,
     "vm.deleted": process === null && !runtime && !directory && held(vm).length === 0,
     "image.ready": image.ready && !image.damaged,
@@ -141,6 +147,9 @@ function checkVm(vm: Vm, host: SimHost): string[] {
   if (!settledPhases.has(vm.phase)) wrong("that is no end");
   if (vm.phase === "running") {
     if (on.process?.guest !== "up") wrong("no guest is up");
+    if (on.process?.pause === "host_disk_full") wrong("its guest stands still, and there is room");
+    if (on.process?.pause !== (vm.paused?.cause ?? null))
+      wrong("whether its guest stands still is told wrongly");
   } else {
     if (on.process !== null) wrong("a VMM runs");
     if (on.runtime) wrong("its sockets are left");

@@ -22,6 +22,7 @@ export async function ensureDisk(
   if (!host.image(imageId).ready) throw new BangerError("image_missing", `${imageId} is not there`);
   for (const part of ["runtime", "directory", "rootDisk", "workDisk", "seed"] as const) {
     await pause(1, 40);
+    if (host.full) throw new BangerError("disk_full", "no space is left", { retry: "later" });
     change(() => {
       const vm = host.vm(vmId);
       if (part === "workDisk" && !vm.workDisk)

@@ -4,12 +4,16 @@ import type { SimHost } from "./host.js";
 import { imageId } from "./images.js";
 import type { Action } from "./scenario.js";
 
-type Harm = Extract<
-  Action,
-  {
-    kind: "killVmm" | "powerOff" | "listen" | "damageImage" | "killHelper" | "killHelperAt" | "flushFirewall";
-  }
->;
+type ToGuest = "killVmm" | "powerOff" | "listen" | "pauseGuest" | "resumeGuest";
+type ToHost =
+  | "damageImage"
+  | "killHelper"
+  | "killHelperAt"
+  | "flushFirewall"
+  | "refuseForwards"
+  | "fillDisk"
+  | "freeDisk";
+type Harm = Extract<Action, { kind: ToGuest | ToHost }>;
 
 /** `idOf` knows the VM that was made last under a name. */
 export function harm(host: SimHost, action: Harm, idOf: (name: number) => VmId | undefined): void {
@@ -20,6 +24,13 @@ export function harm(host: SimHost, action: Harm, idOf: (name: number) => VmId |
       return host.helper.dieAt(action.boundary, action.backMs);
     case "flushFirewall":
       return host.flushFirewall();
+    case "refuseForwards":
+      host.refusesForwards = true;
+      return;
+    case "fillDisk":
+      return host.fill();
+    case "freeDisk":
+      return host.free();
     case "damageImage": {
       const image = host.image(imageId(action.image));
       if (image.ready) Object.assign(image, host.chance.chance(0.5) ? { damaged: true } : { ready: false });
@@ -30,6 +41,8 @@ export function harm(host: SimHost, action: Harm, idOf: (name: number) => VmId |
       if (id === undefined || !host.vms.get(id)?.process) return;
       if (action.kind === "listen") host.toggleListener(id, action.port);
       else if (action.kind === "powerOff") host.powerOff(id);
+      else if (action.kind === "pauseGuest") host.pause(id, "stopped");
+      else if (action.kind === "resumeGuest") host.pause(id, null);
       else host.exit(id, { reason: "lost", detail: "killed from outside" });
     }
   }

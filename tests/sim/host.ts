@@ -4,6 +4,7 @@ import type {
   Growing,
   ImageId,
   Listener,
+  PauseCause,
   ProcessExit,
   ProcessIdentity,
   VmId,
@@ -20,6 +21,8 @@ export interface SimProcess extends ProcessIdentity {
   shutdownAsked: boolean;
   /** Its guest has resize2fs. */
   growsFileSystem: boolean;
+  /** The guest stands still. */
+  pause: PauseCause | null;
 }
 
 export interface SimVm {
@@ -87,6 +90,9 @@ export class SimHost {
   readonly images = new Map<ImageId, SimImage>();
   readonly helper: SimHelper;
   bridge = false;
+  refusesForwards = false;
+  /** There is no room on its disk. */
+  full = false;
   /** While false nothing fails of itself; what is broken already stays so. */
   faults = true;
   /** VMs whose disks were removed while they held data; the checks ask whether that was wanted. */
@@ -140,6 +146,7 @@ export class SimHost {
       listeners: [],
       shutdownAsked: false,
       growsFileSystem: !this.faulty(0.2),
+      pause: null,
     };
     this.vm(id).process = process;
     const still = () => this.vm(id).process === process;
@@ -170,6 +177,10 @@ export class SimHost {
 
   #comeUp(id: VmId, process: SimProcess): void {
     if (this.vm(id).process !== process || process.guest === "hung" || process.guest === "idle") return;
+    if (process.pause !== null) {
+      this.time.after(1000, () => this.#comeUp(id, process));
+      return;
+    }
     process.guest = "up";
     this.vm(id).holdsData = true;
     process.listeners = [listener(22)];
@@ -197,8 +208,38 @@ export class SimHost {
     process.shutdownAsked = true;
     if (process.guest !== "up" || this.faulty(0.2)) return;
     this.time.after(this.chance.between(100, 6000), () => {
-      if (this.vm(id).process === process) this.powerOff(id);
+      if (this.vm(id).process === process && process.pause === null) this.powerOff(id);
     });
+  }
+
+  /** From now on no guest under QEMU can write: each stands still when it tries. */
+  fill(): void {
+    this.full = true;
+    if (this.mode === "system") return;
+    for (const id of this.vms.keys()) this.time.after(this.chance.between(0, 3000), () => this.#write(id));
+  }
+
+  free(): void {
+    this.full = false;
+  }
+
+  #write(id: VmId): void {
+    const process = this.vms.get(id)?.process;
+    if (this.full && process?.pause === null) this.pause(id, "host_disk_full");
+  }
+
+  pause(id: VmId, pause: PauseCause | null): void {
+    const process = this.vms.get(id)?.process;
+    if (process === undefined || process === null || process.guest === "idle") return;
+    process.pause = pause;
+    this.#listener(id);
+  }
+
+  /** A guest that waits for room goes on, and writes at once what it could not. */
+  resume(id: VmId): void {
+    if (this.vms.get(id)?.process?.pause !== "host_disk_full") return;
+    this.pause(id, null);
+    this.#write(id);
   }
 
   /** The guest begins or ends to listen on a port. */

@@ -108,7 +108,7 @@ class Bout {
       await this.#during(this.#world.perform(effect, context));
       return deedFacts(effect);
     } catch (thrown) {
-      return failureFacts(this.state, effect, errorBody(thrown), { final: true, repeated: false });
+      return failureFacts(this.state, effect, errorBody(thrown), { final: true, say: true, untold: 0 });
     }
   }
 

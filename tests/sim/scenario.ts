@@ -24,6 +24,13 @@ export type Action = { afterMs: number } & (
   | { kind: "killVmm"; name: number }
   | { kind: "powerOff"; name: number }
   | { kind: "listen"; name: number; port: number }
+  /** From now on no port can be forwarded, each time for another reason. */
+  | { kind: "refuseForwards" }
+  | { kind: "fillDisk" }
+  | { kind: "freeDisk" }
+  /** Somebody stops the guest through its VMM, or lets it go on. */
+  | { kind: "pauseGuest"; name: number }
+  | { kind: "resumeGuest"; name: number }
 );
 
 export interface Scenario {
@@ -56,7 +63,9 @@ function what(chance: Random): object {
   const name = chance.between(0, names - 1);
   const dice = chance.between(0, 99);
   if (dice < 25) return { kind: "create", name, start: chance.chance(0.85) };
-  if (dice < 57) return { kind: chance.pick(verbs), name };
+  if (dice < 53) return { kind: chance.pick(verbs), name };
+  if (dice < 56) return { kind: chance.pick(["fillDisk", "freeDisk"] as const) };
+  if (dice < 57) return { kind: chance.pick(["pauseGuest", "resumeGuest"] as const), name };
   if (dice < 59) return { kind: "set", name, changes: { diskMiB: chance.pick([512, 2048, 4096]) } };
   if (dice < 61) return { kind: "set", name, changes: { nat: chance.chance(0.5) } };
   if (dice < 64) return { kind: "pull", image: chance.between(0, images - 1) };

@@ -11,6 +11,7 @@ import type {
   ObservedVm,
   ProcessExit,
   Seen,
+  SeenPause,
   VmId,
 } from "../../src/model.js";
 import { absentImage } from "../../src/unlisted.js";
@@ -26,11 +27,8 @@ const hidden = { is: "unknown", cause: "its directory cannot be listed" } as con
 
 const flaky = (message: string) => new BangerError("flaky", message, { retry: "later" });
 
-const identityOf = ({ pid, startTime, guest }: SimProcess) => ({
-  pid,
-  startTime,
-  ...(guest === "idle" && { idle: true as const }),
-});
+const pauseOf = ({ pause }: SimProcess, full: boolean): SeenPause | null =>
+  pause === "host_disk_full" ? { cause: pause, freeMiB: full ? 0 : 1000 } : pause && { cause: pause };
 
 const never = new Promise<never>(() => {});
 
@@ -108,7 +106,7 @@ export class SimWorld implements World {
       seed: here(vm.seed),
       ...held,
       runtime: runtimeOf(this.#see(vm.runtime && {}), jail),
-      process: this.#see(process && identityOf(process)),
+      process: this.#see(process && this.#shown(process)),
       ...(process === null && exit !== undefined && { exit }),
       agent: this.#see(linked && { answering: process.guest === "up", version: "sim" }),
       forwards: this.#see(this.capabilities.portForwarding && process && { list: [...process.forwards] }),
@@ -116,6 +114,16 @@ export class SimWorld implements World {
         linked && process.guest !== "up"
           ? { is: "unknown", cause: "the agent has not said yet" }
           : this.#see(linked && { list: [...process.listeners] }),
+    };
+  }
+
+  #shown(process: SimProcess) {
+    const { pid, startTime, guest } = process;
+    const pause = this.host.faulty(0.1) ? "unasked" : pauseOf(process, this.host.full);
+    return {
+      ...{ pid, startTime },
+      ...(guest === "idle" && { idle: true as const }),
+      ...(pause !== null && { pause }),
     };
   }
 
@@ -166,6 +174,8 @@ export class SimWorld implements World {
         return this.#system.bridge.ensureNat(effect.vmId, effect.address, signal);
       case "ensureNoNat":
         return this.#system.bridge.ensureNoNat(effect.vmId, signal);
+      case "ensureRunning":
+        return this.#change(() => this.host.resume(effect.vmId));
       case "ensureAgentLink":
         this.#links.set(effect.vmId, this.#running(effect.vmId));
         return;
@@ -231,6 +241,7 @@ export class SimWorld implements World {
   }
 
   #ensureForward({ vmId, guestPort }: EffectOf<"ensureForward">): void {
+    if (this.host.refusesForwards) throw flaky(`${guestPort}: refused at ${this.clock.now()}`);
     const hostPort = this.host.faulty(0.2) ? guestPort + 10_000 : guestPort;
     this.#change(() => {
       const process = this.#running(vmId);

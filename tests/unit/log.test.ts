@@ -326,11 +326,12 @@ test("data of an older schema is brought up one version at a time", () => {
 
 const histories = new URL("../../../tests/histories/", import.meta.url);
 
-/** `v1-2` and `v1-3` have the types of events, and the schemas, that file version 1 gained. */
+/** The later ones have the types of events, and the schemas, that file version 1 gained. */
 for (const [name, archived] of [
   ["v1", ["vm.created", "vm.delete_requested", "vm.deleted"]],
   ["v1-2", []],
   ["v1-3", []],
+  ["v1-4", []],
 ] as const) {
   test(`the log ${name} opens, folds to what it did, and can be written on`, (t) => {
     const path = scratch(t);

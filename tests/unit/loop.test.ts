@@ -181,7 +181,29 @@ describe("loop", () => {
     assert.equal(types().filter((type) => type === "vm.effect_failed").length, 1);
   });
 
-  test("a failure that reads differently each time is told each time, and waits all the same", async () => {
+  test("a failure that passes and comes back is no news, and is not tried at each look meanwhile", async () => {
+    const failing: ObservedVm = { ...seenRunning, forwards: { is: "present", list: [] } };
+    world.act = async () => {
+      throw broken("no port can be forwarded");
+    };
+    bring("running");
+    for (let turn = 0; turn < 200; turn++) {
+      world.vms.set(vmId, turn % 2 === 0 ? failing : seenRunning);
+      loop.wake(stream);
+      loop.wake(stream);
+      await clock.advance(100);
+    }
+    assert.equal(types().filter((type) => type === "vm.effect_failed").length, 1);
+    world.vms.set(vmId, failing);
+    world.tries.length = 0;
+    for (let turn = 0; turn < 200; turn++) {
+      loop.wake(stream);
+      await clock.advance(100);
+    }
+    assert.ok(world.tries.length < 10, `${world.tries.length} tries in 20 s`);
+  });
+
+  test("a failure that reads differently each time is told ever more rarely, and waits all the same", async () => {
     let count = 0;
     world.vms.set(vmId, seenRunning);
     world.act = async () => {
@@ -190,6 +212,9 @@ describe("loop", () => {
     bring("deleting");
     await clock.advance(10 * 60_000);
     assert.ok(world.tries.length < 50, `${world.tries.length} tries in ten minutes`);
+    const told = [...log.read({ stream, types: ["vm.effect_failed"] })].map(({ data }) => data);
+    assert.ok(told.length <= 4, `${told.length} told`);
+    assert.ok((told.at(-1) as { untold?: number }).untold, "what was not told is counted");
   });
 
   test("two effects that go on failing are each told once", async () => {

@@ -8,9 +8,9 @@ import { given, identity, imageId, sample, spec, stored, vmAfterTypes, vmId, way
 
 const failure = { code: "broken", message: "it broke", retry: "later" } as const;
 const address = "127.7.0.1";
-const last = { final: true, repeated: false };
+const last = { final: true, say: true, untold: 0 };
 const stateOf = (vm: Vm) => ({ ...initialState, vms: { [vm.id]: vm } });
-const types = (position: string, effect: Effect, how: { final: boolean; repeated: boolean }) =>
+const types = (position: string, effect: Effect, how: typeof last) =>
   failureFacts(stateOf(vmAfterTypes(...(ways[position] ?? []))), effect, failure, how).map(
     ({ type }) => type,
   );
@@ -32,7 +32,7 @@ test("whatever else fails is told once and fails no start", () => {
   ];
   for (const effect of others) {
     assert.deepEqual(types("starting.agent", effect, last), ["vm.effect_failed"]);
-    assert.deepEqual(types("starting.agent", effect, { final: true, repeated: true }), []);
+    assert.deepEqual(types("starting.agent", effect, { final: true, say: false, untold: 0 }), []);
   }
   assert.deepEqual(failureFacts(initialState, others[0] as Effect, failure, last), [], "the VM is forgotten");
 });
@@ -42,7 +42,7 @@ test("a build fails at its last try, and what fails after it changes nothing", (
   const building = given([sample("image.pull_requested")]);
   const ready = fold(building, [stored(building, sample("image.ready"))]);
   const facts = (state: typeof building, final: boolean) =>
-    failureFacts(state, effect, failure, { final, repeated: false }).map(({ type }) => type);
+    failureFacts(state, effect, failure, { final, say: true, untold: 0 }).map(({ type }) => type);
   assert.deepEqual(facts(building, true), ["image.build_failed"]);
   assert.deepEqual(facts(building, false), []);
   assert.deepEqual(facts(ready, true), []);

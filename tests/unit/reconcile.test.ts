@@ -183,12 +183,15 @@ describe("no evidence, no effect", () => {
 
 describe("deadlines", () => {
   test("when one comes, the plan changes; when it has passed, there is none", () => {
-    const silent = { ...seenRunning, agent: { is: "present", answering: false, version: "" } } as const;
+    const agent = { is: "present", answering: false, version: "" } as const;
+    const stopped = { is: "present", ...identity, pause: { cause: "stopped" } } as const;
     let count = 0;
     for (const { vm } of reachableVms().values()) {
       const at = nextDeadline(vm, t0);
       if (at === null) continue;
       count += 1;
+      const process = vm.paused === null ? seenRunning.process : stopped;
+      const silent = { ...seenRunning, process, agent };
       const plan = (now: number) => [
         ...noticeVm(vm, silent, capabilities, now),
         ...reconcileVm(vm, silent, capabilities, now),

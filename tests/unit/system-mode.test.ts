@@ -100,10 +100,9 @@ describe("a start", () => {
     const failure = { code: "broken", message: "it broke", retry: "later" } as const;
     const told = (position: string, effect: Effect) => {
       const state = { ...initialState, vms: { [vmId]: at(position) } };
-      return failureFacts(state, effect, failure, { final: true, repeated: false }).map(({ type, data }) => [
-        type,
-        "step" in data ? data.step : undefined,
-      ]);
+      return failureFacts(state, effect, failure, { final: true, say: true, untold: 0 }).map(
+        ({ type, data }) => [type, "step" in data ? data.step : undefined],
+      );
     };
     const address = "172.16.0.2";
     const failed = (step: string) => [["vm.step_failed", step]];

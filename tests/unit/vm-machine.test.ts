@@ -38,6 +38,8 @@ const facts: EventType[] = [
   "vm.step_failed",
   "vm.deleted",
 ];
+/** What befalls a guest that boots or runs, and goes on. */
+const standstill: EventType[] = ["vm.paused", "vm.resumed"];
 /** Known to the log, and changing no VM that there is. */
 const idle: EventType[] = ["vm.created", "vm.effect_failed", "vm.file_skipped"];
 
@@ -68,6 +70,19 @@ stopping+restart -                -                -              -       stoppi
 error            -                -                -              -       -                -             -      -
 deleting         -                -                -              -       -                -             -      deleted
 deleted          -                -                -              -       -                -             -      -
+
+                 paused         resumed
+stopped          -              -
+starting.disk    -              -
+starting.network -              -
+starting.process -              -
+starting.agent   starting.agent starting.agent
+running          running        running
+stopping         -              -
+stopping+restart -              -
+error            -              -
+deleting         -              -
+deleted          -              -
 `;
 
 interface Row {
@@ -83,7 +98,7 @@ const rows: Row[] = table
     const [, ...lines] = half.trim().split("\n");
     return lines.flatMap((line) => {
       const [from = "", ...cells] = line.trim().split(/\s+/);
-      const columns = index === 0 ? [...commands, adopted] : facts;
+      const columns = [[...commands, adopted], facts, standstill][index] ?? [];
       assert.equal(cells.length, columns.length, line);
       return cells.map((to, column) => ({ from, type: columns[column] as EventType, to }));
     });
@@ -174,7 +189,7 @@ describe("every path", () => {
   test("the machine's graph and the fold reach the same positions", () => {
     const paths = getShortestPaths(vmMachine, {
       input: vmAfterTypes(),
-      events: [...commands, ...facts, ...idle].map((type) => at(sample(type))),
+      events: [...commands, ...facts, ...standstill, ...idle].map((type) => at(sample(type))),
       serializeState: ({ value }) => JSON.stringify(value),
     });
     const values = paths.map(({ state }) =>

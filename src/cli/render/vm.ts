@@ -11,12 +11,16 @@ type Spec = VmView["spec"];
 export const specText = (spec: Pick<Spec, "vcpu" | "memoryMiB" | "diskMiB">): string =>
   `${spec.vcpu} vcpu · ${spec.memoryMiB} MiB · ${formatSize(spec.diskMiB)} disk`;
 
-/** The phase, with the step of a start under way. */
-export const stateText = (vm: VmView): string => (vm.step === null ? vm.phase : `${vm.phase} (${vm.step})`);
+/** The phase, with the step of a start under way, or that the guest stands still. */
+export function stateText({ phase, step, paused }: VmView): string {
+  const more = paused === null ? step : "paused";
+  return more === null ? phase : `${phase} (${more})`;
+}
 
 /** Why the VM is not running, where there is more to say than that it was asked to stop. */
 export function causeText(vm: VmView): string {
   if (vm.phase === "error" && vm.error !== null) return vm.error.message;
+  if (vm.paused !== null) return vm.paused.detail;
   if (vm.phase === "stopped" && vm.lastExit !== null && vm.lastExit.reason !== "asked") {
     return vm.lastExit.detail;
   }
@@ -54,6 +58,7 @@ export function vmDetails(vm: VmView, nowMs: number, style: Style): string {
       ["state", `${stateText(vm)}, since ${ago(vm.changedAt, nowMs)}`],
       ["error", vm.error && `${vm.error.message} (${vm.error.step})`],
       ["try", vm.error?.hint ?? null],
+      ["paused", vm.paused && `${vm.paused.detail}, ${ago(vm.paused.at, nowMs)}`],
       ["last exit", vm.lastExit && `${vm.lastExit.detail}, ${ago(vm.lastExit.at, nowMs)}`],
       ["image", vm.image],
       ["spec", `${specText(vm.spec)}${vm.spec.nat ? "" : ", no network beyond the host"}`],
