@@ -69,17 +69,22 @@ export async function placePlan(
   context: Context,
   ref: string,
   plan: Plan,
-  { quiet, ...placement }: Placement & { quiet: boolean },
+  { quiet, ...placement }: Omit<Placement, "warn"> & { quiet: boolean },
 ): Promise<void> {
   const { placeWorkspace } = await import("../workspace/prepare.js");
   const { liveLine } = await import("./render/live-line.js");
   const { formatDuration } = await import("../sizes.js");
   if (!quiet) sayLeftBehind(context, plan);
   const line = liveLine(context.stderr, context.clock);
+  const warn = (sentence: string) => {
+    line.clear();
+    say(context, sentence);
+    line.show("repository");
+  };
   if (!quiet) line.show("repository");
   const begin = context.clock.now();
   try {
-    await placeWorkspace(plan, await guestOf(context, ref), placement);
+    await placeWorkspace(plan, await guestOf(context, ref), quiet ? placement : { ...placement, warn });
   } finally {
     line.clear();
   }

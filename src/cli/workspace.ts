@@ -1,9 +1,6 @@
 /** `banger vm workspace prepare` and `vm workspace export`. */
-import { createWriteStream, renameSync, rmSync, statSync } from "node:fs";
 import { posix } from "node:path";
 import type { Writable } from "node:stream";
-import { finished } from "node:stream/promises";
-import { BangerError } from "../errors.js";
 import { exportCommits, exportPatch } from "../workspace/export.js";
 import type { Guest } from "../workspace/guest.js";
 import { defaultGuestPath } from "../workspace/guest-path.js";
@@ -11,6 +8,7 @@ import { type Mode, modes } from "../workspace/plan.js";
 import { usageError } from "./check.js";
 import { command, oneRef } from "./command.js";
 import { type Context, say } from "./context.js";
+import { type Write, writeAmong, writeToFile } from "./output-file.js";
 import { guestOf, placePlan, planFor, printPlan, workspaceFlags } from "./workspace-flags.js";
 
 const guestPathFlag = {
@@ -95,8 +93,13 @@ export const exportChanges = command({
       await writeTo(context, file, (output) => exportBundle(context, guest, guestPath, output));
       return 0;
     }
-    const bytes = await writeTo(context, file, (output) => exportPatch(guest, guestPath, output));
+    const notes: string[] = [];
+    const bytes = await writeTo(context, file, async (output) => {
+      notes.push(...(await exportPatch(guest, guestPath, output)));
+    });
+    for (const note of notes) say(context, note);
     if (bytes === 0) say(context, `nothing was changed at ${guestPath} since it was prepared`);
+    else if (file !== undefined || context.stdout.isTTY !== true) await warnOfSubdirectory(context);
     return 0;
   },
 });
@@ -106,37 +109,15 @@ async function exportBundle(context: Context, guest: Guest, guestPath: string, o
   if (uncommitted) say(context, "changes that are not committed are not in the bundle");
 }
 
-/** Has `write` write to the file, which is there only when it is whole, or to stdout; yields the number of bytes. */
-async function writeTo(
-  context: Context,
-  file: string | undefined,
-  write: (output: Writable) => Promise<void>,
-): Promise<number> {
-  if (file === undefined) return countingStdout(context, write);
-  const partial = `${file}.partial`;
-  const output = createWriteStream(partial);
-  const done = finished(output);
-  try {
-    await Promise.race([write(output), done]);
-    output.end();
-    await done;
-    const { size } = statSync(partial);
-    renameSync(partial, file);
-    return size;
-  } catch (error) {
-    output.destroy();
-    await done.catch(() => undefined);
-    rmSync(partial, { force: true });
-    const { code } = error as NodeJS.ErrnoException;
-    if (error instanceof BangerError || code === undefined) throw error;
-    throw new BangerError("not_written", `${file} cannot be written: ${(error as Error).message}`, {
-      hint: "-o FILE in a directory that is yours",
-    });
-  }
-}
+/** To the file, or to stdout; yields the number of bytes. */
+const writeTo = (context: Context, file: string | undefined, write: Write): Promise<number> =>
+  file === undefined ? writeAmong(context.stdout, write) : writeToFile(file, context, write);
 
-async function countingStdout(context: Context, write: (output: Writable) => Promise<void>): Promise<number> {
-  const before = context.stdout.bytesWritten;
-  await write(context.stdout);
-  return context.stdout.bytesWritten - before;
+/** `git apply` leaves out, without a word, what lies outside of the directory that it is typed in. */
+async function warnOfSubdirectory(context: Context): Promise<void> {
+  const { belowTop } = await import("../workspace/repository.js");
+  const below = await belowTop(context.env, context.interrupts.signal);
+  if (below === "") return;
+  const apply = 'git -C "$(git rev-parse --show-toplevel)" apply';
+  say(context, `git apply takes only what lies in ${below} when it is typed here; for all of it: ${apply}`);
 }

@@ -12,6 +12,10 @@ export const marks = {
   tips: "banger/tips",
   /** Paths of the submodules that were carried, one a line; missing without any. */
   modules: "banger/modules",
+  /** A prepare is replacing the files, or broke off while it did: they are not to be compared with anything. */
+  replacing: "banger/replacing",
+  /** Begins the names of the directories that a run of a script has for itself. */
+  runs: "banger/run",
   /** Keeps the tree's objects. */
   ref: "refs/banger/base",
 } as const;

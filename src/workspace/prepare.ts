@@ -5,6 +5,7 @@ import { join, posix, resolve } from "node:path";
 import { BangerError } from "../errors.js";
 import { type Archive, archiveFiles, archiveTrees, type Host } from "./archive.js";
 import { type Guest, type GuestEnd, scriptFailed } from "./guest.js";
+import { installGit } from "./guest-packages.js";
 import { unpackPath } from "./guest-path.js";
 import type { PathBytes } from "./host-git.js";
 import type { Checkout, Plan } from "./plan.js";
@@ -14,16 +15,22 @@ import { stageGitDirectory } from "./stage.js";
 export interface Placement {
   guestPath: string;
   readonly: boolean;
+  /** Hears what the user should know before the work begins. */
+  warn?: (sentence: string) => void;
 }
 
 /** @throws BangerError `workspace_foreign`, `workspace_changed`, `guest_failed`, `tar_failed`, `git_failed` */
 export async function placeWorkspace(
   plan: Plan,
   guest: Guest,
-  { guestPath, readonly }: Placement,
+  { guestPath, readonly, warn }: Placement,
 ): Promise<void> {
   const unpacked = unpackPath(guestPath);
-  refuse(guest, await guest.run(checkScript, [guestPath, unpacked]), guestPath);
+  const looked = await guest.run(checkScript, [guestPath, unpacked]);
+  refuse(guest, looked, guestPath);
+  if (/^installer /m.test(looked.stderr)) {
+    warn?.(`the guest has no git, which an export needs; to install it: ${installGit(guest, looked.stderr)}`);
+  }
   const { git } = plan.repository;
   const host: Host = { searchPath: git.hostEnv["PATH"] ?? "", signal: git.signal };
   const scratch = mkdtempSync(join(tmpdir(), "banger-workspace-"));
@@ -60,6 +67,18 @@ function refuse(guest: Guest, end: GuestEnd, guestPath: string): void {
         `take it home with: banger vm workspace export ${guest.name} -o FILE`,
         `then: banger vm exec ${guest.name} -- rm -r ${guestPath}`,
       ].join("; "),
+    });
+  }
+  if (status === refusal.noGit) {
+    throw new BangerError(
+      "guest_without_git",
+      `the guest has no git, which tells whether ${guestPath} was changed`,
+      { hint: installGit(guest, end.stderr) },
+    );
+  }
+  if (status === refusal.noTar) {
+    throw new BangerError("guest_without_tar", "the guest has no tar, which unpacks the repository", {
+      hint: "install it there with the image's package manager, or use another image: banger image list",
     });
   }
   throw scriptFailed(guest, `looking at ${guestPath}`, end);

@@ -34,6 +34,16 @@ export async function openRepository(
   return readRepository(git.in(top), top);
 }
 
+/** The current directory below the top of its work tree, "sub/"; "" for the top, and outside of any. */
+export async function belowTop(env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<string> {
+  try {
+    return (await new HostGit(".", env, signal).lineIf(["rev-parse", "--show-prefix"])) ?? "";
+  } catch (error) {
+    if (error instanceof BangerError) return "";
+    throw error;
+  }
+}
+
 /** Reads the repository whose top directory is known. */
 export async function readRepository(git: HostGit, top: string): Promise<Repository> {
   const [branch, commit, settings] = await Promise.all([

@@ -4,12 +4,12 @@ import { pipeline } from "node:stream";
 import { type Guest, tail } from "../../src/workspace/guest.js";
 
 /** `home` is where the guest's git looks for its user's settings: it has none, as a new guest has. */
-export const localGuest = (home: string): Guest => ({
+export const localGuest = (home: string, env: NodeJS.ProcessEnv = {}): Guest => ({
   name: "box",
   run: (script, args, { stdin, stdout } = {}) =>
     new Promise((resolve, reject) => {
       const child = spawn("sh", ["-c", script, "sh", ...args], {
-        env: { PATH: process.env["PATH"], HOME: home, LC_ALL: "C" },
+        env: { PATH: process.env["PATH"], HOME: home, LC_ALL: "C", ...env },
       });
       const stderr = tail();
       child.on("error", reject);

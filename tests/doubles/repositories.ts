@@ -5,6 +5,7 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { exportPatch } from "../../src/workspace/export.js";
+import type { Guest } from "../../src/workspace/guest.js";
 import { type Mode, type Plan, planWorkspace } from "../../src/workspace/plan.js";
 import { placeWorkspace } from "../../src/workspace/prepare.js";
 import { Sink } from "../unit/agent-process.js";
@@ -87,10 +88,14 @@ export class Bench {
     return plan;
   }
 
-  async patch(): Promise<string> {
+  async exported(guest: Guest = this.guest): Promise<{ patch: string; notes: string[] }> {
     const output = new Sink();
-    await exportPatch(this.guest, this.guestPath, output);
-    return Buffer.concat(output.chunks).toString("latin1");
+    const notes = await exportPatch(guest, this.guestPath, output);
+    return { patch: Buffer.concat(output.chunks).toString("latin1"), notes };
+  }
+
+  async patch(): Promise<string> {
+    return (await this.exported()).patch;
   }
 
   /** Applies a patch to the host's work tree. */
