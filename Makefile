@@ -22,7 +22,7 @@ hostlab: setup-tests build
 check: build
 	npm run --silent check
 
-build: setup dist/.built build/banger-agent
+build: setup dist/.built build/banger-agent build/banger-launcher
 
 setup:
 	@./setup.sh
@@ -39,6 +39,10 @@ build/banger-agent: $(wildcard guest-agent/*.c guest-agent/*.h)
 	@mkdir -p build
 	musl-gcc -static -Os -s -std=c11 -Wall -Wextra -Werror -o $@ $(filter %.c,$^)
 
+build/banger-launcher: $(wildcard helper/launcher/*.c helper/launcher/*.h)
+	@mkdir -p build
+	musl-gcc -static -Os -s -std=c11 -Wall -Wextra -Werror -o $@ $(filter %.c,$^)
+
 # A tree of its own: the checkout can go away afterwards. It belongs to whoever installs it, for system mode runs it as
 # root, and nobody else may write to it.
 install: build
@@ -47,7 +51,7 @@ install: build
 	cp -a --no-preserve=ownership bin catalog package.json package-lock.json $(DESTDIR)$(PREFIX)/lib/banger/
 	cp -a --no-preserve=ownership node_modules/. $(DESTDIR)$(PREFIX)/lib/banger/node_modules/
 	cp -a --no-preserve=ownership dist/src dist/helper $(DESTDIR)$(PREFIX)/lib/banger/dist/
-	cp -a --no-preserve=ownership build/banger-agent $(DESTDIR)$(PREFIX)/lib/banger/build/
+	cp -a --no-preserve=ownership build/banger-agent build/banger-launcher $(DESTDIR)$(PREFIX)/lib/banger/build/
 	cp -a --no-preserve=ownership guest-agent/first-boot $(DESTDIR)$(PREFIX)/lib/banger/guest-agent/
 	if [ -d .node ]; then cp -a --no-preserve=ownership .node $(DESTDIR)$(PREFIX)/lib/banger/; fi
 	cd $(DESTDIR)$(PREFIX)/lib/banger && npm prune --silent --omit=dev --ignore-scripts

@@ -3,7 +3,7 @@ import { execFile } from "node:child_process";
 import { accessSync, constants, existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { statfs } from "node:fs/promises";
 import { homedir } from "node:os";
-import { dirname, join } from "node:path";
+import { dirname } from "node:path";
 import { promisify } from "node:util";
 import type { Client } from "./client.js";
 import { systemClock } from "./clock.js";
@@ -14,6 +14,7 @@ import { defaultsOf } from "./defaults.js";
 import { type HostFacts, type ToolName, toolPackages } from "./doctor.js";
 import { type Fact, factOf } from "./doctor-check.js";
 import type { SystemFacts } from "./doctor-system.js";
+import { findProgram } from "./effects/find-program.js";
 import { kvmState } from "./effects/kvm.js";
 import { BangerError } from "./errors.js";
 import {
@@ -25,6 +26,7 @@ import {
   userSshConfig,
 } from "./handles.js";
 import type { Mode, Place } from "./home.js";
+import { launcherProgram } from "./launcher.js";
 import { isIncluded } from "./ssh-config.js";
 
 const toolDeadlineMs = 5_000;
@@ -37,16 +39,19 @@ export async function readHost(
   searchPath: string,
   version: string,
 ): Promise<HostFacts> {
-  const paths = [...searchPath.split(":").filter((each) => each !== ""), "/usr/sbin", "/sbin"];
   const config = await factOf(() => loadConfig(homeHandles(home).configFile));
   const daemon = await factOf(() => daemonOf(client));
   const program = "ok" in config ? config.ok.qemuBin : "qemu-system-x86_64";
-  const tools = Object.keys(toolPackages).map((name) => [name, findTool(name, paths)]);
+  const tools = Object.keys(toolPackages).map((name) => [name, findProgram(name, searchPath)]);
   return {
     architecture: process.arch,
     // In system mode it is the daemon's groups that count.
     kvm: "ok" in daemon && daemon.ok?.accelerator === "kvm" ? { usable: true } : kvmState(),
-    qemu: { program, version: await factOf(() => qemuVersion(program, paths)) },
+    qemu: { program, version: await factOf(() => qemuVersion(program, searchPath)) },
+    process: {
+      landlock: await factOf(landlockVersion),
+      root: mode === "user" && process.getuid?.() === 0,
+    },
     system: await systemOf(mode, config, version),
     tools: Object.fromEntries(tools) as Record<ToolName, string | null>,
     places: [home.state, home.data, home.cache, home.runtime].map((path) => ({
@@ -61,6 +66,12 @@ export async function readHost(
     ssh: await factOf(() => sshOf(home)),
     log: await factOf(() => logOf(home, "ok" in daemon && daemon.ok !== null)),
   };
+}
+
+/** As the launcher sees it. */
+async function landlockVersion(): Promise<number> {
+  const { stdout } = await promisify(execFile)(launcherProgram, ["landlock"], { timeout: toolDeadlineMs });
+  return Number(stdout);
 }
 
 const neededDevices = ["/dev/net/tun", "/dev/kvm", "/dev/loop-control"];
@@ -85,22 +96,8 @@ async function systemOf(mode: Mode, config: Fact<Config>, version: string): Prom
 const written = (listen: Config["dnsListen"]): string =>
   listen === "off" ? listen : `${listen.host}:${listen.port}`;
 
-function findTool(name: string, paths: readonly string[]): string | null {
-  const candidates = name.includes("/") ? [name] : paths.map((path) => join(path, name));
-  return candidates.find(isExecutable) ?? null;
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return statSync(path).isFile();
-  } catch {
-    return false;
-  }
-}
-
-async function qemuVersion(program: string, paths: readonly string[]): Promise<string> {
-  const path = findTool(program, paths);
+async function qemuVersion(program: string, searchPath: string): Promise<string> {
+  const path = findProgram(program, searchPath);
   if (path === null) throw new BangerError("qemu_missing", `${program} is not installed`);
   const options = { timeout: toolDeadlineMs, killSignal: "SIGKILL" } as const;
   const { stdout } = await promisify(execFile)(path, ["--version"], options);

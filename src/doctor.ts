@@ -1,6 +1,7 @@
 /** What this machine has and lacks for banger, as checks over facts: each passes, warns or fails, with one mend. */
 import type { DefaultsView } from "./contract.js";
 import { type Check, type Fact, fail, judge, pass, warn } from "./doctor-check.js";
+import { type ProcessFacts, processChecks } from "./doctor-process.js";
 import { runsFirecracker, type SystemFacts, systemChecks } from "./doctor-system.js";
 import { formatSize } from "./sizes.js";
 
@@ -11,6 +12,7 @@ export interface HostFacts {
   kvm: { usable: true } | { usable: false; why: string; mend: string };
   /** First line of `qemu --version`, by the configured name. */
   qemu: { program: string; version: Fact<string> };
+  process: ProcessFacts;
   system: SystemFacts;
   /** Path of each tool, or null when there is none. */
   tools: Record<ToolName, string | null>;
@@ -54,6 +56,7 @@ export function doctorChecks(facts: HostFacts): Check[] {
       ? pass("kvm", "usable")
       : warn("kvm", `not used: ${facts.kvm.why}; VMs run in software, slowly`, facts.kvm.mend),
     firecracker ? pass("qemu", "not needed: VMs run in Firecracker") : qemu(facts.qemu),
+    ...(firecracker ? [] : processChecks(facts.process)),
     ...Object.entries(facts.tools)
       .filter(([name]) => !(firecracker && name === "qemu-img"))
       .map(([name, path]) => tool(name as ToolName, path)),

@@ -37,9 +37,18 @@ export class BangerError extends Error {
   }
 }
 
+/** Whoever starts a process bounds how many files it has open; nothing but another start changes that. */
+export const filesLimit = (message: string, cause?: unknown): BangerError =>
+  new BangerError("files_limit", message, {
+    hint: "ulimit -n 1024; where that is refused, start banger from where ulimit -Hn says more",
+    cause,
+  });
+
 /** Any thrown value as an `ErrorBody`; what is not a `BangerError` becomes `internal`. */
 export function errorBody(thrown: unknown): ErrorBody {
   if (thrown instanceof BangerError) return thrown.toBody();
   const message = thrown instanceof Error ? thrown.message : String(thrown);
+  if ((thrown as NodeJS.ErrnoException | null)?.code === "EMFILE")
+    return filesLimit(`the limit of open files (ulimit -n) is too low: ${message}`).toBody();
   return { code: "internal", message, retry: "never" };
 }

@@ -4,8 +4,9 @@ import { closeSync, fstatSync, mkdirSync, openSync, readSync } from "node:fs";
 import { promisify } from "node:util";
 import { Client } from "./client.js";
 import { pause } from "./clock.js";
-import { BangerError, type ErrorBody } from "./errors.js";
+import { BangerError, type ErrorBody, filesLimit } from "./errors.js";
 import { daemonUnit, type Home, homeHandles } from "./handles.js";
+import { daemonArguments, daemonEnvironment, launcherProgram } from "./launcher.js";
 import type { SocketOwner } from "./socket-place.js";
 
 interface WaitOptions {
@@ -33,6 +34,7 @@ const againMs = 1000;
 const quotedLogBytes = 8 * 1024;
 const quotedLogLines = 6;
 const stackFrame = /^ +at /;
+const tooFewFiles = /^banger-launcher: (.*; at least \d+ are needed)$/;
 
 /** What became of the started process, as far as known. */
 type Fate = { is: "running" } | { is: "ended"; status: number | null; how: string; at: number };
@@ -144,9 +146,9 @@ function openLog(home: Home, path: string): number {
 const memoryFlags = ["--max-semi-space-size=2"];
 
 function spawnDaemon({ env, script }: StartDaemonOptions, log: number): ChildProcess {
-  return spawn(process.execPath, [...memoryFlags, script], {
+  return spawn(launcherProgram, daemonArguments(process.execPath, [...memoryFlags, script]), {
     cwd: "/",
-    env,
+    env: daemonEnvironment(env),
     detached: true,
     stdio: ["ignore", log, log],
   });
@@ -166,7 +168,7 @@ function watch(child: ChildProcess): Started {
   child.once("exit", (status, killedBy) => {
     ended(status, killedBy === null ? `status ${status}` : `${killedBy}`);
   });
-  child.once("error", (error) => ended(null, error.message));
+  child.once("error", ({ message }) => ended(null, message));
   child.unref();
   return { child, fate: () => fate };
 }
@@ -191,6 +193,8 @@ function failed(message: string, logPath: string, from: number): BangerError {
       hint: named.hint ?? hint,
     });
   }
+  const short = lines.map((line) => tooFewFiles.exec(line)?.[1]).findLast((words) => words !== undefined);
+  if (short !== undefined) return filesLimit(`the daemon cannot start: ${short}`);
   const said = lines.length === 0 ? "" : `; it said:\n${lines.map((line) => `  ${line}`).join("\n")}`;
   return new BangerError("daemon_failed", `${message}${said}`, { hint });
 }

@@ -1,7 +1,7 @@
 /** Turns what the host says (errno, a tool's last words) into a named error with a mend. */
 import { statfsSync } from "node:fs";
 import { dirname } from "node:path";
-import { BangerError } from "../errors.js";
+import { BangerError, filesLimit } from "../errors.js";
 
 /** Below this many free bytes a failed write is put down to the full disk whatever the tool said. */
 const fullBelowBytes = 4 << 20;
@@ -32,6 +32,8 @@ export function hostError(error: unknown, path: string): BangerError {
       hint: `ls -ld ${path} ${dirname(path)}`,
       cause: error,
     });
+  if (code === "EMFILE")
+    return filesLimit(`the limit of open files (ulimit -n) is too low: ${message}`, error);
   return new BangerError("host_failed", message, { retry: "later", cause: error });
 }
 

@@ -25,6 +25,8 @@ export interface LocalMode {
   /** What a QEMU is given. */
   rootOf(handles: VmHandles): RootDisk;
   networkOf(address: string): QemuNetwork;
+  /** Devices that it opens beside those of every mode. */
+  devicesOf(handles: VmHandles): string[];
 }
 
 export interface LocalModeOptions {
@@ -89,6 +91,7 @@ export async function localMode(options: LocalModeOptions): Promise<LocalMode> {
       vmm: "qemu",
       rootOf: ({ rootDisk }) => ({ format: "qcow2", path: rootDisk }),
       networkOf: () => ({ kind: "user" }),
+      devicesOf: () => [],
     };
   }
   const { home, installed } = place;
@@ -116,5 +119,6 @@ export async function localMode(options: LocalModeOptions): Promise<LocalMode> {
     vmm,
     rootOf: ({ rootDevice, rootFile }) => ({ format: "raw", path: deviceMapper ? rootDevice : rootFile }),
     networkOf: (address) => ({ kind: "tap", guest: { address, ...network } }),
+    devicesOf: ({ rootDevice }) => ["/dev/net/tun", ...(deviceMapper ? [rootDevice] : [])],
   };
 }

@@ -136,16 +136,15 @@ export async function createLocalWorld(options: LocalWorldOptions): Promise<Loca
   const launch = async ({ vmId, imageId, spec, address }: EnsureProcess): Promise<Launch> => {
     const handles = vmHandles(home, vmId);
     const [root, network] = [mode.rootOf(handles), mode.networkOf(address)];
-    const machine = {
-      handles,
-      spec,
-      accelerator,
-      tscKHz,
-      root,
-      network,
-      ...(await prepare(imageId)),
-    } as const;
-    return { file: config.qemuBin, argv: qemuArgv(machine) };
+    const boot = await prepare(imageId);
+    const machine = { handles, spec, accelerator, tscKHz, root, network, ...boot } as const;
+    const { directory, rootfs } = imageHandles(home, imageId);
+    return {
+      file: config.qemuBin,
+      argv: qemuArgv(machine),
+      read: [directory, rootfs, boot.kernel, boot.initrd],
+      write: [handles.directory, handles.runtime, ...mode.devicesOf(handles)],
+    };
   };
   const world = assembleWorld<AgentClient>({
     home,

@@ -5,14 +5,17 @@ import { rm } from "node:fs/promises";
 import type { Clock } from "../clock.js";
 import { BangerError } from "../errors.js";
 import { type Home, type VmHandles, vmHandles } from "../handles.js";
+import { launcherProgram, vmmArguments } from "../launcher.js";
+import { confinementOf, type Reach } from "./confinement.js";
+import { findProgram } from "./find-program.js";
 import { identify, isAlive } from "./proc.js";
 import type { VmmControls } from "./vmm-controls.js";
 import { type EnsureProcess, processStuck, type Vmm } from "./vmm-driver.js";
 import { type ChildExit, startError } from "./vmm-exit.js";
 import { holdsWithin, orAborted } from "./wait.js";
 
-/** The program to run for a VM, and its arguments without the program. */
-export interface Launch {
+/** The program to run for a VM, its arguments without the program, and what it opens of the host. */
+export interface Launch extends Pick<Reach, "read" | "write"> {
   file: string;
   argv: readonly string[];
 }
@@ -39,14 +42,16 @@ function readLog(path: string): string {
   }
 }
 
-/** Starts the program in a session of its own; resolves when it has been executed. */
+/** Starts the program, confined and in a session of its own; resolves when its launcher has been executed. */
 function execute(launch: Launch, handles: VmHandles, env: Readonly<Record<string, string>>) {
+  const program = programOf(launch.file, env["PATH"] ?? "");
+  const confinement = confinementOf({ ...launch, program, uid: process.getuid?.() ?? 0 });
   for (const path of [handles.vmmLog, handles.consoleLog]) writeFileSync(path, "", { mode: 0o600 });
   // Both are appended to: see log-bound.ts.
   const log = openSync(handles.vmmLog, "a");
   try {
     writeSync(log, `${[launch.file, ...launch.argv].join(" ")}\n`);
-    const child = spawn(launch.file, [...launch.argv], {
+    const child = spawn(launcherProgram, vmmArguments(confinement, program, launch.argv), {
       detached: true,
       stdio: ["ignore", log, log],
       // Where its sockets are, and what tells whose VMM it is: see proc.ts.
@@ -56,23 +61,25 @@ function execute(launch: Launch, handles: VmHandles, env: Readonly<Record<string
     child.unref();
     return new Promise<ChildProcess>((resolve, reject) => {
       child.once("spawn", () => resolve(child));
-      child.once("error", (error: NodeJS.ErrnoException) => reject(notExecuted(launch.file, error)));
+      child.once("error", (error) => reject(notLaunched(error)));
     });
   } finally {
     closeSync(log);
   }
 }
 
-function notExecuted(file: string, error: NodeJS.ErrnoException): BangerError {
-  if (error.code !== "ENOENT")
-    return new BangerError("vmm_failed", `${file} cannot be executed: ${error.message}`, {
-      hint: `ls -l "$(command -v ${file})"`,
-      cause: error,
-    });
-  return new BangerError("qemu_missing", `${file} is not installed`, {
-    hint: "apt-get install qemu-system-x86",
-    cause: error,
+/** @throws BangerError `qemu_missing` */
+function programOf(file: string, searchPath: string): string {
+  const found = findProgram(file, searchPath);
+  if (found !== null || file.includes("/")) return found ?? file;
+  throw new BangerError("qemu_missing", `${file} is not in the daemon's PATH (${searchPath})`, {
+    hint: `apt-get install qemu-system-x86; or, where this shell finds it: banger daemon stop`,
   });
+}
+
+function notLaunched(cause: NodeJS.ErrnoException): BangerError {
+  const message = `the launcher ${launcherProgram} cannot be executed: ${cause.message}`;
+  return new BangerError("launcher_missing", message, { hint: "make build", cause });
 }
 
 const exitOf = (child: ChildProcess): Promise<ChildExit> =>

@@ -57,6 +57,13 @@ interface StartFailure {
 
 const startFailures: readonly StartFailure[] = [
   {
+    says: /^banger-launcher: \S*qemu\S*: No such file/m,
+    code: "qemu_missing",
+    message: "QEMU is not installed",
+    hint: "apt-get install qemu-system-x86",
+    retry: "never",
+  },
+  {
     says: /Failed to get "(write|consistent read)" lock|Failed to lock byte/,
     code: "disk_in_use",
     message: "another process has the VM's disk open",

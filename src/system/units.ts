@@ -105,6 +105,7 @@ function daemon({ owner, home }: Metadata, { node, tree, kvmGroup }: Programs): 
     ["RestrictAddressFamilies", "AF_UNIX AF_INET AF_INET6 AF_NETLINK"],
     ["SystemCallFilter", "@system-service"],
     ["SystemCallFilter", "~@privileged @resources"],
+    ["SystemCallFilter", "landlock_create_ruleset landlock_add_rule landlock_restrict_self"],
   ];
   return text({
     Unit: [

@@ -31,9 +31,13 @@ function temporaryHome(): Home {
 }
 
 /** QEMU as it is started for a VM, but for a machine without CPU, memory or guest. */
-function launch({ guestName, qmpSocket, workDisk }: VmHandles, root: string, card: string): Launch {
+function launch(handles: VmHandles, mode: BenchMode, images: string): Launch {
+  const { guestName, qmpSocket, workDisk, directory, runtime } = handles;
+  const [root, card] = [mode.root(handles), mode.card(handles)];
   return {
     file: "qemu-system-x86_64",
+    read: [images],
+    write: [directory, runtime, "/dev/net/tun"],
     argv: [
       ...["-M", "none", "-nodefaults", "-display", "none", "-S", "-name", `guest=${guestName}`],
       ...["-qmp", `unix:${qmpSocket},server=on,wait=off`, "-netdev", card],
@@ -120,7 +124,7 @@ export async function makeBench(
       mode: mode.parts(home),
       launch: async ({ vmId }) => {
         const handles = vmHandles(home, vmId);
-        const otherwise = launch(handles, mode.root(handles), mode.card(handles));
+        const otherwise = launch(handles, mode, home.data);
         return machine === undefined ? otherwise : { ...otherwise, argv: machine(handles) };
       },
       dials: { qemu: dial, firecracker: dial },

@@ -16,7 +16,8 @@ import { worldContract } from "./world.js";
 
 /** The helper, at its socket, on the installation below `top`. */
 async function serveHelper(top: string) {
-  const metadata = metadataOf(top, 4242);
+  // A QEMU without capabilities gets its owner's taps alone.
+  const metadata = metadataOf(top, process.getuid?.() ?? 0);
   const path = `${top}/helper.sock`;
   const start = async () => {
     const helper = createHelper({ table: methodTable, metadata, clock: systemClock, audit: () => {} });

@@ -1,4 +1,4 @@
-/** A double of daemon-main: serves `GET /v1/daemon` as the only one of its home, or fails as DUMMY_DAEMON says. */
+/** A double of daemon-main: serves `GET /v1/daemon` as the only one of its home, or fails as BANGER_DUMMY says. */
 import { appendFileSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
 import { homeHandles } from "../../src/handles.js";
@@ -6,7 +6,7 @@ import { homeFrom } from "../../src/home.js";
 
 const home = homeFrom(process.env);
 const { apiSocket } = homeHandles(home);
-const mode = process.env["DUMMY_DAEMON"] ?? "serve";
+const mode = process.env["BANGER_DUMMY"] ?? "serve";
 
 /** Lets the test find and end every process that it started. */
 appendFileSync(`${home.state}/pids`, `${process.pid}\n`);

@@ -12,6 +12,7 @@ const healthy: HostFacts = {
   architecture: "x64",
   kvm: { usable: true },
   qemu: { program: "qemu-system-x86_64", version: { ok: "QEMU emulator version 7.2.22 (Debian 1:7.2)" } },
+  process: { landlock: { ok: 7 }, root: false },
   system: { vmm: "auto", installed: null },
   tools: { "qemu-img": "/q", mke2fs: "/m", ssh: "/s", "ssh-keygen": "/k", mmdebstrap: "/d" },
   places: [{ path: "/state", problem: null }],
@@ -55,6 +56,10 @@ test("each lack is a warning or a failure of its own", () => {
     "fail",
   );
   assert.equal(statusOf({ qemu: { program: "q", version: failed } }, "qemu"), "fail");
+  const { landlock } = healthy.process;
+  assert.equal(statusOf({ process: { landlock: { ok: 0 }, root: false } }, "confinement"), "warn");
+  assert.equal(statusOf({ process: { landlock: failed, root: false } }, "confinement"), "fail");
+  assert.equal(statusOf({ process: { landlock, root: true } }, "root"), "warn");
   assert.equal(statusOf({ tools: { ...healthy.tools, mke2fs: null } }, "mke2fs"), "fail");
   assert.equal(statusOf({ places: [{ path: "/state", problem: "EACCES" }] }, "directory"), "fail");
   assert.equal(statusOf({ freeBytes: { ok: { path: "/", bytes: 5 * GiB } } }, "disk space"), "warn");

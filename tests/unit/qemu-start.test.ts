@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { dirname } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { systemClock } from "../../src/clock.js";
 import { qemuVmm } from "../../src/effects/qemu.js";
@@ -32,7 +33,12 @@ async function start(file: string): Promise<void> {
     clock: systemClock,
     controls,
     environment: toolEnvironment("/usr/bin:/bin"),
-    launch: async () => ({ file, argv: ["-name", `guest=${handles.guestName}`] }),
+    launch: async () => ({
+      file,
+      argv: ["-name", `guest=${handles.guestName}`],
+      read: [],
+      write: [handles.directory, handles.runtime],
+    }),
   });
   const askGuest = () => Promise.reject(new Error("no guest"));
   const driver = vmmDriver({ home, controls, vmms: { qemu }, starts: qemu, askGuest });
@@ -62,13 +68,18 @@ describe("ensureProcess", () => {
   });
 
   test("a program that is not installed", async () => {
-    await assert.rejects(start("qemu-system-none"), { code: "qemu_missing", hint: /^apt-get install qemu/ });
+    await assert.rejects(start("qemu-system-none"), {
+      code: "qemu_missing",
+      message: /not in the daemon's PATH \(\/usr\/bin:/,
+      hint: /^apt-get install qemu.*banger daemon stop/,
+    });
+    await assert.rejects(start(`${root}/qemu-none`), { code: "qemu_missing" });
   });
 
   test("a program that may not be executed", async () => {
     const file = script("forbidden", "exit 0");
     chmodSync(file, 0o644);
-    await assert.rejects(start(file), { code: "vmm_failed", message: /EACCES/ });
+    await assert.rejects(start(file), { code: "vmm_failed", message: /forbidden: Permission denied/ });
   });
 
   test("a program that ends at once is told with its last words, which vmm.log keeps", async () => {
@@ -85,6 +96,20 @@ describe("ensureProcess", () => {
     );
     for (const path of [handles.consoleLog, handles.vmmLog])
       assert.doesNotMatch(readFileSync(path, "utf8"), /earlier/);
+  });
+
+  test("in its place a program reads its own VM's files, and neither its user's keys nor another VM's", async () => {
+    const secret = `${root}/home/.ssh/id`;
+    const other = `${vmHandles(home, "deadbeef").directory}/seed.tar`;
+    for (const path of [secret, other]) {
+      mkdirSync(dirname(path), { recursive: true });
+      writeFileSync(path, "secret");
+    }
+    writeFileSync(handles.seed, "of its own");
+    const said = `cat ${secret}; cat ${other}; cat ${handles.seed}; exit 1`;
+    await assert.rejects(start(script("curious", said)), {
+      message: /id: Permission denied; cat: \S+seed\.tar: Permission denied; of its own$/,
+    });
   });
 
   test("a cause that QEMU names gets that name", async () => {

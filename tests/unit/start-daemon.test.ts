@@ -29,7 +29,7 @@ function withHome(use: (place: Place) => Promise<void>): Promise<void> {
       await use({
         home,
         start: (mode = "serve", deadlineMs = 20_000) =>
-          startDaemon({ home, env: { ...env, DUMMY_DAEMON: mode }, script, deadlineMs }),
+          startDaemon({ home, env: { ...env, BANGER_DUMMY: mode }, script, deadlineMs }),
       });
     } finally {
       for (const pid of pidsOf(home)) killIfThere(pid);

@@ -1,0 +1,95 @@
+/* Puts in order what a process inherits, confines it, and becomes the program that it was given. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "launcher.h"
+
+static const char usage_text[] =
+    "usage: banger-launcher daemon -- PROGRAM [ARGUMENT]...\n"
+    "       banger-launcher vmm [--read PATH | --write PATH]... [--preload LIBRARY] -- PROGRAM [ARGUMENT]...\n"
+    "       banger-launcher kvm DEVICE\n"
+    "       banger-launcher landlock\n"
+    "Every path is absolute; docs/inherited.md tells what each of them does.\n";
+
+_Noreturn void fail(int status, const char *what) {
+  fprintf(stderr, "banger-launcher: %s: %s\n", what, strerror(errno));
+  exit(status);
+}
+
+static _Noreturn void refuse(const char *what, const char *word) {
+  fprintf(stderr, "banger-launcher: %s%s%s\n%s", what, word ? ": " : "", word ? word : "", usage_text);
+  exit(EXIT_USAGE);
+}
+
+static const char *absolute(const char *path, const char *option) {
+  if (path == NULL) refuse("a path is missing after", option);
+  if (path[0] != '/') refuse("not an absolute path", path);
+  return path;
+}
+
+static void take(const char *list[], size_t *count, const char *path) {
+  if (*count == MOST_PATHS) refuse("too many paths", NULL);
+  list[(*count)++] = path;
+}
+
+/*
+ * The loader takes blanks and colons in LD_PRELOAD for separators and knows no way to quote them, while a checkout may
+ * lie anywhere; a descriptor's name has neither. It stays open, and leads to nothing but that library.
+ */
+static void preload(const char *library) {
+  char name[48];
+  int fd = open(library, O_RDONLY);
+  if (fd < 0) fail(EXIT_SYSTEM, library);
+  snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+  if (setenv("LD_PRELOAD", name, 1) != 0) fail(EXIT_SYSTEM, "LD_PRELOAD");
+}
+
+static _Noreturn void become(char **argv) {
+  execv(argv[0], argv);
+  fail(errno == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTED, argv[0]);
+}
+
+static char **program_of(char **words) {
+  if (*words == NULL || strcmp(*words, "--") != 0) refuse("-- and a program are missing", *words);
+  absolute(words[1], "--");
+  return words + 1;
+}
+
+static _Noreturn void launch_vmm(char **words) {
+  static struct confinement allowed;
+  const char *library = NULL;
+  for (; *words != NULL && strcmp(*words, "--") != 0; words += 2) {
+    const char *path = words[1];
+    if (strcmp(*words, "--read") == 0) take(allowed.read, &allowed.reads, absolute(path, *words));
+    else if (strcmp(*words, "--write") == 0) take(allowed.write, &allowed.writes, absolute(path, *words));
+    else if (strcmp(*words, "--preload") == 0 && library == NULL) library = absolute(path, *words);
+    else refuse("not an option of vmm", *words);
+  }
+  char **argv = program_of(words);
+  if (library != NULL) take(allowed.read, &allowed.reads, library);
+  clean_process();
+  bound_vmm();
+  if (library != NULL) preload(library);
+  drop_privileges(&allowed);
+  confine(&allowed);
+  become(argv);
+}
+
+int main(int count, char **words) {
+  const char *mode = count > 1 ? words[1] : NULL;
+  if (mode == NULL) refuse("a mode is missing", NULL);
+  if (strcmp(mode, "vmm") == 0) launch_vmm(words + 2);
+  if (strcmp(mode, "daemon") == 0) {
+    char **argv = program_of(words + 2);
+    reset_attributes();
+    become(argv);
+  }
+  if (strcmp(mode, "kvm") == 0 && count == 3) return try_kvm(absolute(words[2], mode));
+  if (strcmp(mode, "landlock") == 0 && count == 2) return printf("%d\n", landlock_version()) > 0 ? 0 : EXIT_SYSTEM;
+  refuse("not a mode, or not its arguments", mode);
+}
