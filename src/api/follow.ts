@@ -123,7 +123,9 @@ export async function* followFile(
         offset ??= tail === undefined ? 0 : tail === 0 ? size : await tailOffset(file, size, tail);
         if (size < offset) offset = 0;
         while (offset < size && !signal.aborted) {
-          const { bytesRead, buffer } = await file.read(Buffer.alloc(chunkBytes), 0, chunkBytes, offset);
+          // No more memory than there are bytes: a reader that is slow keeps many of these.
+          const room = Math.min(chunkBytes, size - offset);
+          const { bytesRead, buffer } = await file.read(Buffer.alloc(room), 0, room, offset);
           if (bytesRead === 0) break;
           offset += bytesRead;
           yield buffer.subarray(0, bytesRead);

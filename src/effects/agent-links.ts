@@ -8,8 +8,11 @@ import { orAborted, sleep } from "./wait.js";
 /** What a link asks of a guest agent; each call ends when the signal is aborted. `AgentClient` is one. */
 export interface GuestAgent {
   health(signal: AbortSignal): Promise<{ agent: string }>;
-  /** Tells the full list at once and again at each change, until the connection or the signal ends it. */
-  watchPorts(tell: (list: Listener[]) => void, signal: AbortSignal): Promise<void>;
+  /**
+   * Tells the full list at once and again at each change, until the connection or the signal ends it; the next one
+   * waits for the promise of the one before.
+   */
+  watchPorts(tell: (list: Listener[]) => Promise<void>, signal: AbortSignal): Promise<void>;
   shutdown(signal: AbortSignal): Promise<void>;
   /** Runs a command without input; its exit status, 128 and more for a signal. @throws BangerError `exec_*` */
   run(argv: string[], signal: AbortSignal): Promise<number>;
@@ -25,7 +28,7 @@ export interface Session<C extends GuestAgent> {
 /** Connects and waits, however long the guest takes, until an agent answers or the signal is aborted. */
 export type Dial<C extends GuestAgent> = (id: VmId, signal: AbortSignal) => Promise<Session<C>>;
 
-/** What a guest listens on is shown at most so often: each change is a look at the whole host. */
+/** A guest is listened to at this pace: each change of what it listens on is a look at the whole host. */
 const listenersMs = 250;
 
 const retry = { firstMs: 50, maxMs: 2_000 };
@@ -59,8 +62,11 @@ class AgentLink<C extends GuestAgent> {
     while (!signal.aborted) {
       try {
         const session = await dial();
-        pauseMs = retry.firstMs;
+        const since = this.#clock.now();
         await this.#converse(session);
+        // A guest whose links end as soon as they are made is asked as rarely as one that has none.
+        pauseMs =
+          this.#clock.now() - since < retry.maxMs ? Math.min(pauseMs * 2, retry.maxMs) : retry.firstMs;
       } catch {
         pauseMs = Math.min(pauseMs * 2, retry.maxMs);
       }
@@ -94,32 +100,14 @@ class AgentLink<C extends GuestAgent> {
     const bound = deadline(this.#clock, healthDeadlineMs, late, over);
     const { agent } = await orAborted(client.health(bound.signal), bound.signal).finally(bound.release);
     this.#show(client, agent);
-    const show = this.#sparingly((list) => {
-      if (over.aborted) return;
-      this.listeners = { is: "present", list };
-      this.#changed();
-    });
-    await orAborted(client.watchPorts(show, over), over);
-  }
-
-  /** Shows a list at once, or a moment after the last one, and then only the newest of that time. */
-  #sparingly(show: (list: Listener[]) => void): (list: Listener[]) => void {
-    let waiting: Listener[] | undefined;
-    let resting = false;
-    const tell = (list: Listener[]) => {
-      resting = true;
-      this.#clock.after(listenersMs, () => {
-        resting = false;
-        const newest = waiting;
-        waiting = undefined;
-        if (newest !== undefined) tell(newest);
-      });
-      show(list);
-    };
-    return (list) => {
-      if (resting) waiting = list;
-      else tell(list);
-    };
+    await orAborted(
+      client.watchPorts((list) => {
+        this.listeners = { is: "present", list };
+        this.#changed();
+        return sleep(this.#clock, listenersMs, over);
+      }, over),
+      over,
+    );
   }
 
   #show(client: C | undefined, version: string | undefined): void {

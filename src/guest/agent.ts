@@ -4,6 +4,7 @@ import { type Duplex, type Readable, Writable } from "node:stream";
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import { BangerError } from "../errors.js";
+import { ByteQueue } from "./bytes.js";
 import { ExecClient } from "./exec-stream.js";
 
 const Health = Type.Object({
@@ -62,6 +63,7 @@ interface Call {
 
 /** The longest reply that is kept in memory; the agent's own bound is far below. */
 const replyMaxBytes = 1024 * 1024;
+const lineEnd = 10;
 
 function unreachable(cause: unknown): BangerError {
   if (cause instanceof BangerError) return cause;
@@ -77,18 +79,16 @@ function garbled(cause?: unknown): BangerError {
 }
 
 async function readAll(reply: IncomingMessage): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  let length = 0;
+  const read = new ByteQueue();
   try {
     for await (const chunk of reply as AsyncIterable<Buffer>) {
-      length += chunk.length;
-      if (length > replyMaxBytes) throw garbled();
-      chunks.push(chunk);
+      if (read.length + chunk.length > replyMaxBytes) throw garbled();
+      read.add(chunk);
     }
   } catch (cause) {
     throw unreachable(cause);
   }
-  return Buffer.concat(chunks);
+  return read.takeAll();
 }
 
 function parse<T extends TSchema>(schema: T, text: string): Static<T> {
@@ -133,19 +133,24 @@ export class AgentClient {
   }
 
   /**
-   * Calls `listener` with what listens in the guest, at once and again within a second of each change. Resolves when
-   * `signal` aborts; rejects when the agent goes away.
+   * Calls `listener` with what listens in the guest, at once and again within a second of each change. Nothing more is
+   * read from the guest before the listener's promise is kept. Resolves when `signal` aborts; rejects when the agent
+   * goes away.
    */
-  async watchPorts(listener: (ports: AgentListener[]) => void, signal: AbortSignal): Promise<void> {
+  async watchPorts(listener: (ports: AgentListener[]) => Promise<void>, signal: AbortSignal): Promise<void> {
     try {
       const reply = await this.#request({ method: "GET", path: "/ports?watch=1", signal });
-      let pending = "";
-      reply.setEncoding("utf8");
-      for await (const text of reply as AsyncIterable<string>) {
-        const lines = (pending + text).split("\n");
-        pending = lines.pop() ?? "";
-        if (pending.length > replyMaxBytes) throw garbled();
-        for (const line of lines) listener(parse(Ports, line).ports);
+      const line = new ByteQueue();
+      for await (const chunk of reply as AsyncIterable<Buffer>) {
+        let start = 0;
+        for (let end = chunk.indexOf(lineEnd); end >= 0; end = chunk.indexOf(lineEnd, start)) {
+          line.add(chunk.subarray(start, end));
+          start = end + 1;
+          await listener(parse(Ports, line.takeAll().toString("utf8")).ports);
+          if (signal.aborted) return;
+        }
+        line.add(chunk.subarray(start));
+        if (line.length > replyMaxBytes) throw garbled();
       }
     } catch (error) {
       if (signal.aborted) return;

@@ -38,29 +38,43 @@ export function encodeSize(cols: number, rows: number): Buffer {
   return encodeFrame(frameType.resize, payload);
 }
 
-/** Cuts a byte stream into frames, however it comes in pieces. */
+/**
+ * Cuts a byte stream into frames, however it comes in pieces. Payloads have memory of their own: who keeps one keeps
+ * nothing of what came around it.
+ */
 export class FrameReader {
-  #pending: Buffer = Buffer.alloc(0);
+  readonly #head = Buffer.alloc(headerBytes);
+  #headLength = 0;
+  #payload: Buffer = Buffer.alloc(0);
+  #payloadLength = 0;
 
   /** The frames that are whole with these bytes. Throws `exec_protocol` when they are none. */
   push(bytes: Buffer): Frame[] {
-    this.#pending = this.#pending.length === 0 ? bytes : Buffer.concat([this.#pending, bytes]);
     const frames: Frame[] = [];
-    let at = 0;
-    while (this.#pending.length - at >= headerBytes) {
-      const length = this.#pending.readUInt32LE(at + 4);
-      if (length > framePayloadMax || this.#pending.readUIntLE(at + 1, 3) !== 0) {
-        throw new BangerError("exec_protocol", "the command's connection does not carry what it should");
+    for (let at = 0; at < bytes.length; ) {
+      if (this.#headLength < headerBytes) {
+        const copied = bytes.copy(this.#head, this.#headLength, at, at + headerBytes - this.#headLength);
+        this.#headLength += copied;
+        at += copied;
+        if (this.#headLength < headerBytes) break;
+        this.#begin();
       }
-      const end = at + headerBytes + length;
-      if (this.#pending.length < end) break;
-      frames.push({
-        type: this.#pending.readUInt8(at),
-        payload: this.#pending.subarray(at + headerBytes, end),
-      });
-      at = end;
+      const copied = bytes.copy(this.#payload, this.#payloadLength, at);
+      this.#payloadLength += copied;
+      at += copied;
+      if (this.#payloadLength < this.#payload.length) break;
+      frames.push({ type: this.#head.readUInt8(0), payload: this.#payload });
+      this.#headLength = 0;
     }
-    this.#pending = this.#pending.subarray(at);
     return frames;
+  }
+
+  #begin(): void {
+    const length = this.#head.readUInt32LE(4);
+    if (length > framePayloadMax || this.#head.readUIntLE(1, 3) !== 0) {
+      throw new BangerError("exec_protocol", "the command's connection does not carry what it should");
+    }
+    this.#payload = Buffer.allocUnsafeSlow(length);
+    this.#payloadLength = 0;
   }
 }

@@ -189,7 +189,8 @@ export class ExecClient {
   }
 
   #output(output: Writable, payload: Buffer): void {
-    if (output.destroyed || output.write(payload)) return;
+    // An empty write would wait in line like any other, and no bound counts it.
+    if (payload.length === 0 || output.destroyed || output.write(payload)) return;
     this.#full.add(output);
     this.#connection.pause();
   }

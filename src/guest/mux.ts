@@ -1,159 +1,49 @@
 /** The host's side of the mux: many byte streams over the one link to a guest's agent. */
 import { randomBytes } from "node:crypto";
-import { Duplex } from "node:stream";
+import type { Duplex } from "node:stream";
 import { BangerError } from "../errors.js";
+import { ownCopy } from "./bytes.js";
+import {
+  Channel,
+  headerBytes,
+  muxFrame,
+  muxType,
+  payloadMax,
+  unreachable,
+  windowBytes,
+} from "./mux-channel.js";
 
-const type = { hello: 1, helloAck: 2, open: 3, data: 4, window: 5, end: 6, reset: 7 } as const;
-
-const headerBytes = 8;
-const payloadMax = 16_384;
 const nonceBytes = 16;
-/** Un-credited DATA that either side may have in flight on a channel. */
-const windowBytes = 65_536;
-const grantMin = windowBytes / 2;
 export const channelsMax = 64;
+/**
+ * What the guest may send for channels that are gone, or without content. A stream that is closed here may have a
+ * window's worth on its way, frames and all; a guest that sends more than that keeps this process busy for nothing.
+ */
+export const strayMaxBytes = 8 << 20;
+const strayOfStream = 2 * windowBytes;
+/** What may wait for a guest that does not read: a window for each stream, and those that it outlived. */
+export const unsentMaxBytes = 8 << 20;
 
 export interface MuxOptions {
   /** Runs once, when the guest's agent has answered for the first time. */
   onUp?: () => void;
 }
 
-function frame(kind: number, channel: number, payload?: Buffer): Buffer {
-  const length = payload?.length ?? 0;
-  const bytes = Buffer.allocUnsafe(headerBytes + length);
-  bytes.writeUInt8(kind, 0);
-  bytes.writeUInt8(0, 1);
-  bytes.writeUInt16LE(length, 2);
-  bytes.writeUInt32LE(channel, 4);
-  payload?.copy(bytes, headerBytes);
-  return bytes;
-}
-
-function credit(bytes: number): Buffer {
-  const payload = Buffer.allocUnsafe(4);
-  payload.writeUInt32LE(bytes);
-  return payload;
-}
-
-function unreachable(message: string, cause?: unknown): BangerError {
-  return new BangerError("agent_unreachable", message, { retry: "later", cause });
-}
-
-interface Link {
-  send(kind: number, channel: number, payload?: Buffer): void;
-  forget(channel: number): void;
-}
-
-/** One stream. It ends for good when its peer has sent its end: nobody is left who would read. */
-class Channel extends Duplex {
-  readonly #link: Link;
-  readonly #id: number;
-  /** Bytes that the guest takes. */
-  #maySend = windowBytes;
-  /** Bytes that the guest may still send. */
-  #granted = windowBytes;
-  #received: Buffer[] = [];
-  #receivedBytes = 0;
-  #peerEnded = false;
-  #wanted = false;
-  #over = false;
-  #waiting: { chunk: Buffer; done: (error?: Error | null) => void } | undefined;
-
-  constructor(link: Link, id: number) {
-    super({ allowHalfOpen: false, readableHighWaterMark: payloadMax, writableHighWaterMark: payloadMax });
-    this.#link = link;
-    this.#id = id;
-  }
-
-  override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
-    this.#waiting = { chunk, done };
-    this.#sendWaiting();
-  }
-
-  override _final(done: (error?: Error | null) => void): void {
-    if (!this.#over) this.#link.send(type.end, this.#id);
-    done();
-  }
-
-  override _read(): void {
-    this.#wanted = true;
-    this.#deliver();
-  }
-
-  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
-    const whole = this.#peerEnded && this.writableFinished;
-    if (!whole && !this.#over) this.#link.send(type.reset, this.#id);
-    this.#over = true;
-    this.#received = [];
-    this.#link.forget(this.#id);
-    const waiting = this.#waiting;
-    this.#waiting = undefined;
-    waiting?.done(error ?? unreachable("the stream to the guest's agent was closed"));
-    done(error);
-  }
-
-  #sendWaiting(): void {
-    while (this.#waiting !== undefined && this.#maySend > 0) {
-      const { chunk, done } = this.#waiting;
-      const part = chunk.subarray(0, Math.min(chunk.length, this.#maySend, payloadMax));
-      if (part.length > 0) this.#link.send(type.data, this.#id, part);
-      this.#maySend -= part.length;
-      const rest = chunk.subarray(part.length);
-      this.#waiting = rest.length > 0 ? { chunk: rest, done } : undefined;
-      if (rest.length === 0) done();
-    }
-  }
-
-  /** Hands on what was received, as far as it is wanted, and grants the guest as much again. */
-  #deliver(): void {
-    while (this.#wanted && this.#received.length > 0) {
-      const chunk = this.#received.shift() as Buffer;
-      this.#receivedBytes -= chunk.length;
-      this.#wanted = this.push(chunk);
-    }
-    if (this.#peerEnded) {
-      if (this.#received.length === 0) this.push(null);
-      return;
-    }
-    const grant = windowBytes - this.#granted - this.#receivedBytes;
-    if (grant >= grantMin && !this.#over) {
-      this.#granted += grant;
-      this.#link.send(type.window, this.#id, credit(grant));
-    }
-  }
-
-  /** Takes one frame for this channel; false when the guest breaks the rules. */
-  accept(kind: number, payload: Buffer): boolean {
-    if (kind === type.data) {
-      if (payload.length > this.#granted || this.#peerEnded) return false;
-      this.#granted -= payload.length;
-      this.#receivedBytes += payload.length;
-      if (payload.length > 0) this.#received.push(payload);
-      this.#deliver();
-    } else if (kind === type.window) {
-      if (payload.length !== 4 || payload.readUInt32LE() > windowBytes - this.#maySend) return false;
-      this.#maySend += payload.readUInt32LE();
-      this.#sendWaiting();
-    } else if (kind === type.end) {
-      if (this.#peerEnded) return false;
-      this.#peerEnded = true;
-      this.#deliver();
-    } else {
-      this.break(unreachable("the guest's agent broke the stream off"));
-    }
-    return true;
-  }
-
-  /** The channel is gone at the other side already. */
-  break(error: Error): void {
-    this.#over = true;
-    this.destroy(error);
-  }
+/** The frame that is coming in: its head as far as it has come, then what is left of its payload. */
+interface Incoming {
+  head: Buffer;
+  headLength: number;
+  /** Payload bytes to come; meaningless while the head is not whole. */
+  left: number;
+  /** The payload of a frame other than DATA, as far as anybody reads it. */
+  payload: Buffer;
+  payloadLength: number;
 }
 
 /**
  * Speaks the mux over `link`, from its first byte to its close; another link needs another MuxHost. Streams may be
- * opened at once: what they send is answered when the guest's agent is up.
+ * opened at once: what they send is answered when the guest's agent is up. Whatever the guest sends, no more is held
+ * than a window and a piece for each open stream, and one read of the link.
  */
 export class MuxHost {
   /** Resolves when the link is gone; it never rejects. All streams have been destroyed by then. */
@@ -162,8 +52,17 @@ export class MuxHost {
   readonly #answer: Buffer;
   readonly #onUp: (() => void) | undefined;
   readonly #channels = new Map<number, Channel>();
-  #pending: Buffer = Buffer.alloc(0);
+  readonly #frame: Incoming = {
+    head: Buffer.alloc(headerBytes),
+    headLength: 0,
+    left: 0,
+    payload: Buffer.alloc(4),
+    payloadLength: 0,
+  };
+  /** Before the guest has answered: the end of what came, in which the answer may begin. */
+  #beforeAnswer: Buffer = Buffer.alloc(0);
   #nextChannel = 1;
+  #strayLeft = strayMaxBytes;
   #up = false;
   #failure: BangerError | undefined;
 
@@ -171,7 +70,7 @@ export class MuxHost {
     this.#link = link;
     this.#onUp = options.onUp;
     const nonce = randomBytes(nonceBytes);
-    this.#answer = frame(type.helloAck, 0, nonce);
+    this.#answer = muxFrame(muxType.helloAck, 0, nonce);
     this.closed = new Promise((resolve) => {
       link.once("close", () => {
         this.#fail(unreachable("the link to the guest's agent closed"));
@@ -182,7 +81,7 @@ export class MuxHost {
     link.on("end", () => this.#fail(unreachable("the link to the guest's agent ended")));
     link.on("data", (bytes: Buffer) => this.#take(bytes));
     /* Zero bytes complete whatever frame an earlier host left half-sent. */
-    link.write(Buffer.concat([Buffer.alloc(payloadMax + headerBytes), frame(type.hello, 0, nonce)]));
+    link.write(Buffer.concat([Buffer.alloc(payloadMax + headerBytes), muxFrame(muxType.hello, 0, nonce)]));
   }
 
   /** Whether the guest's agent has answered. */
@@ -201,12 +100,12 @@ export class MuxHost {
     const channel = new Channel(
       {
         send: (kind, to, payload) => this.#send(kind, to, payload),
-        forget: (gone) => this.#channels.delete(gone),
+        forget: (gone) => this.#forget(gone),
       },
       id,
     );
     this.#channels.set(id, channel);
-    this.#send(type.open, id);
+    this.#send(muxType.open, id);
     return channel;
   }
 
@@ -215,9 +114,16 @@ export class MuxHost {
     this.#fail(unreachable("the link to the guest's agent was closed"));
   }
 
-  #send(kind: number, channel: number, payload?: Buffer): void {
-    /* Windows bound what can pile up here: 64 KiB for each of at most 64 channels. */
-    if (this.#link.writable) this.#link.write(frame(kind, channel, payload));
+  #forget(id: number): void {
+    if (this.#channels.delete(id)) this.#strayLeft = Math.min(strayMaxBytes, this.#strayLeft + strayOfStream);
+  }
+
+  #send(kind: number, channel: number, payload?: Uint8Array): void {
+    if (!this.#link.writable) return;
+    this.#link.write(muxFrame(kind, channel, payload));
+    if (this.#link.writableLength > unsentMaxBytes) {
+      this.#fail(unreachable("the guest's agent does not read what it is sent"));
+    }
   }
 
   #fail(error: BangerError): void {
@@ -228,42 +134,91 @@ export class MuxHost {
   }
 
   #take(bytes: Buffer): void {
-    this.#pending = this.#pending.length === 0 ? bytes : Buffer.concat([this.#pending, bytes]);
-    if (!this.#up && !this.#findAnswer()) return;
-    let at = 0;
-    while (this.#pending.length - at >= headerBytes) {
-      const kind = this.#pending.readUInt8(at);
-      const length = this.#pending.readUInt16LE(at + 2);
-      const id = this.#pending.readUInt32LE(at + 4);
-      if (kind < type.data || kind > type.reset || length > payloadMax || id === 0) {
-        this.#fail(unreachable("the link to the guest's agent is out of step"));
-        return;
-      }
-      const start = at + headerBytes;
-      if (this.#pending.length < start + length) break;
-      at = start + length;
-      this.#dispatch(kind, id, this.#pending.subarray(start, at));
-    }
-    this.#pending = this.#pending.subarray(at);
+    let rest = this.#up ? bytes : this.#findAnswer(bytes);
+    while (rest.length > 0 && this.#failure === undefined) rest = this.#takeSome(rest);
   }
 
-  /** Drops what was meant for an earlier host, up to the answer to this one's greeting. */
-  #findAnswer(): boolean {
-    const found = this.#pending.indexOf(this.#answer);
+  /** Drops what was meant for an earlier host, up to the answer to this one's greeting; yields what comes after it. */
+  #findAnswer(bytes: Buffer): Buffer {
+    const seen = Buffer.concat([this.#beforeAnswer, bytes]);
+    const found = seen.indexOf(this.#answer);
     if (found < 0) {
-      this.#pending = this.#pending.subarray(Math.max(0, this.#pending.length - this.#answer.length + 1));
-      return false;
+      this.#beforeAnswer = ownCopy(seen.subarray(Math.max(0, seen.length - this.#answer.length + 1)));
+      return Buffer.alloc(0);
     }
-    this.#pending = this.#pending.subarray(found + this.#answer.length);
     this.#up = true;
     this.#onUp?.();
-    return true;
+    return seen.subarray(found + this.#answer.length);
   }
 
-  #dispatch(kind: number, id: number, payload: Buffer): void {
-    /* A frame for a channel that is gone was on its way when it went. */
-    const channel = this.#channels.get(id);
-    if (channel !== undefined && !channel.accept(kind, payload)) {
+  /** Takes bytes of one frame's head, or of its payload; yields the rest. */
+  #takeSome(bytes: Buffer): Buffer {
+    const frame = this.#frame;
+    if (frame.headLength < headerBytes) {
+      const copied = bytes.copy(frame.head, frame.headLength, 0, headerBytes - frame.headLength);
+      frame.headLength += copied;
+      if (frame.headLength === headerBytes) this.#begin(frame);
+      return bytes.subarray(copied);
+    }
+    const part = bytes.subarray(0, frame.left);
+    frame.left -= part.length;
+    if (frame.head[0] === muxType.data) {
+      this.#dispatch(part.length, (channel) => channel.takeData(part));
+    } else {
+      frame.payloadLength += part.copy(frame.payload, frame.payloadLength);
+    }
+    if (frame.left === 0) this.#finish(frame);
+    return bytes.subarray(part.length);
+  }
+
+  #begin(frame: Incoming): void {
+    const kind = frame.head.readUInt8(0);
+    frame.left = frame.head.readUInt16LE(2);
+    frame.payloadLength = 0;
+    const known = kind >= muxType.data && kind <= muxType.reset;
+    if (!known || frame.left > payloadMax || frame.head.readUInt32LE(4) === 0) {
+      this.#fail(unreachable("the link to the guest's agent is out of step"));
+      return;
+    }
+    if (frame.left === 0) this.#finish(frame);
+  }
+
+  /** The frame is whole; of DATA everything has been handed on by now. */
+  #finish(frame: Incoming): void {
+    frame.headLength = 0;
+    const length = frame.head.readUInt16LE(2);
+    this.#dispatch(headerBytes, (channel) => {
+      switch (frame.head[0]) {
+        case muxType.data:
+          if (length === 0) this.#stray(headerBytes);
+          return true;
+        case muxType.window: {
+          const granted = frame.payload.readUInt32LE();
+          if (granted === 0) this.#stray(headerBytes);
+          return length === 4 && channel.takeWindow(granted);
+        }
+        case muxType.end:
+          return channel.takeEnd();
+        default:
+          channel.break(unreachable("the guest's agent broke the stream off"));
+          return true;
+      }
+    });
+  }
+
+  /** Bytes came of which nothing follows. */
+  #stray(size: number): void {
+    this.#strayLeft -= size;
+    if (this.#strayLeft < 0) this.#fail(unreachable("the guest's agent sends what nobody asked for"));
+  }
+
+  /** Hands something of the present frame to its channel; `size` counts where that is gone. */
+  #dispatch(size: number, hand: (channel: Channel) => boolean): void {
+    const channel = this.#channels.get(this.#frame.head.readUInt32LE(4));
+    if (channel === undefined) {
+      /* A frame for a channel that is gone was on its way when it went. */
+      this.#stray(size);
+    } else if (!hand(channel)) {
       channel.destroy(unreachable("the guest's agent does not keep to the window"));
     }
   }

@@ -6,6 +6,8 @@ import { BangerError } from "../errors.js";
 /** Firecracker's answer is "OK" and a port number. */
 const longestAnswer = 32;
 const lineEnd = 10;
+/** What waits here for a reader; the rest waits in Firecracker. */
+const heldBytes = 16_384;
 
 const refused = (socketPath: string, why: string): BangerError =>
   new BangerError("agent_unreachable", `the guest is not reached at ${socketPath}: ${why}`, {
@@ -23,7 +25,8 @@ export class VsockStream extends Duplex {
   #open = false;
 
   constructor(socketPath: string, port: number) {
-    super({ allowHalfOpen: false });
+    // Few, since the guest may send them one byte by one.
+    super({ allowHalfOpen: false, readableHighWaterMark: heldBytes });
     this.#socketPath = socketPath;
     this.#socket = createConnection({ path: socketPath, allowHalfOpen: true });
     this.#socket.write(`CONNECT ${port}\n`);

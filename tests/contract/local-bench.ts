@@ -75,7 +75,7 @@ function instantAgent(canGrow: () => boolean): Promise<Session<GuestAgent>> {
     health: async () => ({ agent: "0" }),
     watchPorts: (tell) => {
       const address = "0.0.0.0";
-      tell([{ proto: "tcp", address, port: 22, pid: 1, process: "sshd", command: "sshd -D" }]);
+      void tell([{ proto: "tcp", address, port: 22, pid: 1, process: "sshd", command: "sshd -D" }]);
       return closed;
     },
     shutdown: async () => {},

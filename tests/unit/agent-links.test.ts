@@ -21,7 +21,7 @@ class Guest {
   dials = 0;
   up = true;
   healthy = true;
-  tell: (list: Listener[]) => void = () => {};
+  tell: (list: Listener[]) => Promise<void> = async () => {};
   hangUp: () => void = () => {};
   closed = false;
 
@@ -78,7 +78,7 @@ describe("AgentLinks", () => {
     assert.deepEqual(links.agent(id), { is: "present", answering: true, version: "1.2" });
     assert.deepEqual(wakes, [id]);
     assert.equal(links.listeners(id).is, "unknown");
-    guest.tell([sshd]);
+    guest.tell([sshd]).catch(() => {});
     assert.deepEqual(links.listeners(id), { is: "present", list: [sshd] });
     assert.deepEqual(wakes, [id, id]);
     assert.notEqual(links.clientOf(id), undefined);
@@ -87,7 +87,7 @@ describe("AgentLinks", () => {
   test("a connection that ends is told at once and made again", async () => {
     links.ensure(id, process1);
     await clock.settle();
-    guest.tell([sshd]);
+    guest.tell([sshd]).catch(() => {});
     guest.hangUp();
     await clock.settle();
     assert.equal(answering(), false);
@@ -95,6 +95,20 @@ describe("AgentLinks", () => {
     assert.equal(links.listeners(id).is, "unknown");
     await clock.advance(2_500);
     assert.deepEqual([answering(), guest.dials], [true, 2]);
+  });
+
+  test("a guest that hangs up as soon as it has answered is asked ever more rarely", async () => {
+    links.ensure(id, process1);
+    for (let second = 0; second < 60; second += 0.1) {
+      await clock.advance(100);
+      guest.hangUp();
+    }
+    assert.ok(guest.dials > 20 && guest.dials < 60, `${guest.dials} dials in a minute`);
+    await clock.advance(10_000);
+    guest.hangUp();
+    const before = guest.dials;
+    await clock.advance(200);
+    assert.equal(guest.dials, before + 1);
   });
 
   test("a guest too busy to answer keeps its connection, and with it its commands", async () => {

@@ -46,7 +46,7 @@ test("ports show a listener with its process, and watching tells when it goes", 
 
   const stop = new AbortController();
   const seen: boolean[] = [];
-  const watching = linked.client.watchPorts((ports) => {
+  const watching = linked.client.watchPorts(async (ports) => {
     seen.push(mine(ports) !== undefined);
     if (seen.length === 1) server.close();
     else if (!seen.at(-1)) stop.abort();

@@ -95,6 +95,13 @@ describe("followFile", () => {
     );
   });
 
+  test("a few bytes hold no more memory than that, however long their reader keeps them", async () => {
+    writeFileSync(path, "few");
+    const never = new AbortController().signal;
+    for await (const chunk of followFile(path, { follow: false }, new ManualClock(), never))
+      assert.equal(chunk.buffer.byteLength, 3);
+  });
+
   test("a file that is not there yet is empty, and is followed from its birth; a shorter one from its start", async () => {
     assert.equal(await read(), "");
     const clock = new ManualClock();
