@@ -152,7 +152,7 @@ export async function createLocalWorld(options: LocalWorldOptions): Promise<Loca
     searchPath,
     mode: mode.parts,
     launch,
-    dials: { qemu: agentDial(home), firecracker: vsockDial(home, clock) },
+    dials: { qemu: agentDial(home, clock), firecracker: vsockDial(home, clock) },
     images: { ...maker, isBuilding: (id) => observePartial(imageHandles(home, id).partial).building },
     workSeeds: seedFinder(home, runTool),
     userFiles: userFilesReader({ fileSync, userHome, environment, runTool }),

@@ -4,6 +4,7 @@ import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
 import { Writable } from "node:stream";
 import { setTimeout as pause } from "node:timers/promises";
 import type { Metadata } from "../../helper/metadata.js";
+import { systemClock } from "../../src/clock.js";
 import { agentDial } from "../../src/effects/agent-dial.js";
 import { hostTscKHz } from "../../src/effects/qemu-argv.js";
 import type { AgentClient } from "../../src/guest/agent.js";
@@ -93,7 +94,7 @@ export class TapGuest {
       while (!over) {
         signal.throwIfAborted();
         try {
-          return (await agentDial(metadata.home)(vmId, signal)).client;
+          return (await agentDial(metadata.home, systemClock)(vmId, signal)).client;
         } catch {
           await pause(50);
         }
