@@ -99,7 +99,7 @@ export const schemaVersions: Readonly<Record<EventType, number>> = {
   "vm.ready": 1,
   "vm.adopted": 1,
   "vm.shutdown_asked": 1,
-  "vm.process_exited": 1,
+  "vm.process_exited": 2,
   "vm.paused": 1,
   "vm.resumed": 1,
   "vm.effect_failed": 1,
@@ -122,6 +122,8 @@ type Upcaster = (data: unknown) => unknown;
 export type Upcasters = Readonly<Record<string, Readonly<Record<number, Upcaster>>>>;
 
 const upcasters: Upcasters = {
+  // A guest that rebooted was one that ended, and nothing brought it back.
+  "vm.process_exited": { 1: (data) => data },
   // There was nothing but the catalog.
   "image.pull_requested": { 1: (data) => ({ ...(data as object), source: { kind: "catalog" } }) },
 };

@@ -106,6 +106,10 @@ function exitClause({ reason, detail }: ProcessExit): string {
       return `its VMM process ended as asked (${detail})`;
     case "guest":
       return `its guest ended by itself (${detail})`;
+    case "reboot":
+      return "its guest rebooted";
+    case "panic":
+      return `${detail.replace(/^the/, "its")}`;
     case "lost":
       return `its VMM process ended without being asked (${detail})`;
     default:

@@ -25,8 +25,11 @@ export interface VmError extends ErrorBody {
 
 /** How the VMM ended, as far as anybody saw it. */
 export interface ProcessExit {
-  /** `asked`: stop, kill or delete; `guest`: the guest powered off or rebooted; `lost`: nobody knows. */
-  reason: "asked" | "guest" | "lost";
+  /**
+   * `asked`: stop, kill or delete; `guest`: the guest powered off; `reboot`: it wants to run again; `panic`: its kernel
+   * gave up; `lost`: nobody knows.
+   */
+  reason: "asked" | "guest" | "reboot" | "panic" | "lost";
   detail: string;
 }
 

@@ -3,6 +3,7 @@ import type { ErrorBody } from "./errors.js";
 import { event, imageStream, type NewEvent, vmStream } from "./events.js";
 import { isKernelId } from "./handles.js";
 import type { Capabilities, Image, ObservedImage, ObservedVm, Part, ProcessExit, Seen, Vm } from "./model.js";
+import { recoverAt } from "./recovery.js";
 
 /** The facts about one VM, one step of the machine at most; ask again after folding them. */
 export function noticeVm(vm: Vm, seen: ObservedVm, capabilities: Capabilities, now: number): NewEvent[] {
@@ -28,6 +29,8 @@ function noticeStart(vm: Vm, seen: ObservedVm, capabilities: Capabilities, now: 
   const stream = vmStream(vm.id);
   switch (vm.step) {
     case "disk":
+      // A guest that reboots on and on waits, and so does everything behind its first step.
+      if (now < recoverAt(vm.recoveries)) return [];
       return disksFit(vm, seen) && rootFits(seen, capabilities) && seen.process.is === "absent"
         ? [event(stream, "vm.disk_attached", {})]
         : [];

@@ -5,6 +5,7 @@ import { BangerError } from "../errors.js";
 import { ExecClient } from "../guest/exec-stream.js";
 import { type Context, withDaemon } from "./context.js";
 import { Interrupted } from "./interrupts.js";
+import { guestEnded } from "./lost-session.js";
 
 /** Errors that are the command's own fault. */
 const commandFaults = new Set(["exec_not_found", "exec_not_executable"]);
@@ -28,8 +29,9 @@ export interface SessionRequest {
 export const onTerminal = ({ stdin, stdout }: Context): boolean =>
   stdin.isTTY === true && stdout.isTTY === true;
 
-const columnsOf = ({ stdout }: Context): number => stdout.columns ?? 80;
-const rowsOf = ({ stdout }: Context): number => stdout.rows ?? 24;
+/** A terminal that was never told its size says 0. */
+const columnsOf = ({ stdout }: Context): number => stdout.columns || 80;
+const rowsOf = ({ stdout }: Context): number => stdout.rows || 24;
 
 /**
  * The exit status of the command: its own, or 128 + n for signal n.
@@ -45,8 +47,10 @@ export async function runSession(
   if (tty) {
     body.cols = columnsOf(context);
     body.rows = rowsOf(context);
-    body.env = { ...(env["TERM"] !== undefined && { TERM: env["TERM"] }), ...request.env };
+    const own = ["TERM", "COLORTERM"].flatMap((name) => (env[name] === undefined ? [] : [[name, env[name]]]));
+    body.env = { ...Object.fromEntries(own), ...request.env };
   }
+  const begun = context.clock.now();
   const connection = await withDaemon(context, () => context.client.exec(ref, body));
   const command = new ExecClient(connection, { ...(input && { stdin: context.stdin }), stdout, stderr });
   connection.resume();
@@ -62,7 +66,9 @@ export async function runSession(
     const result = await command.result;
     return "code" in result ? result.code : 128 + result.number;
   } catch (error) {
-    throw left ?? named(error, request.argv[0] ?? "");
+    const lost = error instanceof BangerError && error.code === "exec_lost";
+    const ended = left === undefined && lost ? await guestEnded(context, ref, begun) : undefined;
+    throw left ?? ended ?? named(error, request.argv[0] ?? "");
   } finally {
     for (const release of releases) release();
   }

@@ -6,6 +6,7 @@ import { BangerError } from "../errors.js";
 import { shellQuote } from "../shell.js";
 import { command, oneRef } from "./command.js";
 import { call } from "./context.js";
+import { guestEnded } from "./lost-session.js";
 
 const forms: Readonly<Record<keyof SshView, RegExp>> = {
   user: /^[a-z_][a-z0-9_-]{0,31}$/,
@@ -46,6 +47,9 @@ export function sshArguments(view: SshView, guestCommand: readonly string[]): st
   ];
 }
 
+/** What ssh ends with when its connection broke, among other troubles of its own. */
+const lostStatus = 255;
+
 export const ssh = command({
   summary: "Open an SSH session to a VM, or run a command over SSH",
   usage: "REF [-- CMD…]",
@@ -58,8 +62,12 @@ export const ssh = command({
     const view = checkedView(await call(context, "vmSsh", { ref: words[0] ?? "" }));
     // Ctrl-C belongs to ssh now, which gets it from the terminal itself.
     const release = context.interrupts.take(() => undefined);
+    const begun = context.clock.now();
     try {
-      return await runSsh(sshArguments(view, guestCommand ?? []), context.env);
+      const status = await runSsh(sshArguments(view, guestCommand ?? []), context.env);
+      const ended = status === lostStatus ? await guestEnded(context, words[0] ?? "", begun) : undefined;
+      if (ended !== undefined) throw ended;
+      return status;
     } finally {
       release();
     }

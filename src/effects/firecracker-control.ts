@@ -1,38 +1,20 @@
 /** The hold on one Firecracker: whether its guest runs, whether it has halted, and how the process ended. */
-import { open, stat, truncate } from "node:fs/promises";
+import { stat, truncate } from "node:fs/promises";
 import { createConnection, type Socket } from "node:net";
 import type { VmHandles } from "../handles.js";
 import type { ProcessExit, ProcessIdentity } from "../model.js";
 import { type FirecrackerApi, firecrackerApi } from "./firecracker-api.js";
 import { describeFirecrackerEnd, hasHalted } from "./firecracker-exit.js";
 import { workDevice, workResizedCall } from "./firecracker-machine.js";
+import { endOf } from "./log-end.js";
 import type { SeenForwards } from "./net-user.js";
 import { type ControlHooks, type GuestState, VmmControl } from "./vmm-control.js";
 import { sleep } from "./wait.js";
 
-/** How much of a log's end tells how things ended, in bytes. */
-const tellingBytes = 4096;
 /** How often the console is looked at for a guest that has halted. */
 const consoleMs = 1_000;
 /** A Firecracker that cannot be asked for so long is taken for one whose guest runs. */
 const unaskedMs = 5_000;
-
-/** The last bytes of a file, and "" where it cannot be read. */
-async function endOf(path: string): Promise<string> {
-  try {
-    const file = await open(path);
-    try {
-      const { size } = await file.stat();
-      const start = Math.max(0, size - tellingBytes);
-      const { buffer, bytesRead } = await file.read(Buffer.alloc(tellingBytes), 0, tellingBytes, start);
-      return buffer.toString("utf8", 0, bytesRead);
-    } finally {
-      await file.close();
-    }
-  } catch {
-    return "";
-  }
-}
 
 export class FirecrackerControl extends VmmControl {
   readonly kind = "firecracker";

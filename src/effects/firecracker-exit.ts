@@ -1,7 +1,7 @@
 /** Pure: what a Firecracker's logs tell of its end, of a start that failed, and of a guest that has halted. */
 import { BangerError } from "../errors.js";
 import type { ProcessExit, VmId } from "../model.js";
-import { failureNamed } from "./vmm-exit.js";
+import { describeReset, failureNamed } from "./vmm-exit.js";
 
 /**
  * A guest that powers off does not end Firecracker, whose machine has no power to switch off: its processors stand
@@ -27,10 +27,7 @@ export function describeFirecrackerEnd({ asked, halted, vmmLog, console }: Firec
   if (trouble !== undefined)
     return { reason: "lost", detail: `the guest's processor could not go on: ${trouble}` };
   const [, code] = /exit_code=(\d+)/.exec(vmmLog) ?? [];
-  if (code === "0") {
-    const panicked = /Kernel panic - not syncing/.test(console);
-    return { reason: "guest", detail: panicked ? "the guest's kernel panicked" : "the guest shut down" };
-  }
+  if (code === "0") return describeReset(console);
   if (code !== undefined)
     return { reason: "lost", detail: `Firecracker exited with status ${code}: ${lastSaid(vmmLog)}` };
   if (asked) return { reason: "asked", detail: "Firecracker was ended as asked" };

@@ -103,6 +103,8 @@ export function qemuArgv(machine: QemuMachine): string[] {
     // Appending, so that who cuts the log (log-bound.ts) leaves no hole in it.
     ...["-chardev", `file,id=console,path=${quoted(handles.consoleLog)},append=on`],
     ...["-serial", "chardev:console"],
+    // Tells a panic from a reboot.
+    ...["-device", "pvpanic"],
     ...["-chardev", `socket,id=qmp,path=${runtimeFiles.qmpSocket},${listening}`],
     ...["-mon", "chardev=qmp,mode=control"],
     ...["-device", "virtio-serial-device,max_ports=2"],

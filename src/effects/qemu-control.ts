@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { BangerError } from "../errors.js";
 import type { VmHandles } from "../handles.js";
 import type { PauseCause, ProcessExit, ProcessIdentity } from "../model.js";
+import { endOf } from "./log-end.js";
 import { readForwards, type SeenForwards } from "./net-user.js";
 import { connectQmp, type QmpClient } from "./qmp.js";
 import { sharedRun } from "./shared-run.js";
@@ -154,6 +155,7 @@ export class QemuControl extends VmmControl {
 
   protected async describe(): Promise<ProcessExit> {
     const child = await this.#childExit;
+    const console = await endOf(this.#handles.consoleLog);
     let lastLine: string | undefined;
     try {
       lastLine = lastLines(readFileSync(this.#handles.vmmLog, "utf8"), 1)[0];
@@ -161,7 +163,7 @@ export class QemuControl extends VmmControl {
       // The log says why only in words; without it the exit status has to do.
     }
     return describeEnd({
-      asked: this.asked,
+      ...{ asked: this.asked, console },
       ...(this.#shutdownReason === undefined ? {} : { shutdownReason: this.#shutdownReason }),
       ...(child === undefined ? {} : { child }),
       ...(lastLine === undefined ? {} : { lastLine }),

@@ -11,6 +11,8 @@ export interface ChildExit {
 export interface VmmEnd {
   /** `reason` of the QMP event SHUTDOWN. */
   shutdownReason?: string;
+  /** The end of console.log. */
+  console?: string;
   /** This daemon asked the process to end. */
   asked: boolean;
   /** Known only to the daemon that started the process. */
@@ -19,16 +21,36 @@ export interface VmmEnd {
   lastLine?: string;
 }
 
-const guestDetails: Readonly<Record<string, string>> = {
-  "guest-shutdown": "the guest powered off",
-  "guest-reset": "the guest rebooted",
-  "guest-panic": "the guest's kernel panicked",
+const poweredOff: ProcessExit = { reason: "guest", detail: "the guest powered off" };
+const rebooted: ProcessExit = { reason: "reboot", detail: "the guest rebooted" };
+
+/** What its kernel said of a panic, where it says so on its last page: the first words, which are not a guest's for long. */
+function panicked(console: string): ProcessExit {
+  const [, words = ""] = /Kernel panic - not syncing: ([^\n]*)/.exec(console) ?? [];
+  const clean = words.replace(/[^ -~]/g, "").slice(0, 100);
+  return { reason: "panic", detail: `the guest's kernel panicked${clean === "" ? "" : `: ${clean}`}` };
+}
+
+/**
+ * What a reset of the machine means. A kernel that panics resets it, too; where it has no driver for the device that
+ * would tell, its last words do. They are the guest's own words, and so decide nothing but whether it is started again.
+ */
+export function describeReset(console: string): ProcessExit {
+  const said = console.lastIndexOf("Kernel panic - not syncing");
+  const orderly = console.lastIndexOf("reboot: Restarting system");
+  return said > orderly ? panicked(console.slice(said)) : rebooted;
+}
+
+const guestEnds: Readonly<Record<string, (console: string) => ProcessExit>> = {
+  "guest-shutdown": () => poweredOff,
+  "guest-reset": describeReset,
+  "guest-panic": panicked,
 };
 
 /** How the VMM ended, as the log records it. */
-export function describeEnd({ shutdownReason, asked, child, lastLine }: VmmEnd): ProcessExit {
-  const guest = guestDetails[shutdownReason ?? ""];
-  if (guest !== undefined) return { reason: "guest", detail: guest };
+export function describeEnd({ shutdownReason, asked, child, lastLine, console = "" }: VmmEnd): ProcessExit {
+  const guest = guestEnds[shutdownReason ?? ""];
+  if (guest !== undefined) return guest(console);
   if (asked) return { reason: "asked", detail: "QEMU was ended as asked" };
   if (shutdownReason === "host-qmp-quit")
     return { reason: "asked", detail: "QEMU was told to quit through its control socket" };

@@ -102,6 +102,15 @@ const machine = setup({
     resume: assign(
       edit<"vm.process_exited">((vm, _event, at) => {
         vm.restart = false;
+        vm.recoveries = noRecoveries;
+        vm.startedAt = at;
+        vm.readyAt = null;
+      }),
+    ),
+    /** A start like any other, but that a guest which reboots on and on waits ever longer for it. */
+    comeBack: assign(
+      edit<"vm.process_exited">((vm, _event, at) => {
+        vm.recoveries = countRecovery(vm.recoveries, at);
         vm.startedAt = at;
         vm.readyAt = null;
       }),
@@ -173,7 +182,10 @@ const machine = setup({
       }),
     ),
   },
-  guards: { restartWanted: ({ context }) => context.restart },
+  guards: {
+    restartWanted: ({ context }) => context.restart,
+    rebooted: ({ event }) => event.type === "vm.process_exited" && event.data.reason === "reboot",
+  },
 }).createMachine({
   id: "vm",
   context: ({ input }) => input,
@@ -212,7 +224,10 @@ const machine = setup({
       on: {
         "vm.spec_changed": { actions: "changeSpec" },
         "vm.adopted": {},
-        "vm.process_exited": { target: "stopped", actions: "noteExit" },
+        "vm.process_exited": [
+          { guard: "rebooted", target: "starting", actions: ["noteExit", "comeBack"] },
+          { target: "stopped", actions: "noteExit" },
+        ],
         ...standstill,
         ...endings,
       },

@@ -1,5 +1,6 @@
 /** Pure: all effects that one VM or image asks for now, in the order in which they may run. */
 import type { Capabilities, Effect, ObservedVm, Vm } from "../model.js";
+import { recoverAt } from "../recovery.js";
 import { reconcileDisk, reconcileDiskSize } from "./disk.js";
 import { reconcileNetwork } from "./network.js";
 import { nextLookForRoom, reconcilePause } from "./pause.js";
@@ -25,7 +26,12 @@ export function reconcileVm(vm: Vm, seen: ObservedVm, capabilities: Capabilities
 
 /** The next moment (ms since the epoch) at which passing time alone changes what is wanted; null if none is to come. */
 export function nextDeadline(vm: Vm, now: number): number | null {
-  const deadlineAt =
-    vm.phase === "stopping" ? (vm.stop?.deadlineAt ?? null) : (nextLookForRoom(vm, now) ?? vm.bootDeadlineAt);
+  const deadlineAt = deadlineOf(vm, now);
   return deadlineAt !== null && deadlineAt > now ? deadlineAt : null;
+}
+
+function deadlineOf(vm: Vm, now: number): number | null {
+  if (vm.phase === "stopping") return vm.stop?.deadlineAt ?? null;
+  if (vm.step === "disk") return recoverAt(vm.recoveries);
+  return nextLookForRoom(vm, now) ?? vm.bootDeadlineAt;
 }

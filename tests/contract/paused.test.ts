@@ -15,10 +15,10 @@ const namespaces = ["-rm", "--pid", "--fork", "--mount-proc"];
 const id = "0c0c0c0c";
 const disk = "small";
 
-/** A boot sector that writes on and on, each time one sector further: int 13h, function 43h. */
+/** A boot sector that writes on and on, 64 sectors each time: int 13h, function 43h. */
 const writer = Buffer.concat([
-  Buffer.from("31c08ed8b280b443b000be207ccd1366ff06287cebee", "hex"),
-  Buffer.alloc(10),
+  Buffer.from("31c08ed8b280b443b000be207ccd13668306287c40ebed", "hex"),
+  Buffer.alloc(9),
   Buffer.from("10004000007c00000100000000000000", "hex"),
   Buffer.alloc(462),
   Buffer.from("55aa", "hex"),

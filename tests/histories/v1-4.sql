@@ -25,6 +25,7 @@ INSERT INTO "event_schemas" VALUES('vm.ready',1);
 INSERT INTO "event_schemas" VALUES('vm.paused',1);
 INSERT INTO "event_schemas" VALUES('vm.resumed',1);
 INSERT INTO "event_schemas" VALUES('vm.effect_failed',1);
+INSERT INTO "event_schemas" VALUES('vm.process_exited',2);
 CREATE TABLE events (seq INTEGER PRIMARY KEY AUTOINCREMENT, 
   stream TEXT NOT NULL,
   version INTEGER NOT NULL,
@@ -46,7 +47,14 @@ INSERT INTO "events" VALUES(9,'vm/00000001',6,'vm.ready',1,1767355606000,'event:
 INSERT INTO "events" VALUES(10,'vm/00000001',7,'vm.paused',1,1767355660000,'event:9','{"cause":"host_disk_full"}');
 INSERT INTO "events" VALUES(11,'vm/00000001',8,'vm.resumed',1,1767355690000,'event:10','{}');
 INSERT INTO "events" VALUES(12,'vm/00000001',9,'vm.effect_failed',1,1767355695000,'event:11','{"code":"port_taken","message":"no port of 127.7.0.1 can be forwarded to 80","retry":"later","effect":"ensureForward","untold":12}');
-INSERT INTO "events" VALUES(13,'vm/00000001',10,'vm.paused',1,1767355700000,'event:12','{"cause":"frozen"}');
+INSERT INTO "events" VALUES(13,'vm/00000001',10,'vm.process_exited',2,1767355696000,'event:12','{"reason":"reboot","detail":"the guest rebooted"}');
+INSERT INTO "events" VALUES(14,'vm/00000001',11,'vm.disk_attached',1,1767355696100,'event:13','{}');
+INSERT INTO "events" VALUES(15,'vm/00000001',12,'vm.network_attached',1,1767355696100,'event:14','{"address":"127.7.0.1"}');
+INSERT INTO "events" VALUES(16,'vm/00000001',13,'vm.process_started',1,1767355696200,'event:15','{"pid":4343}');
+INSERT INTO "events" VALUES(17,'vm/00000001',14,'vm.ready',1,1767355698000,'event:16','{"agent":"0.2.0"}');
+INSERT INTO "events" VALUES(18,'vm/00000001',15,'vm.paused',1,1767355700000,'event:17','{"cause":"frozen"}');
+INSERT INTO "events" VALUES(19,'vm/00000001',16,'vm.resumed',1,1767355710000,'event:18','{}');
+INSERT INTO "events" VALUES(20,'vm/00000001',17,'vm.process_exited',2,1767355720000,'event:19','{"reason":"panic","detail":"the guest''s kernel panicked: Attempted to kill init!"}');
 CREATE TABLE snapshots (seq INTEGER PRIMARY KEY, schema INTEGER NOT NULL, state TEXT NOT NULL) STRICT;
 CREATE UNIQUE INDEX events_command ON events (json_extract(data, '$.commandId')) WHERE type = 'vm.created';
 CREATE INDEX archived_names ON archived_events (json_extract(data, '$.name')) WHERE type = 'vm.created';
@@ -56,5 +64,5 @@ CREATE TRIGGER events_no_delete BEFORE DELETE ON events
 CREATE TRIGGER archived_no_update BEFORE UPDATE ON archived_events BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END;
 CREATE TRIGGER archived_no_delete BEFORE DELETE ON archived_events BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END;
 DELETE FROM "sqlite_sequence";
-INSERT INTO "sqlite_sequence" VALUES('events',13);
+INSERT INTO "sqlite_sequence" VALUES('events',20);
 COMMIT;

@@ -4,7 +4,14 @@ import type { SimHost } from "./host.js";
 import { imageId } from "./images.js";
 import type { Action } from "./scenario.js";
 
-type ToGuest = "killVmm" | "powerOff" | "listen" | "pauseGuest" | "resumeGuest";
+type ToGuest =
+  | "killVmm"
+  | "powerOff"
+  | "rebootGuest"
+  | "panicGuest"
+  | "listen"
+  | "pauseGuest"
+  | "resumeGuest";
 type ToHost =
   | "damageImage"
   | "killHelper"
@@ -41,6 +48,8 @@ export function harm(host: SimHost, action: Harm, idOf: (name: number) => VmId |
       if (id === undefined || !host.vms.get(id)?.process) return;
       if (action.kind === "listen") host.toggleListener(id, action.port);
       else if (action.kind === "powerOff") host.powerOff(id);
+      else if (action.kind === "rebootGuest") host.reset(id, "reboot");
+      else if (action.kind === "panicGuest") host.reset(id, "panic");
       else if (action.kind === "pauseGuest") host.pause(id, "stopped");
       else if (action.kind === "resumeGuest") host.pause(id, null);
       else host.exit(id, { reason: "lost", detail: "killed from outside" });

@@ -202,6 +202,11 @@ export class SimHost {
     this.#listener(id, exit);
   }
 
+  /** The guest reboots, or its kernel panics: the VMM ends with it, whichever. */
+  reset(id: VmId, reason: "reboot" | "panic"): void {
+    if (this.vm(id).process?.guest === "up") this.exit(id, { reason, detail: `a ${reason}` });
+  }
+
   askShutdown(id: VmId): void {
     const { process } = this.vm(id);
     if (process === null || process.shutdownAsked) return;

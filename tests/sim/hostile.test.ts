@@ -15,6 +15,7 @@ const everySeconds = 6;
 const deeds: Readonly<Record<string, (turn: number) => Action[]>> = {
   "ports that come and go, and cannot be forwarded": (turn) =>
     [1, 7].map((step) => ({ kind: "listen", name: 0, port: 1000 + ((turn * step) % 90), afterMs: 0 })),
+  "reboots, each as soon as it is up again": () => [{ kind: "rebootGuest", name: 0, afterMs: 0 }],
   "writes that fill a disk which is emptied again and again": (turn) => [
     { kind: turn % 2 === 0 ? "fillDisk" : "freeDisk", afterMs: 0 },
   ],

@@ -23,6 +23,8 @@ export type Action = { afterMs: number } & (
   | { kind: "flushFirewall" }
   | { kind: "killVmm"; name: number }
   | { kind: "powerOff"; name: number }
+  | { kind: "rebootGuest"; name: number }
+  | { kind: "panicGuest"; name: number }
   | { kind: "listen"; name: number; port: number }
   /** From now on no port can be forwarded, each time for another reason. */
   | { kind: "refuseForwards" }
@@ -80,7 +82,7 @@ function what(chance: Random): object {
   if (dice < 83) return { kind: "killDaemonAt", boundary: chance.between(1, 30) };
   if (dice < 86) return { kind: "startDaemon" };
   if (dice < 92) return { kind: "killVmm", name };
-  if (dice < 95) return { kind: "powerOff", name };
+  if (dice < 95) return { kind: chance.pick(["powerOff", "rebootGuest", "panicGuest"] as const), name };
   return { kind: "listen", name, port: chance.pick([80, 3000, 8080]) };
 }
 

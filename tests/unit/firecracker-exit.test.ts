@@ -15,9 +15,9 @@ const left = line("Vmm is stopping.") + line("Firecracker exiting successfully. 
 
 describe("describeFirecrackerEnd", () => {
   const cases = [
-    [{ ...ended, vmmLog: left }, "guest", /shut down/],
-    [{ ...ended, vmmLog: left, asked: true }, "guest", /shut down/],
-    [{ ...ended, vmmLog: left, console: "Kernel panic - not syncing: x" }, "guest", /panicked/],
+    [{ ...ended, vmmLog: left }, "reboot", /rebooted/],
+    [{ ...ended, vmmLog: left, asked: true }, "reboot", /rebooted/],
+    [{ ...ended, vmmLog: left, console: "Kernel panic - not syncing: x" }, "panic", /panicked: x$/],
     [{ ...ended, halted: true, asked: true }, "guest", /powered off/],
     [{ ...ended, asked: true }, "asked", /as asked/],
     [ended, "lost", /without a word/],
@@ -31,7 +31,7 @@ describe("describeFirecrackerEnd", () => {
       "lost",
       /could not go on: KVM_EXIT_INTERNAL_ERROR$/,
     ],
-    [{ ...ended, vmmLog: line("Received KVM_EXIT_SHUTDOWN signal") + left }, "guest", /shut down/],
+    [{ ...ended, vmmLog: line("Received KVM_EXIT_SHUTDOWN signal") + left }, "reboot", /rebooted/],
   ] as const;
   for (const [end, reason, detail] of cases)
     test(`${JSON.stringify(end)} is ${reason}`, () => {

@@ -124,7 +124,7 @@ describe("Firecracker", () => {
     await daemon.driver.ensureProcess(effect, never);
     await daemon.driver.ensureShutdownAsked(id, never);
     const exit = await ended();
-    assert.deepEqual(exit, { reason: "guest", detail: "the guest shut down" });
+    assert.deepEqual(exit, { reason: "reboot", detail: "the guest rebooted" });
   });
 
   test("one that is killed from outside is lost", async () => {

@@ -3,10 +3,28 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { describeEnd, startError } from "../../src/effects/vmm-exit.js";
 
+const panic = "[    9.1] Kernel panic - not syncing: Attempted to kill init!\u001b\n[    9.2] CPU: 0 PID: 1";
+
 describe("describeEnd", () => {
   const cases = [
     [{ shutdownReason: "guest-shutdown", asked: false }, "guest", /powered off/],
-    [{ shutdownReason: "guest-reset", asked: true }, "guest", /rebooted/],
+    [{ shutdownReason: "guest-reset", asked: false }, "reboot", /rebooted/],
+    [
+      { shutdownReason: "guest-reset", asked: false, console: panic },
+      "panic",
+      /^the guest's kernel panicked: Attempted/,
+    ],
+    [
+      { shutdownReason: "guest-reset", asked: false, console: `${panic}\nreboot: Restarting system` },
+      "reboot",
+      /./,
+    ],
+    [{ shutdownReason: "guest-panic", asked: false }, "panic", /^the guest's kernel panicked$/],
+    [
+      { shutdownReason: "guest-panic", asked: false, console: panic },
+      "panic",
+      /panicked: Attempted to kill init!$/,
+    ],
     [{ shutdownReason: "host-qmp-quit", asked: true, child: { code: 0, signal: null } }, "asked", /as asked/],
     [{ shutdownReason: "host-qmp-quit", asked: false }, "asked", /control socket/],
     [{ asked: true, child: { code: null, signal: "SIGKILL" } }, "asked", /as asked/],
