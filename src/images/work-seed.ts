@@ -19,6 +19,8 @@ const seedVersion = 1;
 const freeBlocks = (192 << 20) / blockSize;
 /** What inode and name of an entry may take, in bytes. */
 const bytesPerEntry = 1024;
+/** More names than any /root has reason to have. */
+const mostEntries = 2_000_000;
 
 /** An image's own seed is one that somebody gave it; any other is made of its root disk. */
 export type WorkSeed =
@@ -75,6 +77,7 @@ function copyTree(reader: Ext4Reader, from: Node, image: Ext4Image): void {
   for (let next = ahead.pop(); next !== undefined; next = ahead.pop())
     for (const { name, inode } of reader.entries(next.node)) {
       if (next.entry === rootEntry && name === "lost+found") continue;
+      if (image.names.count >= mostEntries) throw new Unfit(`it has more than ${mostEntries} entries`);
       const first = linked.get(inode);
       if (first !== undefined) {
         image.link(next.entry, name, first);

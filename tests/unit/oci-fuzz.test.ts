@@ -217,6 +217,20 @@ test("references", () => {
     [`a/b:tag@sha256:${"a".repeat(64)}`, `docker.io/a/b@sha256:${"a".repeat(64)}`],
   ])
     assert.equal(formatReference(parseReference(given as string)), full);
-  for (const given of ["", "a/B", "a//b", "a:", "a@b", "a@sha256:12", "-a", "a/../b", "http://a/b"])
+  for (const given of [
+    "",
+    "a/B",
+    "a//b",
+    "a:",
+    "a@b",
+    "a@sha256:12",
+    "-a",
+    "a/../b",
+    "http://a/b",
+    "a.b#c/x",
+    "a.b?c/x",
+    "a..b/x",
+    "1:2:3/x",
+  ])
     assert.throws(() => parseReference(given), { code: "reference_invalid" }, given);
 });

@@ -1,6 +1,8 @@
 /** Logins: tokens, credential helpers, and who never gets to see them. */
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { chmod, mkdir, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
 import { describe, test } from "node:test";
 import { archives, Pulls } from "../images/pulls.js";
 import { registryDouble } from "../images/registry-double.js";
@@ -59,5 +61,28 @@ describe("logins", () => {
     await pulls.pull({ authFile });
     await elsewhere.stop();
     assert.deepEqual(seen, [undefined]);
+  });
+
+  test("that go as a request's body go nowhere else, not even on the same host", async () => {
+    const elsewhere = await registryDouble(archives);
+    for (const status of [301, 302, 303, 307, 308])
+      for (const host of [elsewhere.host, pulls.registry.host]) {
+        const server = createServer((_, response) => {
+          response.writeHead(status, { location: `http://${host}/token` }).end();
+        }).listen(0, "127.0.0.1");
+        await once(server, "listening");
+        const { port } = server.address() as { port: number };
+        pulls.registry.misbehave = (_request, response) => {
+          const challenge = `Bearer realm="http://127.0.0.1:${port}/token",service="double"`;
+          response.writeHead(401, { "www-authenticate": challenge }).end();
+          return true;
+        };
+        const authFile = await stored({ auths: { [pulls.registry.host]: { identitytoken: "secret" } } });
+        const refusal = { code: "registry_protocol", message: /sends a login on/ };
+        await assert.rejects(pulls.pull({ authFile }), refusal, `${status} to ${host}`);
+        server.close();
+      }
+    await elsewhere.stop();
+    assert.deepEqual([elsewhere.asked, pulls.registry.asked.filter((path) => path === "/token")], [[], []]);
   });
 });

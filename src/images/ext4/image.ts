@@ -37,16 +37,26 @@ export class Ext4Image {
   private readonly xattrNumbers = new Map<string, number>();
   private xattrBytes = 0;
   private sparseExtents = 0;
+  private steps = 0;
   /** Which layer the entries now made belong to. */
   layer = 0;
 
-  constructor(readonly disk: Disk) {
+  /** `mostSteps`: entries that may be looked at to resolve paths and to take things away, in all. */
+  constructor(
+    readonly disk: Disk,
+    private readonly mostSteps = Number.POSITIVE_INFINITY,
+  ) {
     const metadata = { mode: 0o755, uid: 0, gid: 0, seconds: 0, nanoseconds: 0 };
     this.names.bind(rootEntry, this.inodes.add(typeBits.directory, metadata));
   }
 
+  private step(): void {
+    if (++this.steps > this.mostSteps) throw new Unfit("the layers take too many steps to put together");
+  }
+
   /** The live entry of that name, or 0. */
   find(directory: number, name: string): number {
+    this.step();
     return this.names.find(directory, name);
   }
 
@@ -155,14 +165,26 @@ export class Ext4Image {
     // Depth first with a stack of its own: names may nest deeper than calls.
     const found: number[] = [directory];
     for (let i = 0; i < found.length; i++)
-      for (const child of this.names.children(found[i] as number))
+      for (const child of this.children(found[i] as number))
         if (this.type(child) === typeBits.directory) found.push(child);
         else if (this.names.layer(child) !== this.layer) this.clear(child);
     for (const each of found.reverse()) {
       if (each === directory || this.names.layer(each) === this.layer) continue;
-      if (this.names.children(each).next().done) this.clear(each);
+      if (this.isEmpty(each)) this.clear(each);
     }
-    return !this.names.children(directory).next().done;
+    return !this.isEmpty(directory);
+  }
+
+  /** The live entries of a directory; passing a name that was taken away is a step as well. */
+  private *children(directory: number): Generator<number> {
+    for (const entry of this.names.all(directory)) {
+      this.step();
+      if (this.names.inode(entry) !== 0) yield entry;
+    }
+  }
+
+  private isEmpty(directory: number): boolean {
+    return this.children(directory).next().done === true;
   }
 
   private node(parent: number, name: string, type: number, attributes: Attributes): number {
@@ -181,7 +203,7 @@ export class Ext4Image {
     const found: number[] = [entry];
     for (let i = 0; i < found.length; i++)
       if (this.type(found[i] as number) === typeBits.directory)
-        for (const child of this.names.children(found[i] as number)) found.push(child);
+        for (const child of this.children(found[i] as number)) found.push(child);
     for (const each of found.reverse()) this.clear(each);
   }
 

@@ -1,5 +1,6 @@
 /** The directory tree as (parent, name) → inode: compact, with a hash index, and nothing ever moves. */
 import { Arena, Column } from "./compact.js";
+import { KeyedHash } from "./keyed-hash.js";
 
 /** Entry 1 is the root directory; 0 means none. */
 export const rootEntry = 1;
@@ -13,6 +14,8 @@ export class Names {
   private readonly firsts = new Column(Uint32Array);
   private readonly layers = new Column(Uint16Array);
   private readonly arena = new Arena();
+  /** Names come from strangers, who may have chosen them so that a hash without a key puts them all in one place. */
+  private readonly hash = new KeyedHash();
   private slots = new Uint32Array(1 << 12);
   private last = rootEntry;
 
@@ -22,10 +25,7 @@ export class Names {
   }
 
   private slotOf(parent: number, name: string): number {
-    let hash = Math.imul(parent, 0x9e3779b1);
-    for (let i = 0; i < name.length; i++) hash = Math.imul(hash ^ name.charCodeAt(i), 0x01000193);
-    hash = Math.imul(hash ^ (hash >>> 15), 0x85ebca6b);
-    return (hash ^ (hash >>> 13)) & (this.slots.length - 1);
+    return this.hash.of(parent, name) & (this.slots.length - 1);
   }
 
   /** The entry of that name, removed or not; 0 when there never was one. */
@@ -98,9 +98,13 @@ export class Names {
     return this.arena.bytes(this.names.get(entry));
   }
 
+  /** The entries of a directory, removed ones included. */
+  *all(directory: number): Generator<number> {
+    for (let entry = this.firsts.get(directory); entry !== 0; entry = this.nexts.get(entry)) yield entry;
+  }
+
   /** The live entries of a directory. */
   *children(directory: number): Generator<number> {
-    for (let entry = this.firsts.get(directory); entry !== 0; entry = this.nexts.get(entry))
-      if (this.inodes.get(entry) !== 0) yield entry;
+    for (const entry of this.all(directory)) if (this.inodes.get(entry) !== 0) yield entry;
   }
 }

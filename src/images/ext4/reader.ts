@@ -1,5 +1,5 @@
 /** Reads an ext4 file system in a file without mounting it: the other half of the writer, for any that mke2fs makes. */
-import { closeSync, openSync, readSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { BangerError } from "../../errors.js";
 import type { Segment } from "./file-data.js";
 import type { Attributes } from "./image.js";
@@ -25,6 +25,12 @@ const deepestTree = 5;
 /** An extent longer than this has blocks that were never written: they read as zeros. */
 const longestWritten = 32768;
 const largestDirectory = 1 << 30;
+/** Nodes of one file's extent tree: a file in as many pieces as they hold is none that anybody has. */
+const mostNodes = 4096;
+/** A file's extents are read for its segments and again for its data. */
+const mostReadings = 3;
+/** A symlink's text is one block at most. */
+const longestTarget = 4096;
 const largestBlock = 65536;
 
 /** One inode; `attributes.mode` has no type bits. */
@@ -54,12 +60,16 @@ export class Ext4Reader {
   /** The superblock as it is: it changes with every mount and every change of what is used. */
   readonly superblock: Buffer;
   private readonly fd: number;
+  /** Of the disk, in bytes, and how many bytes of files have been read. */
+  private readonly size: number;
+  private read = 0;
   private readonly blockSize: number;
   private readonly inodeSize: number;
 
   constructor(private readonly path: string) {
     this.fd = openSync(path, "r");
     try {
+      this.size = fstatSync(this.fd).size;
       this.superblock = this.at(superblockAt, superblockBytes);
       this.check();
       this.blockSize = 1024 << this.superblock.readUInt32LE(0x18);
@@ -97,6 +107,13 @@ export class Ext4Reader {
     if (!Number.isSafeInteger(position)) throw unreadable("it is damaged");
     if (readSync(this.fd, bytes, 0, length, position) < length) throw unreadable("it is torn");
     return bytes;
+  }
+
+  /** What files have: no block belongs to two, so that all of them read as often as we do are not much. */
+  private ofFiles(position: number, length: number): Buffer {
+    this.read += length;
+    if (this.read > mostReadings * this.size) throw unreadable("its files have more blocks than it has");
+    return this.at(position, length);
   }
 
   node(number: number): Node {
@@ -145,21 +162,30 @@ export class Ext4Reader {
     if ((flags & extentsFlag) === 0) throw unreadable(`inode ${number} has no extents, as before ext4`);
     const { blockSize } = this;
     const runs: { offset: number; length: number; position: number }[] = [];
+    const damaged = () => unreadable(`the extents of inode ${number} are damaged`);
+    let nodes = 0;
+    let end = 0;
     const visit = (tree: Buffer, deepest: number): void => {
       const count = tree.readUInt16LE(2);
       const depth = tree.readUInt16LE(6);
-      if (tree.readUInt16LE(0) !== extentMagic || depth > deepest || 12 * (count + 1) > tree.length)
-        throw unreadable(`the extents of inode ${number} are damaged`);
+      const sound = tree.readUInt16LE(0) === extentMagic && 12 * (count + 1) <= tree.length;
+      // A tree may lead to one node again and again, and so take as long as it likes.
+      if (!sound || depth > deepest || ++nodes > mostNodes) throw damaged();
       for (let at = 12; at < 12 * (count + 1); at += 12) {
         if (depth > 0) {
           const child = tree.readUInt32LE(at + 4) + tree.readUInt16LE(at + 8) * 2 ** 32;
-          visit(this.at(child * blockSize, blockSize), depth - 1);
+          visit(this.ofFiles(child * blockSize, blockSize), depth - 1);
           continue;
         }
-        const length = tree.readUInt16LE(at + 4);
-        if (length > longestWritten) continue;
+        const said = tree.readUInt16LE(at + 4);
+        const length = said > longestWritten ? said - longestWritten : said;
+        const first = tree.readUInt32LE(at);
+        // In order and apart, so that a file has no block twice and none is longer than it can be numbered.
+        if (length === 0 || first < end) throw damaged();
+        end = first + length;
+        if (said > longestWritten) continue;
         const physical = tree.readUInt32LE(at + 8) + tree.readUInt16LE(at + 6) * 2 ** 32;
-        const offset = tree.readUInt32LE(at) * blockSize;
+        const offset = first * blockSize;
         runs.push({ offset, length: length * blockSize, position: physical * blockSize });
       }
     };
@@ -178,13 +204,16 @@ export class Ext4Reader {
   *data(node: Node, chunkBytes = 1 << 20): Generator<Buffer> {
     for (const { offset, length, position } of this.runs(node)) {
       const end = Math.min(length, node.size - offset);
-      for (let done = 0; done < end; done += chunkBytes)
-        yield this.at(position + done, Math.min(chunkBytes, end - done));
+      for (let done = 0; done < end; done += chunkBytes) {
+        const taken = Math.min(chunkBytes, end - done);
+        yield this.ofFiles(position + done, taken);
+      }
     }
   }
 
   /** The text of a symlink; its bytes as latin1. */
   target(node: Node): string {
+    if (node.size > longestTarget) throw unreadable(`the link in inode ${node.number} is too long`);
     const inInode = (node.bytes.readUInt32LE(0x20) & extentsFlag) === 0 && node.size < 60;
     if (inInode) return node.bytes.toString("latin1", 0x28, 0x28 + node.size);
     return Buffer.concat([...this.data(node)]).toString("latin1");
@@ -200,7 +229,10 @@ export class Ext4Reader {
         const length = list.readUInt16LE(at + 4);
         if (length < 8 || at + length > list.length) throw unreadable(`directory ${node.number} is damaged`);
         const inode = list.readUInt32LE(at);
-        const name = list.toString("latin1", at + 8, at + 8 + (list[at + 6] as number));
+        const nameLength = list[at + 6] as number;
+        const name = list.toString("latin1", at + 8, at + 8 + nameLength);
+        if (inode !== 0 && (nameLength === 0 || nameLength > length - 8 || /[/\0]/.test(name)))
+          throw unreadable(`directory ${node.number} is damaged`);
         at += length;
         if (inode !== 0 && name !== "." && name !== "..") yield { name, inode };
       }

@@ -41,6 +41,7 @@ function programAcl(value: Buffer): Buffer {
 /** Entries from `from` on; offsets of values count from `origin`. */
 function entries(area: Buffer, from: number, origin: number): ReadXattrs {
   const found: ReadXattrs = new Map();
+  let room = area.length;
   for (let at = from; at + 4 <= area.length && area.readUInt32LE(at) !== 0; ) {
     if (at + 16 > area.length) throw damaged();
     const nameLength = area.readUInt8(at);
@@ -48,7 +49,14 @@ function entries(area: Buffer, from: number, origin: number): ReadXattrs {
     const start = origin + area.readUInt16LE(at + 2);
     const size = area.readUInt32LE(at + 8);
     const elsewhere = area.readUInt32LE(at + 4) !== 0;
-    if (elsewhere || at + 16 + nameLength > area.length || (size > 0 && start + size > area.length))
+    // Values lie apart from each other; where they overlap, a few bytes would say much.
+    room -= size;
+    if (
+      elsewhere ||
+      room < 0 ||
+      at + 16 + nameLength > area.length ||
+      (size > 0 && start + size > area.length)
+    )
       throw damaged();
     const prefix = prefixes[index];
     const value = area.subarray(start, start + size);

@@ -52,16 +52,8 @@ function writeProgress(workshop: Workshop): NonNullable<RootfsOptions["onProgres
 
 const origin = (
   { reference, digest }: { reference: string; digest: string },
-  { config }: ImageConfig,
-): NonNullable<Made["oci"]> => ({
-  reference,
-  digest,
-  env: config?.Env ?? [],
-  entrypoint: config?.Entrypoint ?? [],
-  cmd: config?.Cmd ?? [],
-  workingDirectory: config?.WorkingDir ?? "",
-  user: config?.User ?? "",
-});
+  { env, entrypoint, cmd, workingDirectory, user }: ImageConfig,
+): NonNullable<Made["oci"]> => ({ reference, digest, env, entrypoint, cmd, workingDirectory, user });
 
 export async function makeFromOci(
   workshop: Workshop,

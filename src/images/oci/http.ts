@@ -131,7 +131,10 @@ function redirected(from: URL, location: string): URL {
   return to;
 }
 
-/** The registry's answer, redirects followed; credentials stay with the host that they are for. */
+/**
+ * The registry's answer, redirects followed; credentials stay with the host that they are for: a request with a body,
+ * which is where they lie then, is not sent on at all.
+ */
 export function httpClient(clock: Clock): Http {
   return async (first) => {
     let request = first;
@@ -140,6 +143,8 @@ export function httpClient(clock: Clock): Http {
       const location = response.header("location");
       if (!redirects.has(response.status) || location === undefined) return response;
       response.close();
+      if (request.body !== undefined)
+        throw new BangerError("registry_protocol", `${request.url.host} sends a login on to another address`);
       const url = redirected(request.url, location);
       const { authorization: _, ...others } = request.headers;
       request = { ...request, url, headers: url.origin === request.url.origin ? request.headers : others };

@@ -16,6 +16,8 @@ export interface Limits {
   ratioFromBytes: number;
   /** Names that there ever were in the tree. */
   maximumEntries: number;
+  /** Names looked at to resolve paths and to take things away: a few entries can have many looked at, again and again. */
+  maximumSteps: number;
 }
 
 export const defaultLimits: Limits = {
@@ -23,6 +25,7 @@ export const defaultLimits: Limits = {
   maximumRatio: 400,
   ratioFromBytes: 2 ** 30,
   maximumEntries: 2_000_000,
+  maximumSteps: 200_000_000,
 };
 
 const longestComponent = 255;
@@ -34,11 +37,19 @@ const opaqueMarker = ".wh..wh..opq";
 /** Attributes that hold only on the machine they come from. */
 const foreignXattrs = /^(security\.selinux$|system\.nfs4_acl$|trusted\.overlay\.)/;
 
-/** A path's parts, cleared of empty ones and ".". @throws TarError for "..", names too long and NUL */
+/**
+ * A path's parts, cleaned by their text alone as containerd and umoci do: "x/../y" is y, whatever x is. Where those
+ * two keep what leads out of the root inside it, Docker's rule holds: it is refused.
+ * @throws TarError for what leads out, names too long and NUL
+ */
 function components(path: string): string[] {
-  const parts = path.split("/").filter((part) => part !== "" && part !== ".");
+  const parts: string[] = [];
+  for (const part of path.split("/")) {
+    if (part === "" || part === ".") continue;
+    if (part !== "..") parts.push(part);
+    else if (parts.pop() === undefined) throw new TarError("its path leads out of the root");
+  }
   if (path.includes("\0")) throw new TarError("its name has a zero byte");
-  if (parts.includes("..")) throw new TarError("its path leads upwards");
   if (parts.some((part) => part.length > longestComponent)) throw new TarError("its name is too long");
   if (parts.length > mostComponents) throw new TarError("its path is too deep");
   return parts;
@@ -185,8 +196,8 @@ export class LayerTree implements TarSink {
         if (ahead.length > mostComponents * 4) throw new TarError("its path is too deep");
       } else if (type !== 0 && last && ahead.length === 0) return entry;
       else if (like === undefined) return 0;
-      else if (type !== 0) throw new TarError(`${shown(part)} in its path is not a directory`);
       else {
+        // What is no directory gives way to one, as umoci has it: an upper layer may put a/b over the file a.
         if (part.length > longestComponent) throw new TarError("its path has a link with too long a name");
         at = image.directory(at, part, { ...like, mode: 0o755, uid: 0, gid: 0, xattrs: undefined });
       }

@@ -1,11 +1,7 @@
 /** Writes the root disk of an OCI image: its layers stream through once, and become an ext4 file without root. */
-import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { closeSync, createReadStream, fsyncSync, ftruncateSync, openSync, readSync, rmSync } from "node:fs";
-import type { Readable } from "node:stream";
-import { createGunzip } from "node:zlib";
+import { closeSync, fsyncSync, ftruncateSync, openSync, rmSync } from "node:fs";
 import { hostError } from "../../effects/host-error.js";
-import { BangerError } from "../../errors.js";
 import { Disk } from "../ext4/disk.js";
 import { type Finished, finish } from "../ext4/finish.js";
 import { Ext4Image } from "../ext4/image.js";
@@ -13,6 +9,7 @@ import { blockSize, typeBits } from "../ext4/layout.js";
 import { defaultLimits, LayerTree, type Limits, refusal } from "./layer-tree.js";
 import { TarError } from "./tar-header.js";
 import { type TarEntry, TarReader } from "./tar-reader.js";
+import { unpackLayer } from "./unpack-layer.js";
 
 /** A layer in the cache of blobs. */
 export interface Layer {
@@ -59,80 +56,6 @@ export interface RootfsResult extends Finished {
   entries: number;
 }
 
-const chunkBytes = 256 << 10;
-const gzipMagic = Buffer.from([0x1f, 0x8b]);
-const zstdMagic = Buffer.from([0x28, 0xb5, 0x2f, 0xfd]);
-
-function leadingBytes(path: string): Buffer {
-  const fd = openSync(path, "r");
-  try {
-    const bytes = Buffer.alloc(4);
-    return bytes.subarray(0, readSync(fd, bytes, 0, 4, 0));
-  } finally {
-    closeSync(fd);
-  }
-}
-
-interface Unpacked {
-  bytes: Readable;
-  /** Packed bytes read so far. */
-  packed(): number;
-  /** To be awaited after the last byte. @throws TarError when unpacking failed */
-  ended: Promise<void>;
-  close(): void;
-}
-
-/** zstd is a program: this Node has no such thing built in. It may take the memory of its default window. */
-function unpackZstd(
-  source: Readable,
-  searchPath: string,
-): { bytes: Readable; ended: Promise<void>; close(): void } {
-  const env = { PATH: searchPath, LC_ALL: "C.UTF-8" };
-  const child = spawn("zstd", ["-dcq", "--memory=128MB"], { env, cwd: "/", stdio: ["pipe", "pipe", "pipe"] });
-  let said = "";
-  child.stderr.on("data", (bytes: Buffer) => {
-    said = `${said}${bytes}`.slice(-500);
-  });
-  child.stdin.on("error", () => undefined);
-  source.pipe(child.stdin);
-  const ended = new Promise<void>((resolve, reject) => {
-    child.once("error", (cause) => {
-      reject(
-        new BangerError("tool_missing", "zstd is not installed", { hint: "apt-get install zstd", cause }),
-      );
-    });
-    child.once("close", (code) => {
-      if (code === 0) resolve();
-      else reject(new TarError(`it cannot be unpacked: ${said.trim().split("\n").at(-1)}`));
-    });
-  });
-  ended.catch(() => undefined);
-  return { bytes: child.stdout, ended, close: () => child.kill("SIGKILL") };
-}
-
-/** The archive inside a layer, whatever it is packed with. */
-function unpack(path: string, searchPath: string): Unpacked {
-  const lead = leadingBytes(path);
-  const source = createReadStream(path, { highWaterMark: chunkBytes });
-  const packed = () => source.bytesRead;
-  const close = () => source.destroy();
-  if (lead.subarray(0, 2).equals(gzipMagic)) {
-    const bytes = source.pipe(createGunzip({ chunkSize: chunkBytes }));
-    source.once("error", (error) => bytes.destroy(error));
-    return { bytes, packed, ended: Promise.resolve(), close };
-  }
-  if (!lead.equals(zstdMagic)) return { bytes: source, packed, ended: Promise.resolve(), close };
-  const child = unpackZstd(source, searchPath);
-  return {
-    ...child,
-    packed,
-    close() {
-      close();
-      child.close();
-    },
-  };
-}
-
 /** zlib's way to say that the packed bytes are broken. */
 const isPackingError = (error: unknown): boolean =>
   /^Z_(DATA|BUF|STREAM|NEED_DICT)/.test((error as NodeJS.ErrnoException).code ?? "");
@@ -166,7 +89,7 @@ async function applyLayer(
   onPacked: (bytes: number) => void,
 ): Promise<void> {
   const reader = new TarReader(tree);
-  const { bytes, packed, ended, close } = unpack(layer.path, options.searchPath);
+  const { bytes, packed, ended, close } = unpackLayer(layer.path, options.searchPath);
   const hash = layer.diffId?.startsWith("sha256:") ? createHash("sha256") : undefined;
   tree.nextLayer();
   budget.nextLayer();
@@ -242,7 +165,7 @@ const blocksPerMiB = 2 ** 20 / blockSize;
 
 async function fill(fd: number, layers: readonly Layer[], options: RootfsOptions): Promise<RootfsResult> {
   const limits = { ...defaultLimits, ...options.limits };
-  const tree = new LayerTree(new Ext4Image(new Disk(fd)), limits);
+  const tree = new LayerTree(new Ext4Image(new Disk(fd), limits.maximumSteps), limits);
   const budget = new Budget(limits);
   const totalBytes = layers.reduce((sum, { size }) => sum + size, 0);
   let before = 0;

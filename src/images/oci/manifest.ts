@@ -1,43 +1,71 @@
 /** Pure: indexes, manifests and configurations of images, Docker's and OCI's, checked before anything is believed. */
-import { type Static, Type } from "@sinclair/typebox";
+import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import { BangerError } from "../../errors.js";
 
 const digest = Type.String({ pattern: "^sha(256:[0-9a-f]{64}|512:[0-9a-f]{128})$" });
+/** Tools written in Go leave out what is empty, or write it as null: both mean the same, here as for them. */
+const Lax = <T extends TSchema>(schema: T) => Type.Optional(Type.Union([schema, Type.Null()]));
+const Text = Lax(Type.String());
 const Descriptor = Type.Object({
-  mediaType: Type.String(),
+  mediaType: Text,
   digest,
   size: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }),
+  /** Places outside of the registry that have the blob, as for layers that may not be handed on. */
+  urls: Lax(Type.Array(Type.String(), { maxItems: 100 })),
 });
-const Platform = Type.Object({
-  os: Type.Optional(Type.String()),
-  architecture: Type.Optional(Type.String()),
+const Listed = Type.Composite([
+  Descriptor,
+  Type.Object({
+    platform: Lax(Type.Object({ os: Text, architecture: Text, variant: Text })),
+    artifactType: Text,
+    annotations: Lax(Type.Record(Type.String(), Type.Unknown())),
+  }),
+]);
+const Index = Type.Object({ manifests: Lax(Type.Array(Listed)) });
+const ManifestForm = Type.Object({
+  config: Descriptor,
+  layers: Lax(Type.Array(Descriptor, { maxItems: 1000 })),
 });
-const Index = Type.Object({
-  manifests: Type.Array(Type.Composite([Descriptor, Type.Object({ platform: Type.Optional(Platform) })])),
-});
-const Manifest = Type.Object({ config: Descriptor, layers: Type.Array(Descriptor, { maxItems: 1000 }) });
+/** Old tools wrote one word without its list. */
+const Words = Lax(Type.Union([Type.String(), Type.Array(Type.String())]));
 const Config = Type.Object({
-  os: Type.Optional(Type.String()),
-  architecture: Type.Optional(Type.String()),
-  config: Type.Optional(
-    Type.Union([
-      Type.Null(),
-      Type.Object({
-        Env: Type.Optional(Type.Union([Type.Null(), Type.Array(Type.String())])),
-        Entrypoint: Type.Optional(Type.Union([Type.Null(), Type.Array(Type.String())])),
-        Cmd: Type.Optional(Type.Union([Type.Null(), Type.Array(Type.String())])),
-        WorkingDir: Type.Optional(Type.String()),
-        User: Type.Optional(Type.String()),
-      }),
-    ]),
+  os: Text,
+  architecture: Text,
+  config: Lax(
+    Type.Object({
+      Env: Lax(Type.Array(Type.String())),
+      Entrypoint: Words,
+      Cmd: Words,
+      WorkingDir: Text,
+      User: Text,
+    }),
   ),
-  rootfs: Type.Optional(Type.Object({ diff_ids: Type.Array(digest) })),
+  rootfs: Lax(Type.Object({ diff_ids: Lax(Type.Array(digest)) })),
 });
 
-export type Descriptor = Static<typeof Descriptor>;
-export type Manifest = Static<typeof Manifest>;
-export type ImageConfig = Static<typeof Config>;
+export interface Descriptor {
+  /** Empty where nobody says it. */
+  mediaType: string;
+  digest: string;
+  size: number;
+  urls?: readonly string[];
+}
+
+export interface Manifest {
+  config: Descriptor;
+  layers: Descriptor[];
+}
+
+export interface ImageConfig {
+  env: string[];
+  entrypoint: string[];
+  cmd: string[];
+  workingDirectory: string;
+  user: string;
+  /** Of the unpacked layers, in order; empty where the configuration does not say. */
+  diffIds: string[];
+}
 
 const indexTypes = [
   "application/vnd.oci.image.index.v1+json",
@@ -48,8 +76,8 @@ const manifestTypes = [
   "application/vnd.docker.distribution.manifest.v2+json",
 ];
 const layerType = new RegExp(
-  "^application/vnd\\.(oci\\.image\\.layer\\.(nondistributable\\.)?v1\\.tar(\\+(gzip|zstd))?" +
-    "|docker\\.image\\.rootfs\\.(foreign\\.)?diff\\.tar(\\.(gzip|zstd))?)$",
+  String.raw`^(|application/vnd\.(oci\.image\.layer\.(nondistributable\.)?v1\.tar(\+(gzip|zstd|xz|bzip2))?` +
+    String.raw`|docker\.image\.rootfs\.(foreign\.)?diff\.tar(\.(gzip|zstd|xz|bzip2))?))$`,
 );
 
 /** For the `Accept` header. */
@@ -69,15 +97,55 @@ function parse(bytes: Buffer, what: string): Record<string, unknown> {
   throw malformed(what);
 }
 
+const descriptor = ({ mediaType, digest, size, urls }: Static<typeof Descriptor>): Descriptor => ({
+  ...{ mediaType: mediaType ?? "", digest, size },
+  ...(urls && urls.length > 0 && { urls }),
+});
+
+const words = (said: string | readonly string[] | null | undefined): string[] =>
+  typeof said === "string" ? [said] : [...(said ?? [])];
+
+/** The names that containerd takes for linux/amd64, too; what is not said is undefined. */
+function platformOf(os: string | null | undefined, architecture: string | null | undefined) {
+  const machine = architecture?.toLowerCase().replace(/^x86[_-]64$/, "amd64");
+  return { os: os?.toLowerCase() || undefined, architecture: machine || undefined };
+}
+
+const runsHere = ({ os, architecture }: ReturnType<typeof platformOf>): boolean =>
+  (os ?? "linux") === "linux" && (architecture ?? "amd64") === "amd64";
+
+type Entry = Static<typeof Listed>;
+
+/** What is said of an image, such as how it was built, and is none. */
+const isAttached = ({ artifactType, annotations }: Entry): boolean =>
+  Boolean(artifactType) || annotations?.["vnd.docker.reference.type"] !== undefined;
+
+/**
+ * How well an entry of an index suits this machine; undefined for not at all. As containerd has it, one that names no
+ * platform may do, and an index may lie in an index; of the variants of amd64 the one that runs everywhere comes first.
+ */
+function fitness(entry: Entry): number | undefined {
+  const { os, architecture } = platformOf(entry.platform?.os, entry.platform?.architecture);
+  const kind = entry.mediaType || manifestTypes[0] || "";
+  if (isAttached(entry) || !runsHere({ os, architecture })) return undefined;
+  const named = os !== undefined && architecture !== undefined;
+  if (indexTypes.includes(kind)) return named ? 2 : 4;
+  if (!manifestTypes.includes(kind)) return undefined;
+  if (!named) return 3;
+  return ["", "v1"].includes(entry.platform?.variant ?? "") ? 0 : 1;
+}
+
 /** The one descriptor of an index that this machine can run. */
 function forThisMachine(index: Static<typeof Index>, what: string): Descriptor {
-  const runs = index.manifests.filter(
-    ({ platform, mediaType }) =>
-      platform?.os === "linux" && platform.architecture === "amd64" && manifestTypes.includes(mediaType),
-  );
-  const chosen = runs[0];
-  if (chosen !== undefined) return chosen;
-  const offered = index.manifests
+  const entries = index.manifests ?? [];
+  const runs = entries.flatMap((entry) => {
+    const rank = fitness(entry);
+    return rank === undefined ? [] : [{ entry, rank }];
+  });
+  const [chosen] = runs.sort((a, b) => a.rank - b.rank);
+  if (chosen !== undefined) return descriptor(chosen.entry);
+  const offered = entries
+    .filter((entry) => !isAttached(entry))
     .flatMap(({ platform }) => (platform?.os ? [`${platform.os}/${platform.architecture}`] : []))
     .slice(0, 20);
   throw new BangerError(
@@ -92,38 +160,49 @@ function forThisMachine(index: Static<typeof Index>, what: string): Descriptor {
  */
 export function readManifest(bytes: Buffer, mediaType: string, what: string): Manifest | Descriptor {
   const value = parse(bytes, what);
-  const said = typeof value.mediaType === "string" ? value.mediaType : mediaType.split(";")[0]?.trim();
+  const said = (typeof value.mediaType === "string" && value.mediaType) || mediaType.split(";")[0]?.trim();
   if (value.schemaVersion === 1)
     throw new BangerError("image_unsupported", `${what} is of the first, long retired manifest format`, {
       hint: "push the image again with a newer tool",
     });
+  // One that could be read both ways would be another image to another tool; containerd refuses it as well.
+  if (value.manifests && (value.layers || value.config)) throw malformed(what);
   const isIndex =
     indexTypes.includes(said ?? "") || (!manifestTypes.includes(said ?? "") && "manifests" in value);
   if (isIndex) {
     if (!Value.Check(Index, value)) throw malformed(what);
     return forThisMachine(value, what);
   }
-  if (!Value.Check(Manifest, value)) throw malformed(what);
-  const strange = value.layers.find((layer) => !layerType.test(layer.mediaType));
+  if (!Value.Check(ManifestForm, value)) throw malformed(what);
+  const layers = (value.layers ?? []).map(descriptor);
+  const strange = layers.find((layer) => !layerType.test(layer.mediaType));
   if (strange !== undefined)
     throw new BangerError(
       "image_unsupported",
       `${what} has a layer of type ${JSON.stringify(strange.mediaType)}`,
     );
-  return value;
+  return { config: descriptor(value.config), layers };
 }
 
 /** @throws BangerError `image_malformed`, `platform_missing` */
 export function readConfig(bytes: Buffer, manifest: Manifest, what: string): ImageConfig {
   const value = parse(bytes, `the configuration of ${what}`);
   if (!Value.Check(Config, value)) throw malformed(`the configuration of ${what}`);
-  const ids = value.rootfs?.diff_ids;
-  if (ids !== undefined && ids.length !== manifest.layers.length)
+  const diffIds = value.rootfs?.diff_ids ?? [];
+  if (diffIds.length > 0 && diffIds.length !== manifest.layers.length)
     throw malformed(`the configuration of ${what}`);
-  if ((value.os ?? "linux") !== "linux" || (value.architecture ?? "amd64") !== "amd64")
+  if (!runsHere(platformOf(value.os, value.architecture)))
     throw new BangerError(
       "platform_missing",
       `${what} is made for ${value.os}/${value.architecture}, not linux/amd64`,
     );
-  return value;
+  const { config } = value;
+  return {
+    env: words(config?.Env),
+    entrypoint: words(config?.Entrypoint),
+    cmd: words(config?.Cmd),
+    workingDirectory: config?.WorkingDir ?? "",
+    user: config?.User ?? "",
+    diffIds,
+  };
 }

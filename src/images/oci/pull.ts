@@ -46,6 +46,8 @@ export interface PulledImage {
 
 const longestManifest = 4 << 20;
 const layersAtOnce = 3;
+/** An index may list indexes; a manifest is at most so many steps away. */
+const deepestIndex = 4;
 const defaultMaximumBytes = 64 * 2 ** 30;
 
 interface Pull {
@@ -87,28 +89,33 @@ async function fetchManifest(
 /** Goes from the reference, over an index if there is one, to the manifest for this machine. */
 async function resolveManifest(pull: Pull): Promise<{ manifest: Manifest; digest: string }> {
   const { reference, name } = pull;
-  const first = await fetchManifest(pull, reference.digest ?? reference.tag);
-  const read = readManifest(first.bytes, first.mediaType, name);
-  await pull.cache.put(first.digest, first.bytes, pull.fetching);
-  if ("layers" in read) return { manifest: read, digest: first.digest };
-  const second = await fetchManifest(pull, read.digest);
-  const manifest = readManifest(second.bytes, read.mediaType, name);
-  if (second.bytes.length !== read.size || !("layers" in manifest))
-    throw new BangerError("image_malformed", `the index of ${name} describes its manifest wrongly`);
-  await pull.cache.put(read.digest, second.bytes, pull.fetching);
-  return { manifest, digest: read.digest };
+  let wanted: Pick<Descriptor, "digest"> & Partial<Descriptor> = {
+    digest: reference.digest ?? reference.tag,
+  };
+  for (let depth = 0; depth < deepestIndex; depth++) {
+    const { bytes, mediaType, digest } = await fetchManifest(pull, wanted.digest);
+    if (bytes.length !== (wanted.size ?? bytes.length))
+      throw new BangerError("image_malformed", `the index of ${name} describes its manifest wrongly`);
+    const read = readManifest(bytes, wanted.mediaType || mediaType, name);
+    await pull.cache.put(digest, bytes, pull.fetching);
+    if ("layers" in read) return { manifest: read, digest };
+    wanted = read;
+  }
+  throw new BangerError("image_malformed", `the index of ${name} leads to no manifest`);
 }
 
-const fetchBlob = (pull: Pull, descriptor: Descriptor, fetching: FetchOptions): Promise<boolean> =>
-  pull.cache.ensure(
-    descriptor,
-    {
-      places: pull.registry.places,
-      get: (place, headers) =>
-        pull.registry.get(place, `blobs/${descriptor.digest}`, headers, fetching.signal),
-    },
-    fetching,
-  );
+/** From the registry, and then from where the manifest says that what the registry may not hand on is to be had. */
+function fetchBlob(pull: Pull, descriptor: Descriptor, fetching: FetchOptions): Promise<boolean> {
+  const { registry, cache } = pull;
+  const urls = descriptor.urls ?? [];
+  const get = (place: number, headers: Record<string, string>) => {
+    const url = urls[place - registry.places];
+    return url === undefined
+      ? registry.get(place, `blobs/${descriptor.digest}`, headers, fetching.signal)
+      : registry.getElsewhere(url, headers, fetching.signal);
+  };
+  return cache.ensure(descriptor, { places: registry.places + urls.length, get }, fetching);
+}
 
 async function fetchConfig(pull: Pull, manifest: Manifest): Promise<ImageConfig> {
   if (manifest.config.size > longestManifest)
@@ -211,7 +218,7 @@ export async function pullOci(text: string, options: PullOptions): Promise<Pulle
     digest: layer.digest,
     size: layer.size,
     path: blobPath(options.cacheDirectory, layer.digest),
-    diffId: config.rootfs?.diff_ids[index],
+    diffId: config.diffIds[index],
   }));
   return { reference: pull.name, manifestDigest: digest, config, layers };
 }

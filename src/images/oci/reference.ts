@@ -13,10 +13,12 @@ export interface Reference {
 const component = "[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*";
 const repositoryPattern = new RegExp(`^${component}(?:/${component})*$`);
 const label = "[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?";
-const hostPattern = new RegExp(`^(?:${label}(?:\.${label})*|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?$`);
+const hostPattern = new RegExp(String.raw`^(?:${label}(?:\.${label})*|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?$`);
 const tagPattern = /^\w[\w.-]{0,127}$/;
 const digestPattern = /^sha(?:256:[0-9a-f]{64}|512:[0-9a-f]{128})$/;
 const longestRepository = 255;
+/** Of a name of a host, RFC 1035, with its port. */
+const longestRegistry = 253 + 6;
 
 const isDigest = (text: string): boolean => digestPattern.test(text);
 
@@ -50,8 +52,9 @@ export function parseReference(text: string): Reference {
   const given = hasHost ? first : "docker.io";
   const registry = given === "index.docker.io" ? "docker.io" : given;
   const repository = registry === "docker.io" && !path.includes("/") ? `library/${path}` : path;
-  if (!hostPattern.test(registry)) throw invalid(text, `${registry} is not a registry`);
-  if (!repositoryPattern.test(repository) || repository.length > longestRepository)
+  if (registry.length > longestRegistry || !hostPattern.test(registry))
+    throw invalid(text, `${registry} is not a registry`);
+  if (repository.length > longestRepository || !repositoryPattern.test(repository))
     throw invalid(text, `${path} is not a repository`);
   if (tag !== undefined && !tagPattern.test(tag)) throw invalid(text, `${tag} is not a tag`);
   return { registry, repository, tag: tag ?? "latest", digest };

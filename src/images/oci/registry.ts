@@ -23,6 +23,8 @@ interface Endpoint {
   authorization: string | undefined;
 }
 
+/** Headers of every request. */
+const always = { "user-agent": "banger", "accept-encoding": "identity" };
 const hosts: Readonly<Record<string, string>> = { "docker.io": "registry-1.docker.io" };
 const isLoopback = (host: string): boolean => /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/.test(host);
 const isPlain = (host: string, option: RegistryOption | undefined): boolean =>
@@ -117,6 +119,26 @@ export class Registry {
     throw failure(response, endpoint, `${this.reference.repository} ${path}`);
   }
 
+  /**
+   * One answer from outside of the registry, which gets no login; without TLS only where the registry has none.
+   * @throws BangerError `registry_protocol`, `image_not_found`, `registry_failed`, `registry_unreachable`
+   */
+  async getElsewhere(
+    place: string,
+    headers: Record<string, string>,
+    signal: AbortSignal,
+  ): Promise<HttpResponse> {
+    const url = URL.canParse(place) ? new URL(place) : undefined;
+    const own = this.endpoints.at(-1) as Endpoint;
+    const plain = url?.protocol === "http:" && own.base.startsWith("http:");
+    if (url === undefined || !(plain || url.protocol === "https:"))
+      throw new BangerError("registry_protocol", `${own.name} sends for a layer to ${JSON.stringify(place)}`);
+    const response = await this.access.http({ url, headers: { ...always, ...headers }, signal });
+    if ([200, 206, 416].includes(response.status)) return response;
+    response.close();
+    throw failure(response, { ...own, name: url.host }, "a layer");
+  }
+
   private send(
     endpoint: Endpoint,
     path: string,
@@ -125,7 +147,7 @@ export class Registry {
   ): Promise<HttpResponse> {
     const url = new URL(`${endpoint.base}/v2/${this.reference.repository}/${path}`);
     const { authorization } = endpoint;
-    const all = { "user-agent": "banger", "accept-encoding": "identity", ...headers };
+    const all = { ...always, ...headers };
     return this.access.http({
       url,
       headers: authorization === undefined ? all : { ...all, authorization },

@@ -115,7 +115,9 @@ export class TarReader {
 
   /** To be called at the end of the stream. @throws TarError when the archive is cut short */
   finish(): void {
-    const between = this.state === "header" && this.filled === 0 && this.pax === undefined;
+    // Go's reader, which the field's tools have, does not miss what fills the last block up either.
+    const whole = this.state === "header" || this.state === "padding";
+    const between = whole && this.filled === 0 && this.pax === undefined;
     if (this.state !== "ended" && !between) throw new TarError("the archive is cut short");
   }
 
