@@ -22,7 +22,7 @@ hostlab: setup-tests build
 check: build
 	npm run --silent check
 
-build: setup dist/.built build/banger-agent build/banger-launcher
+build: setup dist/.built build/banger-agent build/banger-launcher build/banger-guest-net.so
 
 setup:
 	@./setup.sh
@@ -43,6 +43,11 @@ build/banger-launcher: $(wildcard helper/launcher/*.c helper/launcher/*.h)
 	@mkdir -p build
 	musl-gcc -static -Os -s -std=c11 -Wall -Wextra -Werror -o $@ $(filter %.c,$^)
 
+# Without a C library of its own: it is loaded into a QEMU that has one, whichever that is.
+build/banger-guest-net.so: helper/guest-net/guest_net.c
+	@mkdir -p build
+	musl-gcc -shared -fPIC -nostdlib -fvisibility=hidden -Os -s -std=c11 -Wall -Wextra -Werror -o $@ $<
+
 # A tree of its own: the checkout can go away afterwards. It belongs to whoever installs it, for system mode runs it as
 # root, and nobody else may write to it.
 install: build
@@ -51,7 +56,7 @@ install: build
 	cp -a --no-preserve=ownership bin catalog package.json package-lock.json $(DESTDIR)$(PREFIX)/lib/banger/
 	cp -a --no-preserve=ownership node_modules/. $(DESTDIR)$(PREFIX)/lib/banger/node_modules/
 	cp -a --no-preserve=ownership dist/src dist/helper $(DESTDIR)$(PREFIX)/lib/banger/dist/
-	cp -a --no-preserve=ownership build/banger-agent build/banger-launcher $(DESTDIR)$(PREFIX)/lib/banger/build/
+	cp -a --no-preserve=ownership build/banger-agent build/banger-launcher build/banger-guest-net.so $(DESTDIR)$(PREFIX)/lib/banger/build/
 	cp -a --no-preserve=ownership guest-agent/first-boot $(DESTDIR)$(PREFIX)/lib/banger/guest-agent/
 	if [ -d .node ]; then cp -a --no-preserve=ownership .node $(DESTDIR)$(PREFIX)/lib/banger/; fi
 	cd $(DESTDIR)$(PREFIX)/lib/banger && npm prune --silent --omit=dev --ignore-scripts

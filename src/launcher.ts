@@ -5,9 +5,14 @@ import { fileURLToPath } from "node:url";
 export interface Confinement {
   read: readonly string[];
   write: readonly string[];
+  /** A library that the program is to load before its own. */
+  preload?: string;
 }
 
-export const launcherProgram = fileURLToPath(new URL("../../build/banger-launcher", import.meta.url));
+const built = (name: string): string => fileURLToPath(new URL(`../../build/${name}`, import.meta.url));
+export const launcherProgram = built("banger-launcher");
+/** Refuses what a guest must not reach of this host (helper/guest-net). */
+export const guestNetLibrary = built("banger-guest-net.so");
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -40,13 +45,14 @@ export const daemonArguments = (program: string, argv: readonly string[]): strin
 
 /** Arguments that start a VMM, by its path, with little of the host in its reach. */
 export const vmmArguments = (
-  { read, write }: Confinement,
+  { read, write, preload }: Confinement,
   program: string,
   argv: readonly string[],
 ): string[] => [
   "vmm",
   ...read.flatMap((path) => ["--read", path]),
   ...write.flatMap((path) => ["--write", path]),
+  ...(preload === undefined ? [] : ["--preload", preload]),
   "--",
   program,
   ...argv,

@@ -25,7 +25,7 @@ export const newVmFlags = {
     type: "boolean",
     default: true,
     valueHint: "both",
-    description: "Whether the guest may open connections to the outside (it may)",
+    description: "Whether the guest may open connections to LAN and internet; never to this host's loopback",
   },
 } as const;
 

@@ -23,8 +23,8 @@ import { type AssembledWorld, assembleWorld } from "./assemble-world.js";
 import type { Warn } from "./handles-cache.js";
 import { kvmState } from "./kvm.js";
 import { localMode } from "./local-mode.js";
-import type { Launch } from "./qemu.js";
 import { hostTscKHz, qemuArgv } from "./qemu-argv.js";
+import type { Launch } from "./qemu-launch.js";
 import { type RunTool, toolRunner } from "./run-tool.js";
 import { sharedRun } from "./shared-run.js";
 import { userFilesReader } from "./user-files.js";
@@ -142,6 +142,7 @@ export async function createLocalWorld(options: LocalWorldOptions): Promise<Loca
     return {
       file: config.qemuBin,
       argv: qemuArgv(machine),
+      carriesGuest: network.kind === "user" && spec.nat,
       read: [directory, rootfs, boot.kernel, boot.initrd],
       write: [handles.directory, handles.runtime, ...mode.devicesOf(handles)],
     };

@@ -1,24 +1,15 @@
 /** Starts, asks and ends QEMU. A QEMU outlives the daemon that started it; what counts is which process lives. */
-import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, openSync, readFileSync, writeFileSync, writeSync } from "node:fs";
+import type { ChildProcess } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import type { Clock } from "../clock.js";
-import { BangerError } from "../errors.js";
-import { type Home, type VmHandles, vmHandles } from "../handles.js";
-import { launcherProgram, vmmArguments } from "../launcher.js";
-import { confinementOf, type Reach } from "./confinement.js";
-import { findProgram } from "./find-program.js";
+import { type Home, vmHandles } from "../handles.js";
 import { identify, isAlive } from "./proc.js";
+import { execute, type Launch, unguarded } from "./qemu-launch.js";
 import type { VmmControls } from "./vmm-controls.js";
 import { type EnsureProcess, processStuck, type Vmm } from "./vmm-driver.js";
 import { type ChildExit, startError } from "./vmm-exit.js";
 import { holdsWithin, orAborted } from "./wait.js";
-
-/** The program to run for a VM, its arguments without the program, and what it opens of the host. */
-export interface Launch extends Pick<Reach, "read" | "write"> {
-  file: string;
-  argv: readonly string[];
-}
 
 export interface QemuOptions {
   home: Home;
@@ -40,46 +31,6 @@ function readLog(path: string): string {
   } catch {
     return "";
   }
-}
-
-/** Starts the program, confined and in a session of its own; resolves when its launcher has been executed. */
-function execute(launch: Launch, handles: VmHandles, env: Readonly<Record<string, string>>) {
-  const program = programOf(launch.file, env["PATH"] ?? "");
-  const confinement = confinementOf({ ...launch, program, uid: process.getuid?.() ?? 0 });
-  for (const path of [handles.vmmLog, handles.consoleLog]) writeFileSync(path, "", { mode: 0o600 });
-  // Both are appended to: see log-bound.ts.
-  const log = openSync(handles.vmmLog, "a");
-  try {
-    writeSync(log, `${[launch.file, ...launch.argv].join(" ")}\n`);
-    const child = spawn(launcherProgram, vmmArguments(confinement, program, launch.argv), {
-      detached: true,
-      stdio: ["ignore", log, log],
-      // Where its sockets are, and what tells whose VMM it is: see proc.ts.
-      cwd: handles.runtime,
-      env,
-    });
-    child.unref();
-    return new Promise<ChildProcess>((resolve, reject) => {
-      child.once("spawn", () => resolve(child));
-      child.once("error", (error) => reject(notLaunched(error)));
-    });
-  } finally {
-    closeSync(log);
-  }
-}
-
-/** @throws BangerError `qemu_missing` */
-function programOf(file: string, searchPath: string): string {
-  const found = findProgram(file, searchPath);
-  if (found !== null || file.includes("/")) return found ?? file;
-  throw new BangerError("qemu_missing", `${file} is not in the daemon's PATH (${searchPath})`, {
-    hint: `apt-get install qemu-system-x86; or, where this shell finds it: banger daemon stop`,
-  });
-}
-
-function notLaunched(cause: NodeJS.ErrnoException): BangerError {
-  const message = `the launcher ${launcherProgram} cannot be executed: ${cause.message}`;
-  return new BangerError("launcher_missing", message, { hint: "make build", cause });
 }
 
 const exitOf = (child: ChildProcess): Promise<ChildExit> =>
@@ -110,6 +61,12 @@ export function qemuVmm(options: QemuOptions): Vmm {
       controls.hold(effect.vmId, { pid, startTime, kind: "qemu" }, child);
       const control = controls.qemu(effect.vmId);
       await orAborted(Promise.race([control.client(60_000), ended]), signal);
+      const fault = unguarded(launch, pid);
+      if (fault !== undefined) {
+        child.kill("SIGKILL");
+        await ended.catch(() => undefined);
+        throw fault;
+      }
       await orAborted(control.refreshForwards(), signal);
     },
 

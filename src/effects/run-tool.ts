@@ -23,11 +23,12 @@ interface ToolRun {
 const usualDeadlineMs = 60_000;
 const maximumOutput = 1 << 20;
 
-const missing = (run: ToolRun): BangerError =>
+/** A program that is nowhere in `searchPath`, which is the first caller's and may lack what a later one's has. */
+export const programMissing = (program: string, packageName: string, searchPath: string): BangerError =>
   new BangerError(
-    run.tool.includes("qemu") ? "qemu_missing" : "tool_missing",
-    `${run.tool} is not installed`,
-    { hint: `apt-get install ${run.package}` },
+    program.includes("qemu") ? "qemu_missing" : "tool_missing",
+    `${program} is not in the daemon's PATH (${searchPath})`,
+    { hint: `apt-get install -y ${packageName}; or, where this shell finds it: banger daemon stop` },
   );
 
 /**
@@ -56,7 +57,7 @@ export function toolRunner(searchPath: string): RunTool {
     return new Promise((resolve, reject) => {
       const child = execFile(run.tool, [...run.argv], options, (error, stdout, stderr) => {
         if (error === null || run.goodStatus?.includes(error.code as number)) resolve(stdout);
-        else if (error.code === "ENOENT") reject(missing(run));
+        else if (error.code === "ENOENT") reject(programMissing(run.tool, run.package, searchPath));
         else if (run.signal.aborted) reject(run.signal.reason);
         else reject(toolError(run.tool, stderr, run.writes, error));
       });

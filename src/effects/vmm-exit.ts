@@ -82,7 +82,7 @@ const startFailures: readonly StartFailure[] = [
     says: /^banger-launcher: \S*qemu\S*: No such file/m,
     code: "qemu_missing",
     message: "QEMU is not installed",
-    hint: "apt-get install qemu-system-x86",
+    hint: "apt-get install -y qemu-system-x86",
     retry: "never",
   },
   {

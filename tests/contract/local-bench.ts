@@ -9,7 +9,7 @@ import { assembleWorld } from "../../src/effects/assemble-world.js";
 import type { ImageMaker } from "../../src/effects/image-store.js";
 import { type ModeParts, userParts } from "../../src/effects/mode-parts.js";
 import { scanProcesses } from "../../src/effects/proc.js";
-import type { Launch } from "../../src/effects/qemu.js";
+import type { Launch } from "../../src/effects/qemu-launch.js";
 import { toolRunner } from "../../src/effects/run-tool.js";
 import { type Home, imageHandles, type VmHandles, vmHandles } from "../../src/handles.js";
 import type { ImageId, VmId } from "../../src/model.js";
@@ -36,6 +36,7 @@ function launch(handles: VmHandles, mode: BenchMode, images: string): Launch {
   const [root, card] = [mode.root(handles), mode.card(handles)];
   return {
     file: "qemu-system-x86_64",
+    carriesGuest: card.startsWith("user"),
     read: [images],
     write: [directory, runtime, "/dev/net/tun"],
     argv: [

@@ -6,6 +6,7 @@ import { dirname } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { systemClock } from "../../src/clock.js";
 import { qemuVmm } from "../../src/effects/qemu.js";
+import { unguarded } from "../../src/effects/qemu-launch.js";
 import { toolEnvironment } from "../../src/effects/run-tool.js";
 import { VmmControls } from "../../src/effects/vmm-controls.js";
 import { type EnsureProcess, vmmDriver } from "../../src/effects/vmm-driver.js";
@@ -25,7 +26,7 @@ const effect: EnsureProcess = {
 };
 
 /** Starts `file` as the VMM, by a driver of its own. */
-async function start(file: string): Promise<void> {
+async function start(file: string, carriesGuest = false): Promise<void> {
   for (const directory of [handles.directory, handles.runtime]) mkdirSync(directory, { recursive: true });
   const controls = new VmmControls(home, systemClock, () => {});
   const qemu = qemuVmm({
@@ -36,6 +37,7 @@ async function start(file: string): Promise<void> {
     launch: async () => ({
       file,
       argv: ["-name", `guest=${handles.guestName}`],
+      carriesGuest,
       read: [],
       write: [handles.directory, handles.runtime],
     }),
@@ -71,7 +73,7 @@ describe("ensureProcess", () => {
     await assert.rejects(start("qemu-system-none"), {
       code: "qemu_missing",
       message: /not in the daemon's PATH \(\/usr\/bin:/,
-      hint: /^apt-get install qemu.*banger daemon stop/,
+      hint: /^apt-get install -y qemu.*banger daemon stop/,
     });
     await assert.rejects(start(`${root}/qemu-none`), { code: "qemu_missing" });
   });
@@ -120,4 +122,11 @@ describe("ensureProcess", () => {
   test("a program that is killed", async () => {
     await assert.rejects(start(script("killed", "kill -KILL $$")), { message: /killed by SIGKILL/ });
   });
+});
+
+test("a QEMU that carries its guest's traffic without the guard is told, and one that carries none needs none", () => {
+  const launch = { file: "qemu", argv: [], read: [], write: [] };
+  const fault = unguarded({ ...launch, carriesGuest: true }, process.pid);
+  assert.equal(fault?.code, "guest_unguarded");
+  assert.equal(unguarded({ ...launch, carriesGuest: false }, process.pid), undefined);
 });
