@@ -1,7 +1,5 @@
 /** The text of docs/openapi.json. */
 import {
-  DaemonView,
-  DefaultsView,
   ExecRequest,
   HealthView,
   HistoryView,
@@ -16,6 +14,7 @@ import {
   WhyView,
 } from "../src/contract.js";
 import { ApiError } from "../src/contract-basics.js";
+import { DaemonView, DefaultsView } from "../src/contract-daemon.js";
 import { EventView, ReplayView, VerifyView } from "../src/contract-events.js";
 import { CachePruneResult, ImageDetails, ImagePullResult, ImageView } from "../src/contract-images.js";
 import { openApiDocument } from "../src/openapi.js";

@@ -1,6 +1,7 @@
 /** The API as TypeBox schemas: what the server validates, the client is typed by, and openapi.json shows. */
 import { type Static, Type } from "@sinclair/typebox";
 import { ApiError, NewName, Nullable, type Route, Time } from "./contract-basics.js";
+import { daemonRoutes } from "./contract-daemon.js";
 import { eventRoutes } from "./contract-events.js";
 import { imageRoutes } from "./contract-images.js";
 import { limits } from "./limits.js";
@@ -200,38 +201,9 @@ export const HistoryView = Type.Object({
 
 export const WhyView = Type.Object({ vm: VmView, sentences: Type.Array(Type.String()) });
 
-export const DaemonView = Type.Object({
-  pid: Type.Integer(),
-  version: Type.String(),
-  startedAt: Time,
-  stateDir: Type.String(),
-  seq: Type.Integer(),
-  vms: Type.Record(Type.String(), Type.Integer()),
-  vmm: Type.String(),
-  accelerator: Type.String(),
-  /** Where names are answered, `host:port`; null when nothing answers. */
-  dns: Nullable(Type.String()),
-  rssBytes: Type.Integer(),
-});
-
-/** Which value each VM default has, and where it came from. */
-export const DefaultsView = Type.Object({
-  image: Type.String(),
-  vcpu: Type.Object({ value: Type.Integer(), source: Type.String() }),
-  memoryMiB: Type.Object({ value: Type.Integer(), source: Type.String() }),
-  diskMiB: Type.Object({ value: Type.Integer(), source: Type.String() }),
-});
-
 /** Every route; `:ref` is a VM name, id or unique id prefix. */
 export const routes = {
-  daemon: { method: "GET", path: "/v1/daemon", summary: "The daemon", reply: DaemonView },
-  daemonStop: {
-    method: "POST",
-    path: "/v1/daemon/stop",
-    summary: "Stop the daemon; VMs go on",
-    reply: DaemonView,
-  },
-  defaults: { method: "GET", path: "/v1/defaults", summary: "Defaults of new VMs", reply: DefaultsView },
+  ...daemonRoutes,
   vmList: { method: "GET", path: "/v1/vms", summary: "All VMs", reply: Type.Array(VmView) },
   vmCreate: { method: "POST", path: "/v1/vms", summary: "Create a VM", body: VmCreate, reply: VmView },
   vmAct: {
@@ -295,5 +267,3 @@ export type ExecRequest = Static<typeof ExecRequest>;
 export type LogsQuery = Static<typeof LogsQuery>;
 export type HistoryView = Static<typeof HistoryView>;
 export type WhyView = Static<typeof WhyView>;
-export type DaemonView = Static<typeof DaemonView>;
-export type DefaultsView = Static<typeof DefaultsView>;

@@ -25,6 +25,9 @@ const version = (
   JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string }
 ).version;
 
+// Batch systems send it as a warning; to Node it means that a debugger is wanted.
+process.on("SIGUSR1", () => undefined);
+
 async function main(): Promise<void> {
   process.umask(0o077);
   process.title = "banger daemon";
@@ -32,13 +35,15 @@ async function main(): Promise<void> {
   const { home } = place;
   const config = loadConfig(homeHandles(home).configFile);
   logger.level = config.logLevel;
-  const access = registryAccess(home, config.registries, process.env, searchPathOf(process.env));
+  const searchPath = searchPathOf(process.env);
+  const access = registryAccess(home, config.registries, process.env, searchPath);
   const daemon = await startDaemon({
     home,
     config,
     clock: systemClock,
     logger,
     version,
+    searchPath,
     openWorld: () =>
       createLocalWorld({ place, config, clock: systemClock, logger, environment: process.env }),
     api: {

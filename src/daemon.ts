@@ -28,6 +28,8 @@ export interface DaemonOptions {
   clock: Clock;
   logger: Logger;
   version: string;
+  /** Where this daemon looks programs up, as in PATH. */
+  searchPath: string;
   /** Makes the drivers of this host. */
   openWorld(): Promise<OpenedWorld>;
   api: Pick<ApiDeps, "defaults" | "sshKey" | "images">;
@@ -126,7 +128,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
 }
 
 const aboutOf = (
-  { version, clock }: DaemonOptions,
+  { version, searchPath, clock }: DaemonOptions,
   { vmm, accelerator }: Pick<ApiDeps["about"], "vmm" | "accelerator">,
   dns: DnsServer | undefined,
 ): ApiDeps["about"] => ({
@@ -136,6 +138,7 @@ const aboutOf = (
   vmm,
   accelerator,
   dns: dns?.address ?? null,
+  searchPath,
 });
 
 /** Names are a convenience: where they cannot be served, the daemon says so and serves the rest. */

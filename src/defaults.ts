@@ -1,7 +1,7 @@
 /** What new VMs get by default: from the configuration, else from the host, else built in. */
 import { availableParallelism, totalmem } from "node:os";
 import type { Config } from "./config.js";
-import type { DefaultsView } from "./contract.js";
+import type { DefaultsView } from "./contract-daemon.js";
 
 interface Host {
   cpus: number;

@@ -8,12 +8,13 @@ import { promisify } from "node:util";
 import type { Client } from "./client.js";
 import { systemClock } from "./clock.js";
 import { type Config, loadConfig } from "./config.js";
-import type { DaemonView } from "./contract.js";
+import type { DaemonView } from "./contract-daemon.js";
 import { deadline } from "./deadline.js";
 import { defaultsOf } from "./defaults.js";
-import { type HostFacts, type ToolName, toolPackages } from "./doctor.js";
+import { type HostFacts, toolPackages } from "./doctor.js";
 import { type Fact, factOf } from "./doctor-check.js";
 import type { SystemFacts } from "./doctor-system.js";
+import { oddAttributes } from "./effects/attributes.js";
 import { findProgram } from "./effects/find-program.js";
 import { kvmState } from "./effects/kvm.js";
 import { BangerError } from "./errors.js";
@@ -42,18 +43,28 @@ export async function readHost(
   const config = await factOf(() => loadConfig(homeHandles(home).configFile));
   const daemon = await factOf(() => daemonOf(client));
   const program = "ok" in config ? config.ok.qemuBin : "qemu-system-x86_64";
-  const tools = Object.keys(toolPackages).map((name) => [name, findProgram(name, searchPath)]);
+  const paths = { yours: searchPath, daemons: "ok" in daemon ? daemon.ok?.searchPath : undefined };
+  const tools = await Promise.all(
+    Object.keys(toolPackages).map(async (name) => {
+      // The CLI starts it, and the daemon all others.
+      const places = name === "ssh" ? { yours: searchPath } : paths;
+      return [name, await factOf(() => programAt(name, places))];
+    }),
+  );
   return {
     architecture: process.arch,
     // In system mode it is the daemon's groups that count.
     kvm: "ok" in daemon && daemon.ok?.accelerator === "kvm" ? { usable: true } : kvmState(),
-    qemu: { program, version: await factOf(() => qemuVersion(program, searchPath)) },
+    qemu: { program, version: await factOf(() => qemuVersion(program, paths)) },
     process: {
       landlock: await factOf(landlockVersion),
       root: mode === "user" && process.getuid?.() === 0,
+      inherited: await factOf(() =>
+        "ok" in daemon && daemon.ok !== null ? oddAttributes(`/proc/${daemon.ok.pid}`) : [],
+      ),
     },
     system: await systemOf(mode, config, version),
-    tools: Object.fromEntries(tools) as Record<ToolName, string | null>,
+    tools: Object.fromEntries(tools) as HostFacts["tools"],
     places: [home.state, home.data, home.cache, home.runtime].map((path) => ({
       path,
       problem: problemOf(path),
@@ -96,11 +107,26 @@ async function systemOf(mode: Mode, config: Fact<Config>, version: string): Prom
 const written = (listen: Config["dnsListen"]): string =>
   listen === "off" ? listen : `${listen.host}:${listen.port}`;
 
-async function qemuVersion(program: string, searchPath: string): Promise<string> {
-  const path = findProgram(program, searchPath);
-  if (path === null) throw new BangerError("qemu_missing", `${program} is not installed`);
+/** Where programs are looked up: in the caller's PATH, and in that of the daemon, where one runs. */
+interface SearchPaths {
+  yours: string;
+  daemons?: string | undefined;
+}
+
+/** @throws BangerError `program_missing` */
+function programAt(name: string, { yours, daemons }: SearchPaths): string {
+  const found = findProgram(name, daemons ?? yours);
+  if (found !== null) return found;
+  if (daemons === undefined || findProgram(name, yours) === null)
+    throw new BangerError("program_missing", `${name} is not installed`);
+  throw new BangerError("program_missing", `${name} is in your PATH, but not in the daemon's (${daemons})`, {
+    hint: "banger daemon stop; the next command starts one with your PATH",
+  });
+}
+
+async function qemuVersion(program: string, paths: SearchPaths): Promise<string> {
   const options = { timeout: toolDeadlineMs, killSignal: "SIGKILL" } as const;
-  const { stdout } = await promisify(execFile)(path, ["--version"], options);
+  const { stdout } = await promisify(execFile)(programAt(program, paths), ["--version"], options);
   return stdout.split("\n")[0] ?? "";
 }
 

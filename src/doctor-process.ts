@@ -6,12 +6,21 @@ export interface ProcessFacts {
   landlock: Fact<number>;
   /** Whether VMs run as user 0. */
   root: boolean;
+  /** What the running daemon has of its first caller's and should not have; empty where none runs. */
+  inherited: Fact<string[]>;
 }
 
-export const processChecks = ({ landlock, root }: ProcessFacts): Check[] => [
+export const processChecks = ({ landlock, root, inherited }: ProcessFacts): Check[] => [
   judge("confinement", landlock, "make build", confinement),
   ...(root ? [asRoot] : []),
+  judge("inherited", inherited, "banger daemon status", attributes),
 ];
+
+function attributes(odd: string[]): Check {
+  if (odd.length === 0) return pass("inherited", "daemon and VMs have nothing of the daemon's first caller");
+  const detail = `the daemon, and so its VMs, have of its first caller: ${odd.join(", ")}`;
+  return warn("inherited", detail, "banger daemon stop, then any command from an ordinary shell");
+}
 
 function confinement(version: number): Check {
   if (version > 0) return pass("confinement", `QEMU opens its own VM's files alone (Landlock ${version})`);

@@ -1,5 +1,5 @@
 /** What this machine has and lacks for banger, as checks over facts: each passes, warns or fails, with one mend. */
-import type { DefaultsView } from "./contract.js";
+import type { DefaultsView } from "./contract-daemon.js";
 import { type Check, type Fact, fail, judge, pass, warn } from "./doctor-check.js";
 import { type ProcessFacts, processChecks } from "./doctor-process.js";
 import { runsFirecracker, type SystemFacts, systemChecks } from "./doctor-system.js";
@@ -14,8 +14,8 @@ export interface HostFacts {
   qemu: { program: string; version: Fact<string> };
   process: ProcessFacts;
   system: SystemFacts;
-  /** Path of each tool, or null when there is none. */
-  tools: Record<ToolName, string | null>;
+  /** Path of each tool. */
+  tools: Record<ToolName, Fact<string>>;
   /** Each directory that banger writes to, and null or why it cannot. */
   places: { path: string; problem: string | null }[];
   freeBytes: Fact<{ path: string; bytes: number }>;
@@ -104,10 +104,8 @@ function qemu({ program, version }: HostFacts["qemu"]): Check {
   });
 }
 
-function tool(name: ToolName, path: string | null): Check {
-  if (path !== null) return pass(name, path);
-  return fail(name, "not installed", `sudo apt-get install ${toolPackages[name]}`);
-}
+const tool = (name: ToolName, path: Fact<string>): Check =>
+  judge(name, path, `sudo apt-get install -y ${toolPackages[name]}`, (found) => pass(name, found));
 
 function space({ path, bytes }: { path: string; bytes: number }): Check {
   const full = bytes < fullBytes ? "the disk is full, and guests that write stand still: " : "";

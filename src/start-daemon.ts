@@ -144,14 +144,21 @@ function openLog(home: Home, path: string): number {
 
 /** A small nursery: the daemon rests most of its life, and V8's usual one keeps megabytes for bursts. */
 const memoryFlags = ["--max-semi-space-size=2"];
+/** SIGUSR1 opens no debugger; Node 20 does not know this, and daemon-main.ts says so to it. */
+const quietFlags = () =>
+  ["--disable-sigusr1"].filter((flag) => process.allowedNodeEnvironmentFlags.has(flag));
 
 function spawnDaemon({ env, script }: StartDaemonOptions, log: number): ChildProcess {
-  return spawn(launcherProgram, daemonArguments(process.execPath, [...memoryFlags, script]), {
-    cwd: "/",
-    env: daemonEnvironment(env),
-    detached: true,
-    stdio: ["ignore", log, log],
-  });
+  return spawn(
+    launcherProgram,
+    daemonArguments(process.execPath, [...memoryFlags, ...quietFlags(), script]),
+    {
+      cwd: "/",
+      env: daemonEnvironment(env),
+      detached: true,
+      stdio: ["ignore", log, log],
+    },
+  );
 }
 
 interface Started {

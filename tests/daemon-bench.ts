@@ -165,6 +165,7 @@ export class DaemonBench {
       clock: this.clock,
       logger: pino({ level: "silent" }),
       version: "0.0.0",
+      searchPath: "/usr/bin:/bin",
       openWorld: () => this.openWorld(),
       api: {
         defaults: {

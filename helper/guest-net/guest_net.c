@@ -1,8 +1,7 @@
-/*
- * Loaded into a QEMU that carries its guest's traffic itself: a guest must not reach what listens on this host's loopback
- * or link-local addresses, nor a cloud's metadata, for QEMU's 10.0.2.2 is this host's 127.0.0.1. The host's resolvers
- * stay reachable at their port. It serves any C library: all that it uses of one is what every one exports.
- */
+/* A library for a QEMU that carries its guest's traffic itself, which refuses what a guest must not reach.
+ * That is what listens on this host's loopback (QEMU's 10.0.2.2 is this host's 127.0.0.1) or link-local addresses, and
+ * a cloud's metadata; the host's resolvers stay reachable at their port. It serves any C library: all that it uses of
+ * one is what every one exports. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>

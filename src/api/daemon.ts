@@ -1,5 +1,5 @@
 /** Routes of the daemon itself. */
-import type { DaemonView, DefaultsView } from "../contract.js";
+import type { DaemonView, DefaultsView } from "../contract-daemon.js";
 import type { ApiDeps, Handle } from "./route.js";
 import { phaseCounts } from "./views.js";
 

@@ -5,7 +5,8 @@ import { pipeline } from "node:stream/promises";
 import type { FastifyReply } from "fastify";
 import type { AddressRange } from "../addresses.js";
 import type { Clock } from "../clock.js";
-import type { DaemonView, DefaultsView, routes } from "../contract.js";
+import type { routes } from "../contract.js";
+import type { DaemonView, DefaultsView } from "../contract-daemon.js";
 import type { Timeouts } from "../decide.js";
 import type { AgentClient } from "../guest/agent.js";
 import type { Home } from "../handles.js";
@@ -41,7 +42,7 @@ export interface ApiDeps {
   /** The user's key for ssh. */
   sshKey: string;
   images: Images;
-  about: Pick<DaemonView, "pid" | "version" | "startedAt" | "vmm" | "accelerator" | "dns">;
+  about: Pick<DaemonView, "pid" | "version" | "startedAt" | "vmm" | "accelerator" | "dns" | "searchPath">;
   warn(message: string, details: object): void;
   /** Ends the daemon after the reply. */
   stop(): void;

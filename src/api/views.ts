@@ -1,5 +1,6 @@
 /** Pure: the state and an observation as the API shows them. */
-import type { DaemonView, VmView } from "../contract.js";
+import type { VmView } from "../contract.js";
+import type { DaemonView } from "../contract-daemon.js";
 import type { ImageView } from "../contract-images.js";
 import { pauseText } from "../explain.js";
 import { type Home, vmHandles } from "../handles.js";

@@ -1,5 +1,6 @@
 /** What `vm run` and `vm create` share: flags, defaults, the missing image, and the create that can be sent again. */
-import type { DefaultsView, VmCreate, VmView } from "../contract.js";
+import type { VmCreate, VmView } from "../contract.js";
+import type { DefaultsView } from "../contract-daemon.js";
 import { BangerError } from "../errors.js";
 import { limits } from "../limits.js";
 import { formatSize, parseSize } from "../sizes.js";

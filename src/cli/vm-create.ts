@@ -1,5 +1,5 @@
 /** `banger vm create`. */
-import type { DefaultsView } from "../contract.js";
+import type { DefaultsView } from "../contract-daemon.js";
 import { homeHandles } from "../handles.js";
 import { formatSize } from "../sizes.js";
 import { command } from "./command.js";

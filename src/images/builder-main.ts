@@ -109,6 +109,8 @@ async function buildImage(job: BuildJob): Promise<void> {
 }
 
 process.umask(0o077);
+// It shall end as by every other signal, and open no debugger.
+process.on("SIGUSR1", () => process.exit(128 + 10));
 report({ pid: process.pid });
 const job = JSON.parse(await text(process.stdin)) as BuildJob | CleaningJob;
 try {

@@ -17,6 +17,13 @@ if (mode === "refuse") {
   process.stdout.write(`${JSON.stringify({ level: 60, error, msg: "the daemon cannot start" })}\n`);
   process.exit(1);
 }
+if (mode === "few files") {
+  // As the launcher says it where it may not raise the limit.
+  process.stderr.write(
+    "banger-launcher: the limit of open files (ulimit -n) is 40; at least 128 are needed\n",
+  );
+  process.exit(71);
+}
 if (mode === "leave") process.exit(0);
 const isFirst = readFileSync(`${home.state}/pids`, "utf8") === `${process.pid}\n`;
 if (mode === "leave once" && isFirst) process.exit(0);

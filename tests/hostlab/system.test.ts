@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { after, before, type TestContext, test } from "node:test";
 import { isDeepStrictEqual } from "node:util";
-import type { DaemonView, VmView } from "../../src/contract.js";
+import type { VmView } from "../../src/contract.js";
+import type { DaemonView } from "../../src/contract-daemon.js";
 import { shellQuote } from "../../src/shell.js";
 import { unchecked, wrongWithRequest } from "../doubles/firecracker-api-check.js";
 import { until } from "../e2e/harness.js";

@@ -1,10 +1,14 @@
 /** The doctor's judgement of facts. */
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { doctorChecks, type HostFacts } from "../../src/doctor.js";
 import { factOf } from "../../src/doctor-check.js";
 import type { SystemFacts } from "../../src/doctor-system.js";
+import { oddAttributes } from "../../src/effects/attributes.js";
 import { BangerError } from "../../src/errors.js";
+import { until } from "../e2e/harness.js";
 
 const GiB = 1024 ** 3;
 const source = "built-in";
@@ -12,9 +16,15 @@ const healthy: HostFacts = {
   architecture: "x64",
   kvm: { usable: true },
   qemu: { program: "qemu-system-x86_64", version: { ok: "QEMU emulator version 7.2.22 (Debian 1:7.2)" } },
-  process: { landlock: { ok: 7 }, root: false },
+  process: { landlock: { ok: 7 }, root: false, inherited: { ok: [] } },
   system: { vmm: "auto", installed: null },
-  tools: { "qemu-img": "/q", mke2fs: "/m", ssh: "/s", "ssh-keygen": "/k", mmdebstrap: "/d" },
+  tools: {
+    "qemu-img": { ok: "/q" },
+    mke2fs: { ok: "/m" },
+    ssh: { ok: "/s" },
+    "ssh-keygen": { ok: "/k" },
+    mmdebstrap: { ok: "/d" },
+  },
   places: [{ path: "/state", problem: null }],
   freeBytes: { ok: { path: "/", bytes: 100 * GiB } },
   image: { ok: { name: "debian-slim", is: "in the catalog" } },
@@ -48,6 +58,22 @@ test("a machine that has everything passes every check", () => {
   );
 });
 
+test("attributes that a daemon should not have are named", async () => {
+  const odd = "ulimit -S -n 300 -t 5000; exec nice -n 3 sleep 60";
+  const child = spawn("bash", ["-c", odd], { stdio: "ignore" });
+  try {
+    const sleeps = () => readFileSync(`/proc/${child.pid}/comm`, "utf8") === "sleep\n";
+    await until("the odd process has been executed", sleeps);
+    assert.deepEqual(oddAttributes(`/proc/${child.pid}`), [
+      "nice 3",
+      "300 open files (ulimit -n)",
+      "cpu time 5000 (ulimit -t)",
+    ]);
+  } finally {
+    child.kill();
+  }
+});
+
 test("each lack is a warning or a failure of its own", () => {
   assert.equal(statusOf({ architecture: "arm64" }, "architecture"), "fail");
   assert.equal(statusOf({ kvm: { usable: false, why: "no svm", mend: "none" } }, "kvm"), "warn");
@@ -56,11 +82,14 @@ test("each lack is a warning or a failure of its own", () => {
     "fail",
   );
   assert.equal(statusOf({ qemu: { program: "q", version: failed } }, "qemu"), "fail");
-  const { landlock } = healthy.process;
-  assert.equal(statusOf({ process: { landlock: { ok: 0 }, root: false } }, "confinement"), "warn");
-  assert.equal(statusOf({ process: { landlock: failed, root: false } }, "confinement"), "fail");
-  assert.equal(statusOf({ process: { landlock, root: true } }, "root"), "warn");
-  assert.equal(statusOf({ tools: { ...healthy.tools, mke2fs: null } }, "mke2fs"), "fail");
+  const processWith = (changes: Partial<HostFacts["process"]>) => ({
+    process: { ...healthy.process, ...changes },
+  });
+  assert.equal(statusOf(processWith({ landlock: { ok: 0 } }), "confinement"), "warn");
+  assert.equal(statusOf(processWith({ landlock: failed }), "confinement"), "fail");
+  assert.equal(statusOf(processWith({ root: true }), "root"), "warn");
+  assert.equal(statusOf(processWith({ inherited: { ok: ["nice 19"] } }), "inherited"), "warn");
+  assert.equal(statusOf({ tools: { ...healthy.tools, mke2fs: failed } }, "mke2fs"), "fail");
   assert.equal(statusOf({ places: [{ path: "/state", problem: "EACCES" }] }, "directory"), "fail");
   assert.equal(statusOf({ freeBytes: { ok: { path: "/", bytes: 5 * GiB } } }, "disk space"), "warn");
   assert.equal(statusOf({ freeBytes: { ok: { path: "/", bytes: GiB } } }, "disk space"), "fail");

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { after, describe, test } from "node:test";
 import fc from "fast-check";
@@ -131,6 +131,65 @@ describe("what a confined program is", () => {
       ).stdout;
     assert.equal(listen(`${own}/s`), "listens\n");
     assert.match(listen(`${root}/s`), /^EACCES/);
+  });
+});
+
+describe("a daemon", () => {
+  const limited = (script: string, argv: readonly string[]) =>
+    spawnSync("bash", ["-c", `${script}; exec "$0" daemon -- "$@"`, launcherProgram, ...argv], {
+      encoding: "utf8",
+    });
+  /** Only who has CAP_SYS_RESOURCE may raise a hard limit. */
+  const caps = /^CapEff:\s+(\w+)/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1];
+  const mayRaise = ((BigInt(`0x${caps}`) >> 24n) & 1n) === 1n;
+
+  test("its soft limits are raised to the hard ones, without a word", () => {
+    const { stdout, stderr } = limited("ulimit -S -n 300 -t 100", ["/bin/sh", "-c", "ulimit -n; ulimit -t"]);
+    const [files, seconds] = stdout.split("\n");
+    assert.ok(Number(files) > 300);
+    assert.deepEqual([seconds, stderr], ["unlimited", ""]);
+  });
+
+  test("a hard limit that may not be raised stays and is told, unless nothing works with it", () => {
+    const some = limited("ulimit -n 300 -t 100", ["/bin/sh", "-c", "ulimit -n; ulimit -t"]);
+    const few = limited("ulimit -n 40", ["/bin/echo", "started"]);
+    if (mayRaise) {
+      assert.deepEqual([some.stdout.includes("300"), some.stderr, few.stdout], [false, "", "started\n"]);
+      return;
+    }
+    assert.equal(some.stdout, "300\n100\n");
+    assert.match(some.stderr, /processor time \(ulimit -t\) stays .*\n.*open files \(ulimit -n\) stays/);
+    assert.deepEqual([few.status, few.stdout], [71, ""]);
+    assert.match(few.stderr, /ulimit -n\) is 40; at least 128 are needed/);
+  });
+
+  test("what another user's tool put in its way is gone: nice value, CPU, policy, personality, signals", () => {
+    const odd = [
+      "setarch",
+      "-R",
+      "chrt",
+      "--batch",
+      "0",
+      "taskset",
+      "-c",
+      "0",
+      launcherProgram,
+      "daemon",
+      "--",
+    ];
+    const looks =
+      "cat /proc/$$/personality; grep -E '^(SigIgn|Cpus_allowed_list)' /proc/$$/status; chrt -p $$";
+    const { stdout } = spawnSync(
+      "sh",
+      ["-c", `trap '' HUP USR1; exec "$@"`, "sh", ...odd, "/bin/sh", "-c", looks],
+      {
+        encoding: "utf8",
+      },
+    );
+    const [personality, ignored, cpus, policy] = stdout.split("\n");
+    assert.deepEqual([personality, ignored], ["00000000", "SigIgn:\t0000000000000000"]);
+    assert.match(policy ?? "", /SCHED_OTHER/);
+    assert.equal(cpus, /^Cpus_allowed_list.*$/m.exec(readFileSync("/proc/self/status", "utf8"))?.[0]);
   });
 });
 

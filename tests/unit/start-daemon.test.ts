@@ -97,6 +97,12 @@ test("what a daemon refuses by name is the error, with its own mend", () =>
     await assert.rejects(start("refuse"), failsWith("log_newer", /cannot start: the log is too new/));
   }));
 
+test("a limit of open files that is too low is named, with its number", { timeout: 60_000 }, () =>
+  withHome(async ({ start }) => {
+    await assert.rejects(start("few files"), failsWith("files_limit", /ulimit -n\) is 40; at least 128 are/));
+  }),
+);
+
 test("a crash is shown by the daemon's last words, without its stack", () =>
   withHome(async ({ start }) => {
     await assert.rejects(start("crash"), (error: Error) => {
