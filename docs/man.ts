@@ -1,5 +1,6 @@
 /** The text of docs/banger.1: the manual page, from the tree of commands (mdoc(7)). */
 import type { ArgDef } from "citty";
+import { optionalValue } from "../src/cli/check.js";
 import type { Command } from "../src/cli/command.js";
 import { isGroup, type Leaf, type Node, root, shown } from "../src/cli/tree.js";
 
@@ -48,9 +49,11 @@ function flagLines([name, flag]: [string, ArgDef]): string[] {
   const aliases = "alias" in flag && flag.alias !== undefined ? [flag.alias].flat() : [];
   const negated = flag.type === "boolean" && flag.default === true;
   const both = "valueHint" in flag && flag.valueHint === "both";
+  if (name.length === 1) return [`.It Sy ${argument(`-${name}`)}`, text(`${flag.description ?? ""}.`)];
   const long = `--${negated ? (both ? "[no-]" : "no-") : ""}${name}`;
   const names = [...aliases.filter((alias) => alias.length === 1).map((alias) => `-${alias}`), long];
-  const value = flag.type === "boolean" ? "" : ` ${("valueHint" in flag && flag.valueHint) || "VALUE"}`;
+  const value =
+    flag.type === "boolean" ? optionalValue(flag) : ` ${("valueHint" in flag && flag.valueHint) || "VALUE"}`;
   return [`.It Sy ${argument(`${names.join(", ")}${value}`)}`, text(`${flag.description ?? ""}.`)];
 }
 

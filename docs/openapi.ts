@@ -1,11 +1,9 @@
 /** The text of docs/openapi.json. */
 import {
-  ExecRequest,
   HealthView,
   HistoryView,
   PortView,
   routes,
-  SshView,
   VmAction,
   VmActionResult,
   VmCreate,
@@ -16,6 +14,7 @@ import {
 import { ApiError } from "../src/contract-basics.js";
 import { DaemonView, DefaultsView } from "../src/contract-daemon.js";
 import { EventView, ReplayView, VerifyView } from "../src/contract-events.js";
+import { ExecRequest, SshView } from "../src/contract-guest.js";
 import { CachePruneResult, ImageDetails, ImagePullResult, ImageView } from "../src/contract-images.js";
 import { openApiDocument } from "../src/openapi.js";
 

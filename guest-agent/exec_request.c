@@ -7,8 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BODY_MAX (256 * 1024)
-#define LIST_MAX 4096
+/* What Linux takes (2 MiB of arguments and environment) fits, however JSON has to spell it. */
+#define BODY_MAX (16 * 1024 * 1024)
+#define LIST_MAX 131072
 
 struct list {
   char **items; /* ends with NULL */
@@ -139,7 +140,7 @@ void exec_start(struct stream *stream, const struct request *request) {
     return;
   }
   if (request->content_length > BODY_MAX) {
-    http_fail(stream, "413 Content Too Large", "too_large", "the request is larger than 256 KiB");
+    http_fail(stream, "413 Content Too Large", "too_large", "the request is larger than 16 MiB");
     return;
   }
   struct body *body = calloc(1, sizeof *body + request->content_length + 1);

@@ -3,8 +3,9 @@ import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { StringDecoder } from "node:string_decoder";
 import type { Static, TSchema } from "@sinclair/typebox";
-import type { ApiErrorBody, ExecRequest, LogsQuery, routes } from "./contract.js";
+import type { ApiErrorBody, LogsQuery, routes } from "./contract.js";
 import type { EventsQuery, EventView } from "./contract-events.js";
+import type { ExecRequest, VmHold } from "./contract-guest.js";
 import { BangerError } from "./errors.js";
 import { bodyOf, exchange, type Reply } from "./socket-http.js";
 import type { SocketOwner } from "./socket-place.js";
@@ -22,6 +23,7 @@ const requestLines = {
   defaults: "GET /v1/defaults",
   vmList: "GET /v1/vms",
   vmCreate: "POST /v1/vms",
+  vmHold: "POST /v1/holds/:ref",
   vmAct: "POST /v1/vms/actions",
   vmSet: "POST /v1/vms/set",
   vmShow: "GET /v1/vms/:ref",
@@ -189,6 +191,14 @@ export class Client {
       if (reply.status === 101) return reply.socket;
       reply.socket.destroy();
       throw badReply(`status ${reply.status} instead of an upgrade`);
+    });
+  }
+
+  /** A connection that the daemon takes for this client's life: see `vm run --rm`. It carries nothing. */
+  async hold(commandId: string, body: VmHold): Promise<Duplex> {
+    return this.#guarded(undefined, async () => {
+      const { socket } = await this.#open(requestLines.vmHold, { ref: commandId, body });
+      return socket;
     });
   }
 

@@ -3,6 +3,7 @@ import { type Static, Type } from "@sinclair/typebox";
 import { ApiError, NewName, Nullable, type Route, Time } from "./contract-basics.js";
 import { daemonRoutes } from "./contract-daemon.js";
 import { eventRoutes } from "./contract-events.js";
+import { ExecRequest, SshView, VmHold } from "./contract-guest.js";
 import { imageRoutes } from "./contract-images.js";
 import { limits } from "./limits.js";
 
@@ -33,6 +34,8 @@ export const VmCreate = Type.Object(
     /** Fields left out take the defaults of config and host. */
     spec: Type.Partial(VmSpecSchema, { additionalProperties: false }),
     start: Type.Boolean(),
+    /** Create it only while this client holds it, with the same command id: see /v1/holds. */
+    held: Type.Optional(Type.Boolean()),
   },
   { additionalProperties: false },
 );
@@ -152,29 +155,6 @@ export const HealthView = Type.Object({
   detail: Type.String(),
 });
 
-export const SshView = Type.Object({
-  user: Type.String(),
-  address: Type.String(),
-  port: Type.Integer(),
-  keyPath: Type.String(),
-  knownHostsPath: Type.String(),
-  hostKeyAlias: Type.String(),
-});
-
-export const ExecRequest = Type.Object(
-  {
-    argv: Type.Array(Type.String(), { minItems: 1, maxItems: 4096 }),
-    cwd: Type.Optional(Type.String()),
-    env: Type.Optional(Type.Record(Type.String(), Type.String())),
-    tty: Type.Optional(Type.Boolean()),
-    cols: Type.Optional(Type.Integer({ minimum: 1, maximum: 65535 })),
-    rows: Type.Optional(Type.Integer({ minimum: 1, maximum: 65535 })),
-    /** Delete the VM when this command ends, or when the client that runs it goes away. */
-    thenDelete: Type.Optional(Type.Boolean()),
-  },
-  { additionalProperties: false },
-);
-
 export const LogsQuery = Type.Object(
   {
     source: Type.Optional(Type.Union([Type.Literal("console"), Type.Literal("vmm")])),
@@ -206,6 +186,13 @@ export const routes = {
   ...daemonRoutes,
   vmList: { method: "GET", path: "/v1/vms", summary: "All VMs", reply: Type.Array(VmView) },
   vmCreate: { method: "POST", path: "/v1/vms", summary: "Create a VM", body: VmCreate, reply: VmView },
+  vmHold: {
+    method: "POST",
+    path: "/v1/holds/:ref",
+    summary: "Hold the VM of a create command: it is deleted when the connection ends",
+    body: VmHold,
+    reply: "text/plain, silent until the client ends it",
+  },
   vmAct: {
     method: "POST",
     path: "/v1/vms/actions",
@@ -262,8 +249,6 @@ export type VmSetResult = Static<typeof VmSetResult>;
 export type VmStats = Static<typeof VmStats>;
 export type PortView = Static<typeof PortView>;
 export type HealthView = Static<typeof HealthView>;
-export type SshView = Static<typeof SshView>;
-export type ExecRequest = Static<typeof ExecRequest>;
 export type LogsQuery = Static<typeof LogsQuery>;
 export type HistoryView = Static<typeof HistoryView>;
 export type WhyView = Static<typeof WhyView>;

@@ -2,12 +2,15 @@
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { type ApiErrorBody, ExecRequest } from "../contract.js";
+import { type ApiErrorBody } from "../contract.js";
+import { ExecRequest } from "../contract-guest.js";
 import { BangerError, errorBody } from "../errors.js";
+import { argumentsHint } from "../guest/exec-stream.js";
 import { validator } from "./validation.js";
 
 const path = /^\/v1\/vms\/([^/?]+)\/exec$/;
-const maximumBodyBytes = 1024 * 1024;
+/** What Linux takes (2 MiB of arguments and environment) fits, however JSON has to spell it. */
+const maximumBodyBytes = 16 * 1024 * 1024;
 const protocol = "banger-exec";
 /** RFC 9110, 15.5.22: such a reply names the protocol that is wanted. */
 const upgradeStatus = 426;
@@ -32,8 +35,11 @@ const parseRequest = validator<ExecRequest>(ExecRequest, "body");
 /** The request body: with an upgrade Node leaves it in the connection, unread. */
 async function readBody(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<[Buffer, Buffer]> {
   const length = Number(request.headers["content-length"] ?? Number.NaN);
-  if (!Number.isInteger(length) || length < 0 || length > maximumBodyBytes) {
-    throw new BangerError("invalid_request", `exec needs a content-length of at most ${maximumBodyBytes}`);
+  if (!Number.isInteger(length) || length < 0)
+    throw new BangerError("invalid_request", "exec needs a content-length");
+  if (length > maximumBodyBytes) {
+    const message = `arguments and environment have ${length} bytes as JSON, and at most ${maximumBodyBytes} are taken`;
+    throw new BangerError("exec_arguments_too_long", message, { hint: argumentsHint });
   }
   let bytes = head;
   while (bytes.length < length) {

@@ -6,6 +6,7 @@ import { BangerError, type ErrorBody, errorBody } from "../errors.js";
 import { daemonRoutes } from "./daemon.js";
 import { eventRoutes } from "./events.js";
 import { execProxy, upgradeRequired } from "./exec-proxy.js";
+import { Holds, holdRoutes } from "./holds.js";
 import { imageRoutes } from "./images.js";
 import { manyRoutes } from "./many.js";
 import type { ApiDeps, Call, Handle } from "./route.js";
@@ -30,6 +31,7 @@ const statusOfCode: Record<string, number> = {
   ref_ambiguous: 409,
   name_taken: 409,
   not_now: 409,
+  client_gone: 409,
   upgrade_required: 426,
   internal: 500,
 };
@@ -62,7 +64,9 @@ export function buildApi(deps: ApiDeps): FastifyInstance {
     return reply.status(statusOf(error)).send({ error });
   });
   const handle: Handle = (name, handler) => route(app, routes[name], handler as (call: Call) => unknown);
-  vmRoutes(handle, deps);
+  const holds = new Holds();
+  vmRoutes(handle, deps, holds);
+  holdRoutes(handle, deps, holds);
   manyRoutes(handle, deps);
   imageRoutes(handle, deps);
   eventRoutes(handle, deps);
@@ -70,7 +74,10 @@ export function buildApi(deps: ApiDeps): FastifyInstance {
   app.post(routes.vmExec.path, () => Promise.reject(upgradeRequired()));
   const commands = execProxy({ ...guestCommands(deps), statusOf });
   app.server.on("upgrade", commands.upgrade);
-  app.addHook("preClose", () => commands.close());
+  app.addHook("preClose", async () => {
+    holds.close();
+    await commands.close();
+  });
   return app;
 }
 

@@ -1,15 +1,7 @@
 /** Routes of VMs: commands are decided and appended, questions are answered from state, host and guest. */
 import type { Duplex } from "node:stream";
-import type {
-  ExecRequest,
-  HealthView,
-  LogsQuery,
-  PortView,
-  SshView,
-  VmCreate,
-  VmStats,
-  VmView,
-} from "../contract.js";
+import type { HealthView, LogsQuery, PortView, VmCreate, VmStats, VmView } from "../contract.js";
+import type { ExecRequest, SshView } from "../contract-guest.js";
 import { createdBy, decide, isLive, resolveVm } from "../decide.js";
 import { BangerError, errorBody } from "../errors.js";
 import { pauseText } from "../explain.js";
@@ -18,6 +10,7 @@ import { homeHandles, vmHandles } from "../handles.js";
 import type { Observed, Vm } from "../model.js";
 import { suggestName } from "../names.js";
 import { followFile } from "./follow.js";
+import type { Holds } from "./holds.js";
 import { portViews } from "./ports.js";
 import { type ApiDeps, type Handle, stream } from "./route.js";
 import { rfc3339, seenOf, vmView } from "./views.js";
@@ -29,7 +22,7 @@ const sshWaitMs = 90_000;
 const pollMs = 50;
 const nameCandidates = 16;
 
-export function vmRoutes(handle: Handle, deps: ApiDeps): void {
+export function vmRoutes(handle: Handle, deps: ApiDeps, holds: Holds): void {
   const { ledger, world, home, clock } = deps;
   const find = (call: { params: Record<string, string> }): Vm =>
     resolveVm(ledger.state, call.params["ref"] ?? "");
@@ -45,6 +38,7 @@ export function vmRoutes(handle: Handle, deps: ApiDeps): void {
     return live.sort((a, b) => a.createdAt - b.createdAt).map((vm) => view(observed, vm));
   });
   handle<VmCreate, unknown>("vmCreate", async ({ body, cause }): Promise<VmView> => {
+    if (body.held) holds.require(body.commandId);
     const vm = createVm(deps, body, cause);
     return view(await world.observe(), vm);
   });
@@ -172,35 +166,21 @@ async function linked(deps: ApiDeps, vm: Vm, gone: AbortSignal): Promise<AgentCl
   }
 }
 
-/** How a command reaches its guest, and what happens to a VM that was only wanted for it. */
+/** How a command reaches its guest. */
 export function guestCommands(deps: ApiDeps) {
-  const { ledger, timeouts, uses } = deps;
+  const { ledger, uses } = deps;
   return {
     async start(
       ref: string,
       request: ExecRequest,
       gone: AbortSignal,
     ): Promise<{ guest: Duplex; ended: () => void }> {
-      const { thenDelete, ...exec } = request;
       const vm = resolveVm(ledger.state, ref);
-      const endUse = uses.begin(vm.id);
-      const ended = () => {
-        endUse();
-        if (thenDelete !== true) return;
-        try {
-          ledger.commit(
-            decide(ledger.state, { kind: "delete", vmId: vm.id }, timeouts),
-            "request:exec-ended",
-          );
-        } catch (thrown) {
-          deps.warn("a VM could not be deleted after its command", { vm: vm.id, error: errorBody(thrown) });
-        }
-      };
+      const ended = uses.begin(vm.id);
       try {
-        return { guest: await (await linked(deps, vm, gone)).exec(exec, gone), ended };
+        return { guest: await (await linked(deps, vm, gone)).exec(request, gone), ended };
       } catch (thrown) {
-        if (gone.aborted) ended();
-        else endUse();
+        ended();
         throw thrown;
       }
     },

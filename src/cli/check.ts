@@ -14,6 +14,10 @@ const aliasesOf = (flag: ArgDef): string[] => {
   return alias === undefined ? [] : [alias].flat();
 };
 
+/** `[=WORD]` of a flag that stands alone or with that word; empty for every other. */
+export const optionalValue = (flag: ArgDef): string =>
+  "valueHint" in flag && flag.valueHint?.startsWith("[=") ? flag.valueHint : "";
+
 const dashed = (name: string): string => (name.length === 1 ? `-${name}` : `--${name}`);
 
 /** Every spelling of every flag, to the flag's own name. */
@@ -72,7 +76,12 @@ export async function checkArguments(
       );
     }
     if (found.flag.type === "boolean") {
-      if (token.value !== undefined) throw usageError(`${token.rawName} takes no value`, help);
+      if (token.value === undefined) continue;
+      const optional = optionalValue(found.flag);
+      if (optional === "") throw usageError(`${token.rawName} takes no value`, help);
+      if (optional !== `[=${token.value}]`)
+        throw usageError(`${token.rawName} does not take the value "${token.value}"`, help);
+      all[found.name] = [token.value];
       continue;
     }
     if (token.value === undefined || (!token.inlineValue && token.value.startsWith("-"))) {

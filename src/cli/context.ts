@@ -5,7 +5,7 @@ import type { Clock } from "../clock.js";
 import { BangerError } from "../errors.js";
 import type { Home } from "../handles.js";
 import type { Mode } from "../home.js";
-import type { Interrupts } from "./interrupts.js";
+import { Interrupted, type Interrupts } from "./interrupts.js";
 
 export interface Context {
   env: NodeJS.ProcessEnv;
@@ -68,10 +68,31 @@ export function call<K extends RouteName>(context: Context, route: K, options: C
   return withDaemon(context, () => context.client.call(route, { signal, ...options }));
 }
 
-/** Writes to stdout, waiting while the reader is slow. */
-export async function print(context: Context, text: string | Uint8Array): Promise<void> {
-  if (context.stdout.write(text)) return;
-  await new Promise<void>((resolve) => context.stdout.once("drain", resolve));
+/**
+ * Writes to stdout, waiting while the reader is slow.
+ * @throws `Interrupted` when the reader has gone, BangerError `output_unwritable`
+ */
+export async function print({ stdout }: Context, text: string | Uint8Array): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    stdout.write(text, (error) => (error ? reject(outputError(error)) : resolve()));
+  });
+}
+
+/** Resolves when what was written to the stream is out. @throws as `print` */
+export async function flushed(stream: NodeJS.WriteStream): Promise<void> {
+  if (stream.errored) throw outputError(stream.errored);
+  await new Promise<void>((resolve, reject) => {
+    stream.write("", (error) => (error ? reject(outputError(stream.errored ?? error)) : resolve()));
+  });
+}
+
+/** A reader such as `head` that has seen enough ends a program as SIGPIPE does; everything else is a failure. */
+export function outputError(cause: NodeJS.ErrnoException): Error {
+  if (cause.code === "EPIPE") return new Interrupted("SIGPIPE");
+  return new BangerError("output_unwritable", `the output cannot be written: ${cause.message}`, {
+    hint: "df -h, or write it somewhere else",
+    cause,
+  });
 }
 
 export const printJson = (context: Context, value: unknown): Promise<void> =>

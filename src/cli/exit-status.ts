@@ -7,7 +7,7 @@ const ownFailure = 125;
 /** What a POSIX shell answers for a command that it cannot run. */
 const statusOfStart: Readonly<Record<string, number>> = { exec_not_found: 127, exec_not_executable: 126 };
 /** Codes of errors in the command line itself. */
-const usageCodes = new Set(["usage", "bad_size", "bad_duration"]);
+const usageCodes = new Set(["usage", "argument_not_utf8", "bad_size", "bad_duration"]);
 
 /**
  * 1 for a failure and 2 for a wrong command line; where `guestStatus` says that other statuses are a guest's

@@ -10,7 +10,9 @@ import type { Command } from "./command.js";
 import { type Context, print } from "./context.js";
 import { dispatch, type Route } from "./dispatch.js";
 import { exitStatusOf } from "./exit-status.js";
-import { Interrupted, listenForInterrupts } from "./interrupts.js";
+import { Interrupted, type Interrupts, listenForInterrupts } from "./interrupts.js";
+import { refuseOtherBytes } from "./other-bytes.js";
+import { standardInput } from "./terminal-input.js";
 import { isGroup } from "./tree.js";
 
 interface CommandLine {
@@ -19,13 +21,18 @@ interface CommandLine {
   command?: Command;
 }
 
+/** Set by bin/banger, for this process alone. */
+const ignoredSignals = "BANGER_SIGNALS_IGNORED";
+
 /** Runs the process's own command line and ends the process with its status. */
 export async function runCli(): Promise<never> {
   const argv = process.argv.slice(2);
   const line: CommandLine = { argv };
+  const interrupts = listenForInterrupts(process, process.env[ignoredSignals] ?? "");
+  delete process.env[ignoredSignals];
   let status: number;
   try {
-    status = await runCommandLine(line, processContext());
+    status = await runCommandLine(line, processContext(interrupts));
   } catch (thrown) {
     await report(thrown, argv);
     status = exitStatusOf(thrown, line.command?.guestStatus === true);
@@ -34,7 +41,7 @@ export async function runCli(): Promise<never> {
 }
 
 /** The context of this process. Its streams are made when they are first asked for: each costs a millisecond. */
-function processContext(): Context {
+function processContext(interrupts: Interrupts): Context {
   const place = placeFrom(process.env, process.getuid?.() ?? 0);
   const { mode, home } = place;
   const owner = place.mode === "system" ? place.installed.owner.uid : undefined;
@@ -44,9 +51,9 @@ function processContext(): Context {
     home,
     clock: systemClock,
     client: new Client(homeHandles(home).apiSocket, owner),
-    interrupts: listenForInterrupts(process),
+    interrupts,
     get stdin() {
-      return process.stdin;
+      return standardInput();
     },
     get stdout() {
       return quietly(process.stdout);
@@ -57,11 +64,9 @@ function processContext(): Context {
   };
 }
 
-/** A reader such as `head` that has seen enough is no error. */
+/** Who writes results is told when that fails; of messages that nobody can read, nobody needs to be. */
 function quietly(stream: NodeJS.WriteStream): NodeJS.WriteStream {
-  if (stream.listenerCount("error") === 0) {
-    stream.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
-  }
+  if (stream.listenerCount("error") === 0) stream.on("error", () => undefined);
   return stream;
 }
 
@@ -83,6 +88,7 @@ async function runCommandLine(line: CommandLine, context: Context): Promise<numb
   if (leaf === undefined || route.help) return printHelp(route, context);
   const command = await leaf.load();
   line.command = command;
+  refuseOtherBytes(line.argv);
   if (route.command !== undefined && command.takesCommand !== true) {
     throw usageError(`banger ${route.path} takes no command after --`, `banger ${route.path} --help`);
   }

@@ -7,6 +7,7 @@ import { formatSize, parseSize } from "../sizes.js";
 import { usageError } from "./check.js";
 import { type Context, call, ensureDaemon, say } from "./context.js";
 import { settle } from "./follow.js";
+import { type Hold, holdVm } from "./hold.js";
 import { pullImage } from "./making.js";
 import { type StageReport, stageReport } from "./render/stages.js";
 import { styleFor } from "./render/style.js";
@@ -73,27 +74,38 @@ const mostSends = 4;
 const uninterrupted = new AbortController().signal;
 
 /** Creates the VM once: when the connection breaks the same command is sent again, and creates nothing twice. */
-async function sendCreate(context: Context, body: VmCreate): Promise<VmView> {
+async function sendCreate(context: Context, body: VmCreate, hold?: Hold): Promise<VmView> {
   for (let sent = 1; ; sent++) {
     try {
+      await hold?.ready();
       // Ctrl-C does not end this: what was created must be known, to be deleted or named to the user.
       return await call(context, "vmCreate", { body, signal: uninterrupted });
     } catch (error) {
-      const lost = error instanceof BangerError && error.code === "daemon_lost";
+      const lost = error instanceof BangerError && ["daemon_lost", "client_gone"].includes(error.code);
       if (!lost || sent >= mostSends) throw error;
     }
     await ensureDaemon(context);
   }
 }
 
+interface CreateOptions {
+  start: boolean;
+  quiet: boolean;
+  /** The VM goes with this process; `always`: also one whose guest never became reachable. */
+  hold?: { always: boolean } | undefined;
+}
+
 /** Creates, and says what; an image that is missing is pulled first. */
 export async function createVm(
   context: Context,
   flags: NewVmFlags,
-  options: { start: boolean; quiet: boolean },
+  { hold: wish, ...options }: CreateOptions,
 ): Promise<VmView> {
+  const commandId = context.clock.hex(16);
+  const hold = wish && (await holdVm(context, commandId, wish.always));
   const body: VmCreate = {
-    commandId: context.clock.hex(16),
+    commandId,
+    ...(hold && { held: true }),
     ...(flags.name !== undefined && { name: flags.name }),
     ...(flags.image !== undefined && { image: flags.image }),
     spec: specOf(flags),
@@ -103,7 +115,7 @@ export async function createVm(
     if (!options.quiet) say(context, `spec: ${specText(spec)}`);
   };
   try {
-    const vm = await sendCreate(context, body);
+    const vm = await sendCreate(context, body, hold);
     saySpec(vm.spec);
     return vm;
   } catch (error) {
@@ -113,7 +125,7 @@ export async function createVm(
   const defaults = await call(context, "defaults");
   saySpec(withDefaults(body.spec, defaults));
   const { id } = await pullImage(context, flags.image ?? defaults.image, options.quiet);
-  return sendCreate(context, { ...body, image: id });
+  return sendCreate(context, { ...body, image: id }, hold);
 }
 
 const withDefaults = (spec: VmCreate["spec"], defaults: DefaultsView) => ({

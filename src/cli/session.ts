@@ -1,14 +1,19 @@
 /** One command in a guest, joined to this process's own streams: input, output, window size, signals, status. */
 import { spawnSync } from "node:child_process";
-import type { ExecRequest } from "../contract.js";
+import type { Readable } from "node:stream";
+import type { ExecRequest } from "../contract-guest.js";
 import { BangerError } from "../errors.js";
-import { ExecClient } from "../guest/exec-stream.js";
-import { type Context, withDaemon } from "./context.js";
+import { ExecClient, OutputError } from "../guest/exec-stream.js";
+import { type Context, flushed, outputError, withDaemon } from "./context.js";
 import { Interrupted } from "./interrupts.js";
 import { guestEnded } from "./lost-session.js";
+import { inForeground, TerminalInput } from "./terminal-input.js";
 
 /** Errors that are the command's own fault. */
 const commandFaults = new Set(["exec_not_found", "exec_not_executable"]);
+
+/** Signals that tell a program something, and may come often. */
+const messages = new Set(["SIGUSR1", "SIGUSR2"]);
 
 /** A command that outlives this many signals is left: its user wants to go. */
 const mostSignals = 3;
@@ -21,13 +26,33 @@ export interface SessionRequest {
   input: boolean;
   cwd?: string;
   env?: Record<string, string>;
-  /** The VM is deleted when the command ends or this process goes away. */
-  thenDelete?: boolean;
 }
+
+/** Flags of commands that hand this process's input on. */
+export const inputFlags = {
+  interactive: {
+    type: "boolean",
+    alias: "i",
+    description: "Hand this input to the command, as is done anyway",
+  },
+  stdin: {
+    type: "boolean",
+    default: true,
+    description: "Leave this input alone, as a loop that reads it needs; the command reads an end of file",
+  },
+  n: { type: "boolean", description: "The same as --no-stdin" },
+} as const;
+
+/** Whether the command is given this process's input. */
+export const takesInput = (flags: {
+  interactive?: boolean | undefined;
+  stdin?: boolean | undefined;
+  n?: boolean | undefined;
+}): boolean => flags.interactive !== false && flags.stdin !== false && flags.n !== true;
 
 /** Whether a command gets a terminal without being asked: when its user sits at one on both ends. */
 export const onTerminal = ({ stdin, stdout }: Context): boolean =>
-  stdin.isTTY === true && stdout.isTTY === true;
+  stdin.isTTY === true && stdout.isTTY === true && inForeground();
 
 /** A terminal that was never told its size says 0. */
 const columnsOf = ({ stdout }: Context): number => stdout.columns || 80;
@@ -52,7 +77,8 @@ export async function runSession(
   }
   const begun = context.clock.now();
   const connection = await withDaemon(context, () => context.client.exec(ref, body));
-  const command = new ExecClient(connection, { ...(input && { stdin: context.stdin }), stdout, stderr });
+  const stdin = input ? inputOf(context) : undefined;
+  const command = new ExecClient(connection, { ...(stdin && { stdin }), stdout, stderr });
   connection.resume();
   let left: Interrupted | undefined;
   const releases = [
@@ -64,18 +90,24 @@ export async function runSession(
   ];
   try {
     const result = await command.result;
+    await Promise.all([flushed(stdout), flushed(stderr)]);
     return "code" in result ? result.code : 128 + result.number;
   } catch (error) {
     const lost = error instanceof BangerError && error.code === "exec_lost";
     const ended = left === undefined && lost ? await guestEnded(context, ref, begun) : undefined;
     throw left ?? ended ?? named(error, request.argv[0] ?? "");
   } finally {
+    if (stdin instanceof TerminalInput) stdin.destroy();
     for (const release of releases) release();
   }
 }
 
+const inputOf = ({ stdin, clock }: Context): Readable =>
+  stdin.isTTY === true ? new TerminalInput(stdin, clock) : stdin;
+
 /** The guest does not say which command it could not start; its user must know. */
 function named(error: unknown, program: string): unknown {
+  if (error instanceof OutputError) return outputError(error.cause as NodeJS.ErrnoException);
   if (!(error instanceof BangerError) || !commandFaults.has(error.code)) return error;
   const { code, message, hint, retry } = error;
   return new BangerError(code, `${program}: ${message}`, { retry, ...(hint !== undefined && { hint }) });
@@ -90,7 +122,7 @@ function forwardSignals(
 ): () => void {
   let count = 0;
   return interrupts.take((name, number) => {
-    count += 1;
+    if (!messages.has(name)) count += 1;
     if (count > mostSignals || (tty && name !== "SIGINT")) leave(new Interrupted(name));
     else command.signal(number);
   });

@@ -62,22 +62,29 @@ export async function act(
     if (end === "done" || end === undefined) pending.push(`${name} ${done}\n`);
     else context.stderr.write(errorText(end, styleFor(context.stderr, context.env), name));
   });
-  const write = async () => {
+  let written = Promise.resolve();
+  const write = () => {
     flush();
-    if (!quiet) for (const line of pending.splice(0)) await print(context, line);
+    const lines = quiet ? [] : pending.splice(0);
+    written = written.then(async () => {
+      for (const line of lines) await print(context, line);
+    });
+    // Told at the end.
+    written.catch(() => undefined);
   };
   try {
-    await write();
+    write();
     await settle(
       context,
       wanted,
       (id, end) => {
         const result = results.find((each) => each.id === id);
         if (result !== undefined) result.end = end;
-        void write();
+        write();
       },
       report.see,
     );
+    await written;
   } finally {
     report.close();
   }

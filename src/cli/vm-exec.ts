@@ -1,7 +1,7 @@
 /** `banger vm exec`. */
 import { usageError } from "./check.js";
 import { command, oneRef } from "./command.js";
-import { onTerminal, runSession } from "./session.js";
+import { inputFlags, onTerminal, runSession, takesInput } from "./session.js";
 
 /** `K=V` words as an environment. @throws BangerError `usage` */
 export function environmentOf(pairs: readonly string[]): Record<string, string> {
@@ -22,18 +22,14 @@ export const exec = command({
     "banger vm exec box -t -- bash -l",
     "banger vm exec box --cwd /etc --env DEBUG=1 -- ls -l",
     "tar c . | banger vm exec box -- tar x -C /root",
+    'while read -r name; do banger vm exec box -n -- touch "$name"; done <names',
   ],
   words: oneRef,
   takesCommand: true,
   guestStatus: true,
   flags: {
     tty: { type: "boolean", alias: "t", description: "Give the command a terminal" },
-    interactive: {
-      type: "boolean",
-      alias: "i",
-      default: true,
-      description: "Leave this input alone; the command reads an end of file",
-    },
+    ...inputFlags,
     cwd: { type: "string", valueHint: "DIR", description: "Directory to run it in; /root without it" },
     env: { type: "string", valueHint: "NAME=VALUE", description: "Environment; can be given again" },
   },
@@ -42,7 +38,7 @@ export const exec = command({
     if (argv === undefined || argv.length === 0) {
       throw usageError("the command is missing", `banger vm exec ${ref} -- uname -a`);
     }
-    const input = flags.interactive !== false;
+    const input = takesInput(flags);
     if (flags.tty === true && !(input && onTerminal(context))) {
       throw usageError("--tty needs a terminal for input and output", `banger vm exec ${ref} -- CMD`);
     }

@@ -1,5 +1,6 @@
 /** `banger vm run`: create, wait, run a shell or a command, and with `--rm` delete, whatever came of it. */
 import { BangerError } from "../errors.js";
+import { canTellWhy } from "../kept.js";
 import { defaultGuestPath } from "../workspace/guest-path.js";
 import type { Plan } from "../workspace/plan.js";
 import { usageError } from "./check.js";
@@ -7,7 +8,7 @@ import { command } from "./command.js";
 import { type Context, call, print, say } from "./context.js";
 import { Interrupted } from "./interrupts.js";
 import { createVm, newVmFlags, waitUntilReady } from "./new-vm.js";
-import { onTerminal, runSession } from "./session.js";
+import { inputFlags, onTerminal, runSession, takesInput } from "./session.js";
 import { defaultsHelp } from "./vm-create.js";
 import {
   guestOf,
@@ -22,10 +23,14 @@ import {
 const shell = ["/bin/sh", "-c", "if command -v bash >/dev/null; then exec bash -l; fi; exec sh -l"];
 const deleteDeadlineMs = 10_000;
 
+/** When a VM of `--rm` is deleted: after its shell or command, or also when its guest never became reachable. */
+type Removal = "never" | "after" | "always";
+
 interface RunOptions {
-  remove: boolean;
+  remove: Removal;
   detach: boolean;
   quiet: boolean;
+  input: boolean;
   guestCommand: string[] | undefined;
   /** The repository to place in the VM. */
   plan: Plan | undefined;
@@ -47,28 +52,35 @@ export const run = command({
   flags: {
     ...newVmFlags,
     ...workspaceFlags,
-    rm: { type: "boolean", description: "Delete the VM when the shell or command ends" },
+    rm: {
+      type: "boolean",
+      valueHint: "[=always]",
+      description:
+        "Delete the VM when the shell or command ends, or this process; one that never became reachable only with always",
+    },
+    ...inputFlags,
     detach: { type: "boolean", alias: "d", description: "Leave the VM running and print its id" },
     quiet: { type: "boolean", alias: "q", description: "Print nothing but the command's output" },
   },
   moreHelp: defaultsHelp,
-  async run(flags, { context, words, command: guestCommand }) {
+  async run(flags, { context, words, all, command: guestCommand }) {
     const plan = await planOf(context, words[0], flags);
     if (plan !== undefined && flags["dry-run"]) return printPlan(context, plan);
-    const remove = flags.rm === true;
+    const remove: Removal = flags.rm !== true ? "never" : all["rm"] === undefined ? "after" : "always";
     const detach = flags.detach === true;
     if (guestCommand?.length === 0)
       throw usageError("the command after -- is missing", "banger vm run -- uname -a");
-    if (detach && (remove || guestCommand !== undefined)) {
+    if (detach && (flags.rm || guestCommand !== undefined)) {
       throw usageError(
-        `--detach leaves the VM to itself: ${remove ? "--rm" : "a command"} does not go with it`,
+        `--detach leaves the VM to itself: ${flags.rm ? "--rm" : "a command"} does not go with it`,
         "banger vm run -d --name box, then: banger vm exec box -- CMD",
       );
     }
     if (guestCommand === undefined && !detach && !onTerminal(context)) {
       throw usageError("a shell needs a terminal", "banger vm run -- CMD, or banger vm run -d");
     }
-    return runVm(context, flags, { remove, detach, quiet: flags.quiet === true, guestCommand, plan });
+    const input = takesInput(flags);
+    return runVm(context, flags, { remove, detach, quiet: flags.quiet === true, input, guestCommand, plan });
   },
 });
 
@@ -88,9 +100,10 @@ async function planOf(
 async function runVm(
   context: Context,
   flags: Parameters<typeof createVm>[1],
-  { remove, detach, quiet, guestCommand, plan }: RunOptions,
+  { remove, detach, quiet, input, guestCommand, plan }: RunOptions,
 ): Promise<number> {
-  const vm = await createVm(context, flags, { start: true, quiet });
+  const hold = remove === "never" ? undefined : { always: remove === "always" };
+  const vm = await createVm(context, flags, { start: true, quiet, hold });
   if (!quiet) say(context, `vm: ${vm.name} (${vm.id})`);
   try {
     await waitUntilReady(context, vm, quiet);
@@ -107,13 +120,10 @@ async function runVm(
     const interactive = guestCommand === undefined;
     if (plan !== undefined) await placeRepository(context, vm.name, plan, { quiet, interactive });
     const where = plan === undefined ? {} : { cwd: defaultGuestPath };
-    const request = { argv: guestCommand ?? shell, tty, input: true, ...where };
-    return await runSession(context, vm.id, remove ? { ...request, thenDelete: true } : request);
+    return await runSession(context, vm.id, { argv: guestCommand ?? shell, tty, input, ...where });
   } finally {
-    if (remove) await removeVm(context, vm);
-    else if (guestCommand === undefined && !quiet) {
-      say(context, `${vm.name} still runs; stop it with: banger vm stop ${vm.name}`);
-    }
+    if (remove !== "never") await removeVm(context, vm);
+    else if (!quiet) await remind(context, vm);
   }
 }
 
@@ -131,29 +141,49 @@ async function placeRepository(
     say(context, `mise installs the repository's tools meanwhile; see ${toolsLog} in the guest`);
 }
 
-/** What to throw when the guest did not become ready. Only Ctrl-C with --rm deletes: else `vm logs` can still say why. */
+/** Says what is left behind, and how to be rid of it. */
+async function remind(context: Context, { id, name }: { id: string; name: string }): Promise<void> {
+  const phase = await call(context, "vmShow", { ref: id }).then(
+    (view) => view.phase,
+    () => "running",
+  );
+  const state = phase === "running" ? `still runs; stop it with: banger vm stop ${name}` : `is ${phase}`;
+  say(context, `${name} ${state}; delete it with: banger vm delete ${name}`);
+}
+
+/** What to throw when the guest did not become ready. With --rm the VM is deleted, unless `vm logs` can say why. */
 async function notReady(
   context: Context,
   vm: { id: string; name: string },
-  remove: boolean,
+  remove: Removal,
   error: unknown,
 ): Promise<unknown> {
-  if (error instanceof Interrupted) {
-    if (remove) await removeVm(context, vm);
-    else say(context, `${vm.name} goes on starting; stop it with: banger vm stop ${vm.name}`);
-    return error;
-  }
-  if (!(error instanceof BangerError)) return error;
-  const kept = remove ? `, and was kept so that you can see why` : "";
-  return new BangerError(error.code, `${vm.name} did not become ready${kept}: ${error.message}`, {
-    hint: [
-      ...(error.hint === undefined || /banger vm (logs|why)/.test(error.hint) ? [] : [error.hint]),
-      `banger vm logs ${vm.name}, banger vm why ${vm.name}`,
-      `then: banger vm start ${vm.name}, or banger vm delete ${vm.name}`,
-    ].join("; "),
+  const { name } = vm;
+  const known = error instanceof BangerError;
+  const kept = remove === "never" || (remove === "after" && known && (await isKept(context, vm.id)));
+  if (!kept) await removeVm(context, vm);
+  if (error instanceof Interrupted && kept)
+    say(context, `${name} keeps starting; stop it with: banger vm stop ${name}`);
+  if (!known) return error;
+  const kind =
+    remove === "never" ? "" : kept ? ", and was kept so that you can see why" : ", and was deleted";
+  const own = error.hint === undefined || /banger vm (logs|why)/.test(error.hint) ? [] : [error.hint];
+  const look = `banger vm logs ${name}, banger vm why ${name}`;
+  const then = `then: banger vm start ${name}, or banger vm delete ${name}`;
+  return new BangerError(error.code, `${name} did not become ready${kind}: ${error.message}`, {
+    hint: (kept ? [...own, look, then] : own).join("; ") || "banger doctor",
     retry: error.retry,
     cause: error,
   });
+}
+
+/** As the daemon will judge when this process has gone: see kept.ts. */
+async function isKept(context: Context, id: string): Promise<boolean> {
+  try {
+    return canTellWhy(await call(context, "vmShow", { ref: id }));
+  } catch {
+    return true;
+  }
 }
 
 /** Has the VM deleted, even after Ctrl-C. What the daemon has taken down it carries out, whoever waits for it. */

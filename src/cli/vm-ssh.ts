@@ -1,7 +1,7 @@
 /** `banger vm ssh`: OpenSSH, with the user's banger key and the host key that banger pinned. */
 import { spawn } from "node:child_process";
 import { constants } from "node:os";
-import type { SshView } from "../contract.js";
+import type { SshView } from "../contract-guest.js";
 import { BangerError } from "../errors.js";
 import { shellQuote } from "../shell.js";
 import { command, oneRef } from "./command.js";

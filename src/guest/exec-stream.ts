@@ -29,6 +29,21 @@ function lost(cause?: unknown): BangerError {
   return new BangerError("exec_lost", message, { retry: "later", cause });
 }
 
+/** What the command wrote could not be written here. */
+export class OutputError extends Error {
+  constructor(cause: Error) {
+    super(`the output cannot be written: ${cause.message}`, { cause });
+  }
+}
+
+function unreadable(cause: NodeJS.ErrnoException): BangerError {
+  const what = cause.code === "EISDIR" ? "it is a directory" : cause.message;
+  return new BangerError("input_unreadable", `the command's input cannot be read: ${what}`, {
+    hint: "give it another, as with </dev/null, or none: --no-stdin",
+    cause,
+  });
+}
+
 /** Reads a frame's JSON object; `undefined` when it is none. */
 function readObject(payload: Buffer): Record<string, unknown> | undefined {
   try {
@@ -48,13 +63,20 @@ function readResult(payload: Buffer): ExecResult {
   throw new BangerError("exec_protocol", "the command's end is not readable");
 }
 
+/** Linux takes 128 KiB in one argument, and 2 MiB of arguments and environment in all. */
+export const argumentsHint = "hand it over as input: … | banger vm exec REF -- xargs -0 CMD";
+
 /** What an `error` frame says, as `exec_<code>`: `exec_not_found`, `exec_not_executable`, `exec_bad_cwd`, … */
 function readFailure(payload: Buffer): BangerError {
   const body = readObject(payload);
   const code = typeof body?.["code"] === "string" && /^[a-z_]+$/.test(body["code"]) ? body["code"] : "failed";
   const message =
     typeof body?.["message"] === "string" ? body["message"] : "the command could not be started";
-  return new BangerError(`exec_${code}`, message);
+  return new BangerError(
+    `exec_${code}`,
+    message,
+    code === "arguments_too_long" ? { hint: argumentsHint } : {},
+  );
 }
 
 /** One running command. Output is written to the given streams, which are not ended. */
@@ -89,8 +111,8 @@ export class ExecClient {
     for (const output of new Set([streams.stdout, streams.stderr])) {
       this.#listen(output, "drain", () => this.#drained(output));
       this.#listen(output, "close", () => this.#drained(output));
-      /* The reader of the output went away: the command is told as by a closed pipe, when it is told at all. */
-      this.#listen(output, "error", () => this.destroy());
+      // As by a closed pipe: the command is hung up.
+      this.#listen(output, "error", (cause: Error) => this.#fail(new OutputError(cause)));
     }
     this.#wireStdin(streams.stdin);
   }
@@ -129,7 +151,9 @@ export class ExecClient {
       this.#stdinEnded = true;
       this.#sendStdin();
     };
-    for (const event of ["end", "close", "error"]) this.#listen(stdin, event, ended);
+    for (const event of ["end", "close"]) this.#listen(stdin, event, ended);
+    // Half of an input must not pass for the whole.
+    this.#listen(stdin, "error", (cause: Error) => this.#fail(unreadable(cause)));
   }
 
   #sendStdin(): void {

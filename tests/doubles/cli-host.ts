@@ -91,6 +91,7 @@ export function bootingVm(api: FakeApi): void {
     diskMiB: value(8192),
   }));
   api.on("GET /v1/images", () => [{ id: "debian-slim-00000000", name: "debian-slim", phase: "ready" }]);
+  api.on("POST /v1/holds/*", (_asked, response) => response.flushHeaders());
   api.on("POST /v1/vms", () => vmView({ phase: "starting", step: "disk" }));
   api.on("GET /v1/vms/0a1b2c3d", () => vmView());
   api.on("GET /v1/events", ({ line }, response) => {

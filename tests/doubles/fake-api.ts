@@ -14,7 +14,10 @@ export interface Asked {
 type Reply = (asked: Asked, response: ServerResponse) => unknown;
 type Upgrade = (asked: Asked, stream: Duplex) => void;
 
-/** Routes are "METHOD /path" without query. A reply that returns a value answers 200 with it as JSON. */
+/**
+ * Routes are "METHOD /path" without query; a last part of "*" is any.
+ * A reply that returns a value answers 200 with it as JSON.
+ */
 export class FakeApi {
   readonly asked: Asked[] = [];
   readonly #replies = new Map<string, Reply>();
@@ -63,7 +66,8 @@ export class FakeApi {
       body: text === "" ? undefined : JSON.parse(text),
     };
     this.asked.push(asked);
-    const reply = this.#replies.get(asked.line.split("?")[0] as string);
+    const route = asked.line.split("?")[0] as string;
+    const reply = this.#replies.get(route) ?? this.#replies.get(route.replace(/[^/]*$/, "*"));
     if (reply === undefined) {
       sendError(response, 404, {
         code: "not_found",

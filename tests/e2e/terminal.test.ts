@@ -70,7 +70,7 @@ class Terminal {
     }
   }
 
-  close = (): Promise<string> => this.#tmux("kill-server");
+  close = (): Promise<string> => this.#tmux("kill-server").catch(() => "it is closed already");
 }
 
 /** Runs a test at a terminal of its own in a home of its own. */
@@ -109,7 +109,9 @@ test(
     await terminal.shows(/^status 130 on box$/m);
 
     await terminal.line("exit 7");
-    await terminal.shows(/^box still runs; stop it with: banger vm stop box\nhost>$/m);
+    await terminal.shows(
+      /^box still runs; stop it with: banger vm stop box; delete it with: banger vm delete box\nhost>$/m,
+    );
     await terminal.line("echo st''atus $?; stty -a | grep -c -e ' -opost' -e ' -icanon'");
     await terminal.shows(/^status 7\n0\nhost>$/m);
     assert.equal((await home.vm("box")).phase, "running");
@@ -140,7 +142,7 @@ test(
 );
 
 test(
-  "vm run --rm leaves nothing behind when Ctrl-C comes while the guest boots",
+  "vm run --rm leaves nothing behind when Ctrl-C, a kill or the end of the terminal comes while the guest boots",
   atTerminal(async (terminal, home) => {
     // QEMU that never lets its guest run: the boot lasts until somebody ends it.
     const qemu = join(home.root, "qemu-held");
@@ -152,7 +154,28 @@ test(
     await terminal.shows(/booting the guest/);
     await terminal.keys("C-c");
     await terminal.shows(/^status 130$/m);
-    await until("nothing is left of it", () => home.leftovers().length === 0);
-    assert.deepEqual(await home.json("vm", "list"), []);
+    const nothingLeft = async () => {
+      await until("nothing is left of it", () => home.leftovers().length === 0);
+      await until("no VM is listed", async () => (await home.json<[]>("vm", "list")).length === 0);
+    };
+    await nothingLeft();
+    const boots = async () => {
+      await terminal.line(`clear; ${program} vm run --rm ${small}`);
+      await terminal.shows(/booting the guest/);
+    };
+    // Nobody is asked: the process is gone from one moment to the next.
+    await boots();
+    const { stdout } = await run("pgrep", ["-f", `^[^ ]*node .*start.js vm run --rm ${small}$`]);
+    const pids = stdout.trim().split("\n").map(Number);
+    const own = pids.filter((pid) =>
+      readFileSync(`/proc/${pid}/environ`, "utf8").includes(`XDG_STATE_HOME=${home.root}/state`),
+    );
+    assert.equal(own.length, 1);
+    process.kill(own[0] as number, "SIGKILL");
+    await nothingLeft();
+    // The window goes, and with it everything that could be said.
+    await boots();
+    await terminal.close();
+    await nothingLeft();
   }),
 );

@@ -44,6 +44,25 @@ test("argv, cwd and environment arrive as they are, over a default environment",
   assert.equal(stdout, 'a b|ü\n"\\||/usr|/root|C|y=z|none|');
 });
 
+test("as many arguments as Linux takes arrive, and more are told as that", async () => {
+  const argument = "\u0001".repeat(120_000);
+  const sized = (count: number, text = argument) => ({
+    argv: ["sh", "-c", 'printf "%s" "$@" | wc -c', "sh", ...Array.from({ length: count }, () => text)],
+    cwd: "/",
+  });
+  assert.equal((await run(linked.client, sized(12))).stdout, `${12 * argument.length}\n`);
+  assert.equal((await run(linked.client, sized(20_000, "x"))).stdout, "20000\n");
+  for (const [count, text] of [
+    [1, "x".repeat(200_000)],
+    [20, argument],
+  ] as const)
+    await assert.rejects(run(linked.client, sized(count, text)), {
+      code: "exec_arguments_too_long",
+      message: /Argument list too long/,
+      hint: /xargs -0/,
+    });
+});
+
 test("a command that cannot run says why", async () => {
   const fails = (argv: string[], cwd: string, code: string) =>
     assert.rejects(run(linked.client, { argv, cwd }), { code }, code);

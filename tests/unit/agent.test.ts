@@ -114,7 +114,7 @@ test("malformed HTTP and JSON are refused, and the agent lives on", async () => 
     assert.match(await raw(head + body), /^HTTP\/1.1 400 /, body.slice(0, 40));
   }
   assert.match(
-    await raw("POST /exec HTTP/1.1\r\nUpgrade: banger-exec\r\nContent-Length: 300000\r\n\r\n"),
+    await raw("POST /exec HTTP/1.1\r\nUpgrade: banger-exec\r\nContent-Length: 17000000\r\n\r\n"),
     /^HTTP\/1.1 413 /,
   );
   assert.match(await raw("POST /exec HTTP/1.1\r\nContent-Length: 0\r\n\r\n"), /^HTTP\/1.1 426 /);

@@ -112,7 +112,12 @@ test("vm run --rm says the spec first, waits, runs the command, deletes and ends
     assert.equal(stdout, "out\n");
     assert.match(stderr, /^spec: 4 vcpu · 8192 MiB · 8G disk\nvm: box \(0a1b2c3d\)\ndisk \(100ms\)\n/);
     const exec = api.asked.find(({ line }) => line.endsWith("/exec"));
-    assert.deepEqual(exec?.body, { argv: ["cat"], tty: false, thenDelete: true });
+    assert.deepEqual(exec?.body, { argv: ["cat"], tty: false });
+    const [first] = api.asked;
+    const { commandId } = api.asked.find(({ line }) => line === "POST /v1/vms")?.body as {
+      commandId: string;
+    };
+    assert.deepEqual(first, { line: `POST /v1/holds/${commandId}`, body: { always: false } });
     const act = api.asked.find(({ line }) => line === "POST /v1/vms/actions");
     assert.deepEqual(act?.body, { action: "delete", refs: ["0a1b2c3d"] });
   }));
@@ -127,7 +132,7 @@ test("vm run --rm keeps a VM whose guest never became ready, and says how to see
       retry: "never",
     } as const;
     api.on("GET /v1/events", (_asked, response) => sendEvents(response, [eventView(6, "vm.step_failed")]));
-    api.on("GET /v1/vms/0a1b2c3d", () => vmView({ phase: "error", error }));
+    api.on("GET /v1/vms/0a1b2c3d", () => vmView({ phase: "error", readyAt: null, error }));
     const { status, stderr } = await banger(["vm", "run", "--rm", "--", "true"]);
     assert.equal(status, 125);
     assert.match(
@@ -180,7 +185,7 @@ test("prune asks nobody where there is no terminal: it wants -f", () =>
     assert.equal((await banger(["vm", "prune", "--dry-run"])).stdout, "box would be deleted\n");
   }));
 
-test("a reader that leaves early is no error", () =>
+test("a reader that leaves early ends a program as SIGPIPE does, without a word", () =>
   withHost(async ({ api, env }) => {
     api.on("GET /v1/events", (_asked, response) => {
       const lines = Array.from({ length: 20_000 }, (_, index) => eventView(index, "vm.ready"));
@@ -191,5 +196,5 @@ test("a reader that leaves early is no error", () =>
     child.stderr.on("data", (text: Buffer) => (stderr += text.toString()));
     child.stdout.once("data", () => child.stdout.destroy());
     const status = await new Promise((resolve) => child.on("exit", resolve));
-    assert.deepEqual({ status, stderr }, { status: 0, stderr: "" });
+    assert.deepEqual({ status, stderr }, { status: 141, stderr: "" });
   }));

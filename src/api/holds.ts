@@ -1,0 +1,57 @@
+/** VMs that are wanted only as long as the client that creates them is there, as `vm run --rm` does. */
+import type { VmHold } from "../contract-guest.js";
+import { createdBy, decide, isLive } from "../decide.js";
+import { BangerError, errorBody } from "../errors.js";
+import { canTellWhy } from "../kept.js";
+import type { ApiDeps, Handle } from "./route.js";
+
+export class Holds {
+  /** Connections that hold, by the id of the create command. */
+  readonly #connections = new Map<string, number>();
+  #closing = false;
+
+  /** From now on an end is the daemon's own, which leaves VMs as they are. */
+  close(): void {
+    this.#closing = true;
+  }
+
+  /** @throws BangerError `client_gone` unless a client holds what this command is about to create */
+  require(commandId: string): void {
+    if (this.#connections.has(commandId)) return;
+    throw new BangerError("client_gone", "the client that wants the VM for itself is not there", {
+      retry: "later",
+    });
+  }
+
+  /** Resolves when the last connection for the command has ended; true when that was the client's doing. */
+  async held(commandId: string, gone: AbortSignal): Promise<boolean> {
+    this.#connections.set(commandId, (this.#connections.get(commandId) ?? 0) + 1);
+    await new Promise<void>((resolve) => {
+      if (gone.aborted) resolve();
+      else gone.addEventListener("abort", () => resolve(), { once: true });
+    });
+    const left = (this.#connections.get(commandId) ?? 1) - 1;
+    if (left > 0) this.#connections.set(commandId, left);
+    else this.#connections.delete(commandId);
+    return left === 0 && !this.#closing;
+  }
+}
+
+/** A client opens its hold before it creates the VM, so that there is no moment in which its death leaves one. */
+export function holdRoutes(handle: Handle, deps: ApiDeps, holds: Holds): void {
+  const { ledger, timeouts, warn } = deps;
+  handle<VmHold, unknown>("vmHold", async ({ params, body, reply, gone }) => {
+    const commandId = params["ref"] ?? "";
+    reply.hijack();
+    reply.raw.writeHead(200, { "content-type": "text/plain" });
+    reply.raw.flushHeaders();
+    if (!(await holds.held(commandId, gone))) return;
+    const vm = createdBy(ledger.state, commandId);
+    if (vm === undefined || !isLive(vm) || (!body.always && canTellWhy(vm))) return;
+    try {
+      ledger.commit(decide(ledger.state, { kind: "delete", vmId: vm.id }, timeouts), "request:client-gone");
+    } catch (thrown) {
+      warn("a VM could not be deleted after its client", { vm: vm.id, error: errorBody(thrown) });
+    }
+  });
+}
