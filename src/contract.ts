@@ -6,6 +6,7 @@ import { eventRoutes } from "./contract-events.js";
 import { ExecRequest, SshView, VmHold } from "./contract-guest.js";
 import { imageRoutes } from "./contract-images.js";
 import { limits } from "./limits.js";
+import { startFields } from "./model.js";
 
 const Id = Type.String({ pattern: "^[0-9a-f]{8}$" });
 
@@ -47,7 +48,11 @@ export const VmView = Type.Object({
   /** Start step under way, null when not starting. */
   step: Nullable(Type.String()),
   image: Type.String(),
+  /** What it has after its next start; `now` is what the guest that runs has of it. */
   spec: VmSpecSchema,
+  now: Nullable(Type.Pick(VmSpecSchema, startFields)),
+  /** The fields of `spec` that the guest that runs has after a restart only. */
+  afterRestart: Type.Array(Type.Union(startFields.map((field) => Type.Literal(field)))),
   address: Type.String(),
   createdAt: Time,
   changedAt: Time,
@@ -108,8 +113,6 @@ export const VmSetResult = Type.Object({
       ref: Type.String(),
       vm: Type.Optional(VmView),
       error: Type.Optional(ApiError),
-      /** A guest runs, and has old values until it is started again. Of the disk, `vm.diskSize` tells. */
-      needsRestart: Type.Boolean(),
     }),
   ),
 });
@@ -239,6 +242,7 @@ export const routes = {
   ...eventRoutes,
 } as const satisfies Record<string, Route>;
 
+export type { DaemonView, DefaultsView } from "./contract-daemon.js";
 export type ApiErrorBody = Static<typeof ApiError>;
 export type VmView = Static<typeof VmView>;
 export type VmCreate = Static<typeof VmCreate>;

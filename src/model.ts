@@ -15,6 +15,9 @@ export interface VmSpec {
   nat: boolean;
 }
 
+/** What a VMM is given at its start, and keeps; disks grow while it runs. */
+export const startFields = ["vcpu", "memoryMiB", "nat"] as const;
+
 export const startSteps = ["disk", "network", "process", "agent"] as const;
 export type StartStep = (typeof startSteps)[number];
 export type Phase = "stopped" | "starting" | "running" | "stopping" | "error" | "deleting" | "deleted";
@@ -43,7 +46,10 @@ export interface Vm {
   id: VmId;
   name: string;
   imageId: ImageId;
+  /** What is wanted: what the next VMM is started with. */
   spec: VmSpec;
+  /** What the VMM was started with, from the step that starts it until it has ended. */
+  startedWith: VmSpec | null;
   phase: Phase;
   /** The step under way; set only while `phase` is "starting". */
   step: StartStep | null;

@@ -7,7 +7,7 @@ import type { Image, State, Vm } from "./model.js";
 import { noRecoveries } from "./recovery.js";
 
 /** Raised whenever the fold changes meaning: snapshots of another number are ignored and the log is folded anew. */
-export const stateSchema = 4;
+export const stateSchema = 5;
 
 export const initialState: State = {
   seq: 0,
@@ -25,6 +25,7 @@ function newVm(event: Extract<StoredEvent, { type: "vm.created" }>): Vm {
     name,
     imageId,
     spec,
+    startedWith: null,
     phase: "stopped",
     step: null,
     address,

@@ -84,12 +84,15 @@ export function eventRoutes(handle: Handle, { ledger, world, home, clock }: ApiD
     const { vm, events } = lifeOf(ledger, params["ref"] ?? "");
     const seen = seenOf(await world.observe(), vm);
     const entries = history(events).map((entry) => ({ ...entry, at: rfc3339(entry.at) }));
-    return { vm: vmView(ledger.state, vm, seen, home), entries };
+    return { vm: vmView(ledger.state, vm, seen, { home, capabilities: world.capabilities }), entries };
   });
   handle("vmWhy", async ({ params }): Promise<WhyView> => {
     const { vm, events } = lifeOf(ledger, params["ref"] ?? "");
     const seen = seenOf(await world.observe(), vm);
-    return { vm: vmView(ledger.state, vm, seen, home), sentences: why(vm, events) };
+    return {
+      vm: vmView(ledger.state, vm, seen, { home, capabilities: world.capabilities }),
+      sentences: why(vm, events),
+    };
   });
   handle("eventsVerify", (): VerifyView => {
     const corrupt = ledger.log.checkIntegrity();

@@ -2,15 +2,16 @@
 import type { VmAction, VmActionResult, VmSet, VmSetResult } from "../contract.js";
 import { type Command, decide, resolveVm } from "../decide.js";
 import { errorBody } from "../errors.js";
-import type { Capabilities, Observed, Vm, VmId, VmSpec } from "../model.js";
+import type { Observed, VmId } from "../model.js";
 import type { ApiDeps, Handle } from "./route.js";
 import { seenOf, vmView } from "./views.js";
 
 export function manyRoutes(handle: Handle, deps: ApiDeps): void {
   const { ledger, world, home } = deps;
+  const { capabilities } = world;
   const viewOf = (observed: Observed, { vmId, error }: Commanded) => {
     const vm = vmId === undefined ? undefined : ledger.state.vms[vmId];
-    const view = vm && vmView(ledger.state, vm, seenOf(observed, vm), home);
+    const view = vm && vmView(ledger.state, vm, seenOf(observed, vm), { home, capabilities });
     return { ...(view && { vm: view }), ...(error && { error }) };
   };
   handle<VmAction, unknown>("vmAct", async ({ body, cause }): Promise<VmActionResult> => {
@@ -21,26 +22,10 @@ export function manyRoutes(handle: Handle, deps: ApiDeps): void {
   });
   handle<VmSet, unknown>("vmSet", async ({ body, cause }): Promise<VmSetResult> => {
     const { refs, spec: changes } = body;
-    const { vms: before } = ledger.state;
     const commanded = commandEach(deps, refs, cause, (vmId) => ({ kind: "set", vmId, changes }));
     const observed = await world.observe();
-    const results = commanded.map((each) => {
-      const vm = ledger.state.vms[each.vmId ?? ""];
-      const needsRestart = vm !== undefined && guestLags(vm, before[vm.id]?.spec, world.capabilities);
-      return { ref: each.ref, needsRestart, ...viewOf(observed, each) };
-    });
-    return { results };
+    return { results: commanded.map((each) => ({ ref: each.ref, ...viewOf(observed, each) })) };
   });
-}
-
-/**
- * Whether a guest may run that has something else than the spec says. Disks grow without a restart, and beside the VMM
- * a way out is opened and closed at any time.
- */
-function guestLags({ phase, spec }: Vm, before: VmSpec | undefined, capabilities: Capabilities): boolean {
-  if (before === undefined || phase === "stopped" || phase === "error") return false;
-  const keys = ["vcpu", "memoryMiB", ...(capabilities.bridgeNetworking ? [] : ["nat" as const])] as const;
-  return keys.some((key) => spec[key] !== before[key]);
 }
 
 interface Commanded {

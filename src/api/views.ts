@@ -4,7 +4,16 @@ import type { DaemonView } from "../contract-daemon.js";
 import type { ImageView } from "../contract-images.js";
 import { pauseText } from "../explain.js";
 import { type Home, vmHandles } from "../handles.js";
-import type { Image, ImageSource, Observed, ObservedVm, State, Vm } from "../model.js";
+import {
+  type Capabilities,
+  type Image,
+  type ImageSource,
+  type Observed,
+  type ObservedVm,
+  type State,
+  startFields,
+  type Vm,
+} from "../model.js";
 
 /** A time as the API and its JSON have it. */
 export const rfc3339 = (at: number): string => new Date(at).toISOString();
@@ -20,8 +29,26 @@ function diskSizeOf({ phase, spec }: Vm, { workDisk }: ObservedVm): VmView["disk
   return phase === "running" ? "growing" : "at_start";
 }
 
-export function vmView(state: State, vm: Vm, seen: ObservedVm, home: Home): VmView {
+/**
+ * What the guest that runs has. Its VMM keeps what it was started with; beside the VMM the way out is opened and
+ * closed at any time, and there a look at it tells.
+ */
+export function specNow(vm: Vm, seen: ObservedVm, { bridgeNetworking }: Capabilities): VmView["now"] {
+  if (vm.startedWith === null) return null;
+  const { vcpu, memoryMiB, nat } = vm.startedWith;
+  if (!bridgeNetworking) return { vcpu, memoryMiB, nat };
+  return { vcpu, memoryMiB, nat: seen.nat.is === "unknown" ? vm.spec.nat : seen.nat.is === "present" };
+}
+
+export function vmView(
+  state: State,
+  vm: Vm,
+  seen: ObservedVm,
+  { home, capabilities }: { home: Home; capabilities: Capabilities },
+): VmView {
   const { consoleLog, vmmLog } = vmHandles(home, vm.id);
+  const now = specNow(vm, seen, capabilities);
+  const fixed = startFields.filter((field) => field !== "nat" || !capabilities.bridgeNetworking);
   return {
     id: vm.id,
     name: vm.name,
@@ -29,6 +56,8 @@ export function vmView(state: State, vm: Vm, seen: ObservedVm, home: Home): VmVi
     step: vm.step,
     image: state.images[vm.imageId]?.name ?? vm.imageId,
     spec: vm.spec,
+    now,
+    afterRestart: fixed.filter((field) => now !== null && now[field] !== vm.spec[field]),
     address: vm.address,
     createdAt: rfc3339(vm.createdAt),
     changedAt: rfc3339(vm.changedAt),

@@ -13,7 +13,7 @@ import { followFile } from "./follow.js";
 import type { Holds } from "./holds.js";
 import { portViews } from "./ports.js";
 import { type ApiDeps, type Handle, stream } from "./route.js";
-import { rfc3339, seenOf, vmView } from "./views.js";
+import { rfc3339, seenOf, specNow, vmView } from "./views.js";
 
 const sshPort = 22;
 const healthDeadlineMs = 5_000;
@@ -29,7 +29,7 @@ export function vmRoutes(handle: Handle, deps: ApiDeps, holds: Holds): void {
   // The state went on while the host was looked at: what is shown is the VM as of the seq that it carries.
   const view = (observed: Observed, { id }: Vm): VmView => {
     const vm = ledger.state.vms[id] as Vm;
-    return vmView(ledger.state, vm, seenOf(observed, vm), home);
+    return vmView(ledger.state, vm, seenOf(observed, vm), { home, capabilities: world.capabilities });
   };
 
   handle("vmList", async (): Promise<VmView[]> => {
@@ -49,8 +49,9 @@ export function vmRoutes(handle: Handle, deps: ApiDeps, holds: Holds): void {
   handle("vmHealth", (call): Promise<HealthView> => healthOf(deps, find(call)));
   handle("vmStats", async (call): Promise<VmStats> => {
     const vm = find(call);
-    const usage = world.usageOf(vm.id, seenOf(await world.observe(), vm).process);
-    const { vcpu, memoryMiB, diskMiB } = vm.spec;
+    const seen = seenOf(await world.observe(), vm);
+    const usage = world.usageOf(vm.id, seen.process);
+    const { vcpu, memoryMiB, diskMiB } = { ...vm.spec, ...specNow(vm, seen, world.capabilities) };
     return { at: rfc3339(clock.now()), phase: vm.phase, vcpu, memoryMiB, diskMiB, ...usage };
   });
   handle("vmPorts", async (call): Promise<PortView[]> => {

@@ -72,7 +72,7 @@ export const set = command({
       throw usageError("nothing to change", "banger vm set REF --memory 4G");
     const { results } = await call(context, "vmSet", { body: { refs: [...new Set(words)], spec } });
     const restart: string[] = [];
-    for (const { ref, vm, error, needsRestart } of results) {
+    for (const { ref, vm, error } of results) {
       const name = vm?.name ?? ref;
       if (error !== undefined) {
         const failure = new BangerError(error.code, error.message, {
@@ -81,11 +81,8 @@ export const set = command({
         });
         context.stderr.write(errorText(failure, styleFor(context.stderr, context.env), name));
       } else if (vm !== undefined) {
-        await print(
-          context,
-          `${name}: ${specText(vm.spec)}${vm.spec.nat ? "" : ", no network beyond the host"}\n`,
-        );
-        if (needsRestart) restart.push(name);
+        await print(context, `${name}: ${specText(vm.spec)}\n`);
+        if (vm.afterRestart.length > 0) restart.push(name);
       }
     }
     if (diskSize !== undefined) await tellGrowth(context, results);

@@ -54,6 +54,7 @@ const beginRestart = edit<"vm.restart_requested">((vm, event, at) => {
 
 const noteExit = edit<"vm.process_exited">((vm, event, at) => {
   vm.lastExit = { ...event.data, at };
+  vm.startedWith = null;
   vm.stop = null;
   vm.bootDeadlineAt = null;
   vm.paused = null;
@@ -135,6 +136,7 @@ const machine = setup({
     noteDisksInUse: assign(
       edit((vm) => {
         vm.disksHoldData = true;
+        vm.startedWith = vm.spec;
       }),
     ),
     noteProcess: assign(
@@ -160,6 +162,7 @@ const machine = setup({
         vm.error = event.data;
         vm.bootDeadlineAt = null;
         vm.paused = null;
+        vm.startedWith = null;
         if (event.data.step === "process" && !vm.everStarted) vm.disksHoldData = false;
       }),
     ),

@@ -50,7 +50,7 @@ const ensureProcess = (vm: Vm): Effect => ({
   vmId: vm.id,
   imageId: vm.imageId,
   name: vm.name,
-  spec: vm.spec,
+  spec: vm.startedWith ?? vm.spec,
   address: vm.address,
 });
 

@@ -14,6 +14,8 @@ export function vmView(changes: Partial<VmView> = {}): VmView {
     createdAt: "2026-01-01T00:00:00.000Z",
     changedAt: "2026-01-01T00:00:10.000Z",
     startedAt: "2026-01-01T00:00:01.000Z",
+    now: null,
+    afterRestart: [],
     readyAt: "2026-01-01T00:00:07.400Z",
     error: null,
     lastExit: null,

@@ -3,7 +3,7 @@
 import { differences } from "../../src/api/views.js";
 import type { EventType, StoredEvent } from "../../src/events.js";
 import type { Ledger } from "../../src/ledger.js";
-import type { Capabilities, Observed, State, Vm } from "../../src/model.js";
+import { type Capabilities, type Observed, type State, startFields, type Vm } from "../../src/model.js";
 import { planFor } from "../../src/plan.js";
 import { fold, initialState } from "../../src/projection.js";
 import { noImage, noVm, type SimHost, type SimVm } from "./host.js";
@@ -66,6 +66,7 @@ export function checkAlways(state: State, host: SimHost): string[] {
     if (!wantsDeletion(state.vms[id]))
       problems.push(`the disks of ${id} are gone, and nobody asked for that`);
   }
+  for (const vm of live) problems.push(...checkGiven(vm, host));
   for (const what of host.torn) problems.push(`${what} was to go while it was in use`);
   if (host.mode === "system") {
     for (const [id, vm] of host.vms) {
@@ -74,6 +75,16 @@ export function checkAlways(state: State, host: SimHost): string[] {
     }
   }
   return problems;
+}
+
+/** What a running VM is shown with is what its VMM was given. */
+function checkGiven({ id, phase, startedWith }: Vm, host: SimHost): string[] {
+  const { process } = host.vm(id);
+  if (phase !== "running" || process === null) return [];
+  const wrong = startFields.filter(
+    (field) => process.given[field] !== undefined && process.given[field] !== startedWith?.[field],
+  );
+  return wrong.map((field) => `${id} is told to run with ${field} ${startedWith?.[field]}, and does not`);
 }
 
 const settledPhases = new Set(["stopped", "running", "error", "deleted"]);

@@ -158,14 +158,14 @@ export class SimHelper {
       await this.#dropDevice(life, vmId);
       return none;
     },
-    startVmm: async ({ vmId }, life) => {
+    startVmm: async ({ vmId, vcpu, memoryMiB }, life) => {
       const { process } = this.#host.vm(vmId);
       if (process !== null) return { pid: process.pid, startTime: process.startTime };
       const { rootDisk, workDisk, runtime, device, tap } = this.#host.vm(vmId);
       if (!rootDisk || !workDisk || !runtime || !device || !tap)
         throw refused("the VMM does not find its files");
       await this.#set(life, vmId, { jail: true });
-      await this.#change(life, () => this.#host.spawn(vmId, "idle"));
+      await this.#change(life, () => this.#host.spawn(vmId, { vcpu, memoryMiB }, "idle"));
       const { pid, startTime } = this.#host.vm(vmId).process ?? { pid: 2, startTime: "0" };
       return { pid, startTime };
     },

@@ -8,6 +8,7 @@ import type {
   ProcessExit,
   ProcessIdentity,
   VmId,
+  VmSpec,
 } from "../../src/model.js";
 import { SimHelper } from "./helper.js";
 import type { Random } from "./random.js";
@@ -19,6 +20,8 @@ export interface SimProcess extends ProcessIdentity {
   forwards: Forward[];
   listeners: Listener[];
   shutdownAsked: boolean;
+  /** What it was started with, as far as its command line tells. */
+  given: Partial<VmSpec>;
   /** Its guest has resize2fs. */
   growsFileSystem: boolean;
   /** The guest stands still. */
@@ -137,7 +140,7 @@ export class SimHost {
   }
 
   /** A VMM starts; its guest boots, unless it hangs, is up already or waits for `begin`. */
-  spawn(id: VmId, guest: SimProcess["guest"] = this.#fate()): void {
+  spawn(id: VmId, given: Partial<VmSpec>, guest: SimProcess["guest"] = this.#fate()): void {
     const process: SimProcess = {
       pid: ++this.#lastPid,
       startTime: String(this.time.now()),
@@ -145,6 +148,7 @@ export class SimHost {
       forwards: [],
       listeners: [],
       shutdownAsked: false,
+      given,
       growsFileSystem: !this.faulty(0.2),
       pause: null,
     };

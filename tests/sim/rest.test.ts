@@ -70,7 +70,7 @@ class Bout {
     this.host.faults = false;
     this.host.image(imageId).ready = true;
     Object.assign(this.host.vm(vmId), files);
-    if (guest !== undefined) this.host.spawn(vmId, guest);
+    if (guest !== undefined) this.host.spawn(vmId, {}, guest);
     // The guest listened there once.
     if (guest === "up") this.host.vm(vmId).process?.forwards.push({ guestPort: 8080, hostPort: 8080 });
     this.#world = new SimWorld(this.host, new LifeClock(this.time, chance), () => {});

@@ -69,6 +69,7 @@ function what(chance: Random): object {
   if (dice < 56) return { kind: chance.pick(["fillDisk", "freeDisk"] as const) };
   if (dice < 57) return { kind: chance.pick(["pauseGuest", "resumeGuest"] as const), name };
   if (dice < 59) return { kind: "set", name, changes: { diskMiB: chance.pick([512, 2048, 4096]) } };
+  if (dice < 60) return { kind: "set", name, changes: { memoryMiB: chance.pick([256, 512]) } };
   if (dice < 61) return { kind: "set", name, changes: { nat: chance.chance(0.5) } };
   if (dice < 64) return { kind: "pull", image: chance.between(0, images - 1) };
   if (dice < 65) return { kind: "deleteImage", image: chance.between(-1, images - 1) };

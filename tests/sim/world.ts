@@ -234,7 +234,7 @@ export class SimWorld implements World {
         const vm = this.host.vm(vmId);
         if (vm.process !== null) return;
         if (!vm.rootDisk || !vm.runtime) throw flaky("the VMM does not find its files");
-        this.host.spawn(vmId);
+        this.host.spawn(vmId, spec);
       });
     }
     await this.#pause(1, 200);

@@ -7,7 +7,7 @@ import { stageReport } from "../../src/cli/render/stages.js";
 import { type Output, plainStyle, styleFor } from "../../src/cli/render/style.js";
 import { table } from "../../src/cli/render/table.js";
 import { ago, bytes } from "../../src/cli/render/units.js";
-import { causeText, specText, vmTable } from "../../src/cli/render/vm.js";
+import { causeText, specText, vmDetails, vmTable } from "../../src/cli/render/vm.js";
 import { inOrder, type Result } from "../../src/cli/vm-act.js";
 import { prunable } from "../../src/cli/vm-prune.js";
 import { systemClock } from "../../src/clock.js";
@@ -29,6 +29,22 @@ function recorder(isTTY: boolean): { output: Output; text: () => string } {
   };
   return { output: output as unknown as Output, text: () => text };
 }
+
+test("a VM that runs is shown with what its guest has, and beside it what a restart brings", () => {
+  const changed = vmView({
+    spec: { vcpu: 2, memoryMiB: 1024, diskMiB: 8192, nat: false },
+    now: { vcpu: 2, memoryMiB: 512, nat: true },
+    afterRestart: ["memoryMiB", "nat"],
+  });
+  const text = vmDetails(changed, now, plainStyle);
+  assert.match(text, /^spec +2 vcpu · 512 MiB · 8G disk$/m);
+  assert.match(text, /^after a restart +1024 MiB, no network beyond the host$/m);
+  assert.match(
+    vmTable([changed], now, { style: plainStyle, width: undefined }),
+    / 2\/512M\/8G .*after a restart: 1024 MiB/,
+  );
+  assert.doesNotMatch(vmDetails(vmView(), now, plainStyle), /restart/);
+});
 
 test("a VM's line has its phase, and a cause only when there is one", () => {
   const lost = { reason: "lost", detail: "killed by SIGKILL", at: "2026-01-01T00:02:00.000Z" };

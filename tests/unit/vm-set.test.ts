@@ -2,14 +2,16 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { setTimeout as nextTurn } from "node:timers/promises";
-import type { VmSetResult, VmView } from "../../src/contract.js";
+import type { VmSetResult, VmStats, VmView } from "../../src/contract.js";
+import type { Daemon } from "../../src/daemon.js";
 import { ask, askWrong } from "../api-checks.js";
 import { DaemonBench } from "../daemon-bench.js";
 
 let bench: DaemonBench;
+let serving: Daemon;
 before(async () => {
   bench = await DaemonBench.open();
-  await bench.start();
+  serving = await bench.start();
   await bench.pullImage();
   await bench.runningVm("up");
   const body = { commandId: "command-down", name: "down", spec: {}, start: false };
@@ -23,15 +25,46 @@ const set = async (refs: string[], spec: object) =>
 test("each VM is told once, in the order of the refs, and only one that runs needs a restart", async () => {
   const results = await set(["down", "nobody", "up", "down"], { vcpu: 2, diskMiB: 2048 });
   assert.deepEqual(
-    results.map(({ ref, vm, error, needsRestart }) => [ref, vm?.spec.vcpu, error?.code, needsRestart]),
+    results.map(({ ref, vm, error }) => [ref, vm?.spec.vcpu, error?.code, vm?.afterRestart]),
     [
-      ["down", 2, undefined, false],
-      ["nobody", undefined, "vm_not_found", false],
-      ["up", 2, undefined, true],
+      ["down", 2, undefined, []],
+      ["nobody", undefined, "vm_not_found", undefined],
+      ["up", 2, undefined, ["vcpu"]],
     ],
   );
   const again = await set(["up"], { vcpu: 2 });
-  assert.equal(again[0]?.needsRestart, false, "nothing has changed");
+  assert.deepEqual(again[0]?.vm?.afterRestart, ["vcpu"], "it still runs with what it had");
+  assert.deepEqual((await set(["up"], { vcpu: 1 }))[0]?.vm?.afterRestart, [], "it has that already");
+});
+
+test("a guest that runs is shown with what it has, also by the next daemon, and restarted with the rest", async () => {
+  const show = () => ask<VmView>(bench, "vmShow", { ref: "up" });
+  const had = { vcpu: 1, memoryMiB: (await show()).spec.memoryMiB, nat: true };
+  await set(["up"], { nat: false, memoryMiB: 640, vcpu: 3 });
+  const wanted = { vcpu: 3, memoryMiB: 640, nat: false };
+  for (const daemon of ["this", "next"]) {
+    const { spec, now, afterRestart } = await show();
+    assert.deepEqual(now, had, daemon);
+    assert.deepEqual({ ...spec, ...wanted }, spec, daemon);
+    assert.deepEqual(afterRestart, ["vcpu", "memoryMiB", "nat"], daemon);
+    const [listed] = (await ask<VmView[]>(bench, "vmList")).filter(({ name }) => name === "up");
+    assert.deepEqual(listed?.now, had, daemon);
+    const { vcpu, memoryMiB } = await ask<VmStats>(bench, "vmStats", { ref: "up" });
+    assert.deepEqual([vcpu, memoryMiB], [had.vcpu, had.memoryMiB], daemon);
+    if (daemon === "next") break;
+    await serving.close();
+    serving = await bench.start();
+  }
+  const { id, seq } = await show();
+  await bench.ask("POST", "/v1/vms/actions", { action: "restart", refs: ["up"] });
+  await bench.event(id, "vm.ready", seq);
+  const { now, afterRestart } = await show();
+  assert.deepEqual([now, afterRestart], [wanted, []]);
+  await bench.ask("POST", "/v1/vms/actions", { action: "kill", refs: ["up"] });
+  await bench.event(id, "vm.process_exited", seq);
+  assert.equal((await show()).now, null);
+  await bench.ask("POST", "/v1/vms/actions", { action: "start", refs: ["up"] });
+  await bench.event(id, "vm.ready", (await show()).seq);
 });
 
 /** What a client sees once the disk of that VM has come to rest. */
@@ -45,7 +78,7 @@ async function restingDisk(): Promise<string> {
 
 test("the disk of a VM that runs grows under it", async () => {
   const [result] = await set(["up"], { diskMiB: 3072 });
-  assert.equal(result?.needsRestart, false);
+  assert.deepEqual(result?.vm?.afterRestart, []);
   assert.equal(await restingDisk(), "fits");
   const { workMiB, fileSystemMiB } = bench.host.vm(result?.vm?.id ?? "");
   assert.deepEqual([workMiB, fileSystemMiB], [3072, 3072]);

@@ -8,8 +8,22 @@ import { ago } from "./units.js";
 type Spec = VmView["spec"];
 
 /** "4 vcpu · 8192 MiB · 8G disk". */
-export const specText = (spec: Pick<Spec, "vcpu" | "memoryMiB" | "diskMiB">): string =>
-  `${spec.vcpu} vcpu · ${spec.memoryMiB} MiB · ${formatSize(spec.diskMiB)} disk`;
+export const specText = (spec: Omit<Spec, "nat"> & Partial<Spec>): string =>
+  `${spec.vcpu} vcpu · ${spec.memoryMiB} MiB · ${formatSize(spec.diskMiB)} disk` +
+  (spec.nat === false ? ", no network beyond the host" : "");
+
+/** What a VM has: of one that runs, what its guest has at the moment. */
+const present = ({ spec, now }: VmView): Spec => ({ ...spec, ...now });
+
+const fieldTexts = {
+  vcpu: ({ vcpu }: Spec) => `${vcpu} vcpu`,
+  memoryMiB: ({ memoryMiB }: Spec) => `${memoryMiB} MiB`,
+  nat: ({ nat }: Spec) => (nat ? "network" : "no network beyond the host"),
+};
+
+/** "4 vcpu, no network beyond the host": what the guest that runs will have when it has been restarted. */
+const afterRestart = ({ spec, afterRestart }: VmView): string =>
+  afterRestart.map((field) => fieldTexts[field](spec)).join(", ");
 
 /** The phase, with the step of a start under way, or that the guest stands still. */
 export function stateText({ phase, step, paused }: VmView): string {
@@ -17,15 +31,19 @@ export function stateText({ phase, step, paused }: VmView): string {
   return more === null ? phase : `${phase} (${more})`;
 }
 
-/** Why the VM is not running, where there is more to say than that it was asked to stop. */
+/** Why the VM is not as it is wanted, where there is more to say than that it was asked to stop. */
 export function causeText(vm: VmView): string {
   if (vm.phase === "error" && vm.error !== null) return vm.error.message;
   if (vm.paused !== null) return vm.paused.detail;
   if (vm.phase === "stopped" && vm.lastExit !== null && vm.lastExit.reason !== "asked") {
     return vm.lastExit.detail;
   }
+  if (vm.afterRestart.length > 0) return `after a restart: ${afterRestart(vm)}`;
   return "";
 }
+
+const sizesText = ({ vcpu, memoryMiB, diskMiB }: Spec): string =>
+  `${vcpu}/${formatSize(memoryMiB)}/${formatSize(diskMiB)}`;
 
 export function vmTable(vms: readonly VmView[], nowMs: number, options: TableOptions): string {
   const rows = vms.map((vm) => [
@@ -33,7 +51,7 @@ export function vmTable(vms: readonly VmView[], nowMs: number, options: TableOpt
     vm.id,
     stateText(vm),
     vm.image,
-    `${vm.spec.vcpu}/${formatSize(vm.spec.memoryMiB)}/${formatSize(vm.spec.diskMiB)}`,
+    sizesText(present(vm)),
     vm.address,
     ago(vm.createdAt, nowMs),
     causeText(vm),
@@ -61,7 +79,8 @@ export function vmDetails(vm: VmView, nowMs: number, style: Style): string {
       ["paused", vm.paused && `${vm.paused.detail}, ${ago(vm.paused.at, nowMs)}`],
       ["last exit", vm.lastExit && `${vm.lastExit.detail}, ${ago(vm.lastExit.at, nowMs)}`],
       ["image", vm.image],
-      ["spec", `${specText(vm.spec)}${vm.spec.nat ? "" : ", no network beyond the host"}`],
+      ["spec", specText(present(vm))],
+      ["after a restart", afterRestart(vm)],
       ["disk", vm.phase === "running" ? diskText[vm.diskSize] : null],
       ["address", vm.address],
       ["forwards", vm.forwards.map((each) => `${each.hostPort} → ${each.guestPort}`).join(", ")],
