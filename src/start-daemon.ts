@@ -77,7 +77,7 @@ export async function startDaemon(options: StartDaemonOptions): Promise<void> {
  */
 async function answered(
   { home, owner, deadlineMs = defaultDeadlineMs, signal, onWait }: WaitOptions,
-  check: (late: boolean) => void,
+  check: (late: boolean) => void | Promise<void>,
 ): Promise<number> {
   const startedAt = performance.now();
   for (;;) {
@@ -85,7 +85,7 @@ async function answered(
     const pid = await answering(new Client(homeHandles(home).apiSocket, owner), signal);
     if (pid !== undefined) return pid;
     const elapsedMs = performance.now() - startedAt;
-    check(elapsedMs > deadlineMs);
+    await check(elapsedMs > deadlineMs);
     onWait?.(elapsedMs);
     await pause(pollMs);
   }
@@ -99,6 +99,7 @@ export async function startService(options: WaitOptions): Promise<void> {
   const { env, signal } = options;
   const unit = daemonUnit;
   const argv = ["--no-ask-password", "start", unit];
+  let refused: unknown;
   try {
     await promisify(execFile)("systemctl", argv, {
       env,
@@ -107,27 +108,33 @@ export async function startService(options: WaitOptions): Promise<void> {
     });
   } catch (cause) {
     signal?.throwIfAborted();
-    if (!(await isComing(unit, env))) {
-      const hint = `sudo systemctl start ${unit}; banger system status tells more`;
-      throw new BangerError("daemon_stopped", `${unit} does not run, and you may not start it`, {
-        hint,
-        cause,
-      });
-    }
+    refused = cause;
   }
-  await answered({ deadlineMs: serviceDeadlineMs, ...options }, (late) => {
+  let askAgainAt = 0;
+  await answered({ deadlineMs: serviceDeadlineMs, ...options }, async (late) => {
+    if (refused !== undefined && performance.now() >= askAgainAt) {
+      if (!(await isComing(unit, env))) {
+        const hint = `sudo systemctl start ${unit}; banger system status tells more`;
+        const message = `${unit} does not run, and you may not start it`;
+        throw new BangerError("daemon_stopped", message, { hint, cause: refused });
+      }
+      askAgainAt = performance.now() + againMs;
+    }
     if (!late) return;
     const hint = `journalctl -u ${unit}; banger system status`;
     throw new BangerError("daemon_failed", `${unit} was started and does not answer`, { hint });
   });
 }
 
-/** Whether systemd starts the unit already, as after a daemon that died. */
+/**
+ * Whether systemd starts the unit already, as after a daemon that died, or while somebody restarts it: one that is
+ * ending may come again, and one that is down comes when a job is queued for it.
+ */
 async function isComing(unit: string, env: NodeJS.ProcessEnv): Promise<boolean> {
-  const asked = promisify(execFile)("systemctl", ["is-active", unit], { env, timeout: serviceDeadlineMs });
-  // The exit status says only whether it is active.
+  const argv = ["show", "--property", "ActiveState", "--property", "Job", unit];
+  const asked = promisify(execFile)("systemctl", argv, { env, timeout: serviceDeadlineMs });
   const { stdout = "" } = await asked.catch((error: { stdout?: string }) => error);
-  return /^(active|activating|reloading)$/m.test(stdout);
+  return /^(ActiveState=(active|activating|reloading|refreshing|deactivating)|Job=[1-9]\d*)$/m.test(stdout);
 }
 
 function openLog(home: Home, path: string): number {

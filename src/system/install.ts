@@ -77,7 +77,7 @@ const bothAnswer = (host: SystemHost, { metadata: { home } }: Installation): Ste
   label: "daemon and helper",
   async run() {
     await host.ask("about", {});
-    await startService({ home, env: host.env });
+    await startService({ home, env: host.env, owner: null });
   },
   async undo() {},
 });

@@ -1,5 +1,5 @@
 /** A double of a host's systemd and root helper below a directory of its own; the files there are real. */
-import { chmodSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import type { MethodName, Result } from "../../helper/contract.js";
 import { Client } from "../../src/client.js";
@@ -9,6 +9,9 @@ import { type Ended, programRunner, type SystemHost } from "../../src/system/hos
 import { FakeApi } from "./fake-api.js";
 
 const none = { ids: [] };
+
+/** The id of the user whom system mode is installed for. */
+export const installedFor = 54_321;
 
 export interface SystemDouble extends SystemHost {
   /** What systemctl and the helper were asked for, in order: "systemctl start x", "helper about". */
@@ -37,6 +40,8 @@ export function systemDouble(prefix: string): SystemDouble {
   const start = async () => {
     await stop();
     mkdirSync(places.runtime, { recursive: true });
+    // As RuntimeDirectory= has it for the unit's user.
+    if (process.getuid?.() === 0) chownSync(places.runtime, installedFor, installedFor);
     rmSync(apiSocket, { force: true });
     api = await FakeApi.listen(apiSocket);
     api.on("GET /v1/daemon", () => ({ pid: 7, version: "1.0.0" })).on("GET /v1/vms", () => host.vms);
@@ -58,7 +63,7 @@ export function systemDouble(prefix: string): SystemDouble {
         ...{ rootDevices: none, strayDevices: none, jails: none },
       },
     },
-    daemon: new Client(apiSocket),
+    daemon: new Client(apiSocket, null),
     run: (program, argv) =>
       program === "systemctl"
         ? systemctl(["systemctl", ...argv.filter((word) => word !== "--no-ask-password")].join(" "))

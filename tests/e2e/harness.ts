@@ -41,6 +41,7 @@ export class TestHome {
   /** `more` is given the test's own directory. */
   constructor(more: (root: string) => NodeJS.ProcessEnv = () => ({})) {
     this.root = mkdtempSync("/tmp/banger-e2e-");
+    goesWithUs(this.root);
     this.env = {
       ...process.env,
       NO_COLOR: "1",
@@ -136,7 +137,37 @@ export class TestHome {
     }
     await until("every process of the home is gone", () => processesOf(this.root).length === 0);
     rmSync(this.root, { recursive: true, force: true });
+    places.delete(this.root);
   }
+}
+
+const places = new Set<string>();
+
+/** A directory that goes, with every process that names it, when this process is told to end before its time. */
+export function goesWithUs(path: string): void {
+  if (places.size === 0)
+    for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.once(signal, end);
+  places.add(path);
+}
+
+/** Nothing is waited for but those that are killed: whoever ends us may not wait for long. */
+function end(signal: NodeJS.Signals): void {
+  for (const path of places) {
+    for (let looks = 0; looks < 50; looks++) {
+      const left = processesOf(path);
+      if (left.length === 0) break;
+      for (const pid of left) {
+        try {
+          process.kill(pid, "SIGKILL");
+        } catch {
+          // It has ended by itself.
+        }
+      }
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20);
+    }
+    rmSync(path, { recursive: true, force: true });
+  }
+  process.kill(process.pid, signal);
 }
 
 /** Processes whose command line or environment names the test's directory, this one excluded. */

@@ -9,6 +9,7 @@ import { extractBootFiles } from "../../src/images/boot-files.js";
 import { type ResolvedRecipe, resolveImage } from "../../src/images/catalog.js";
 import { kernelFile, modulesFile, rootfsFile } from "../../src/images/manifest.js";
 import { makeRootfs } from "../../src/images/rootfs.js";
+import { goesWithUs } from "../e2e/harness.js";
 
 /** What a host of system mode has beside debian-slim's own packages; strace and nc are for whoever looks into a lab. */
 const hostPackages = [
@@ -58,6 +59,7 @@ async function build(resolved: ResolvedRecipe, guest: string, directory: string,
   const searchPath = process.env["PATH"] ?? "";
   const runTool = toolRunner(searchPath);
   const scratch = await mkdtemp("/var/tmp/banger-hostlab-");
+  goesWithUs(scratch);
   try {
     // In a namespace the build's own user is another one, who may not look into this user's home.
     await chmod(scratch, 0o1777);

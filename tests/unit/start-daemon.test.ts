@@ -142,19 +142,33 @@ async function fakeSystemctl(directory: string, does: string): Promise<NodeJS.Pr
 test("in system mode systemd is asked to start the daemon, and who may not is told what to type", () =>
   inTemporaryDirectory(async (directory) => {
     const home = homeFrom({ HOME: directory });
-    const deny = (state: string) =>
-      `echo "$@" >>"$LOG"; [ "$1" != is-active ] || { echo ${state}; exit 3; }; echo "Access denied" >&2; exit 4`;
+    const deny = (state: string, job = "") =>
+      `echo "$@" >>"$LOG"; [ "$1" != show ] || { printf 'ActiveState=${state}\\nJob=${job}\\n'; exit 0; }
+       echo "Access denied" >&2; exit 4`;
     const denied = await fakeSystemctl(directory, deny("failed"));
     await assert.rejects(
       startService({ home, env: denied }),
       failsWith("daemon_stopped", /bangerd\.service does not run/),
     );
-    const asked = ["--no-ask-password start bangerd.service", "is-active bangerd.service", ""];
+    const asked = [
+      "--no-ask-password start bangerd.service",
+      "show --property ActiveState --property Job bangerd.service",
+      "",
+    ];
     assert.equal(readFileSync(`${directory}/asked`, "utf8"), asked.join("\n"));
-    const coming = await fakeSystemctl(directory, deny("activating"));
+    for (const [state, job] of [["activating"], ["deactivating"], ["inactive", "4711"]] as const) {
+      const coming = await fakeSystemctl(directory, deny(state, job));
+      await assert.rejects(
+        startService({ home, env: coming, deadlineMs: 100 }),
+        failsWith("daemon_failed", /does not answer/),
+      );
+    }
+    const ending = `[ "$1" = show ] || exit 4
+      [ -e ${directory}/second ] && echo ActiveState=inactive || echo ActiveState=deactivating
+      touch ${directory}/second`;
     await assert.rejects(
-      startService({ home, env: coming, deadlineMs: 100 }),
-      failsWith("daemon_failed", /does not answer/),
+      startService({ home, env: await fakeSystemctl(directory, ending) }),
+      failsWith("daemon_stopped", /bangerd\.service does not run/),
     );
     const idle = await fakeSystemctl(directory, "exit 0");
     await assert.rejects(

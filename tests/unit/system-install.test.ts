@@ -32,10 +32,10 @@ import { checkPrograms, firstForeign } from "../../src/system/programs.js";
 import { systemStatus } from "../../src/system/status.js";
 import { isInstalled, uninstall } from "../../src/system/uninstall.js";
 import { vmmPrograms } from "../../src/system/vmm-programs.js";
-import { type SystemDouble, systemDouble } from "../doubles/system-host.js";
+import { installedFor, type SystemDouble, systemDouble } from "../doubles/system-host.js";
 
 const rootOnly = process.getuid?.() === 0 ? false : "giving files to others needs root";
-const uid = 54_321;
+const uid = installedFor;
 const programs = {
   node: "/usr/bin/node",
   tree: "/usr/local/lib/banger",
