@@ -1,5 +1,6 @@
 /** The kinds of values that the configuration file has: what each may be, and what it is turned into. */
 import { type TSchema, Type } from "@sinclair/typebox";
+import { Value } from "@sinclair/typebox/value";
 import { parseReference } from "./images/oci/reference.js";
 import type { RegistryOption } from "./images/oci/registry.js";
 import { type Ipv4Network, ipv4Pattern, isGuestNetwork, parseNetwork } from "./ipv4.js";
@@ -172,3 +173,25 @@ export const fileSync = {
     'a table with `host` ("~/…" or absolute), `guest` (below "~/" or "/root/") and, if wanted, `mode` (octal, as "0600")',
   list: true,
 };
+
+/** Puts the value where it is right, else says what is wrong with it. */
+export function checkInto(
+  values: Map<string, unknown>,
+  name: string,
+  value: unknown,
+  { keys, tables }: { keys: Readonly<Record<string, ConfigKey>>; tables: ReadonlySet<string> },
+): string | undefined {
+  if (tables.has(name)) return `${name} must be a table: write [${name}]`;
+  const key = Object.hasOwn(keys, name) ? keys[name] : undefined;
+  if (key === undefined) return `"${name}" is not a key; the keys are ${Object.keys(keys).join(", ")}`;
+  try {
+    if (Value.Check(key.schema, value)) {
+      const read = key.read(value);
+      values.set(name, key.list ? [...((values.get(name) as unknown[] | undefined) ?? []), read] : read);
+      return undefined;
+    }
+  } catch {
+    // What `read` refuses is as wrong as what the schema refuses, and told in the same words.
+  }
+  return `${name} must be ${key.allowed}, not ${JSON.stringify(value) ?? typeof value}`;
+}

@@ -1,10 +1,10 @@
 /** The configuration file: its keys, and how it is read and refused. */
-import { Value } from "@sinclair/typebox/value";
 import { configEntries, readConfigText } from "./config-file.js";
 import {
   address,
   bridgeName,
   type ConfigKey,
+  checkInto,
   choice,
   count,
   duration,
@@ -147,6 +147,16 @@ export const configKeys = {
     ...size(mostPerSecond),
     about: "What such a VM may send in a second, and what it may receive.",
   },
+  memory_percent: {
+    ...count({ minimum: 1, maximum: 10_000 }),
+    default: 100,
+    about:
+      "What memory of VMs that run may come to, in percent of this machine's, or of its control group's.",
+  },
+  disk_reserve: {
+    ...size({ minimum: 1, maximum: limits.diskMiB.maximum }),
+    about: "What must be free on the disk for a create, a start or a pull; without it 5 %, at most 2G.",
+  },
   "vm_defaults.vcpu": { ...count(limits.vcpu), about: "CPUs of a new VM." },
   "vm_defaults.memory": { ...size(limits.memoryMiB), about: "Memory of a new VM." },
   "vm_defaults.disk_size": { ...size(limits.diskMiB), about: "Size of a new VM's disk for `/root`." },
@@ -191,6 +201,8 @@ export interface Config {
     dns: string;
     tapPoolSize: number;
   };
+  /** What VMs may take of this machine. */
+  allowed: { memoryPercent: number; reserveMiB: number | null };
   /** Of each VM under Firecracker; null: no limit. */
   rateLimits: { diskMiB: number | null; diskOperations: number | null; networkMiB: number | null };
   vmDefaults: { vcpu: number | null; memoryMiB: number | null; diskMiB: number | null };
@@ -210,7 +222,7 @@ export function parseConfig(text: string, path: string): Config {
   const mistakes: string[] = [];
   const entries = configEntries(text, path, { tables, lists });
   for (const { name, line, value } of entries) {
-    const mistake = checkInto(values, name, value);
+    const mistake = checkInto(values, name, value, { keys: configKeys, tables });
     if (mistake !== undefined) mistakes.push(`${path}:${line}: ${mistake}`);
   }
   const lineOf = (name: string) => entries.find((entry) => entry.name === name)?.line;
@@ -256,6 +268,7 @@ export function parseConfig(text: string, path: string): Config {
       dns: get("default_dns"),
       tapPoolSize: get("tap_pool_size"),
     },
+    allowed: { memoryPercent: get("memory_percent"), reserveMiB: get("disk_reserve") },
     rateLimits: {
       diskMiB: get("disk_rate"),
       diskOperations: get("disk_operations"),
@@ -271,21 +284,3 @@ export function parseConfig(text: string, path: string): Config {
 
 const outsideNetwork = (cidr: Ipv4Network, address: string): string =>
   `bridge_ip must be an address of a host in cidr, ${cidr.first} to ${cidr.last}, not ${JSON.stringify(address)}`;
-
-/** Puts the value where it is right, else says what is wrong with it. */
-function checkInto(values: Map<string, unknown>, name: string, value: unknown): string | undefined {
-  const keys: Readonly<Record<string, ConfigKey>> = configKeys;
-  if (tables.has(name)) return `${name} must be a table: write [${name}]`;
-  const key = Object.hasOwn(keys, name) ? keys[name] : undefined;
-  if (key === undefined) return `"${name}" is not a key; the keys are ${Object.keys(keys).join(", ")}`;
-  try {
-    if (Value.Check(key.schema, value)) {
-      const read = key.read(value);
-      values.set(name, key.list ? [...((values.get(name) as unknown[] | undefined) ?? []), read] : read);
-      return undefined;
-    }
-  } catch {
-    // What `read` refuses is as wrong as what the schema refuses, and told in the same words.
-  }
-  return `${name} must be ${key.allowed}, not ${JSON.stringify(value) ?? typeof value}`;
-}

@@ -16,6 +16,15 @@ export const DaemonView = Type.Object({
   /** Where the daemon looks programs up, as in PATH: its first caller's. */
   searchPath: Type.String(),
   rssBytes: Type.Integer(),
+  /** What VMs have of this machine, and may have. */
+  room: Type.Object({
+    /** Memory of VMs that run, and what it may come to; null where that cannot be told. */
+    memoryMiB: Type.Object({ promised: Type.Integer(), limit: Nullable(Type.Integer()) }),
+    /** What disks of all VMs may grow to, and what is free; below `reserve` nothing is started or pulled. */
+    diskMiB: Nullable(
+      Type.Object({ promised: Type.Integer(), free: Type.Integer(), reserve: Type.Integer() }),
+    ),
+  }),
 });
 
 /** Which value each VM default has, and where it came from. */

@@ -37,6 +37,8 @@ export const VmCreate = Type.Object(
     start: Type.Boolean(),
     /** Create it only while this client holds it, with the same command id: see /v1/holds. */
     held: Type.Optional(Type.Boolean()),
+    /** Also where this machine has too little memory or disk for it. */
+    force: Type.Optional(Type.Boolean()),
   },
   { additionalProperties: false },
 );
@@ -80,6 +82,7 @@ export const VmAction = Type.Object(
     ),
     /** Names, ids or unique id prefixes; resolved from one snapshot of the state. */
     refs: Type.Array(Type.String({ minLength: 1, maxLength: 128 }), { minItems: 1, maxItems: 10_000 }),
+    force: Type.Optional(Type.Boolean()),
   },
   { additionalProperties: false },
 );
@@ -101,6 +104,7 @@ export const VmActionResult = Type.Object({
 export const VmSet = Type.Object(
   {
     refs: Type.Array(Type.String({ minLength: 1, maxLength: 128 }), { minItems: 1, maxItems: 10_000 }),
+    force: Type.Optional(Type.Boolean()),
     spec: Type.Partial(VmSpecSchema, { additionalProperties: false, minProperties: 1 }),
   },
   { additionalProperties: false },
@@ -242,7 +246,6 @@ export const routes = {
   ...eventRoutes,
 } as const satisfies Record<string, Route>;
 
-export type { DaemonView, DefaultsView } from "./contract-daemon.js";
 export type ApiErrorBody = Static<typeof ApiError>;
 export type VmView = Static<typeof VmView>;
 export type VmCreate = Static<typeof VmCreate>;

@@ -97,6 +97,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       home,
       clock,
       timeouts,
+      allowed: config.allowed,
       uses,
       about,
       warn,
@@ -104,8 +105,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     });
     const letGo = await listen(api, homeHandles(home).apiSocket);
     parts.unshift(() => api.close().finally(letGo));
-    const { connectedAddresses } = world;
-    parts.unshift(autoStop({ ledger, uses, clock, timeouts, config, connectedAddresses, warn }));
+    parts.unshift(autoStop({ ...world, ledger, uses, clock, timeouts, config, warn }));
     parts.unshift(archivePeriodically(ledger, world, clock, config.retentionMs));
     logger.info({ home: home.state, ...about }, "the daemon serves");
   } catch (thrown) {

@@ -1,7 +1,8 @@
 /** What new VMs get by default: from the configuration, else from the host, else built in. */
-import { availableParallelism, totalmem } from "node:os";
+import { availableParallelism } from "node:os";
 import type { Config } from "./config.js";
 import type { DefaultsView } from "./contract-daemon.js";
+import { memoryLimit } from "./memory-limit.js";
 
 interface Host {
   cpus: number;
@@ -43,6 +44,6 @@ export function resolveDefaults(
 
 /** What a VM gets that is created without a word about it, with where each value comes from. */
 export function defaultsOf(config: Config): DefaultsView {
-  const host = { cpus: availableParallelism(), memoryMiB: Math.floor(totalmem() / 2 ** 20) };
+  const host = { cpus: availableParallelism(), memoryMiB: Math.floor(memoryLimit() / 2 ** 20) };
   return { image: config.defaultImage, ...resolveDefaults(config, host) };
 }

@@ -1,7 +1,8 @@
 /** What this machine has and lacks for banger, as checks over facts: each passes, warns or fails, with one mend. */
-import type { DefaultsView } from "./contract-daemon.js";
+import type { DaemonView, DefaultsView } from "./contract-daemon.js";
 import { type Check, type Fact, fail, judge, pass, warn } from "./doctor-check.js";
 import { type ProcessFacts, processChecks } from "./doctor-process.js";
+import { roomChecks } from "./doctor-room.js";
 import { runsFirecracker, type SystemFacts, systemChecks } from "./doctor-system.js";
 import { formatSize } from "./sizes.js";
 
@@ -21,7 +22,7 @@ export interface HostFacts {
   freeBytes: Fact<{ path: string; bytes: number }>;
   image: Fact<{ name: string; is: "here" | "in the catalog" | "in a registry" }>;
   defaults: Fact<DefaultsView>;
-  daemon: Fact<{ pid: number; dns: string | null } | null>;
+  daemon: Fact<{ pid: number; dns: string | null; room?: DaemonView["room"] } | null>;
   /** Where names should be answered, `host:port` or "off". */
   dnsListen: Fact<string>;
   /** Number of faults found in the log; null when there is no log yet. */
@@ -78,6 +79,7 @@ export function doctorChecks(facts: HostFacts): Check[] {
         daemon === null ? "not running; the next command starts it" : `runs as pid ${daemon.pid}`,
       ),
     ),
+    ...roomChecks("ok" in facts.daemon ? facts.daemon.ok?.room : undefined),
     ...systemChecks(facts.system),
     judge("dns", facts.dnsListen, "banger doctor", (wanted) => dns(wanted, facts.daemon)),
     judge("ssh-config", facts.ssh, "banger ssh-config", sshConfig),

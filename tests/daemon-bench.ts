@@ -16,6 +16,7 @@ import { type Home, homeHandles } from "../src/handles.js";
 import { registryAccess } from "../src/images/registry-access.js";
 import { type Images, imageShelf } from "../src/images/shelf.js";
 import { SimHost } from "./sim/host.js";
+import { machineOf } from "./sim/machine.js";
 import { seeded } from "./sim/random.js";
 import { LifeClock, Time } from "./sim/time.js";
 import { SimWorld } from "./sim/world.js";
@@ -203,6 +204,7 @@ export class DaemonBench {
       addresses: loopbackRange(7),
       namesServedAt: () => undefined,
       connectedAddresses: () => this.connected,
+      machine: () => machineOf(this.host),
       usageOf: () => ({ cpuMs: null, rssBytes: null, diskBytes: 0 }),
       clientOf: (id: string) =>
         this.host.vms.get(id)?.process?.guest === "up"

@@ -1,7 +1,7 @@
 /** Routes of the daemon itself. */
 import type { DaemonView, DefaultsView } from "../contract-daemon.js";
-import type { ApiDeps, Handle } from "./route.js";
-import { phaseCounts } from "./views.js";
+import { type ApiDeps, type Handle, roomOf } from "./route.js";
+import { phaseCounts, roomView } from "./views.js";
 
 export function daemonRoutes(handle: Handle, deps: ApiDeps): void {
   const view = (): DaemonView => ({
@@ -10,6 +10,7 @@ export function daemonRoutes(handle: Handle, deps: ApiDeps): void {
     seq: deps.ledger.state.seq,
     vms: phaseCounts(deps.ledger.state),
     rssBytes: process.memoryUsage.rss(),
+    room: roomView(deps.ledger.state, roomOf(deps)),
   });
   handle("daemon", view);
   handle("defaults", (): DefaultsView => deps.defaults);

@@ -8,11 +8,12 @@ import type {
   ImageRegister,
   ImageView,
 } from "../contract-images.js";
-import { decide, findImage, findKernel, isLive, type PullCommand } from "../decide.js";
+import { findImage, findKernel, isLive, type PullCommand } from "../decide.js";
 import { BangerError } from "../errors.js";
 import { imageHandles, isKernelId } from "../handles.js";
 import type { Image, State } from "../model.js";
-import type { ApiDeps, Call, Handle } from "./route.js";
+import { decideWithin } from "../room.js";
+import { type ApiDeps, type Call, type Handle, roomOf } from "./route.js";
 import { imageView } from "./views.js";
 
 type Noun = "image" | "kernel";
@@ -45,12 +46,13 @@ function detailsOf({ ledger, home, images }: ApiDeps, image: Image): ImageDetail
 
 /** Appends what the command decides, and shows the image that it is about. */
 function act(
-  { ledger, timeouts }: ApiDeps,
+  deps: ApiDeps,
   command: PullCommand | { kind: "deleteImage"; imageId: string },
   cause: string,
 ): ImagePullResult {
+  const { ledger, timeouts } = deps;
   const after = ledger.state.seq;
-  const events = ledger.commit(decide(ledger.state, command, timeouts), cause);
+  const events = ledger.commit(decideWithin(roomOf(deps), ledger.state, command, timeouts), cause);
   const image = ledger.state.images[command.imageId] as Image;
   const already = events.length === 0 && (command.kind === "deleteImage" || image.phase === "ready");
   return { image: imageView(ledger.state, image), after, already };

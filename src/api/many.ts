@@ -1,9 +1,10 @@
 /** Routes that command many VMs at once: each ref is resolved first, and a bad one does not stop the others. */
 import type { VmAction, VmActionResult, VmSet, VmSetResult } from "../contract.js";
-import { type Command, decide, resolveVm } from "../decide.js";
+import { type Command, resolveVm } from "../decide.js";
 import { errorBody } from "../errors.js";
 import type { Observed, VmId } from "../model.js";
-import type { ApiDeps, Handle } from "./route.js";
+import { decideWithin } from "../room.js";
+import { type ApiDeps, type Handle, roomOf } from "./route.js";
 import { seenOf, vmView } from "./views.js";
 
 export function manyRoutes(handle: Handle, deps: ApiDeps): void {
@@ -16,13 +17,19 @@ export function manyRoutes(handle: Handle, deps: ApiDeps): void {
   };
   handle<VmAction, unknown>("vmAct", async ({ body, cause }): Promise<VmActionResult> => {
     const { seq: after } = ledger.state;
-    const commanded = commandEach(deps, body.refs, cause, (vmId) => ({ kind: body.action, vmId }));
+    const commanded = commandEach(
+      deps,
+      body.refs,
+      cause,
+      (vmId) => ({ kind: body.action, vmId }),
+      body.force,
+    );
     const observed = await world.observe();
     return { results: commanded.map((each) => ({ ref: each.ref, after, ...viewOf(observed, each) })) };
   });
   handle<VmSet, unknown>("vmSet", async ({ body, cause }): Promise<VmSetResult> => {
-    const { refs, spec: changes } = body;
-    const commanded = commandEach(deps, refs, cause, (vmId) => ({ kind: "set", vmId, changes }));
+    const { refs, spec: changes, force } = body;
+    const commanded = commandEach(deps, refs, cause, (vmId) => ({ kind: "set", vmId, changes }), force);
     const observed = await world.observe();
     return { results: commanded.map((each) => ({ ref: each.ref, ...viewOf(observed, each) })) };
   });
@@ -36,11 +43,14 @@ interface Commanded {
 
 /** Every ref is resolved before anything is appended, so that one command cannot change what another means. */
 function commandEach(
-  { ledger, timeouts }: ApiDeps,
+  deps: ApiDeps,
   refs: readonly string[],
   cause: string,
   commandFor: (vmId: VmId) => Command,
+  force: boolean | undefined,
 ): Commanded[] {
+  const { ledger, timeouts } = deps;
+  const room = roomOf(deps, force);
   const results: Commanded[] = [];
   const known = new Set<string>();
   for (const ref of refs) {
@@ -56,7 +66,7 @@ function commandEach(
   for (const result of results) {
     if (result.vmId === undefined) continue;
     try {
-      const events = decide(ledger.state, commandFor(result.vmId), timeouts);
+      const events = decideWithin(room, ledger.state, commandFor(result.vmId), timeouts);
       ledger.commit(events, cause);
     } catch (thrown) {
       result.error = errorBody(thrown);

@@ -12,7 +12,8 @@ import type { AgentClient } from "../guest/agent.js";
 import type { Home } from "../handles.js";
 import type { Images } from "../images/shelf.js";
 import type { Ledger } from "../ledger.js";
-import type { ProcessIdentity, Seen, VmId } from "../model.js";
+import type { ObservedHost, ProcessIdentity, Seen, VmId } from "../model.js";
+import type { Room } from "../room.js";
 import type { Uses } from "../use.js";
 import type { World } from "../world.js";
 
@@ -20,6 +21,8 @@ import type { World } from "../world.js";
 export interface Guests {
   /** Where new VMs have their addresses from. */
   addresses: AddressRange;
+  /** What the machine has for VMs, as of now. */
+  machine(): ObservedHost;
   /** The client of the guest's agent; undefined while no link is up. */
   clientOf(id: VmId): AgentClient | undefined;
   /** Addresses of this host to which something is connected, or was a moment ago. */
@@ -37,6 +40,8 @@ export interface ApiDeps {
   home: Home;
   clock: Clock;
   timeouts: Timeouts;
+  /** What the owner allows VMs to take of this machine. */
+  allowed: Pick<Room, "memoryPercent" | "reserveMiB">;
   uses: Uses;
   defaults: DefaultsView;
   /** The user's key for ssh. */
@@ -47,6 +52,13 @@ export interface ApiDeps {
   /** Ends the daemon after the reply. */
   stop(): void;
 }
+
+/** What a command is judged by that asks something of this machine. */
+export const roomOf = ({ world, allowed }: Pick<ApiDeps, "world" | "allowed">, force = false): Room => ({
+  host: world.machine(),
+  ...allowed,
+  force,
+});
 
 export type RouteName = keyof typeof routes;
 export interface Call<Body = unknown, Query = unknown> {

@@ -14,6 +14,7 @@ import {
   startFields,
   type Vm,
 } from "../model.js";
+import { memoryLimitMiB, promisedMiB, type Room, reserveOf } from "../room.js";
 
 /** A time as the API and its JSON have it. */
 export const rfc3339 = (at: number): string => new Date(at).toISOString();
@@ -119,6 +120,17 @@ export function phaseCounts(state: State): DaemonView["vms"] {
     if (phase !== "deleted") counts[phase] = (counts[phase] ?? 0) + 1;
   }
   return counts;
+}
+
+/** What VMs have of this machine, and may have. */
+export function roomView(state: State, room: Room): DaemonView["room"] {
+  const disk = room.host.stateDisk;
+  const sizes = Object.values(state.vms).map(({ phase, spec }) => (phase === "deleted" ? 0 : spec.diskMiB));
+  const promised = sizes.reduce((sum, each) => sum + each, 0);
+  return {
+    memoryMiB: { promised: promisedMiB(state), limit: memoryLimitMiB(room) },
+    diskMiB: disk.is === "present" ? { promised, free: disk.freeMiB, reserve: reserveOf(disk, room) } : null,
+  };
 }
 
 /** Paths at which two JSON values differ, at most `limit` of them. */

@@ -9,10 +9,11 @@ import type { AgentClient } from "../guest/agent.js";
 import { homeHandles, vmHandles } from "../handles.js";
 import type { Observed, Vm } from "../model.js";
 import { suggestName } from "../names.js";
+import { decideWithin } from "../room.js";
 import { followFile } from "./follow.js";
 import type { Holds } from "./holds.js";
 import { portViews } from "./ports.js";
-import { type ApiDeps, type Handle, stream } from "./route.js";
+import { type ApiDeps, type Handle, roomOf, stream } from "./route.js";
 import { rfc3339, seenOf, specNow, vmView } from "./views.js";
 
 const sshPort = 22;
@@ -99,7 +100,7 @@ function createVm(deps: ApiDeps, body: VmCreate, cause: string): Vm {
     start: body.start,
     addresses: deps.world.addresses,
   } as const;
-  ledger.commit(decide(ledger.state, command, timeouts), cause);
+  ledger.commit(decideWithin(roomOf(deps, body.force), ledger.state, command, timeouts), cause);
   return createdBy(ledger.state, body.commandId) as Vm;
 }
 

@@ -29,6 +29,7 @@ export const newVmFlags = {
     valueHint: "both",
     description: "Whether the guest may open connections to LAN and internet; never to this host's loopback",
   },
+  force: { type: "boolean", description: "Also where this machine has too little memory or disk for it" },
 } as const;
 
 export interface NewVmFlags {
@@ -38,6 +39,7 @@ export interface NewVmFlags {
   memory?: string | undefined;
   "disk-size"?: string | undefined;
   nat?: boolean | undefined;
+  force?: boolean | undefined;
 }
 
 type Range = { minimum: number; maximum: number };
@@ -110,6 +112,7 @@ export async function createVm(
     ...(flags.image !== undefined && { image: flags.image }),
     spec: specOf(flags),
     start: options.start,
+    ...(flags.force === true && { force: true }),
   };
   const saySpec = (spec: Parameters<typeof specText>[0]) => {
     if (!options.quiet) say(context, `spec: ${specText(spec)}`);
@@ -117,6 +120,7 @@ export async function createVm(
   try {
     const vm = await sendCreate(context, body, hold);
     saySpec(vm.spec);
+    if (!options.quiet) await warnOfDisk(context, vm.spec.diskMiB);
     return vm;
   } catch (error) {
     const missing = error instanceof BangerError && error.code === "image_missing";
@@ -126,6 +130,14 @@ export async function createVm(
   saySpec(withDefaults(body.spec, defaults));
   const { id } = await pullImage(context, flags.image ?? defaults.image, options.quiet);
   return sendCreate(context, { ...body, image: id }, hold);
+}
+
+/** Disks take only what is written: a large one is no mistake, but nothing keeps room for it. */
+export async function warnOfDisk(context: Context, diskMiB: number): Promise<void> {
+  const { diskMiB: disk } = (await call(context, "daemon")).room;
+  if (disk === null || diskMiB <= disk.free) return;
+  const sizes = `of ${formatSize(diskMiB)} is larger than what is free here, ${formatSize(disk.free)}`;
+  say(context, `warning: a disk ${sizes}: a guest that fills it stands still until there is room`);
 }
 
 const withDefaults = (spec: VmCreate["spec"], defaults: DefaultsView) => ({

@@ -156,7 +156,7 @@ async function stopVms(context: Context): Promise<void> {
     system,
     "stop",
     running.map(({ id }) => id),
-    false,
+    { quiet: false },
   );
   if (ok) return;
   throw new BangerError("vms_running", "not every VM could be stopped", {

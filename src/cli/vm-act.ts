@@ -4,7 +4,7 @@ import { BangerError } from "../errors.js";
 import { command, manyRefs } from "./command.js";
 import { type Context, call, print } from "./context.js";
 import { type Goal, settle, verdict, type Wanted } from "./follow.js";
-import { startReport } from "./new-vm.js";
+import { newVmFlags, startReport } from "./new-vm.js";
 import { errorText } from "./render/error.js";
 import { styleFor } from "./render/style.js";
 
@@ -41,10 +41,11 @@ export async function act(
   context: Context,
   action: Action,
   refs: readonly string[],
-  quiet: boolean,
+  { quiet, force = false }: { quiet: boolean; force?: boolean },
 ): Promise<{ results: Result[]; ok: boolean }> {
   const { goal, done } = outcomes[action];
-  const reply = await call(context, "vmAct", { body: { action, refs: [...new Set(refs)] } });
+  const body = { action, refs: [...new Set(refs)], ...(force && { force }) };
+  const reply = await call(context, "vmAct", { body });
   const wanted: Wanted[] = [];
   const results = reply.results.map(({ ref, vm, error, after }): Result => {
     const failure =
@@ -97,9 +98,15 @@ function actionCommand(action: Action, summary: string, examples: readonly strin
     usage: "REF… [flags]",
     examples,
     words: manyRefs,
-    flags: { quiet: { type: "boolean", alias: "q", description: "Print errors only" } },
+    flags: {
+      quiet: { type: "boolean", alias: "q", description: "Print errors only" },
+      ...(action === "start" || action === "restart" ? { force: newVmFlags.force } : {}),
+    },
     async run(flags, { context, words }) {
-      const { ok } = await act(context, action, words, flags.quiet === true);
+      const { ok } = await act(context, action, words, {
+        quiet: flags.quiet === true,
+        force: flags.force === true,
+      });
       return ok ? 0 : 1;
     },
   });

@@ -50,7 +50,7 @@ export const prune = command({
       }
     }
     const ids = vms.map(({ id }) => id);
-    const { results, ok } = await act(context, "delete", ids, false);
+    const { results, ok } = await act(context, "delete", ids, { quiet: false });
     const failed = results.filter(({ end }) => end !== "done").map(({ name }) => name);
     if (!ok) say(context, `${failed.length} of ${results.length} were not deleted: ${failed.join(", ")}`);
     return ok ? 0 : 1;

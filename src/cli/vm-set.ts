@@ -5,7 +5,7 @@ import { BangerError } from "../errors.js";
 import { usageError } from "./check.js";
 import { command, manyRefs } from "./command.js";
 import { type Context, call, print, say } from "./context.js";
-import { newVmFlags, specOf } from "./new-vm.js";
+import { newVmFlags, specOf, warnOfDisk } from "./new-vm.js";
 import { errorText } from "./render/error.js";
 import { styleFor } from "./render/style.js";
 import { specText } from "./render/vm.js";
@@ -55,13 +55,14 @@ export const set = command({
     vcpu: newVmFlags.vcpu,
     memory: newVmFlags.memory,
     "disk-size": { ...newVmFlags["disk-size"], description: "Size of the work disk at /root; it only grows" },
+    force: newVmFlags.force,
     nat: {
       type: "string",
       valueHint: "on|off",
       description: "Whether the guest may open connections to the outside",
     },
   },
-  async run({ nat, vcpu, memory, "disk-size": diskSize }, { context, words }) {
+  async run({ nat, vcpu, memory, "disk-size": diskSize, force }, { context, words }) {
     if (nat !== undefined && nat !== "on" && nat !== "off")
       throw usageError(`--nat: "${nat}" is not on or off`, "--nat on");
     const spec = {
@@ -70,7 +71,8 @@ export const set = command({
     };
     if (Object.keys(spec).length === 0)
       throw usageError("nothing to change", "banger vm set REF --memory 4G");
-    const { results } = await call(context, "vmSet", { body: { refs: [...new Set(words)], spec } });
+    const body = { refs: [...new Set(words)], spec, ...(force && { force }) };
+    const { results } = await call(context, "vmSet", { body });
     const restart: string[] = [];
     for (const { ref, vm, error } of results) {
       const name = vm?.name ?? ref;
@@ -86,6 +88,7 @@ export const set = command({
       }
     }
     if (diskSize !== undefined) await tellGrowth(context, results);
+    if (spec.diskMiB !== undefined) await warnOfDisk(context, spec.diskMiB);
     if (restart.length > 0)
       say(context, `running with what it was; to have it now: banger vm restart ${restart.join(" ")}`);
     return results.every(({ error }) => error === undefined) ? 0 : 1;

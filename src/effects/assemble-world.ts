@@ -4,7 +4,7 @@ import type { Clock } from "../clock.js";
 import { BangerError } from "../errors.js";
 import { vmStream } from "../events.js";
 import { type Home, vmHandles } from "../handles.js";
-import type { ImageId, ProcessIdentity, Seen, VmId } from "../model.js";
+import type { ImageId, ObservedHost, ProcessIdentity, Seen, VmId } from "../model.js";
 import { describeHandles, type Instruments, look } from "../observe.js";
 import type { World } from "../world.js";
 import { AgentLinks, type Dial, type GuestAgent } from "./agent-links.js";
@@ -12,6 +12,7 @@ import { connectedAddresses } from "./connections.js";
 import { onlineGrowth } from "./disk-online.js";
 import { vmDisks } from "./disks.js";
 import { handlesCache, type Warn } from "./handles-cache.js";
+import { lookAtHost } from "./host-room.js";
 import { type ImageDriver, type ImageMaker, imageStore } from "./image-store.js";
 import { boundLogs } from "./log-bound.js";
 import type { ModeParts } from "./mode-parts.js";
@@ -52,6 +53,8 @@ export interface AssemblyOptions<C extends GuestAgent> {
 export interface AssembledWorld<C extends GuestAgent> extends World {
   /** The client of a guest agent that answers now, or undefined. */
   clientOf(id: VmId): C | undefined;
+  /** What the machine has for VMs, as of now. */
+  machine(): ObservedHost;
   /** Addresses of this host to which something is connected, or was a moment ago. */
   connectedAddresses(): ReadonlySet<string>;
   /** What the VM takes of its host, as of now. */
@@ -132,6 +135,7 @@ export function assembleWorld<C extends GuestAgent>(options: AssemblyOptions<C>)
       cache.show(describeHandles(home, observed));
       return observed;
     }),
+    machine: () => lookAtHost(home),
     perform: (effect, context) => perform(drivers, effect, context),
     onWake: (listener) => {
       listeners.push(listener);

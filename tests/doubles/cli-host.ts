@@ -92,6 +92,7 @@ export function bootingVm(api: FakeApi): void {
   }));
   api.on("GET /v1/images", () => [{ id: "debian-slim-00000000", name: "debian-slim", phase: "ready" }]);
   api.on("POST /v1/holds/*", (_asked, response) => response.flushHeaders());
+  api.on("GET /v1/daemon", () => ({ room: { memoryMiB: { promised: 0, limit: null }, diskMiB: null } }));
   api.on("POST /v1/vms", () => vmView({ phase: "starting", step: "disk" }));
   api.on("GET /v1/vms/0a1b2c3d", () => vmView());
   api.on("GET /v1/events", ({ line }, response) => {

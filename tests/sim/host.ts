@@ -96,6 +96,7 @@ export class SimHost {
   refusesForwards = false;
   /** There is no room on its disk. */
   full = false;
+  memoryMiB = 1_000_000;
   /** While false nothing fails of itself; what is broken already stays so. */
   faults = true;
   /** VMs whose disks were removed while they held data; the checks ask whether that was wanted. */

@@ -3,19 +3,21 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loopbackRange } from "../../src/addresses.js";
-import { type Command, type CreateCommand, decide, type VmVerb } from "../../src/decide.js";
+import type { Command, CreateCommand, VmVerb } from "../../src/decide.js";
 import { BangerError } from "../../src/errors.js";
 import { daemonStream, event } from "../../src/events.js";
 import { Ledger } from "../../src/ledger.js";
 import { Log } from "../../src/log.js";
 import { Loop } from "../../src/loop.js";
 import type { Image, Vm } from "../../src/model.js";
+import { decideWithin, promisedMiB } from "../../src/room.js";
 import { spec, timeouts } from "../fixtures.js";
 import { type Acknowledged, checkAlways, checkFact, checkSettled } from "./check.js";
 import { harm } from "./harm.js";
 import { SimHost } from "./host.js";
 import { imageId, wantedImage } from "./images.js";
 import { endLife, type Life } from "./life.js";
+import { roomOn } from "./machine.js";
 import { mortal } from "./mortal.js";
 import type { Outcome } from "./outcome.js";
 import { seeded } from "./random.js";
@@ -47,6 +49,7 @@ export class Run {
     this.#scenario = scenario;
     this.#chance = seeded(scenario.seed ^ 0x5eed);
     this.#host = new SimHost(this.#time, this.#chance, scenario.mode, (line) => this.#note(line));
+    this.#host.memoryMiB = this.#chance.pick([1024, 100_000]);
     this.#host.faults = scenario.faults;
     this.#directory = mkdtempSync(join(fastest, "banger-sim-"));
   }
@@ -227,10 +230,17 @@ export class Run {
     return life.pulse.alive;
   }
 
+  /** What was decided leaves VMs no more memory than there is. */
+  #commitWithin(ledger: Ledger, command: Command, cause: string): void {
+    const events = decideWithin(roomOn(this.#host), ledger.state, command, timeouts);
+    ledger.commit(events, cause);
+    const starts = events.some(({ type }) => /vm.(created|start_requested|restart_requested)/.test(type));
+    if (starts && promisedMiB(ledger.state) > this.#host.memoryMiB)
+      this.#problems.push(`VMs have ${promisedMiB(ledger.state)} MiB, and there are ${this.#host.memoryMiB}`);
+  }
+
   async #decideImage(command: Command): Promise<void> {
-    await this.#command(({ ledger }) =>
-      ledger.commit(decide(ledger.state, command, timeouts), `request:${++this.#commands}`),
-    );
+    await this.#command(({ ledger }) => this.#commitWithin(ledger, command, `request:${++this.#commands}`));
   }
 
   async #create({ name, start }: Extract<Action, { kind: "create" }>): Promise<void> {
@@ -246,9 +256,7 @@ export class Run {
       start,
       addresses: loopbackRange(7),
     };
-    const done = await this.#command((life) =>
-      life.ledger.commit(decide(life.ledger.state, command, timeouts), `request:${number}`),
-    );
+    const done = await this.#command((life) => this.#commitWithin(life.ledger, command, `request:${number}`));
     if (!done) return;
     this.#acknowledged.created.set(command.name as string, vmId);
     this.#acknowledged.verbs.set(vmId, start ? "start" : "create");
@@ -264,7 +272,7 @@ export class Run {
       const { state } = life.ledger;
       vmId = Object.values(state.vms).find((vm) => vm.name === `vm-${name}` && vm.phase !== "deleted")?.id;
       if (vmId === undefined) throw new BangerError("vm_not_found", "none");
-      life.ledger.commit(decide(state, command(vmId), timeouts), `request:${++this.#commands}`);
+      this.#commitWithin(life.ledger, command(vmId), `request:${++this.#commands}`);
     });
     return { vmId, done };
   }

@@ -126,7 +126,7 @@ describe("actions", () => {
       { action: "start", refs: [] },
       { action: "start", refs: [""] },
       { action: "explode", refs: ["a"] },
-      { action: "start", refs: ["a"], force: true },
+      { action: "start", refs: ["a"], loud: true },
     ]) {
       assert.equal(await refused("vmAct", 400, { body }), "invalid_request");
     }
