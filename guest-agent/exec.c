@@ -3,6 +3,7 @@
 #include "exec.h"
 
 #include "bytes.h"
+#include "json.h"
 #include "loop.h"
 
 #include <errno.h>
@@ -84,7 +85,7 @@ static void finish(struct stream *stream) {
 static void report_failure(struct stream *stream, const struct spawn_failure *failure) {
   static const char *const messages[] = {
       [SPAWN_NO_USER] = "there is no such user",
-      [SPAWN_BAD_CWD] = "the working directory cannot be entered",
+      [SPAWN_BAD_CWD] = "cannot be entered",
       [SPAWN_NO_TTY] = "no terminal can be had",
       [SPAWN_NO_PROGRAM] = "the program cannot be run",
   };
@@ -99,9 +100,11 @@ static void report_failure(struct stream *stream, const struct spawn_failure *fa
       code = "not_executable";
     if (error == E2BIG) code = "arguments_too_long";
   }
-  char body[256];
-  int length = snprintf(body, sizeof body, "{\"code\":\"%s\",\"message\":\"%s: %s\"}", code, messages[failure->stage],
-                        error ? strerror(error) : "unknown");
+  char message[1536], quoted[3072], body[4096];
+  snprintf(message, sizeof message, "%s%s%s: %s", failure->directory, *failure->directory ? " " : "",
+           messages[failure->stage], error ? strerror(error) : "unknown");
+  json_quote(quoted, sizeof quoted, message);
+  int length = snprintf(body, sizeof body, "{\"code\":\"%s\",\"message\":%s}", code, quoted);
   put_frame(stream, ERROR, body, length);
   finish(stream);
 }

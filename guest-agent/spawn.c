@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
 #include <pty.h>
 #include <pwd.h>
 #include <signal.h>
@@ -48,10 +49,15 @@ static int open_terminal(struct ends *ends, const struct spawn_request *request)
   return ends->ours[IN] < 0 ? -1 : fcntl(master, F_SETFL, O_NONBLOCK);
 }
 
-static _Noreturn void fail(int fd, int stage, int error) {
+static _Noreturn void fail_in(int fd, int stage, int error, const char *directory) {
   struct spawn_failure failure = {.stage = stage, .error = error};
+  snprintf(failure.directory, sizeof failure.directory, "%s", directory);
   ssize_t written = write(fd, &failure, sizeof failure);
   _exit(written == sizeof failure ? 127 : 126);
+}
+
+static _Noreturn void fail(int fd, int stage, int error) {
+  fail_in(fd, stage, error, "");
 }
 
 static void default_signals(void) {
@@ -83,6 +89,33 @@ static void enter_environment(const struct spawn_request *request, const struct 
   if (request->tty) set_default("TERM", "xterm-256color");
 }
 
+/* The repository that was put into the guest last, as src/workspace/marks.ts has it; fails where there is none. */
+static int enter_repository(void) {
+  char path[PATH_MAX + 1];
+  snprintf(path, sizeof path, "%s/.local/state/banger/repository", getenv("HOME"));
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) return -1;
+  ssize_t length = read(fd, path, PATH_MAX);
+  close(fd);
+  if (length <= 0 || path[0] != '/') return -1;
+  path[length] = '\0';
+  return chdir(path);
+}
+
+/* A directory that is gone since is no reason to run nothing; one that was asked for is. */
+static void enter_directory(const char *cwd, int failure) {
+  if (!cwd || cwd[0] != '/') {
+    if (enter_repository() < 0 && chdir(getenv("HOME")) < 0 && chdir("/") < 0)
+      fail_in(failure, SPAWN_BAD_CWD, errno, "/");
+  }
+  if (!cwd || chdir(cwd) == 0) return;
+  int error = errno;
+  char from[PATH_MAX] = "", whole[2 * PATH_MAX];
+  if (cwd[0] != '/' && !getcwd(from, sizeof from)) from[0] = '\0';
+  snprintf(whole, sizeof whole, "%s%s%s", from, from[0] && from[1] ? "/" : "", cwd);
+  fail_in(failure, SPAWN_BAD_CWD, error, whole);
+}
+
 /* In the child: makes it what was asked for, and runs the program. */
 static _Noreturn void become(const struct spawn_request *request, const int theirs[PIPES]) {
   int failure = fcntl(theirs[FAILURE], F_DUPFD_CLOEXEC, 10);
@@ -106,11 +139,7 @@ static _Noreturn void become(const struct spawn_request *request, const int thei
       fail(failure, SPAWN_NO_USER, errno);
   }
   enter_environment(request, user);
-  if (request->cwd) {
-    if (chdir(request->cwd) < 0) fail(failure, SPAWN_BAD_CWD, errno);
-  } else if (chdir(getenv("HOME")) < 0 && chdir("/") < 0) {
-    fail(failure, SPAWN_BAD_CWD, errno);
-  }
+  enter_directory(request->cwd, failure);
   execvp(request->argv[0], request->argv);
   fail(failure, SPAWN_NO_PROGRAM, errno);
 }

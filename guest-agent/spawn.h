@@ -8,7 +8,7 @@
 struct spawn_request {
   char **argv; /* ends with NULL */
   char **env;  /* "NAME=value", ends with NULL; what it does not name gets a default */
-  const char *cwd;  /* NULL: the user's home, or / where that is absent */
+  const char *cwd;  /* NULL or relative: from the repository that was put into the guest, or the user's home, or / */
   const char *user; /* NULL: root, as the agent */
   bool tty;
   unsigned short cols, rows;
@@ -25,6 +25,7 @@ struct spawned {
 struct spawn_failure {
   enum { SPAWN_NO_USER, SPAWN_BAD_CWD, SPAWN_NO_TTY, SPAWN_NO_PROGRAM } stage;
   int error;
+  char directory[1024]; /* that could not be entered, cut if it is longer */
 };
 
 /* Returns 0, or -1 with errno when not even a process could be made. */

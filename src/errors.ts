@@ -44,9 +44,18 @@ export const filesLimit = (message: string, cause?: unknown): BangerError =>
     cause,
   });
 
+/** Whatever asked for it: Node tells of it by a system call that nobody has heard of. */
+const cwdUnusable: ErrorBody = {
+  code: "cwd_unusable",
+  message: "the current directory is gone, or may not be read",
+  hint: "cd",
+  retry: "never",
+};
+
 /** Any thrown value as an `ErrorBody`; what is not a `BangerError` becomes `internal`. */
 export function errorBody(thrown: unknown): ErrorBody {
   if (thrown instanceof BangerError) return thrown.toBody();
+  if ((thrown as NodeJS.ErrnoException | undefined)?.syscall === "uv_cwd") return cwdUnusable;
   const message = thrown instanceof Error ? thrown.message : String(thrown);
   if ((thrown as NodeJS.ErrnoException | null)?.code === "EMFILE")
     return filesLimit(`the limit of open files (ulimit -n) is too low: ${message}`).toBody();

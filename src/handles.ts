@@ -22,6 +22,8 @@ export interface HomeHandles {
   kernels: string;
   /** Blobs of images from registries. */
   ociCache: string;
+  /** Where the CLI makes files of its own when TMPDIR cannot be used. */
+  scratch: string;
   sshKey: string;
   knownHosts: string;
   configFile: string;
@@ -40,6 +42,7 @@ export function homeHandles(home: Home): HomeHandles {
     images: `${home.data}/images`,
     kernels: `${home.data}/kernels`,
     ociCache: `${home.cache}/oci`,
+    scratch: `${home.state}/tmp`,
     sshKey: `${home.state}/ssh/id_ed25519`,
     knownHosts: `${home.state}/ssh/known_hosts`,
     configFile: `${home.config}/config.toml`,

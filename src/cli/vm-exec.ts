@@ -30,7 +30,12 @@ export const exec = command({
   flags: {
     tty: { type: "boolean", alias: "t", description: "Give the command a terminal" },
     ...inputFlags,
-    cwd: { type: "string", valueHint: "DIR", description: "Directory to run it in; /root without it" },
+    cwd: {
+      type: "string",
+      valueHint: "DIR",
+      description:
+        "Directory to run it in; else, and as the start of a relative one, the VM's repository, or /root",
+    },
     env: { type: "string", valueHint: "NAME=VALUE", description: "Environment; can be given again" },
   },
   async run(flags, { context, words, all, command: argv }) {

@@ -1,7 +1,7 @@
 /** `banger vm run`: create, wait, run a shell or a command, and with `--rm` delete, whatever came of it. */
 import { BangerError } from "../errors.js";
 import { canTellWhy } from "../kept.js";
-import { defaultGuestPath } from "../workspace/guest-path.js";
+import { defaultGuestPath, startDirectory } from "../workspace/guest-path.js";
 import type { Plan } from "../workspace/plan.js";
 import { usageError } from "./check.js";
 import { command } from "./command.js";
@@ -119,7 +119,7 @@ async function runVm(
     const tty = onTerminal(context);
     const interactive = guestCommand === undefined;
     if (plan !== undefined) await placeRepository(context, vm.name, plan, { quiet, interactive });
-    const where = plan === undefined ? {} : { cwd: defaultGuestPath };
+    const where = plan === undefined ? {} : { cwd: startDirectory(plan, defaultGuestPath) };
     return await runSession(context, vm.id, { argv: guestCommand ?? shell, tty, input, ...where });
   } finally {
     if (remove !== "never") await removeVm(context, vm);

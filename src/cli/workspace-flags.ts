@@ -1,4 +1,5 @@
 /** What `vm run PATH` and `vm workspace` share: flags, the list of a dry run, and placing a repository. */
+import { homeHandles } from "../handles.js";
 import type { Guest } from "../workspace/guest.js";
 import type { Plan, WorkspaceOptions } from "../workspace/plan.js";
 import type { Placement } from "../workspace/prepare.js";
@@ -69,7 +70,7 @@ export async function placePlan(
   context: Context,
   ref: string,
   plan: Plan,
-  { quiet, ...placement }: Omit<Placement, "warn"> & { quiet: boolean },
+  { quiet, guestPath, readonly }: Omit<Placement, "warn" | "fallbackScratch"> & { quiet: boolean },
 ): Promise<void> {
   const { placeWorkspace } = await import("../workspace/prepare.js");
   const { liveLine } = await import("./render/live-line.js");
@@ -84,18 +85,20 @@ export async function placePlan(
   if (!quiet) line.show("repository");
   const begin = context.clock.now();
   try {
-    await placeWorkspace(plan, await guestOf(context, ref), quiet ? placement : { ...placement, warn });
+    const guest = await guestOf(context, ref);
+    const fallbackScratch = homeHandles(context.home).scratch;
+    await placeWorkspace(plan, guest, { guestPath, readonly, fallbackScratch, ...(!quiet && { warn }) });
   } finally {
     line.clear();
   }
   const took = formatDuration(context.clock.now() - begin);
-  if (!quiet) say(context, `repository: ${plan.files.length} files at ${placement.guestPath} (${took})`);
+  if (!quiet) say(context, `repository: ${plan.files.length} files at ${guestPath} (${took})`);
 }
 
 /** The guest of a VM, for shell scripts. */
 export async function guestOf(context: Context, ref: string): Promise<Guest> {
   const { guestOver } = await import("../workspace/guest.js");
-  const connect = (request: { argv: string[] }) =>
+  const connect = (request: { argv: string[]; cwd: string }) =>
     withDaemon(context, () => context.client.exec(ref, request));
   return guestOver(ref, connect, context.interrupts.signal);
 }

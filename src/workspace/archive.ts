@@ -55,12 +55,15 @@ function runTar(argv: readonly string[], paths: readonly PathBytes[], { searchPa
 
 function incomplete(stderr: string, status: number | null): BangerError {
   const [line = ""] = stderr.trim().split("\n");
+  const denied = /Permission denied/.test(line);
   return new BangerError(
     "tar_failed",
     `not every file could be read: ${line || `tar ended with ${status}`}`,
     {
-      hint: "if a build was writing into the work tree, try again once it is done",
-      retry: "later",
+      hint: denied
+        ? "make it readable (chmod u+r), or remove it from git's index: git rm --cached"
+        : "if a build was writing into the work tree, try again once it is done",
+      retry: denied ? "never" : "later",
     },
   );
 }

@@ -43,7 +43,7 @@ const nowhere = (): Writable => new Writable({ write: (_chunk, _encoding, done) 
 /** A guest behind the agent: `connect` asks for a command and yields the connection of its frames. */
 export function guestOver(
   name: string,
-  connect: (request: { argv: string[] }) => Promise<Duplex>,
+  connect: (request: { argv: string[]; cwd: string }) => Promise<Duplex>,
   signal: AbortSignal,
 ): Guest {
   return {
@@ -51,7 +51,7 @@ export function guestOver(
     async run(script, args, { stdin, stdout = nowhere() } = {}) {
       signal.throwIfAborted();
       const stderr = tail();
-      const connection = await connect({ argv: ["sh", "-c", script, "sh", ...args] });
+      const connection = await connect({ argv: ["sh", "-c", script, "sh", ...args], cwd: "/" });
       const command = new ExecClient(connection, {
         ...(stdin !== undefined && { stdin }),
         stdout,

@@ -1,6 +1,8 @@
 /** The host's own `git`, run by argv in one directory, with bytes in and bytes out. */
 import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
 import { BangerError } from "../errors.js";
+import { shellQuote } from "../shell.js";
 
 /**
  * Bytes of a path, one character each (latin1): names in a repository need not be UTF-8, and strings, unlike
@@ -11,18 +13,34 @@ export type PathBytes = string;
 /** Listings of a million files fit in; what does not is no repository that a VM should get. */
 const maximumOutputBytes = 512 * 1024 * 1024;
 
-/** Would make git look at another repository or index than the one in its directory. */
+/**
+ * Would make git look at another repository or index than the one in its directory, or read names otherwise: a hook
+ * that calls banger has some of them.
+ */
 const misleading = [
   "GIT_DIR",
   "GIT_WORK_TREE",
+  "GIT_IMPLICIT_WORK_TREE",
   "GIT_INDEX_FILE",
   "GIT_OBJECT_DIRECTORY",
   "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+  "GIT_QUARANTINE_PATH",
   "GIT_COMMON_DIR",
+  "GIT_CONFIG",
+  "GIT_GRAFT_FILE",
+  "GIT_SHALLOW_FILE",
+  "GIT_REPLACE_REF_BASE",
+  "GIT_ATTR_SOURCE",
   "GIT_NAMESPACE",
   "GIT_PREFIX",
   "GIT_LITERAL_PATHSPECS",
+  "GIT_GLOB_PATHSPECS",
+  "GIT_NOGLOB_PATHSPECS",
+  "GIT_ICASE_PATHSPECS",
 ];
+
+/** Reading a repository runs no program of its owner's. */
+const quietly = ["-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false"];
 
 interface GitRun {
   input?: Buffer | string;
@@ -44,6 +62,9 @@ export class HostGit {
       LC_ALL: "C",
       GIT_OPTIONAL_LOCKS: "0",
       GIT_TERMINAL_PROMPT: "0",
+      // What is carried are the objects as they are; replacements go beside them.
+      GIT_NO_REPLACE_OBJECTS: "1",
+      GIT_GRAFT_FILE: "/dev/null",
     };
   }
 
@@ -55,7 +76,7 @@ export class HostGit {
   /** What git wrote. @throws BangerError `git_failed` with git's last line, `git_missing` */
   run(argv: readonly string[], { input = "", env = {} }: GitRun = {}): Promise<Buffer> {
     return new Promise((resolve, reject) => {
-      const child = spawn("git", argv, {
+      const child = spawn("git", [...quietly, ...argv], {
         cwd: this.directory,
         env: { ...this.#env, ...env },
         signal: this.signal,
@@ -63,7 +84,9 @@ export class HostGit {
       const chunks: Buffer[] = [];
       let size = 0;
       let stderr = "";
-      child.on("error", (error) => reject(this.signal.aborted ? this.signal.reason : startError(error)));
+      child.on("error", (error) =>
+        reject(this.signal.aborted ? this.signal.reason : startError(error, this.directory)),
+      );
       child.stdout.on("data", (chunk: Buffer) => {
         size += chunk.length;
         if (size > maximumOutputBytes) child.kill("SIGKILL");
@@ -75,7 +98,7 @@ export class HostGit {
       child.stdin.on("error", () => undefined).end(input);
       child.on("close", (status) => {
         if (status === 0) resolve(Buffer.concat(chunks));
-        else reject(this.signal.aborted ? this.signal.reason : new GitError(argv, status, stderr));
+        else reject(this.signal.aborted ? this.signal.reason : endError(argv, status, stderr));
       });
     });
   }
@@ -119,8 +142,18 @@ export class GitError extends BangerError {
   }
 }
 
-function startError(error: NodeJS.ErrnoException): BangerError {
-  if (error.code !== "ENOENT") {
+function endError(argv: readonly string[], status: number | null, stderr: string): BangerError {
+  const [, owned] = /detected dubious ownership in repository at '(.+)'/.exec(stderr) ?? [];
+  if (owned === undefined) return new GitError(argv, status, stderr);
+  return new BangerError(
+    "dubious_ownership",
+    `${owned} belongs to somebody else, and git takes no settings from others`,
+    { hint: `if you trust it: git config --global --add safe.directory ${shellQuote(owned)}` },
+  );
+}
+
+function startError(error: NodeJS.ErrnoException, directory: string): BangerError {
+  if (error.code !== "ENOENT" || !existsSync(directory)) {
     return new BangerError("git_failed", `git could not be started: ${error.message}`, { cause: error });
   }
   return new BangerError("git_missing", "git is not installed on this host", {

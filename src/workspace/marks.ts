@@ -12,6 +12,8 @@ export const marks = {
   tips: "banger/tips",
   /** Paths of the submodules that were carried, one a line; missing without any. */
   modules: "banger/modules",
+  /** The attributes that the repository's user sets for all repositories. */
+  attributes: "banger/attributes",
   /** A prepare is replacing the files, or broke off while it did: they are not to be compared with anything. */
   replacing: "banger/replacing",
   /** Begins the names of the directories that a run of a script has for itself. */
@@ -19,3 +21,6 @@ export const marks = {
   /** Keeps the tree's objects. */
   ref: "refs/banger/base",
 } as const;
+
+/** Below the home of the guest's user: names the checkout that was put there last, for what is run without a directory. */
+export const repositoryMark = ".local/state/banger/repository";

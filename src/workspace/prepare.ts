@@ -15,6 +15,8 @@ import { stageGitDirectory } from "./stage.js";
 export interface Placement {
   guestPath: string;
   readonly: boolean;
+  /** Where the repository's history is packed when the directory for temporary files cannot be used. */
+  fallbackScratch: string;
   /** Hears what the user should know before the work begins. */
   warn?: (sentence: string) => void;
 }
@@ -23,7 +25,7 @@ export interface Placement {
 export async function placeWorkspace(
   plan: Plan,
   guest: Guest,
-  { guestPath, readonly, warn }: Placement,
+  { guestPath, readonly, fallbackScratch, warn }: Placement,
 ): Promise<void> {
   const unpacked = unpackPath(guestPath);
   const looked = await guest.run(checkScript, [guestPath, unpacked]);
@@ -33,7 +35,7 @@ export async function placeWorkspace(
   }
   const { git } = plan.repository;
   const host: Host = { searchPath: git.hostEnv["PATH"] ?? "", signal: git.signal };
-  const scratch = mkdtempSync(join(tmpdir(), "banger-workspace-"));
+  const scratch = makeScratch(fallbackScratch);
   try {
     const parts =
       plan.checkouts.length > 0 ? workTreeParts(plan, scratch, host) : commitParts(plan, scratch, host);
@@ -47,6 +49,16 @@ export async function placeWorkspace(
   }
   const committed = await guest.run(commitScript, [guestPath, unpacked, readonly ? "readonly" : ""]);
   if (committed.status !== 0) throw scriptFailed(guest, `placing ${guestPath}`, committed);
+}
+
+/** A directory of this run's own. TMPDIR may name what is not there, or what nobody may write to. */
+function makeScratch(fallback: string): string {
+  try {
+    return mkdtempSync(join(tmpdir(), "banger-workspace-"));
+  } catch {
+    mkdirSync(fallback, { recursive: true });
+    return mkdtempSync(join(fallback, "workspace-"));
+  }
 }
 
 function refuse(guest: Guest, end: GuestEnd, guestPath: string): void {
@@ -134,7 +146,9 @@ function commitParts({ repository, commit, branch, options }: Plan, scratch: str
   const checkedOut = (async () => {
     mkdirSync(tree);
     const what = commit === undefined ? ["--empty"] : ["--reset", "-u", commit];
-    await git.run(["--work-tree", tree, "read-tree", ...what], { env: { GIT_INDEX_FILE: index } });
+    // Every file of the commit, as was planned, also where a sparse checkout has only some of them.
+    const all = ["-c", "core.sparseCheckout=false", "--work-tree", tree];
+    await git.run([...all, "read-tree", ...what], { env: { GIT_INDEX_FILE: index } });
   })();
   checkedOut.catch(() => undefined);
   const files = async () => {

@@ -2,12 +2,14 @@
 import { statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { BangerError } from "../errors.js";
-import { GitError, HostGit } from "./host-git.js";
+import { GitError, HostGit, type PathBytes } from "./host-git.js";
 
 export interface Repository {
   /** Runs in the top directory of the work tree. */
   git: HostGit;
   top: string;
+  /** The directory that was asked for, below the top: "" or "sub/". */
+  below: PathBytes;
   /** Full name of the branch that HEAD is on; undefined when it is detached. */
   branch: string | undefined;
   /** HEAD's commit; undefined before the first one. */
@@ -28,10 +30,10 @@ export async function openRepository(
   signal: AbortSignal,
 ): Promise<Repository> {
   const git = new HostGit(directoryOf(path), env, signal);
-  const { bare, inside, top } = await locate(git, path);
+  const { bare, inside, top, below } = await locate(git, path);
   if (bare) throw notARepository(path, "is in a bare repository, which has no work tree");
   if (!inside) throw notARepository(path, "is inside of a .git directory");
-  return readRepository(git.in(top), top);
+  return { ...(await readRepository(git.in(top), top)), below };
 }
 
 /** The current directory below the top of its work tree, "sub/"; "" for the top, and outside of any. */
@@ -51,7 +53,7 @@ export async function readRepository(git: HostGit, top: string): Promise<Reposit
     git.lineIf(["rev-parse", "-q", "--verify", "HEAD^{commit}"]),
     readSettings(git),
   ]);
-  return { git, top, branch, commit, settings };
+  return { git, top, below: "", branch, commit, settings };
 }
 
 function directoryOf(path: string): string {
@@ -68,7 +70,8 @@ async function locate(git: HostGit, path: string) {
     ).split("\n");
     const usable = bare === "false" && inside === "true";
     const top = usable ? await git.line(["rev-parse", "--show-toplevel"]) : "";
-    return { bare: bare === "true", inside: inside === "true", top };
+    const below = usable ? (await git.run(["rev-parse", "--show-prefix"])).toString("latin1") : "";
+    return { bare: bare === "true", inside: inside === "true", top, below: below.replace(/\n$/, "") };
   } catch (error) {
     if (error instanceof GitError && /not a git repository/.test(error.stderr)) {
       throw notARepository(path, "is not in a git repository");

@@ -1,7 +1,7 @@
 /** The guest's side: POSIX shell with tar, and git where a checkout is compared with what it was. */
 import { guestGit } from "./guest-git.js";
 import { tellInstaller } from "./guest-packages.js";
-import { marks } from "./marks.js";
+import { marks, repositoryMark } from "./marks.js";
 
 /** Exit statuses by which a script says why it refuses. */
 export const refusal = {
@@ -82,6 +82,7 @@ exec tar -xopf - -C "$1"
  */
 export const commitScript = `set -eu
 umask 022
+home=$HOME
 mkdir -p "$1"
 if [ -f "$1/.git/${marks.tree}" ]; then
   cd "$1"
@@ -107,6 +108,8 @@ fi
 if [ "$3" = readonly ]; then
   find . -name .git -prune -o ! -type l -exec chmod a-w {} +
 fi
+mark=$home/${repositoryMark}
+mkdir -p "\${mark%/*}" && printf %s "$1" >"$mark.$$" && mv "$mark.$$" "$mark"
 `;
 
 const needWhole = `[ ! -f .git/${marks.replacing} ] || exit ${refusal.unfinished}`;

@@ -11,16 +11,18 @@ export interface Selection {
   gone: PathBytes[];
   /** Directories of submodules that exist; a submodule whose `.git` exists too is checked out. */
   modules: { path: PathBytes; checkedOut: boolean }[];
+  /** Carried, though git was told not to look at them: marked as unchanged, or as outside of a sparse checkout. */
+  overlooked: PathBytes[];
   /** Untracked and not ignored, and left behind because nobody asked for them. */
   skippedUntracked: number;
   /** Repositories of their own in the work tree, which are no submodules: never carried. */
   embedded: PathBytes[];
 }
 
-/** An entry of `git ls-files -s -t`: tag, mode, object, stage. */
+/** An entry of `git ls-files -s -v`: tag, mode, object, stage. */
 const entryPattern = /^(.) (\d+) ([0-9a-f]+) (\d)\t([\s\S]*)$/;
 const gitlinkMode = "160000";
-/** The tag of an entry outside of a sparse checkout, whose file is not missed. */
+/** The tag of an entry outside of a sparse checkout, whose file is not missed. Small letters: assumed to be unchanged. */
 const outsideTag = "S";
 
 export interface IndexEntry {
@@ -28,6 +30,7 @@ export interface IndexEntry {
   object: string;
   isModule: boolean;
   outside: boolean;
+  overlooked: boolean;
 }
 
 /** The index as git lists it; a path with a merge conflict comes once for each of its stages. */
@@ -35,11 +38,18 @@ export async function readIndex(
   { git }: Repository,
   env: Record<string, string> = {},
 ): Promise<IndexEntry[]> {
-  const lines = await git.list(["ls-files", "-z", "-s", "-t"], { env });
+  const lines = await git.list(["ls-files", "-z", "-s", "-v"], { env });
   return lines.map((line) => {
-    const [, tag, mode, object = "", , path] = entryPattern.exec(line) ?? [];
+    const [, tag = "", mode, object = "", , path] = entryPattern.exec(line) ?? [];
     if (path === undefined) throw new BangerError("git_failed", "git ls-files: its list is not readable");
-    return { path, object, isModule: mode === gitlinkMode, outside: tag === outsideTag };
+    const outside = tag.toUpperCase() === outsideTag;
+    return {
+      path,
+      object,
+      isModule: mode === gitlinkMode,
+      outside,
+      overlooked: outside || /[a-z]/.test(tag),
+    };
   });
 }
 
@@ -53,19 +63,23 @@ export async function selectFiles(repository: Repository, includeUntracked: bool
   const look = workTree(top);
   const files = new Set<PathBytes>();
   const gone = new Set<PathBytes>();
+  const overlookedFiles: PathBytes[] = [];
   const modules = new Map<PathBytes, boolean>();
-  for (const { path, isModule, outside } of entries) {
+  for (const { path, isModule, outside, overlooked } of entries) {
     const found = look(path);
     if (isModule) {
       if (found?.isDirectory()) modules.set(path, look(`${path}/.git`) !== undefined);
-    } else if (isCarried(found)) files.add(path);
-    else if (!outside) gone.add(path);
+    } else if (isCarried(found)) {
+      files.add(path);
+      if (overlooked) overlookedFiles.push(path);
+    } else if (!outside) gone.add(path);
   }
   const untracked = others.filter((path) => isCarried(look(path)));
   if (includeUntracked) for (const path of untracked) files.add(path);
   return {
     files: [...files],
     gone: [...gone],
+    overlooked: overlookedFiles,
     modules: [...modules].map(([path, checkedOut]) => ({ path, checkedOut })),
     skippedUntracked: includeUntracked ? 0 : untracked.length,
     embedded: others.filter((path) => path.endsWith("/")),

@@ -2,6 +2,7 @@
 
 /** Settings that decide what git makes of the same files, so that both sides tell the same status and diff. */
 const carried = new Set([
+  "core.attributesfile",
   "core.autocrlf",
   "core.eol",
   "core.filemode",

@@ -1,5 +1,13 @@
 /** Makes, on the host, the `.git` that a guest checkout gets: history as one pack, index, settings and marks. */
-import { copyFileSync, existsSync, mkdirSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, resolve } from "node:path";
 import { BangerError } from "../errors.js";
 import { type HostGit, nulTerminated, type PathBytes } from "./host-git.js";
@@ -38,11 +46,15 @@ export async function stageGitDirectory(request: StageRequest): Promise<void> {
   const staging = { ...request, env: await ownObjects(request) };
   await stageIndex(staging);
   const tree = await stageBase(staging);
-  const refs = request.wholeHistory ? await readRefs(repository.git) : [];
+  const refs = await readRefs(request);
   await packObjects(staging, tree, refs);
   await stageInfo(staging);
   writeRefs(staging, tree, refs);
-  writeFileSync(`${gitDirectory}/config`, guestSettings(repository.settings));
+  const attributes = existsSync(`${gitDirectory}/${marks.attributes}`);
+  const settings = new Map(repository.settings);
+  if (attributes) settings.set("core.attributesfile", `.git/${marks.attributes}`);
+  else settings.delete("core.attributesfile");
+  writeFileSync(`${gitDirectory}/config`, guestSettings(settings));
 }
 
 const places = async (git: HostGit, ...names: string[]): Promise<string[]> => {
@@ -76,13 +88,44 @@ const plainIndex = [
   ...["-c", "core.untrackedCache=false", "-c", "core.fsmonitor=false"],
 ];
 
-async function stageIndex({ repository: { git }, index, gitDirectory, env }: Staging): Promise<void> {
+async function stageIndex({
+  repository: { git },
+  index,
+  gitDirectory,
+  env,
+  selection,
+}: Staging): Promise<void> {
   const own = `${gitDirectory}/index`;
   const run = { env: { ...env, GIT_INDEX_FILE: own } };
   if (!existsSync(index)) return void (await git.run(["read-tree", "--empty"], run));
   copyIndex(index, own);
   const flags = ["--no-split-index", "--no-untracked-cache", "--no-fsmonitor", "--force-write-index"];
   await git.run([...plainIndex, "update-index", ...flags], run);
+  if (selection !== undefined) await forgetEdited(git, run);
+}
+
+/**
+ * The host may know a file for edited by what a copy cannot keep, such as the time of its last change of status. The
+ * guest is to look into it: its entry gets no size and no time.
+ */
+async function forgetEdited(git: HostGit, run: { env: Record<string, string> }): Promise<void> {
+  const compare = [
+    "diff-files",
+    "-0",
+    "-z",
+    "--raw",
+    "--no-abbrev",
+    "--diff-filter=MT",
+    "--ignore-submodules=all",
+  ];
+  const listed = await git.list([...plainIndex, ...compare], run);
+  const entries = listed.flatMap((line, at) => {
+    const [, mode, object] = /^:(\d+) \d+ ([0-9a-f]+) /.exec(line) ?? [];
+    return at % 2 === 0 && mode !== undefined ? [`${mode} ${object} 0\t${listed[at + 1]}`] : [];
+  });
+  if (entries.length === 0) return;
+  const input = nulTerminated(entries);
+  await git.run([...plainIndex, "update-index", "-z", "--index-info"], { ...run, input });
 }
 
 /** Records the state that is carried, edits and untracked files included; yields its tree. */
@@ -100,6 +143,8 @@ async function stageBase({ repository: { git }, gitDirectory, env, selection }: 
     });
   };
   await update(["--force-remove"], selection.gone);
+  await update(["--no-assume-unchanged"], selection.overlooked);
+  await update(["--no-skip-worktree"], selection.overlooked);
   await update(["--add", "--replace"], selection.files);
   return git.line(["write-tree"], run);
 }
@@ -109,9 +154,12 @@ interface Ref {
   object: string;
 }
 
-async function readRefs(git: HostGit): Promise<Ref[]> {
+/** With what takes an object's place for git, where that object is carried. */
+async function readRefs({ repository: { git }, wholeHistory, commit }: StageRequest): Promise<Ref[]> {
+  if (!wholeHistory && commit === undefined) return [];
   const format = "--format=%(objectname) %(refname)";
-  const text = await git.line(["for-each-ref", format, "refs/heads", "refs/tags", "refs/remotes"]);
+  const all = ["refs/heads", "refs/tags", "refs/remotes", "refs/replace"];
+  const text = await git.line(["for-each-ref", format, ...(wholeHistory ? all : [`refs/replace/${commit}`])]);
   return text
     .split("\n")
     .filter((line) => line !== "")
@@ -140,18 +188,47 @@ async function packObjects(staging: Staging, tree: string, refs: readonly Ref[])
   if (shallow) writeFileSync(`${gitDirectory}/shallow`, `${commit}\n`);
 }
 
+/** By the commit itself: in a shallow clone git tells of none, and yet the guest would look for them. */
 async function hasParents(git: HostGit, commit: string): Promise<boolean> {
-  return (await git.line(["rev-list", "--parents", "-n", "1", commit])).includes(" ");
+  return /^[^\n]+\nparent /.test(await git.line(["cat-file", "commit", commit]));
 }
 
-/** What the user excludes and how attributes are set is part of what `git status` says. */
-async function stageInfo({ repository: { git }, gitDirectory, wholeHistory }: Staging): Promise<void> {
-  const names = ["info/exclude", "info/attributes", "info/sparse-checkout"];
+/**
+ * What is excluded and how attributes are set, by the repository and by its user, is part of what `git status` says.
+ * The user's exclusions go before the repository's, which have the last word.
+ */
+async function stageInfo({ repository, gitDirectory, wholeHistory }: Staging): Promise<void> {
+  const { git } = repository;
+  const names = ["info/attributes", "info/sparse-checkout"];
   if (wholeHistory) names.push("shallow");
-  const found = await places(git, ...names);
+  const found = await places(git, "info/exclude", ...names);
+  const [exclude, ...rest] = found as [string, ...string[]];
   for (const [at, name] of names.entries()) {
-    const from = found[at] as string;
+    const from = rest[at] as string;
     if (existsSync(from)) copyFileSync(from, `${gitDirectory}/${name}`);
+  }
+  const excluded = [await userFile(git, "core.excludesFile", "ignore"), readIf(exclude)];
+  writeFileSync(`${gitDirectory}/info/exclude`, Buffer.concat(excluded));
+  const attributes = await userFile(git, "core.attributesFile", "attributes");
+  if (attributes.length > 0) writeFileSync(`${gitDirectory}/${marks.attributes}`, attributes);
+}
+
+/** A file of lines that git reads for this user, wherever the setting says that it is. */
+async function userFile(git: HostGit, setting: string, name: string): Promise<Buffer> {
+  const { XDG_CONFIG_HOME: config, HOME: home } = git.hostEnv;
+  const usual = config || (home && `${home}/.config`);
+  const set = await git.lineIf(["config", "--type=path", "--get", setting]);
+  const path = set ?? (usual && `${usual}/git/${name}`);
+  return path ? readIf(resolve(git.directory, path)) : Buffer.alloc(0);
+}
+
+/** Ends with its last line, and begins without the mark that some editors put there. What cannot be read git ignores. */
+function readIf(path: string): Buffer {
+  try {
+    const text = readFileSync(path, "latin1").replace(/^\u00ef\u00bb\u00bf/, "");
+    return Buffer.from(text === "" || text.endsWith("\n") ? text : `${text}\n`, "latin1");
+  } catch {
+    return Buffer.alloc(0);
   }
 }
 

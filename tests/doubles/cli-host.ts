@@ -27,6 +27,8 @@ export interface Host {
     input?: string,
     meanwhile?: (kill: (signal: NodeJS.Signals) => void) => void,
   ): Promise<Ended>;
+  /** The same, begun by a shell script as its `"$@"`. */
+  through(script: string, argv: string[]): Promise<Ended>;
 }
 
 /** Runs `use` in a home of its own, whose daemon is a double. */
@@ -37,23 +39,30 @@ export function withHost(use: (host: Host) => Promise<void>): Promise<void> {
     await mkdir(home.runtime, { recursive: true });
     const api = await FakeApi.listen(homeHandles(home).apiSocket);
     try {
+      const run = (
+        [command, ...argv]: [string, ...string[]],
+        input = "",
+        meanwhile: Parameters<Host["banger"]>[2] = () => undefined,
+      ) =>
+        new Promise<Ended>((resolve) => {
+          const child = spawn(command, argv, {
+            cwd: directory,
+            env,
+            timeout: runDeadlineMs,
+            killSignal: "SIGKILL",
+          });
+          let [stdout, stderr] = ["", ""];
+          child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
+          child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
+          child.on("close", (status) => resolve({ status, stdout, stderr }));
+          child.stdin.on("error", () => undefined).end(input);
+          meanwhile((signal) => child.kill(signal));
+        });
       await use({
         api,
         env,
-        banger: (argv, input = "", meanwhile = () => undefined) =>
-          new Promise((resolve) => {
-            const child = spawn(program, argv, {
-              env,
-              timeout: runDeadlineMs,
-              killSignal: "SIGKILL",
-            });
-            let [stdout, stderr] = ["", ""];
-            child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
-            child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
-            child.on("close", (status) => resolve({ status, stdout, stderr }));
-            child.stdin.on("error", () => undefined).end(input);
-            meanwhile((signal) => child.kill(signal));
-          }),
+        banger: (argv, ...more) => run([program, ...argv], ...more),
+        through: (script, argv) => run(["sh", "-c", script, "sh", program, ...argv]),
       });
     } finally {
       await api.close();

@@ -1,7 +1,7 @@
 /** Repositories made for a test with the real git, and guests of directories to put them into. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { exportPatch } from "../../src/workspace/export.js";
@@ -84,6 +84,7 @@ export class Bench {
     await placeWorkspace(plan, this.guest, {
       guestPath: this.guestPath,
       readonly: options.readonly === true,
+      fallbackScratch: join(this.root, "scratch"),
     });
     return plan;
   }
@@ -144,3 +145,31 @@ export function assertSame(bench: Bench, ...flags: string[]): void {
     assert.equal(bench.guestGit(...diff, "--binary"), bench.git(...diff, "--binary"));
   }
 }
+
+/** Another place for the bench's repository. */
+export const moved = (bench: Bench, repo: string): Bench =>
+  Object.assign(Object.create(bench) as Bench, { repo });
+
+export function threeCommits(bench: Bench): void {
+  for (const text of ["1\n", "2\n", "3\n"]) {
+    bench.write("a", text);
+    bench.write("dir/b", text);
+    bench.commit(text.trim());
+  }
+}
+
+/** Equal on both sides, sound for git, and a change of `file` comes home. */
+export async function assertRoundTrip(bench: Bench, file = "a", status: string[] = []): Promise<void> {
+  assertSame(bench, ...status);
+  assert.equal(bench.guestGit("log", "--format=%H"), bench.git("log", "--format=%H", "-n", logged(bench)));
+  bench.guestGit("fsck", "--strict");
+  bench.guestGit("gc", "-q");
+  assert.equal(await bench.patch(), "");
+  const text = `${readFileSync(join(bench.guestPath, file), "latin1")}changed\n`;
+  bench.write(file, text, bench.guestPath);
+  bench.apply(await bench.patch());
+  assert.equal(readFileSync(join(bench.repo, file), "latin1"), text);
+}
+
+/** Commits of the guest's HEAD, as far as its history goes. */
+export const logged = (bench: Bench): string => bench.guestGit("rev-list", "--count", "HEAD").trim();

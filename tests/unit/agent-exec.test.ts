@@ -1,7 +1,9 @@
 /** Commands run by the real agent over the mux. */
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { PassThrough, Writable } from "node:stream";
 import { after, before, test } from "node:test";
 import { ExecClient } from "../../src/guest/exec-stream.js";
@@ -72,6 +74,31 @@ test("a command that cannot run says why", async () => {
   await assert.rejects(run(linked.client, { argv: ["true"], user: "no-such-user" }), {
     code: "exec_no_such_user",
   });
+});
+
+test("without a directory a command starts in the repository, where there is one; a relative one is below it", async () => {
+  const home = mkdtempSync(join(tmpdir(), "banger-home-"));
+  const pwd = async (cwd?: string) => {
+    const asked = { argv: ["sh", "-c", "pwd -P"], env: { HOME: home }, ...(cwd !== undefined && { cwd }) };
+    return (await run(linked.client, asked)).stdout.trim();
+  };
+  try {
+    assert.equal(await pwd(), home);
+    const repository = join(home, "a\nrepo");
+    mkdirSync(join(repository, "sub"), { recursive: true });
+    mkdirSync(join(home, ".local/state/banger"), { recursive: true });
+    writeFileSync(join(home, ".local/state/banger/repository"), repository);
+    assert.equal(await pwd(), repository);
+    assert.equal(await pwd("sub"), join(repository, "sub"));
+    assert.equal(await pwd(".."), home);
+    const missing = { code: "exec_bad_cwd", message: /\/a\nrepo\/none cannot be entered: No such file/ };
+    await assert.rejects(pwd("none"), missing);
+    rmSync(repository, { recursive: true });
+    assert.equal(await pwd(), home);
+    assert.equal(await pwd(".local"), join(home, ".local"));
+  } finally {
+    rmSync(home, { recursive: true });
+  }
 });
 
 test("a signal goes to the whole process group and is told as the end", async () => {

@@ -214,7 +214,11 @@ test("a guest without git is told of before the work, with its own package manag
     const bare = localGuest(join(bench.root, "nobody"), { PATH: programs });
     const place = async () => {
       const said: string[] = [];
-      const placement = { guestPath: bench.guestPath, readonly: false };
+      const placement = {
+        guestPath: bench.guestPath,
+        readonly: false,
+        fallbackScratch: join(bench.root, "scratch"),
+      };
       await placeWorkspace(await bench.plan(), bare, { ...placement, warn: (text) => said.push(text) });
       return said;
     };
