@@ -7,6 +7,7 @@ import type { ApiErrorBody, LogsQuery, routes } from "./contract.js";
 import type { EventsQuery, EventView } from "./contract-events.js";
 import type { ExecRequest, VmHold } from "./contract-guest.js";
 import { BangerError } from "./errors.js";
+import { pathTrouble } from "./path-trouble.js";
 import { bodyOf, exchange, type Reply } from "./socket-http.js";
 import type { SocketOwner } from "./socket-place.js";
 
@@ -88,8 +89,12 @@ function connectionError(error: Error, socketPath: string): BangerError {
       cause: error,
     });
   }
-  if (code === "EACCES") {
-    return new BangerError("daemon_forbidden", `${socketPath} belongs to somebody else`, { cause: error });
+  const trouble = pathTrouble(socketPath, error);
+  if (trouble !== undefined) {
+    return new BangerError("daemon_forbidden", `the daemon's socket cannot be reached: ${trouble.cause}`, {
+      hint: trouble.hint,
+      cause: error,
+    });
   }
   return new BangerError("daemon_lost", `the connection to the daemon broke (${code ?? error.message})`, {
     hint: "banger daemon status",

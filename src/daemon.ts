@@ -14,10 +14,12 @@ import { namesOf } from "./dns/zone.js";
 import { BangerError, errorBody } from "./errors.js";
 import { daemonStream, event, vmStream } from "./events.js";
 import { type Home, homeHandles } from "./handles.js";
+import { tellHost, watchHome } from "./home-watch.js";
 import { Ledger } from "./ledger.js";
 import { Log } from "./log.js";
 import { Loop } from "./loop.js";
 import { nothingLeft } from "./notice.js";
+import { unwritable } from "./path-trouble.js";
 import { openSocketPlace } from "./socket-place.js";
 import { Uses } from "./use.js";
 import type { World } from "./world.js";
@@ -39,6 +41,8 @@ type OpenedWorld = ApiDeps["world"] &
   Pick<ApiDeps["about"], "vmm" | "accelerator"> & {
     /** Names of VMs are answered at this port of 127.0.0.1. */
     namesServedAt(port: number): void;
+    /** Ends the VMMs that nobody can reach any more because their home was deleted; returns how many. */
+    endUnreachable(): number;
   };
 
 export interface Daemon {
@@ -77,12 +81,10 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     ledger.commit([event(daemonStream, "daemon.started", { version })], "host:start");
     const world = await options.openWorld();
     parts.unshift(() => world.close());
-    const loop = new Loop(ledger, world, clock, {
-      concurrency,
-      attempts,
-      resyncIntervalMs: config.resyncIntervalMs,
-      warn,
-    });
+    const { resyncIntervalMs } = config;
+    const guarded = guard(options, world, end);
+    const loopOptions = { concurrency, attempts, resyncIntervalMs, warn: guarded.warn };
+    const loop = new Loop(ledger, guarded.world, clock, loopOptions);
     parts.unshift(() => loop.stop());
     await loop.start();
     const dns = await openDns(options, ledger, world);
@@ -125,6 +127,42 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     },
     closed,
   };
+}
+
+/**
+ * The same host, of which nothing is seen, and so nothing done, once the home is another's or gone. What then fails ends
+ * the daemon, and with it the VMs that nobody could find any more.
+ */
+function guard(
+  { home, logger, searchPath }: DaemonOptions,
+  world: OpenedWorld,
+  end: (error: unknown) => void,
+) {
+  const lost = watchHome(homeHandles(home).log);
+  let leaving: Promise<void> | undefined;
+  const leave = async (error: BangerError) => {
+    const ended = world.endUnreachable();
+    logger.fatal({ error: error.toBody(), ended }, "the daemon has no home any more; it ends");
+    await tellHost(`${error.message}; the daemon ends, and ${ended} of its VMs`, searchPath);
+    end(error);
+  };
+  const watched: World = {
+    capabilities: world.capabilities,
+    async observe() {
+      const error = lost();
+      if (error !== undefined) throw error;
+      return world.observe();
+    },
+    perform: (effect, context) => world.perform(effect, context),
+    onWake: (listener) => world.onWake(listener),
+    close: () => world.close(),
+  };
+  const warn = (message: string, details: object) => {
+    const error = lost();
+    if (error === undefined) logger.warn(details, message);
+    else leaving ??= leave(error);
+  };
+  return { world: watched, warn };
 }
 
 const aboutOf = (
@@ -177,10 +215,7 @@ function makePlaces(home: Home): void {
     try {
       mkdirSync(path, { recursive: true, mode: 0o700 });
     } catch (cause) {
-      throw new BangerError("home_unwritable", `cannot make ${path}: ${(cause as Error).message}`, {
-        hint: `make it writable, or point the XDG variables elsewhere: ls -ld ${path}`,
-        cause,
-      });
+      throw unwritable(path, cause);
     }
   }
 }

@@ -7,6 +7,7 @@ import { pause } from "./clock.js";
 import { BangerError, type ErrorBody, filesLimit } from "./errors.js";
 import { daemonUnit, type Home, homeHandles } from "./handles.js";
 import { daemonArguments, daemonEnvironment, launcherProgram } from "./launcher.js";
+import { unwritable } from "./path-trouble.js";
 import type { SocketOwner } from "./socket-place.js";
 
 interface WaitOptions {
@@ -142,10 +143,7 @@ function openLog(home: Home, path: string): number {
     mkdirSync(home.state, { recursive: true, mode: 0o700 });
     return openSync(path, "a+", 0o600);
   } catch (error) {
-    throw new BangerError("home_unwritable", `cannot write ${path}: ${(error as Error).message}`, {
-      hint: `make ${home.state} writable, or point XDG_STATE_HOME elsewhere`,
-      cause: error,
-    });
+    throw unwritable(path, error);
   }
 }
 

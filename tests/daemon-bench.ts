@@ -203,6 +203,7 @@ export class DaemonBench {
       accelerator: "none",
       addresses: loopbackRange(7),
       namesServedAt: () => undefined,
+      endUnreachable: () => 0,
       connectedAddresses: () => this.connected,
       machine: () => machineOf(this.host),
       usageOf: () => ({ cpuMs: null, rssBytes: null, diskBytes: 0 }),

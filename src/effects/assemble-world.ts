@@ -24,6 +24,7 @@ import type { Launch } from "./qemu-launch.js";
 import { type RunTool, toolEnvironment } from "./run-tool.js";
 import { sharedRun } from "./shared-run.js";
 import { sshKeys } from "./ssh-keys.js";
+import { endUnreachable } from "./unreachable.js";
 import { usageOf, type VmUsage } from "./usage.js";
 import type { ReadUserFiles } from "./user-files.js";
 import { VmmControls } from "./vmm-controls.js";
@@ -63,6 +64,8 @@ export interface AssembledWorld<C extends GuestAgent> extends World {
   addresses: AddressRange;
   /** Names of VMs are answered at this port of 127.0.0.1. */
   namesServedAt(port: number): void;
+  /** Ends the VMMs that nobody can reach any more because their home was deleted; returns how many. */
+  endUnreachable(): number;
 }
 
 async function askGuest(client: GuestAgent | undefined, signal: AbortSignal): Promise<void> {
@@ -148,6 +151,7 @@ export function assembleWorld<C extends GuestAgent>(options: AssemblyOptions<C>)
     connectedAddresses: () => connectedAddresses(mode.addresses),
     addresses: mode.addresses,
     namesServedAt: (port) => mode.namesServedAt(port),
+    endUnreachable: () => endUnreachable([...controls.ids()].map((id) => controls.require(id).identity)),
     async close() {
       links.close();
       controls.close();

@@ -1,11 +1,12 @@
 /** Whatever dies whenever, the next command finds everything again: real daemon, real QEMU, real SIGKILL. */
 import assert from "node:assert/strict";
-import { existsSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 import type { VmView } from "../../src/contract.js";
 import type { EventView } from "../../src/contract-events.js";
 import { homeHandles } from "../../src/handles.js";
-import { isRunning, TestHome, until } from "./harness.js";
+import { isRunning, TestHome, until, withHome } from "./harness.js";
 
 const home = new TestHome();
 after(() => home.dispose());
@@ -136,3 +137,39 @@ test("SIGTERM ends the daemon and leaves VMs running", async () => {
   await home.ok("vm", "delete", "survivor");
   assert.deepEqual(home.leftovers(), []);
 });
+
+test("a home is its directories: by a link, after a move, and no more once they are deleted", () =>
+  withHome(async (own) => {
+    const state = (name: string) => join(own.root, name);
+    mkdirSync(own.home.config, { recursive: true });
+    writeFileSync(homeHandles(own.home).configFile, 'resync_interval = "1s"\n');
+    await own.ok("vm", "run", "-d", "--name", "box", ...small);
+    const { pid } = await own.vm("box");
+    await own.ok("daemon", "stop");
+    symlinkSync("state", state("link"));
+    /** What a command that finds the home by that name prints. */
+    const by = async (name: string, ...args: string[]) => {
+      const { stdout, stderr } = await own.run(args, { env: { XDG_STATE_HOME: state(name) } });
+      assert.equal(stderr, "");
+      return stdout;
+    };
+    const seenBy = async (name: string) =>
+      (JSON.parse(await by(name, "vm", "show", "box", "--json")) as VmView).pid;
+    const daemonBy = async (name: string) =>
+      (JSON.parse(await by(name, "daemon", "status", "--json")) as { pid: number }).pid;
+    assert.equal(await seenBy("link"), pid);
+
+    const first = await daemonBy("link");
+    renameSync(state("state"), state("moved"));
+    await until("the daemon has noticed", () => !isRunning(first));
+    assert.ok(isRunning(pid ?? 0));
+    assert.equal(existsSync(state("state")), false);
+    assert.equal(await seenBy("moved"), pid);
+    assert.equal(await by("moved", "vm", "exec", "box", "--", "echo", "here"), "here\n");
+
+    const second = await daemonBy("moved");
+    rmSync(state("moved"), { recursive: true });
+    await until("both have ended", () => !isRunning(second) && !isRunning(pid ?? 0));
+    assert.equal(existsSync(state("moved")), false);
+    assert.equal(await by("moved", "vm", "list", "-q"), "");
+  }));

@@ -1,7 +1,7 @@
 /** The daemon as a whole on the simulated host: one per home, its end leaves VMs alone, a failed append ends it. */
 import assert from "node:assert/strict";
 import { Resolver } from "node:dns/promises";
-import { statSync } from "node:fs";
+import { cpSync, existsSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
 import { afterEach, beforeEach, describe, type TestContext, test } from "node:test";
 import type { HistoryView, VmView } from "../../src/contract.js";
 import type { DaemonView } from "../../src/contract-daemon.js";
@@ -29,6 +29,29 @@ describe("a daemon", () => {
     assert.deepEqual(both.map(({ status }) => status).sort(), ["fulfilled", "rejected"]);
     assert.equal((await bench.ask("GET", "/v1/daemon")).status, 200);
   });
+
+  for (const [what, how] of Object.entries({
+    moved: (path: string) => renameSync(path, `${path}-moved`),
+    deleted: (path: string) => rmSync(path, { recursive: true }),
+    replaced: (path: string) => {
+      renameSync(path, `${path}-old`);
+      cpSync(`${path}-old`, path, { recursive: true, filter: (each) => !each.endsWith(".sock") });
+    },
+  })) {
+    test(`whose home is ${what} ends, and makes nothing anew there`, async () => {
+      const daemon = await bench.start();
+      await bench.pullImage();
+      const id = await bench.runningVm("ann");
+      how(bench.home.state);
+      const before = what === "replaced" ? readdirSync(bench.home.state).sort() : undefined;
+      const error = await daemon.closed;
+      assert.ok(error instanceof BangerError);
+      assert.equal(error.code, "home_lost");
+      const after = existsSync(bench.home.state) ? readdirSync(bench.home.state).sort() : undefined;
+      assert.deepEqual(after, before);
+      assert.equal(bench.host.vms.get(id)?.process?.guest, "up");
+    });
+  }
 
   test("keeps what it makes to its user", async () => {
     const before = process.umask(0o077);
