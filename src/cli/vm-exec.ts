@@ -1,18 +1,8 @@
 /** `banger vm exec`. */
 import { usageError } from "./check.js";
 import { command, oneRef } from "./command.js";
+import { environmentFlags, environmentOf } from "./environment.js";
 import { inputFlags, onTerminal, runSession, takesInput } from "./session.js";
-
-/** `K=V` words as an environment. @throws BangerError `usage` */
-export function environmentOf(pairs: readonly string[]): Record<string, string> {
-  return Object.fromEntries(
-    pairs.map((pair) => {
-      const at = pair.indexOf("=");
-      if (at < 1) throw usageError(`--env: "${pair}" is not NAME=VALUE`, "--env NAME=VALUE");
-      return [pair.slice(0, at), pair.slice(at + 1)];
-    }),
-  );
-}
 
 export const exec = command({
   summary: "Run a command in a running VM; ends with the command's status",
@@ -36,7 +26,7 @@ export const exec = command({
       description:
         "Directory to run it in; else, and as the start of a relative one, the VM's repository, or /root",
     },
-    env: { type: "string", valueHint: "NAME=VALUE", description: "Environment; can be given again" },
+    ...environmentFlags,
   },
   async run(flags, { context, words, all, command: argv }) {
     const [ref = ""] = words;
@@ -52,7 +42,7 @@ export const exec = command({
       tty: flags.tty === true,
       input,
       ...(flags.cwd !== undefined && { cwd: flags.cwd }),
-      env: environmentOf(all["env"] ?? []),
+      env: environmentOf(all, context.env),
     });
   },
 });

@@ -6,6 +6,7 @@ import type { Plan } from "../workspace/plan.js";
 import { usageError } from "./check.js";
 import { command } from "./command.js";
 import { type Context, call, print, say } from "./context.js";
+import { environmentFlags, environmentOf } from "./environment.js";
 import { Interrupted } from "./interrupts.js";
 import { createVm, newVmFlags, waitUntilReady } from "./new-vm.js";
 import { inputFlags, onTerminal, runSession, takesInput } from "./session.js";
@@ -31,6 +32,8 @@ interface RunOptions {
   detach: boolean;
   quiet: boolean;
   input: boolean;
+  /** Of the shell or command. */
+  env: Record<string, string>;
   guestCommand: string[] | undefined;
   /** The repository to place in the VM. */
   plan: Plan | undefined;
@@ -52,6 +55,7 @@ export const run = command({
   flags: {
     ...newVmFlags,
     ...workspaceFlags,
+    ...environmentFlags,
     rm: {
       type: "boolean",
       valueHint: "[=always]",
@@ -80,7 +84,9 @@ export const run = command({
       throw usageError("a shell needs a terminal", "banger vm run -- CMD, or banger vm run -d");
     }
     const input = takesInput(flags);
-    return runVm(context, flags, { remove, detach, quiet: flags.quiet === true, input, guestCommand, plan });
+    const env = environmentOf(all, context.env);
+    const quiet = flags.quiet === true;
+    return runVm(context, flags, { remove, detach, quiet, input, env, guestCommand, plan });
   },
 });
 
@@ -100,7 +106,7 @@ async function planOf(
 async function runVm(
   context: Context,
   flags: Parameters<typeof createVm>[1],
-  { remove, detach, quiet, input, guestCommand, plan }: RunOptions,
+  { remove, detach, quiet, input, env, guestCommand, plan }: RunOptions,
 ): Promise<number> {
   const hold = remove === "never" ? undefined : { always: remove === "always" };
   const vm = await createVm(context, flags, { start: true, quiet, hold });
@@ -120,7 +126,7 @@ async function runVm(
     const interactive = guestCommand === undefined;
     if (plan !== undefined) await placeRepository(context, vm.name, plan, { quiet, interactive });
     const where = plan === undefined ? {} : { cwd: startDirectory(plan, defaultGuestPath) };
-    return await runSession(context, vm.id, { argv: guestCommand ?? shell, tty, input, ...where });
+    return await runSession(context, vm.id, { argv: guestCommand ?? shell, tty, input, env, ...where });
   } finally {
     if (remove !== "never") await removeVm(context, vm);
     else if (!quiet) await remind(context, vm);

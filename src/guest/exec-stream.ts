@@ -54,13 +54,18 @@ function readObject(payload: Buffer): Record<string, unknown> | undefined {
   }
 }
 
+const isWhole = (value: unknown, least: number, most: number): value is number =>
+  Number.isInteger(value) && (value as number) >= least && (value as number) <= most;
+
 function readResult(payload: Buffer): ExecResult {
   const body = readObject(payload);
-  if (typeof body?.["code"] === "number") return { code: body["code"] };
-  if (typeof body?.["signal"] === "string" && typeof body["number"] === "number") {
-    return { signal: body["signal"], number: body["number"] };
-  }
-  throw new BangerError("exec_protocol", "the command's end is not readable");
+  const code = body?.["code"];
+  // A guest may answer what it likes; a status that no process has would end this one with an error of Node's.
+  if (isWhole(code, 0, 255)) return { code };
+  const number = body?.["number"];
+  if (typeof body?.["signal"] === "string" && isWhole(number, 1, 64))
+    return { signal: body["signal"], number };
+  throw new BangerError("exec_protocol", "what the guest's agent says of the command's end cannot be");
 }
 
 /** Linux takes 128 KiB in one argument, and 2 MiB of arguments and environment in all. */

@@ -1,12 +1,15 @@
 /** From argv to a command, or to an error that says what was meant. */
 import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 import { checkArguments } from "../../src/cli/check.js";
 import { command } from "../../src/cli/command.js";
 import { dispatch } from "../../src/cli/dispatch.js";
+import { environmentOf } from "../../src/cli/environment.js";
 import { specOf } from "../../src/cli/new-vm.js";
 import { isGroup, type Node, root } from "../../src/cli/tree.js";
-import { environmentOf } from "../../src/cli/vm-exec.js";
 import { checkedView, sshArguments } from "../../src/cli/vm-ssh.js";
 import { BangerError } from "../../src/errors.js";
 import { shellQuote } from "../../src/shell.js";
@@ -127,9 +130,12 @@ test("sizes and numbers that make no VM are refused with the flag's name", () =>
 });
 
 test("environment words need a name", () => {
-  assert.deepEqual(environmentOf(["A=b=c", "EMPTY="]), { A: "b=c", EMPTY: "" });
-  assert.throws(() => environmentOf(["=x"]), usage(/NAME=VALUE/));
-  assert.throws(() => environmentOf(["A"]), usage(/NAME=VALUE/));
+  const own = { HERE: "mine", EMPTY: "" };
+  const env = (...words: string[]) => environmentOf({ env: words }, own);
+  assert.deepEqual(env("A=b=c", "EMPTY=", "HERE", "GONE"), { A: "b=c", EMPTY: "", HERE: "mine" });
+  assert.deepEqual(env("HERE=theirs", "EMPTY"), { HERE: "theirs", EMPTY: "" });
+  assert.deepEqual(environmentOf({}, own), {});
+  for (const word of ["=x", ""]) assert.throws(() => env(word), usage(/names no variable/));
 });
 
 const sshView = {
@@ -163,4 +169,23 @@ test("ssh is told the pinned key, and the guest's shell sees the words as given"
   assert.ok(argv.includes("HostKeyAlias=0a1b2c3d.banger"));
   assert.equal(argv.at(-1), `echo 'it'\\''s' '$HOME'`);
   assert.equal(shellQuote(""), "''");
+});
+
+test("a file of variables is taken line by line as it stands, and what is typed counts more", (t) => {
+  const directory = mkdtempSync(join(tmpdir(), "banger-env-"));
+  t.after(() => rmSync(directory, { recursive: true }));
+  const path = join(directory, "env");
+  const env = (text: string | Buffer, ...words: string[]) => {
+    writeFileSync(path, text);
+    return environmentOf({ "env-file": [path], env: words }, { HERE: "mine" });
+  };
+  const text = `\ufeff# words\n\n  A= two words # kept \r\nB="quoted"\nHERE\nGONE\nE=\nX=a=b`;
+  assert.deepEqual(env(text, "E=typed"), {
+    ...{ A: " two words # kept ", B: '"quoted"', HERE: "mine", E: "typed", X: "a=b" },
+  });
+  assert.throws(() => env("A=1\nexport B=2"), usage(/"export B" is no name/));
+  assert.throws(() => env("=1"), usage(/is no name/));
+  assert.throws(() => env(Buffer.of(0x41, 0x3d, 0xe9)), { code: "env_file_unreadable", message: /UTF-8/ });
+  const missing = () => environmentOf({ "env-file": [join(directory, "none")] }, {});
+  assert.throws(missing, { code: "env_file_unreadable" });
 });

@@ -112,7 +112,7 @@ test("vm run --rm says the spec first, waits, runs the command, deletes and ends
     assert.equal(stdout, "out\n");
     assert.match(stderr, /^spec: 4 vcpu · 8192 MiB · 8G disk\nvm: box \(0a1b2c3d\)\ndisk \(100ms\)\n/);
     const exec = api.asked.find(({ line }) => line.endsWith("/exec"));
-    assert.deepEqual(exec?.body, { argv: ["cat"], tty: false });
+    assert.deepEqual(exec?.body, { argv: ["cat"], env: {}, tty: false });
     const [first] = api.asked;
     const { commandId } = api.asked.find(({ line }) => line === "POST /v1/vms")?.body as {
       commandId: string;

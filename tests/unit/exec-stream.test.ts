@@ -103,6 +103,11 @@ test("each way to fail has its name", async () => {
     ["exec_lost", (connection) => connection.destroy(new Error("reset"))],
     ["exec_protocol", (connection) => connection.push(Buffer.alloc(64, 0x77))],
     ["exec_protocol", (connection) => connection.exit("7")],
+    ...["256", "-1", "1.5", "1e300", '"0"'].map((code): [string, (connection: FakeConnection) => void] => [
+      "exec_protocol",
+      (connection) => connection.exit(`{"code":${code}}`),
+    ]),
+    ["exec_protocol", (connection) => connection.exit('{"signal":"SIGX","number":1000}')],
     ["exec_protocol", (connection) => connection.push(encodeFrame(77))],
     [
       "exec_bad_cwd",
