@@ -38,7 +38,7 @@ export interface DaemonOptions {
 }
 
 type OpenedWorld = ApiDeps["world"] &
-  Pick<ApiDeps["about"], "vmm" | "accelerator"> & {
+  Pick<ApiDeps["about"], "vmm"> & {
     /** Names of VMs are answered at this port of 127.0.0.1. */
     namesServedAt(port: number): void;
     /** Ends the VMMs that nobody can reach any more because their home was deleted; returns how many. */
@@ -167,14 +167,13 @@ function guard(
 
 const aboutOf = (
   { version, searchPath, clock }: DaemonOptions,
-  { vmm, accelerator }: Pick<ApiDeps["about"], "vmm" | "accelerator">,
+  { vmm }: OpenedWorld,
   dns: DnsServer | undefined,
 ): ApiDeps["about"] => ({
   pid: process.pid,
   version,
   startedAt: rfc3339(clock.now()),
   vmm,
-  accelerator,
   dns: dns?.address ?? null,
   searchPath,
 });
