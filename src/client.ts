@@ -140,10 +140,7 @@ async function replyError(reply: Reply): Promise<BangerError> {
   if (typeof error?.code !== "string" || typeof error.message !== "string") {
     return badReply(`status ${reply.status} without an error`);
   }
-  return new BangerError(error.code, error.message, {
-    ...(error.hint === undefined ? {} : { hint: error.hint }),
-    retry: error.retry ?? "never",
-  });
+  return BangerError.from({ retry: "never", ...error, code: error.code, message: error.message });
 }
 
 /** What every request needs, once a route's types are no longer of interest. */

@@ -145,15 +145,14 @@ function decideCreate(state: State, command: CreateCommand, timeouts: Timeouts):
 }
 
 function freeName(state: State, command: CreateCommand): string {
-  const used = new Set(
-    Object.values(state.vms)
-      .filter(isLive)
-      .map((vm) => vm.name),
-  );
+  const live = Object.values(state.vms).filter(isLive);
+  const used = new Set(live.map((vm) => vm.name));
   if (typeof command.name === "string") {
-    if (!used.has(command.name)) return command.name;
-    throw new BangerError("name_taken", `a VM named "${command.name}" exists already`, {
-      hint: `choose another name, or: banger vm delete ${command.name}`,
+    const taken = live.find(({ name }) => name === command.name);
+    if (taken === undefined) return command.name;
+    const use = taken.phase === "running" ? "exec" : "start";
+    throw new BangerError("name_taken", `a VM named "${taken.name}" exists already`, {
+      hint: `banger vm ${use} ${taken.name}${use === "exec" ? " -- CMD" : ""}, or another --name`,
     });
   }
   return command.name.find((name) => !used.has(name)) ?? `vm-${command.vmId}`;

@@ -1,5 +1,7 @@
 /** The one error type of banger: what failed, and a command that mends it. */
 
+import type { ErrorCode } from "./error-codes.js";
+
 export type Retry = "never" | "later";
 
 /** The form in which an error crosses the API, the log and `--json` output. */
@@ -17,18 +19,28 @@ export interface ErrorOptions {
   cause?: unknown;
 }
 
-/** `code` is stable snake_case; `retry: "later"` marks failures that may pass by themselves. */
+/**
+ * `code` is stable, and one of the documented ones. `retry: "later"` marks failures after which the very same command
+ * may succeed without anything being fixed.
+ */
 export class BangerError extends Error {
   readonly code: string;
   readonly hint: string | undefined;
   readonly retry: Retry;
 
-  constructor(code: string, message: string, options: ErrorOptions = {}) {
+  constructor(code: ErrorCode, message: string, options: ErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = "BangerError";
     this.code = code;
     this.hint = options.hint;
     this.retry = options.retry ?? "never";
+  }
+
+  /** An error as another process or the log told it, whose codes may be those of another version. */
+  static from(body: ErrorBody, changes: ErrorOptions & { message?: string } = {}): BangerError {
+    const { code, message, hint, retry } = body;
+    const options = { retry, ...(hint !== undefined && { hint }), ...changes };
+    return new BangerError(code as ErrorCode, changes.message ?? message, options);
   }
 
   toBody(): ErrorBody {

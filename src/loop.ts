@@ -37,7 +37,7 @@ const unchanged = (effect: Effect): ErrorBody => ({
 });
 
 const unwanted = (effect: Effect): BangerError =>
-  new BangerError("unwanted", `${effect.kind} is not wanted any more`);
+  new BangerError("not_wanted", `${effect.kind} is not wanted any more`);
 
 export class Loop {
   readonly #ledger: Ledger;

@@ -1,5 +1,6 @@
 /** Pure: the OpenSSH configuration for `*.vm`, and the marked lines that include it in the user's own. */
 import { BangerError } from "./errors.js";
+import { shellQuote } from "./shell.js";
 
 export interface SshConfigParts {
   /** Private key that opens every VM. */
@@ -9,8 +10,29 @@ export interface SshConfigParts {
   program: string;
 }
 
-/** As ssh_config(5) takes an argument that may hold anything but a quote, which no path of ours has. */
-const quoted = (text: string): string => `"${text.replaceAll("%", "%%")}"`;
+/** ssh_config(5) has lines, and expands `${NAME}` in paths without a way to write it otherwise. */
+function writable(path: string): string {
+  if (!/[\n\r\0]|\$\{/.test(path)) return path;
+  const message = `OpenSSH's configuration cannot hold the path ${JSON.stringify(path)}`;
+  throw new BangerError("ssh_config_unwritable", message, {
+    hint: "banger vm ssh NAME needs no configuration",
+  });
+}
+
+const quoted = (text: string): string => `"${text.replace(/["\\]/g, "\\$&")}"`;
+const doubled = (text: string): string => text.replaceAll("%", "%%");
+
+/** A path as an argument of an option in which `%` begins a token. */
+export const sshPath = (path: string): string => quoted(doubled(writable(path)));
+
+/**
+ * The line that includes a file, whose name is a pattern. Whether `%` begins a token there differs between versions
+ * of OpenSSH: `tokens` says so.
+ */
+export const includeLine = (path: string, tokens = false): string => {
+  const pattern = writable(path).replace(/[*?[\\]/g, "\\$&");
+  return `Include ${quoted(tokens ? doubled(pattern) : pattern)}`;
+};
 
 /** Connections go through banger: it knows where each VM's sshd is, with or without DNS, whatever the port. */
 export const bangerSshConfig = ({ keyPath, knownHostsPath, program }: SshConfigParts): string =>
@@ -18,13 +40,13 @@ export const bangerSshConfig = ({ keyPath, knownHostsPath, program }: SshConfigP
     "# Written by: banger ssh-config",
     "Host *.vm",
     "  User root",
-    `  IdentityFile ${quoted(keyPath)}`,
+    `  IdentityFile ${sshPath(keyPath)}`,
     "  IdentitiesOnly yes",
-    `  UserKnownHostsFile ${quoted(knownHostsPath)}`,
+    `  UserKnownHostsFile ${sshPath(knownHostsPath)}`,
     "  GlobalKnownHostsFile /dev/null",
     "  StrictHostKeyChecking yes",
     "  UpdateHostKeys no",
-    `  ProxyCommand ${quoted(program)} ssh-proxy %h`,
+    `  ProxyCommand ${doubled(shellQuote(writable(program)))} ssh-proxy %h`,
     "",
   ].join("\n");
 
@@ -57,12 +79,13 @@ function lineAt(text: string, marker: string, from = 0): number {
 
 /**
  * The user's file with the marked lines first: an Include further down would belong to the Host above it.
- * `text` is null where there is no file. @throws BangerError `ssh_config_damaged`
+ * `include` is the line that includes banger's; `text` is null
+ * where there is no file. @throws BangerError `ssh_config_damaged`
  */
 export function withInclude(text: string | null, include: string, path: string): string {
   const found = text === null ? undefined : blockIn(text, path);
   const own = found === undefined ? text === null : found.whole;
-  const block = [own ? beginsNew : begins, `Include "${include}"`, ends, ""].join("\n");
+  const block = [own ? beginsNew : begins, include, ends, ""].join("\n");
   if (text === null) return block;
   if (found === undefined) return block + text;
   return text.slice(0, found.start) + block + text.slice(found.end);

@@ -201,9 +201,8 @@ function failed(message: string, logPath: string, from: number): BangerError {
   const hint = `banger doctor, or read ${logPath}`;
   const named = lines.map(namedError).findLast((error) => error !== undefined);
   if (named !== undefined) {
-    return new BangerError(named.code, `the daemon cannot start: ${named.message}`, {
-      hint: named.hint ?? hint,
-    });
+    const told = { hint, ...named, retry: "never" as const };
+    return BangerError.from(told, { message: `the daemon cannot start: ${named.message}` });
   }
   const short = lines.map((line) => tooFewFiles.exec(line)?.[1]).findLast((words) => words !== undefined);
   if (short !== undefined) return filesLimit(`the daemon cannot start: ${short}`);

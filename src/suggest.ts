@@ -24,7 +24,7 @@ const at = (row: readonly number[], index: number): number => row[index] as numb
 
 /** The nearest of `known` when it is near enough to have been meant. */
 export function suggest(word: string, known: readonly string[]): string | undefined {
-  const furthest = word.length <= 3 ? 1 : Math.min(3, Math.floor(word.length / 2));
+  const furthest = word.length <= 3 ? Math.min(1, word.length - 1) : Math.min(3, Math.floor(word.length / 2));
   let best: { known: string; distance: number } | undefined;
   for (const candidate of known) {
     const distance = editDistance(word, candidate);

@@ -32,6 +32,7 @@ const statusOfCode: Record<string, number> = {
   name_taken: 409,
   not_now: 409,
   client_gone: 409,
+  vm_not_running: 409,
   upgrade_required: 426,
   internal: 500,
 };

@@ -3,6 +3,7 @@ import type { TSchema } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
 import { type ValueError, ValueErrorType } from "@sinclair/typebox/errors";
 import { Value } from "@sinclair/typebox/value";
+import type { ErrorCode } from "../error-codes.js";
 import { BangerError } from "../errors.js";
 import { suggest } from "../suggest.js";
 
@@ -43,7 +44,7 @@ function refusal(error: ValueError, part: Part): BangerError {
   if (value === undefined) {
     return new BangerError("invalid_request", `${field} is missing: it must be ${form}`, { hint: reference });
   }
-  const code = schema["x-error-code"] as string | undefined;
+  const code = schema["x-error-code"] as ErrorCode | undefined;
   const message = `${field} cannot be ${shown(value)}: it must be ${form}`;
   if (code === undefined) return new BangerError("invalid_request", message, { hint: reference });
   return new BangerError(code, message, { hint: `--name ${nameLike(String(value))}` });

@@ -3,6 +3,7 @@ import type { Duplex } from "node:stream";
 import type { HealthView, LogsQuery, PortView, VmCreate, VmStats, VmView } from "../contract.js";
 import type { ExecRequest, SshView } from "../contract-guest.js";
 import { createdBy, decide, isLive, resolveVm } from "../decide.js";
+import type { ErrorCode } from "../error-codes.js";
 import { BangerError, errorBody } from "../errors.js";
 import { pauseText } from "../explain.js";
 import type { AgentClient } from "../guest/agent.js";
@@ -104,11 +105,16 @@ function createVm(deps: ApiDeps, body: VmCreate, cause: string): Vm {
   return createdBy(ledger.state, body.commandId) as Vm;
 }
 
-const notRunning = (vm: Vm, detail: string): BangerError =>
-  new BangerError("not_running", `${vm.name} is ${vm.phase}: ${detail}`, {
-    hint: vm.phase === "running" ? `banger vm show ${vm.name}` : `banger vm start ${vm.name}`,
-    retry: "later",
-  });
+/** What of a guest does not answer: `code` is for a VM that runs. Of another one trying again helps only on its way. */
+function silent({ name, phase }: Vm, code: ErrorCode, detail: string): BangerError {
+  const message = `${name} is ${phase}: ${detail}`;
+  if (phase === "running")
+    return new BangerError(code, message, { hint: `banger vm logs ${name}`, retry: "later" });
+  if (phase === "starting") {
+    return new BangerError("vm_not_running", message, { hint: `banger vm show ${name}`, retry: "later" });
+  }
+  return new BangerError("vm_not_running", message, { hint: `banger vm start ${name}` });
+}
 
 /** @throws BangerError `vm_paused` when the guest stands still: it would answer nothing. */
 function refusePaused({ ledger, home }: ApiDeps, { id, name }: Vm): void {
@@ -149,7 +155,7 @@ async function sshPortOf(deps: ApiDeps, vm: Vm, gone: AbortSignal): Promise<numb
     const port = portForwarding ? forward?.hostPort : sshPort;
     if (up && port !== undefined) return port;
     if (deps.ledger.state.vms[vm.id]?.phase !== "running" || waited >= sshWaitMs || gone.aborted) {
-      throw notRunning(vm, "nothing listens on its SSH port");
+      throw silent(deps.ledger.state.vms[vm.id] ?? vm, "sshd_unreachable", "nothing listens on its SSH port");
     }
     await new Promise<void>((resolve) => deps.clock.after(pollMs, resolve));
   }
@@ -163,7 +169,11 @@ async function linked(deps: ApiDeps, vm: Vm, gone: AbortSignal): Promise<AgentCl
     if (client !== undefined) return client;
     const phase = deps.ledger.state.vms[vm.id]?.phase;
     if (phase !== "running" || waited >= linkWaitMs || gone.aborted)
-      throw notRunning(vm, "its guest agent does not answer");
+      throw silent(
+        deps.ledger.state.vms[vm.id] ?? vm,
+        "agent_unreachable",
+        "its guest agent does not answer",
+      );
     await new Promise<void>((resolve) => deps.clock.after(pollMs, resolve));
   }
 }

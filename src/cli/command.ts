@@ -1,6 +1,5 @@
 /** What a command of the CLI is: a citty definition, and what citty does not know: words, examples and `--`. */
 import type { ArgsDef, ParsedArgs } from "citty";
-import type { BangerError } from "../errors.js";
 import type { Context } from "./context.js";
 
 /** What a command gets beside its flags. */
@@ -21,14 +20,14 @@ interface Traits {
   examples: readonly string[];
   /** How many words it takes; none unless told. */
   words?: { min: number; max: number; name: string };
+  /** Why it has no `--json`, where it has none: what it prints is not a result. */
+  withoutJson?: string;
   /** Whether `-- CMD` is understood. */
   takesCommand?: boolean;
   /** Whether it ends with the status of a guest's command, so that its own failures need another one. */
   guestStatus?: boolean;
   /** What `--help` tells beside flags and examples. */
   moreHelp?: (context: Context) => Promise<string>;
-  /** The error for a word too many, where a better one than the usual can be given. */
-  refuseWord?: (word: string) => BangerError;
 }
 
 export interface Command extends Traits {
@@ -42,12 +41,19 @@ interface Definition<A extends ArgsDef> extends Traits {
   run: (flags: ParsedArgs<A>, invocation: Invocation) => Promise<number | undefined>;
 }
 
-/** Ties what `run` gets to the flags of its command. */
-export const command = <const A extends ArgsDef>(definition: Definition<A>): Command =>
-  definition as unknown as Command;
+/** Ties what `run` gets to the flags of its command, and gives it `--json`: `context.json` tells whether it was given. */
+export function command<const A extends ArgsDef>(definition: Definition<A>): Command {
+  const made = definition as unknown as Command;
+  return made.withoutJson === undefined ? { ...made, flags: { ...made.flags, json: jsonFlag } } : made;
+}
+
+const jsonFlag = { type: "boolean", description: "Print the result, or the error, as JSON" } as const;
 
 /** Flags that many commands share. */
-export const jsonFlag = { type: "boolean", description: "Print JSON" } as const;
+export const rawFlag = {
+  type: "boolean",
+  description: "Leave the guest's bytes as they are on a terminal too, colours and commands to it included",
+} as const;
 export const quietFlag = { type: "boolean", alias: "q", description: "Print ids only" } as const;
 export const oneRef = { min: 1, max: 1, name: "REF" };
 export const manyRefs = { min: 1, max: Number.POSITIVE_INFINITY, name: "REF" };

@@ -1,5 +1,6 @@
 /** What could come next on a command line, for the shells: commands, flags, and the names that there are now. */
 import type { ArgDef } from "citty";
+import { dashed } from "./check.js";
 import { command } from "./command.js";
 import { type Context, print } from "./context.js";
 import { isGroup, type Leaf, type Node, root, shown } from "./tree.js";
@@ -17,6 +18,7 @@ export const complete = command({
   usage: "-- WORD…",
   examples: ["banger __complete -- vm start ''"],
   takesCommand: true,
+  withoutJson: "a shell reads it",
   flags: {},
   async run(_flags, { context, command: words = [] }) {
     const lines = (await candidates(words, context)).map(({ word, about }) => `${word}\t${about}\n`);
@@ -75,7 +77,7 @@ const alternatives = ({ valueHint = "" }: ArgDef): Candidate[] =>
   valueHint.includes("|") ? valueHint.split("|").map((word) => ({ word, about: "" })) : [];
 
 const flagWord = ([name, flag]: [string, ArgDef]): Candidate => ({
-  word: flag.type === "boolean" && flag.default === true ? `--no-${name}` : `--${name}`,
+  word: flag.type === "boolean" && flag.default === true ? `--no-${name}` : dashed(name),
   about: flag.description ?? "",
 });
 

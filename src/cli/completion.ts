@@ -40,6 +40,7 @@ export const completion = command({
     "echo 'eval \"$(banger completion zsh)\"' >>~/.zshrc",
     "banger completion fish >~/.config/fish/completions/banger.fish",
   ],
+  withoutJson: "a shell reads it",
   words: { min: 1, max: 1, name: "bash|zsh|fish" },
   flags: {},
   async run(_flags, { context, words: [shell = ""] }) {

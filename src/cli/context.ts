@@ -1,11 +1,14 @@
 /** What every command works with: the streams, the home, the daemon (started when it is needed) and Ctrl-C. */
+import { Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import type { CallOptions, Client, RouteName } from "../client.js";
 import type { Clock } from "../clock.js";
 import { BangerError } from "../errors.js";
 import type { Home } from "../handles.js";
 import type { Mode } from "../home.js";
-import { Interrupted, type Interrupts } from "./interrupts.js";
+import type { Interrupts } from "./interrupts.js";
+import { forReader, write } from "./output.js";
+import { jsonText } from "./render/style.js";
 
 export interface Context {
   env: NodeJS.ProcessEnv;
@@ -17,7 +20,28 @@ export interface Context {
   stderr: NodeJS.WriteStream;
   interrupts: Interrupts;
   client: Client;
+  /** Whether the result is to be JSON on stdout; stderr then has nothing but the error. */
+  json: boolean;
 }
+
+/** The same with `--json`: what is meant for people goes nowhere. */
+export const withJson = (context: Context): Context => ({
+  env: context.env,
+  mode: context.mode,
+  home: context.home,
+  clock: context.clock,
+  interrupts: context.interrupts,
+  client: context.client,
+  json: true,
+  // Each stream costs a millisecond, and is made when it is first asked for.
+  get stdin() {
+    return context.stdin;
+  },
+  get stdout() {
+    return context.stdout;
+  },
+  stderr: new Writable({ write: (_bytes, _encoding, done) => done() }) as NodeJS.WriteStream,
+});
 
 const slowStartMs = 400;
 
@@ -69,36 +93,20 @@ export function call<K extends RouteName>(context: Context, route: K, options: C
 }
 
 /**
- * Writes to stdout, waiting while the reader is slow.
- * @throws `Interrupted` when the reader has gone, BangerError `output_unwritable`
+ * Writes text to stdout, waiting while the reader is slow; what a terminal could act on goes only where none is.
+ * @throws `Interrupted` when the reader has gone, BangerError `not_written`
  */
-export async function print({ stdout }: Context, text: string | Uint8Array): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
-    stdout.write(text, (error) => (error ? reject(outputError(error)) : resolve()));
-  });
-}
+export const print = (context: Context, text: string): Promise<void> =>
+  write(context.stdout, forReader(context.stdout, text));
 
-/** Resolves when what was written to the stream is out. @throws as `print` */
-export async function flushed(stream: NodeJS.WriteStream): Promise<void> {
-  if (stream.errored) throw outputError(stream.errored);
-  await new Promise<void>((resolve, reject) => {
-    stream.write("", (error) => (error ? reject(outputError(stream.errored ?? error)) : resolve()));
-  });
-}
-
-/** A reader such as `head` that has seen enough ends a program as SIGPIPE does; everything else is a failure. */
-export function outputError(cause: NodeJS.ErrnoException): Error {
-  if (cause.code === "EPIPE") return new Interrupted("SIGPIPE");
-  return new BangerError("output_unwritable", `the output cannot be written: ${cause.message}`, {
-    hint: "df -h, or write it somewhere else",
-    cause,
-  });
-}
+/** The result of a command: JSON for programs, `text` for people. */
+export const answer = (context: Context, value: unknown, text: string): Promise<void> =>
+  context.json ? printJson(context, value) : print(context, text);
 
 export const printJson = (context: Context, value: unknown): Promise<void> =>
-  print(context, `${JSON.stringify(value, null, 2)}\n`);
+  print(context, `${jsonText(value, 2)}\n`);
 
 /** A line for the user beside the command's output. */
 export function say(context: Context, text: string): void {
-  context.stderr.write(`${text}\n`);
+  context.stderr.write(forReader(context.stderr, `${text}\n`));
 }

@@ -1,8 +1,8 @@
 /** `banger daemon status` and `daemon stop`: the two commands that never start the daemon. */
 import { pause } from "../clock.js";
 import { BangerError } from "../errors.js";
-import { command, jsonFlag } from "./command.js";
-import { type Context, neverArrived, print, printJson, say } from "./context.js";
+import { command } from "./command.js";
+import { answer, type Context, neverArrived, print, printJson, say } from "./context.js";
 import { daemonDetails } from "./render/daemon.js";
 import { styleFor } from "./render/style.js";
 
@@ -23,10 +23,10 @@ export const status = command({
   summary: "Tell whether the daemon runs; status 1 when it does not",
   usage: "[flags]",
   examples: ["banger daemon status", "banger daemon status --json"],
-  flags: { json: jsonFlag },
+  flags: {},
   async run(flags, { context }) {
     const daemon = await look(context);
-    if (flags.json) await printJson(context, { running: daemon !== undefined, ...daemon });
+    if (context.json) await printJson(context, { running: daemon !== undefined, ...daemon });
     else if (daemon === undefined) say(context, "the daemon is not running");
     else
       await print(context, daemonDetails(daemon, context.clock.now(), styleFor(context.stdout, context.env)));
@@ -51,6 +51,7 @@ export const stop = command({
     }
     const asked = await ifRunning(() => client.call("daemonStop", { signal: interrupts.signal }));
     if (asked === undefined) {
+      if (context.json) await printJson(context, { stopped: false, running: false });
       say(context, "the daemon is not running");
       return 0;
     }
@@ -63,7 +64,8 @@ export const stop = command({
       }
       await pause(pollMs);
     }
-    await print(context, "the daemon has stopped; VMs go on\n");
+    const { pid } = asked;
+    await answer(context, { stopped: true, running: false, pid }, "the daemon has stopped; VMs go on\n");
     return 0;
   },
 });

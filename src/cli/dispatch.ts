@@ -17,6 +17,14 @@ export interface Route {
   help: boolean;
 }
 
+/** What other programs of this kind call it. */
+const fromElsewhere: Readonly<Record<string, string>> = {
+  ps: "banger vm list",
+  images: "banger image list",
+  shell: "banger vm ssh REF",
+  pull: "banger image pull NAME",
+};
+
 const isHelp = (word: string): boolean => word === "--help" || word === "-h";
 
 /** @throws BangerError `usage` for a word that is no command */
@@ -30,7 +38,7 @@ export async function dispatch(argv: readonly string[]): Promise<Route> {
     help = true;
     words.shift();
   }
-  if (words[0] === "--version" || words[0] === "-V") words[0] = "version";
+  if (["--version", "-V", "-v"].includes(words[0] ?? "")) words[0] = "version";
   let node: Node = root;
   const path: string[] = [];
   while (isGroup(node)) {
@@ -58,17 +66,28 @@ function findCommand(group: Group, word: string): [string, Node] | undefined {
   return Object.entries(group.commands).find(([name, { alias }]) => name === word || alias === word);
 }
 
+/** Who mistypes a word is not led to one that takes something away, nor to the next best one instead. */
+function destroys(group: Group, word: string): boolean {
+  const node = findCommand(group, word)?.[1];
+  return node !== undefined && !isGroup(node) && node.destroys === true;
+}
+
 async function unknown(group: Group, path: readonly string[], word: string): Promise<BangerError> {
   const prefix = ["banger", ...path].join(" ");
   const what = word.startsWith("-") ? "flag" : "command";
-  const names = shown(group).flatMap(([name, { alias }]) => [name, alias ?? name]);
   const { suggest } = await import("../suggest.js");
-  const meant = suggest(word, names);
-  if (meant !== undefined) return usageError(`unknown ${what} "${word}"`, `${prefix} ${meant}`);
+  const names = shown(group).flatMap(([name, { alias }]) => [name, alias ?? name]);
+  // Of two that are as near, the one that takes something away comes first, so that nothing is proposed.
+  const ordered = [...names.filter((name) => destroys(group, name)), ...names];
+  const meant = suggest(word, ordered);
+  if (meant !== undefined && !destroys(group, meant))
+    return usageError(`unknown ${what} "${word}"`, `${prefix} ${meant}`);
   // "banger list" is what somebody types who has not met the nouns yet.
   const elsewhere = Object.entries(root.commands).find(
     ([, node]) => group === root && isGroup(node) && findCommand(node, word) !== undefined,
   );
+  const usual = group === root ? fromElsewhere[word] : undefined;
+  if (usual !== undefined) return usageError(`unknown ${what} "${word}"`, usual);
   const hint = elsewhere === undefined ? `${prefix} --help` : `banger ${elsewhere[0]} ${word}`;
   return usageError(`unknown ${what} "${word}"`, hint);
 }

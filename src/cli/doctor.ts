@@ -1,7 +1,7 @@
 /** `banger doctor`. Everything it needs is loaded here and nowhere else in the CLI. */
 import { doctorChecks } from "../doctor.js";
 import { readHost } from "../doctor-host.js";
-import { command, jsonFlag } from "./command.js";
+import { command } from "./command.js";
 import { print, printJson } from "./context.js";
 import { doctorText } from "./render/doctor.js";
 import { styleFor } from "./render/style.js";
@@ -11,12 +11,12 @@ export const doctor = command({
   summary: "Check whether this machine has what banger needs; status 1 when something fails",
   usage: "[flags]",
   examples: ["banger doctor", "banger doctor --json"],
-  flags: { json: jsonFlag },
+  flags: {},
   async run(flags, { context }) {
     const searchPath = context.env["PATH"] ?? "";
     const checks = doctorChecks(await readHost(context, context.client, searchPath, programVersion()));
     const ok = checks.every(({ status }) => status !== "fail");
-    if (flags.json) await printJson(context, { ok, checks });
+    if (context.json) await printJson(context, { ok, checks });
     else await print(context, doctorText(checks, styleFor(context.stdout, context.env)));
     return ok ? 0 : 1;
   },

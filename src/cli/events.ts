@@ -1,10 +1,10 @@
 /** `banger events`, `events verify` and `events replay`. */
 import type { EventsQuery } from "../contract-events.js";
 import { usageError } from "./check.js";
-import { command, jsonFlag } from "./command.js";
+import { command } from "./command.js";
 import { call, print, printJson, withDaemon } from "./context.js";
 import { eventLine, verifyText } from "./render/event.js";
-import { styleFor } from "./render/style.js";
+import { jsonText, styleFor } from "./render/style.js";
 import { wholeNumber } from "./whole-number.js";
 
 /** `--since` takes a seq as well as a time; the API has a field for each. */
@@ -31,7 +31,6 @@ export const events = command({
     type: { type: "string", valueHint: "GLOB", description: 'Types such as "vm.*"' },
     limit: { type: "string", valueHint: "N", description: "At most N events" },
     follow: { type: "boolean", alias: "f", description: "Go on printing what comes" },
-    json: { type: "boolean", description: "Print one JSON object a line" },
   },
   async run(flags, { context, words }) {
     const { signal } = context.interrupts;
@@ -46,7 +45,7 @@ export const events = command({
     const style = styleFor(context.stdout, context.env);
     await withDaemon(context, async () => {
       for await (const event of context.client.events(query, signal)) {
-        const line = flags.json ? `${JSON.stringify(event)}\n` : eventLine(event, context.clock.now(), style);
+        const line = context.json ? `${jsonText(event)}\n` : eventLine(event, context.clock.now(), style);
         await print(context, line);
       }
     });
@@ -58,10 +57,10 @@ export const verify = command({
   summary: "Fold the log anew and compare the result with the live state; status 1 when they differ",
   usage: "[flags]",
   examples: ["banger events verify"],
-  flags: { json: jsonFlag },
+  flags: {},
   async run(flags, { context }) {
     const result = await call(context, "eventsVerify");
-    if (flags.json) await printJson(context, result);
+    if (context.json) await printJson(context, result);
     else await print(context, verifyText(result, styleFor(context.stdout, context.env)));
     return result.ok ? 0 : 1;
   },
@@ -73,7 +72,6 @@ export const replay = command({
   examples: ["banger events replay --until 120"],
   flags: {
     until: { type: "string", valueHint: "SEQ", description: "Seq of the last event to fold" },
-    json: jsonFlag,
   },
   async run(flags, { context }) {
     if (flags.until === undefined) throw usageError("--until is missing", "banger events replay --until 120");

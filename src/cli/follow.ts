@@ -40,10 +40,7 @@ export function verdict(vm: VmView | undefined, goal: Goal): Verdict {
   if (vm.phase === "deleting") return new BangerError("vm_deleted", "it is being deleted");
   if (vm.phase === goal) return "done";
   if (vm.phase === "error" && vm.error !== null) {
-    return new BangerError(vm.error.code, vm.error.message, {
-      hint: vm.error.hint ?? `banger vm why ${vm.name}`,
-      retry: vm.error.retry,
-    });
+    return BangerError.from(vm.error, { hint: vm.error.hint ?? `banger vm why ${vm.name}` });
   }
   if (goal === "stopped" && vm.phase !== "stopping") {
     return new BangerError("vm_started_again", `it is ${vm.phase}: it was started again`, {

@@ -1,6 +1,6 @@
 /** `--help` at every level: usage, flags or commands, and examples. */
 import type { ArgDef } from "citty";
-import { optionalValue } from "./check.js";
+import { dashed, optionalValue } from "./check.js";
 import type { Command } from "./command.js";
 import type { Style } from "./render/style.js";
 import { type Group, isGroup, shown } from "./tree.js";
@@ -39,10 +39,9 @@ function flagRow([name, flag]: [string, ArgDef]): [string, string] {
   const aliases = "alias" in flag && flag.alias !== undefined ? [flag.alias].flat() : [];
   const short = aliases.filter((alias) => alias.length === 1).map((alias) => `-${alias}, `);
   const negated = flag.type === "boolean" && flag.default === true;
-  if (name.length === 1) return [`-${name}`, flag.description ?? ""];
   const value = flag.type === "boolean" ? optionalValue(flag) : ` ${flag.valueHint ?? "VALUE"}`;
   const positive = "valueHint" in flag && flag.valueHint === "both" ? `--[no-]${name}` : `--no-${name}`;
-  return [`${short.join("")}${negated ? positive : `--${name}${value}`}`, flag.description ?? ""];
+  return [`${short.join("")}${negated ? positive : `${dashed(name)}${value}`}`, flag.description ?? ""];
 }
 
 /** `more` is text that only the running program can give, such as defaults of this host. */

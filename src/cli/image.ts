@@ -2,8 +2,8 @@
 import { resolve } from "node:path";
 import { usageError } from "./check.js";
 import { command } from "./command.js";
-import { call, print, say } from "./context.js";
-import { deleteCommand, listCommand, pullImage, showCommand, untilReady } from "./making.js";
+import { answer, call, say } from "./context.js";
+import { deleteCommand, listCommand, printMade, pullImage, showCommand, untilReady } from "./making.js";
 import { sizeFlag } from "./new-vm.js";
 
 export const list = listCommand("image");
@@ -44,7 +44,7 @@ export const pull = command({
       ...(size !== undefined && { sizeMiB: sizeFlag("size", size, rootDisk) }),
     });
     if (already && flags.quiet !== true) say(context, `${ref} is here already`);
-    await print(context, `${id}\n`);
+    await printMade(context, "image", id);
     return 0;
   },
 });
@@ -93,7 +93,7 @@ export const register = command({
     };
     const asked = await call(context, "imageRegister", { body });
     const { id } = await untilReady(context, "image", asked, flags.quiet === true);
-    await print(context, `${id}\n`);
+    await printMade(context, "image", id);
     return 0;
   },
 });
@@ -107,7 +107,7 @@ export const promote = command({
   async run(flags, { context, words }) {
     const asked = await call(context, "imagePromote", { ref: words[0] ?? "" });
     const { id } = await untilReady(context, "image", asked, flags.quiet === true);
-    await print(context, `${id}\n`);
+    await printMade(context, "image", id);
     return 0;
   },
 });
@@ -123,7 +123,7 @@ export const cachePrune = command({
     const dryRun = flags["dry-run"] === true;
     const { blobs, bytes } = await call(context, "imageCachePrune", { body: { dryRun } });
     const what = `${blobs} blobs, ${megabytes(bytes)}`;
-    await print(context, `${dryRun ? "would remove" : "removed"} ${what}\n`);
+    await answer(context, { dryRun, blobs, bytes }, `${dryRun ? "would remove" : "removed"} ${what}\n`);
     return 0;
   },
 });

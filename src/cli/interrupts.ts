@@ -18,6 +18,8 @@ export class Interrupted extends Error {
 export interface Interrupts {
   /** Aborted, with an `Interrupted` as its reason, by the first signal that nobody took over. */
   signal: AbortSignal;
+  /** Ends whatever is waited for, as a signal that nobody took over does. */
+  end(reason: Error): void;
   /** Hands every further signal to `taker`, until the returned function is called. */
   take(taker: (name: Interruption, number: number) => void): () => void;
 }
@@ -47,6 +49,7 @@ export function listenForInterrupts(source: NodeJS.Process, ignored: string): In
   }
   return {
     signal: controller.signal,
+    end: (reason) => controller.abort(reason),
     take(wanted) {
       const before = taker;
       taker = wanted;

@@ -2,8 +2,8 @@
 import { resolve } from "node:path";
 import { usageError } from "./check.js";
 import { command } from "./command.js";
-import { call, print, say } from "./context.js";
-import { deleteCommand, listCommand, showCommand, untilReady } from "./making.js";
+import { call, say } from "./context.js";
+import { deleteCommand, listCommand, printMade, showCommand, untilReady } from "./making.js";
 
 export const list = listCommand("kernel");
 export const show = showCommand("kernel");
@@ -23,7 +23,7 @@ export const pull = command({
     const asked = await call(context, "kernelPull", { body: { ref: words[0] ?? "" } });
     const { id, already } = await untilReady(context, "kernel", asked, quiet);
     if (already && !quiet) say(context, `${words[0]} is here already`);
-    await print(context, `${id}\n`);
+    await printMade(context, "kernel", id);
     return 0;
   },
 });
@@ -42,7 +42,7 @@ export const importKernel = command({
     const body = { name: words[0] ?? "", from: resolve(flags.from) };
     const asked = await call(context, "kernelImport", { body });
     const { id } = await untilReady(context, "kernel", asked, flags.quiet === true);
-    await print(context, `${id}\n`);
+    await printMade(context, "kernel", id);
     return 0;
   },
 });

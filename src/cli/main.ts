@@ -7,11 +7,12 @@ import { homeHandles } from "../handles.js";
 import { placeFrom } from "../home.js";
 import { checkArguments, usageError } from "./check.js";
 import type { Command } from "./command.js";
-import { type Context, print } from "./context.js";
+import { type Context, print, withJson } from "./context.js";
 import { dispatch, type Route } from "./dispatch.js";
 import { exitStatusOf } from "./exit-status.js";
 import { Interrupted, type Interrupts, listenForInterrupts } from "./interrupts.js";
 import { refuseOtherBytes } from "./other-bytes.js";
+import { forReader, watchMessages, watchOutput, write } from "./output.js";
 import { standardInput } from "./terminal-input.js";
 import { isGroup } from "./tree.js";
 
@@ -33,9 +34,13 @@ export async function runCli(): Promise<never> {
   let status: number;
   try {
     status = await runCommandLine(line, processContext(interrupts));
+    // What failed of the output may be known only now.
+    interrupts.signal.throwIfAborted();
   } catch (thrown) {
-    await report(thrown, argv);
-    status = exitStatusOf(thrown, line.command?.guestStatus === true);
+    // What ended the command is told, not what else broke because of it.
+    const cause: unknown = interrupts.signal.aborted ? interrupts.signal.reason : thrown;
+    await report(cause, argv);
+    status = exitStatusOf(cause, line.command?.guestStatus === true);
   }
   process.exit(status);
 }
@@ -52,22 +57,17 @@ function processContext(interrupts: Interrupts): Context {
     clock: systemClock,
     client: new Client(homeHandles(home).apiSocket, owner),
     interrupts,
+    json: false,
     get stdin() {
       return standardInput();
     },
     get stdout() {
-      return quietly(process.stdout);
+      return watchOutput(process.stdout, interrupts);
     },
     get stderr() {
-      return quietly(process.stderr);
+      return watchMessages(process.stderr);
     },
   };
-}
-
-/** Who writes results is told when that fails; of messages that nobody can read, nobody needs to be. */
-function quietly(stream: NodeJS.WriteStream): NodeJS.WriteStream {
-  if (stream.listenerCount("error") === 0) stream.on("error", () => undefined);
-  return stream;
 }
 
 async function report(thrown: unknown, argv: readonly string[]): Promise<void> {
@@ -76,9 +76,9 @@ async function report(thrown: unknown, argv: readonly string[]): Promise<void> {
   const { errorJson, errorText } = await import("./render/error.js");
   const { styleFor } = await import("./render/style.js");
   const json = argv.slice(0, end === -1 ? undefined : end).includes("--json");
-  quietly(process.stderr).write(
-    json ? errorJson(thrown) : errorText(thrown, styleFor(process.stderr, process.env)),
-  );
+  const text = json ? errorJson(thrown) : errorText(thrown, styleFor(process.stderr, process.env));
+  // Where even this cannot be written the status is all that is left.
+  await write(watchMessages(process.stderr), forReader(process.stderr, text)).catch(() => undefined);
 }
 
 /** @throws BangerError for whatever fails; the caller prints it. */
@@ -92,12 +92,21 @@ async function runCommandLine(line: CommandLine, context: Context): Promise<numb
   if (route.command !== undefined && command.takesCommand !== true) {
     throw usageError(`banger ${route.path} takes no command after --`, `banger ${route.path} --help`);
   }
-  const { words, all } = await checkArguments(command, route.path, route.rest);
+  const parsed = await checkArguments({
+    command,
+    path: route.path,
+    argv: route.rest,
+    dashes: route.command !== undefined,
+  });
   const { runCommand } = await import("citty");
-  const invocation = { context, words, all, command: route.command };
   const definition = {
     args: command.flags,
-    run: ({ args }: { args: ParsedArgs }) => command.run(args, invocation),
+    run: ({ args }: { args: ParsedArgs }) =>
+      command.run(args, {
+        ...parsed,
+        context: args["json"] === true ? withJson(context) : context,
+        command: route.command,
+      }),
   };
   const { result } = await runCommand(definition, { rawArgs: route.rest });
   return (result as number | undefined) ?? 0;

@@ -2,9 +2,10 @@
 import type { ImagePullResult, ImageView } from "../contract-images.js";
 import { BangerError, type ErrorBody } from "../errors.js";
 import { formatDuration } from "../sizes.js";
-import { command, jsonFlag, quietFlag } from "./command.js";
+import { command, quietFlag } from "./command.js";
 import { type Context, call, print, printJson, say } from "./context.js";
 import { follow } from "./follow.js";
+import { errorText } from "./render/error.js";
 import { styleFor } from "./render/style.js";
 
 export type Noun = "image" | "kernel";
@@ -44,10 +45,10 @@ export async function untilReady(
   return { id, already };
 }
 
-const notMade = (noun: Noun, name: string, { code, message, hint, retry }: ErrorBody): BangerError =>
-  new BangerError(code, `${noun} ${name} could not be made: ${message}`, {
-    hint: hint ?? "banger doctor",
-    retry,
+const notMade = (noun: Noun, name: string, error: ErrorBody): BangerError =>
+  BangerError.from(error, {
+    message: `${noun} ${name} could not be made: ${error.message}`,
+    hint: error.hint ?? "banger doctor",
   });
 
 /** Pulls an image and shows its stages until it is there. @throws BangerError as its making failed */
@@ -62,6 +63,12 @@ export async function pullImage(
   return untilReady(context, "image", asked, quiet);
 }
 
+/** The id of what was made, or all of it as JSON. */
+export async function printMade(context: Context, noun: Noun, id: string): Promise<void> {
+  if (context.json) await printJson(context, await call(context, `${noun}Show`, { ref: id }));
+  else await print(context, `${id}\n`);
+}
+
 /** `image list` and `kernel list`. */
 export const listCommand = (noun: Noun) =>
   command({
@@ -70,7 +77,6 @@ export const listCommand = (noun: Noun) =>
     examples: [`banger ${noun} list`, `banger ${noun} list --available`, `banger ${noun} list --json`],
     flags: {
       available: { type: "boolean", description: "What the catalog can make, here or not" },
-      json: jsonFlag,
       quiet: quietFlag,
     },
     async run(flags, { context }) {
@@ -80,7 +86,7 @@ export const listCommand = (noun: Noun) =>
         width: context.stdout.columns,
       });
       const show = async <T extends { id: string }>(entries: T[], table: (entries: T[]) => string) => {
-        if (flags.json) await printJson(context, entries);
+        if (context.json) await printJson(context, entries);
         else if (flags.quiet) await print(context, entries.map(({ id }) => `${id}\n`).join(""));
         else await print(context, table(entries));
       };
@@ -101,12 +107,12 @@ export const showCommand = (noun: Noun) =>
     usage: "NAME|ID [flags]",
     examples: [`banger ${noun} show NAME`, `banger ${noun} show NAME --json`],
     words: { min: 1, max: 1, name: "NAME" },
-    flags: { json: jsonFlag },
+    flags: {},
     async run(flags, { context, words }) {
       const image = await call(context, `${noun}Show`, { ref: words[0] ?? "" });
       const { imageDetails } = await rendering();
       const style = styleFor(context.stdout, context.env);
-      if (flags.json) await printJson(context, image);
+      if (context.json) await printJson(context, image);
       else await print(context, imageDetails(image, context.clock.now(), style));
       return 0;
     },
@@ -121,14 +127,34 @@ export const deleteCommand = (noun: Noun, word: string) =>
     words: { min: 1, max: Number.POSITIVE_INFINITY, name: "NAME" },
     flags: { quiet: { type: "boolean", alias: "q", description: "Print ids only" } },
     async run(flags, { context, words }) {
-      for (const ref of words) {
-        const { image, after } = await call(context, `${noun}Delete`, { ref });
-        for await (const event of follow(context, { ref: `image/${image.id}`, after })) {
-          if (event.type === "image.deleted") break;
+      const results: object[] = [];
+      let failed = false;
+      for (const ref of new Set(words)) {
+        try {
+          const { id, name } = await deleteOne(context, noun, ref);
+          results.push({ ref, id, name, ok: true, result: "deleted" });
+          if (flags.quiet !== true) say(context, `${noun}: ${name} is deleted`);
+          if (!context.json) await print(context, `${id}\n`);
+        } catch (error) {
+          // One that cannot go does not stop the others.
+          if (!(error instanceof BangerError) || connectionFaults.has(error.code)) throw error;
+          failed = true;
+          results.push({ ref, ok: false, error: error.toBody() });
+          context.stderr.write(errorText(error, styleFor(context.stderr, context.env), ref));
         }
-        if (flags.quiet !== true) say(context, `${noun}: ${image.name} is deleted`);
-        await print(context, `${image.id}\n`);
       }
-      return 0;
+      if (context.json) await printJson(context, results);
+      return failed ? 1 : 0;
     },
   });
+
+/** Errors that are those of the way to the daemon, or of the output, and not of one image. */
+const connectionFaults = new Set(["daemon_lost", "daemon_not_running", "daemon_silent", "not_written"]);
+
+async function deleteOne(context: Context, noun: Noun, ref: string): Promise<ImageView> {
+  const { image, after } = await call(context, `${noun}Delete`, { ref });
+  for await (const event of follow(context, { ref: `image/${image.id}`, after })) {
+    if (event.type === "image.deleted") break;
+  }
+  return image;
+}

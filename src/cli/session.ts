@@ -1,12 +1,13 @@
 /** One command in a guest, joined to this process's own streams: input, output, window size, signals, status. */
 import { spawnSync } from "node:child_process";
-import type { Readable } from "node:stream";
+import type { Readable, Writable } from "node:stream";
 import type { ExecRequest } from "../contract-guest.js";
 import { BangerError } from "../errors.js";
-import { ExecClient, OutputError } from "../guest/exec-stream.js";
-import { type Context, flushed, outputError, withDaemon } from "./context.js";
+import { ExecClient, type ExecResult, OutputError } from "../guest/exec-stream.js";
+import { type Context, withDaemon } from "./context.js";
 import { Interrupted } from "./interrupts.js";
 import { guestEnded } from "./lost-session.js";
+import { flushed, outputEnd } from "./output.js";
 import { inForeground, TerminalInput } from "./terminal-input.js";
 
 /** Errors that are the command's own fault. */
@@ -62,12 +63,20 @@ const rowsOf = ({ stdout }: Context): number => stdout.rows || 24;
  * The exit status of the command: its own, or 128 + n for signal n.
  * @throws BangerError when it could not be started, or its connection broke
  */
-export async function runSession(
+export const runSession = async (context: Context, ref: string, request: SessionRequest): Promise<number> =>
+  statusOf(await joinSession(context, ref, request, context));
+
+export const statusOf = (result: ExecResult): number =>
+  "code" in result ? result.code : 128 + result.number;
+
+/** Joins the command to this process's input and to the given outputs. @throws BangerError as `runSession` */
+export async function joinSession(
   context: Context,
   ref: string,
   { tty, input, ...request }: SessionRequest,
-): Promise<number> {
-  const { env, stdout, stderr } = context;
+  { stdout, stderr }: { stdout: Writable; stderr: Writable },
+): Promise<ExecResult> {
+  const { env } = context;
   const body: ExecRequest = { ...request, tty };
   if (tty) {
     body.cols = columnsOf(context);
@@ -91,7 +100,7 @@ export async function runSession(
   try {
     const result = await command.result;
     await Promise.all([flushed(stdout), flushed(stderr)]);
-    return "code" in result ? result.code : 128 + result.number;
+    return result;
   } catch (error) {
     const lost = error instanceof BangerError && error.code === "exec_lost";
     const ended = left === undefined && lost ? await guestEnded(context, ref, begun) : undefined;
@@ -107,10 +116,9 @@ const inputOf = ({ stdin, clock }: Context): Readable =>
 
 /** The guest does not say which command it could not start; its user must know. */
 function named(error: unknown, program: string): unknown {
-  if (error instanceof OutputError) return outputError(error.cause as NodeJS.ErrnoException);
+  if (error instanceof OutputError) return outputEnd(error.cause as NodeJS.ErrnoException);
   if (!(error instanceof BangerError) || !commandFaults.has(error.code)) return error;
-  const { code, message, hint, retry } = error;
-  return new BangerError(code, `${program}: ${message}`, { retry, ...(hint !== undefined && { hint }) });
+  return BangerError.from(error.toBody(), { message: `${program}: ${error.message}` });
 }
 
 /** Signals to this process become signals to the command; a shell on a terminal would only ignore them. */

@@ -1,4 +1,5 @@
 /** `banger ssh-config`, and the proxy that what it writes leads to. */
+import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { homedir } from "node:os";
@@ -9,10 +10,10 @@ import { loadConfig } from "../config.js";
 import { BangerError } from "../errors.js";
 import { homeHandles, userSshConfig } from "../handles.js";
 import { sshKeyOf } from "../home.js";
-import { bangerSshConfig, isIncluded, withInclude, withoutInclude } from "../ssh-config.js";
+import { bangerSshConfig, includeLine, isIncluded, withInclude, withoutInclude } from "../ssh-config.js";
 import { usageError } from "./check.js";
 import { command } from "./command.js";
-import { type Context, call, print, say } from "./context.js";
+import { answer, type Context, call, say } from "./context.js";
 import { checkedView } from "./vm-ssh.js";
 
 const program = fileURLToPath(new URL("../../../bin/banger", import.meta.url));
@@ -36,17 +37,17 @@ export const sshConfig = command({
     if (flags.uninstall) {
       takeOut(users);
       rmSync(own, { force: true });
-      await print(context, `${users} is as it was\n`);
+      await answer(context, { file: own, users, included: false }, `${users} is as it was\n`);
       return 0;
     }
     writeOwn(context, own, userHome);
     if (flags.install) {
       putIn(users, own);
-      await print(context, `${users} includes ${own}: ssh NAME.vm\n`);
+      await answer(context, { file: own, users, included: true }, `${users} includes ${own}: ssh NAME.vm\n`);
       return 0;
     }
-    await print(context, readFileSync(own, "utf8"));
     const included = isIncluded(textOf(users) ?? "");
+    await answer(context, { file: own, users, included }, readFileSync(own, "utf8"));
     say(
       context,
       included ? `${users} includes it` : `ssh -F ${own} NAME.vm, or: banger ssh-config --install`,
@@ -59,15 +60,28 @@ function writeOwn(context: Context, path: string, userHome: string): void {
   const { configFile, knownHosts } = homeHandles(context.home);
   const keyPath = sshKeyOf(context.home, loadConfig(configFile).sshKeyPath, userHome);
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  replace(path, bangerSshConfig({ keyPath, knownHostsPath: knownHosts, program }), 0o600);
+  replace(path, asBytes(bangerSshConfig({ keyPath, knownHostsPath: knownHosts, program })), 0o600);
 }
+
+/** Text of ours among bytes that are kept as Latin-1 characters. */
+const asBytes = (text: string): string => Buffer.from(text).toString("latin1");
 
 function putIn(users: string, own: string): void {
   const before = textOf(users);
-  const after = withInclude(before, own, users);
-  if (after === before) return;
-  if (before === null) mkdirSync(dirname(users), { recursive: true, mode: 0o700 });
-  rewrite(users, after);
+  const put = (tokens: boolean): void => {
+    const after = withInclude(before, asBytes(includeLine(own, tokens)), users);
+    if (after === before) return;
+    if (before === null) mkdirSync(dirname(users), { recursive: true, mode: 0o700 });
+    rewrite(users, after);
+  };
+  put(false);
+  if (own.includes("%") && !isRead(users)) put(true);
+}
+
+/** Whether OpenSSH finds banger's configuration through the user's. */
+function isRead(users: string): boolean {
+  const { stdout } = spawnSync("ssh", ["-G", "-F", users, "--", "banger.vm"], { encoding: "utf8" });
+  return /^proxycommand .* ssh-proxy /m.test(stdout ?? "");
 }
 
 function takeOut(users: string): void {
@@ -123,6 +137,7 @@ export const sshProxy = command({
   usage: "NAME.vm",
   examples: ["ssh -o 'ProxyCommand banger ssh-proxy %h' root@box.vm"],
   words: { min: 1, max: 1, name: "NAME.vm" },
+  withoutJson: "it carries bytes",
   flags: {},
   async run(_flags, { context, words: [host = ""] }) {
     const ref = host.toLowerCase().replace(suffix, "");

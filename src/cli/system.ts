@@ -14,8 +14,8 @@ import { checkPrograms, runningPrograms } from "../system/programs.js";
 import { systemStatus } from "../system/status.js";
 import { isInstalled, uninstall as takeAway } from "../system/uninstall.js";
 import { vmmPrograms } from "../system/vmm-programs.js";
-import { command, jsonFlag } from "./command.js";
-import { type Context, print, printJson, say } from "./context.js";
+import { command } from "./command.js";
+import { answer, type Context, print, printJson, say } from "./context.js";
 import { stageLines } from "./render/stage-lines.js";
 import { styleFor } from "./render/style.js";
 import { statusText } from "./render/system.js";
@@ -87,7 +87,8 @@ export const install = command({
     checkOwner(previous, owner);
     const next = await host.stage("checks", () => wantedFor(host, owner));
     await bringTo(host, next, previous);
-    await print(context, `system mode serves ${owner.name}; banger system status tells more\n`);
+    const told = `system mode serves ${owner.name}; banger system status tells more\n`;
+    await answer(context, { installed: true, version: programVersion(), owner: owner.name }, told);
     return 0;
   },
 });
@@ -106,7 +107,7 @@ export const restart = command({
     checkOwner(previous, owner);
     const next = await host.stage("checks", () => wantedFor(host, owner));
     await bringTo(host, next, previous);
-    await print(context, "helper and daemon run afresh; VMs went on\n");
+    await answer(context, { restarted: true }, "helper and daemon run afresh; VMs went on\n");
     return 0;
   },
 });
@@ -115,17 +116,17 @@ export const status = command({
   summary: "Tell what is installed and whether it runs; status 1 when something is amiss",
   usage: "[flags]",
   examples: ["banger system status", "banger system status --json"],
-  flags: { json: jsonFlag },
+  flags: {},
   async run(flags, { context }) {
     const metadata = readInstalled(places.metadata);
     if (metadata === undefined) {
-      if (flags.json) await printJson(context, { installed: false, version: programVersion() });
+      if (context.json) await printJson(context, { installed: false, version: programVersion() });
       else say(context, "system mode is not installed; sudo banger system install");
       return 1;
     }
     const host = hostOf(context);
     const found = await systemStatus(host, metadata, programVersion(), await runningPrograms(host));
-    if (flags.json) await printJson(context, { installed: true, ...found });
+    if (context.json) await printJson(context, { installed: true, ...found });
     else await print(context, statusText(found, styleFor(context.stdout, context.env)));
     return found.problems.length === 0 ? 0 : 1;
   },
@@ -177,6 +178,7 @@ export const uninstall = command({
     const host = hostOf(context);
     const purge = flags.purge === true;
     if (!isInstalled(host) && !purge) {
+      if (context.json) await printJson(context, { uninstalled: false, purged: false });
       say(context, "system mode is not installed");
       return 0;
     }
@@ -186,7 +188,7 @@ export const uninstall = command({
     }
     await takeAway(host, { purge, stopVms: () => stopVms(context) });
     const kept = purge ? "" : `; disks, images and the log stay in ${places.base} and ${places.cache}`;
-    await print(context, `system mode is gone${kept}\n`);
+    await answer(context, { uninstalled: true, purged: purge }, `system mode is gone${kept}\n`);
     return 0;
   },
 });

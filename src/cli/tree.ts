@@ -6,6 +6,8 @@ export interface Leaf {
   alias?: string;
   /** For programs, not for people: help and completion do not show it. */
   hidden?: boolean;
+  /** It takes something away that cannot be had back: nobody is led to it by a guess. */
+  destroys?: boolean;
   load: () => Promise<Command>;
 }
 
@@ -56,10 +58,15 @@ const vm: Group = {
       summary: "Shut VMs down and start them again",
       load: async () => (await import("./vm-act.js")).restart,
     },
-    kill: { summary: "Stop VMs at once", load: async () => (await import("./vm-act.js")).kill },
+    kill: {
+      summary: "Stop VMs at once",
+      destroys: true,
+      load: async () => (await import("./vm-act.js")).kill,
+    },
     delete: {
       summary: "Delete VMs and their disks",
       alias: "rm",
+      destroys: true,
       load: async () => (await import("./vm-act.js")).remove,
     },
     set: {
@@ -100,6 +107,7 @@ const vm: Group = {
     workspace,
     prune: {
       summary: "Delete every VM that is not running",
+      destroys: true,
       load: async () => (await import("./vm-prune.js")).prune,
     },
   },
@@ -125,12 +133,17 @@ const image: Group = {
     delete: {
       summary: "Delete images",
       alias: "rm",
+      destroys: true,
       load: async () => (await import("./image.js")).remove,
     },
     cache: {
       summary: "What registries have sent",
       commands: {
-        prune: { summary: "Empty it", load: async () => (await import("./image.js")).cachePrune },
+        prune: {
+          summary: "Empty it",
+          destroys: true,
+          load: async () => (await import("./image.js")).cachePrune,
+        },
       },
     },
   },
@@ -149,6 +162,7 @@ const kernel: Group = {
     rm: {
       summary: "Delete kernels",
       alias: "delete",
+      destroys: true,
       load: async () => (await import("./kernel.js")).remove,
     },
   },
@@ -197,6 +211,7 @@ const system: Group = {
     },
     uninstall: {
       summary: "Take it off this host",
+      destroys: true,
       load: async () => (await import("./system.js")).uninstall,
     },
   },

@@ -1,6 +1,6 @@
 /** `banger version`. */
 import { readFileSync } from "node:fs";
-import { command, jsonFlag } from "./command.js";
+import { command } from "./command.js";
 import { print, printJson } from "./context.js";
 
 /** The version of the program that runs, from its package.json. */
@@ -13,10 +13,10 @@ export const version = command({
   summary: "Print the version",
   usage: "[flags]",
   examples: ["banger version"],
-  flags: { json: jsonFlag },
+  flags: {},
   async run(flags, { context }) {
     const number = programVersion();
-    if (flags.json) await printJson(context, { version: number });
+    if (context.json) await printJson(context, { version: number });
     else await print(context, `banger ${number}\n`);
     return 0;
   },

@@ -2,7 +2,7 @@
 import type { VmAction } from "../contract.js";
 import { BangerError } from "../errors.js";
 import { command, manyRefs } from "./command.js";
-import { type Context, call, print } from "./context.js";
+import { type Context, call, print, printJson } from "./context.js";
 import { type Goal, settle, verdict, type Wanted } from "./follow.js";
 import { newVmFlags, startReport } from "./new-vm.js";
 import { errorText } from "./render/error.js";
@@ -20,10 +20,17 @@ const outcomes: Record<Action, { goal: Goal; done: string }> = {
 
 /** One VM's line of the report; `end` comes when it is known how the command ended for it. */
 export interface Result {
+  ref: string;
   name: string;
   id: string | undefined;
   end: "done" | BangerError | undefined;
 }
+
+/** A result as `--json` has it. */
+export const resultJson = ({ ref, name, id, end }: Result, done: string) =>
+  end instanceof BangerError
+    ? { ref, ...(id !== undefined && { id, name }), ok: false, error: end.toBody() }
+    : { ref, id, name, ok: end === "done", result: done };
 
 /** Results in the order of the refs, each printed as soon as it and all before it are known. */
 export function inOrder(results: readonly Result[], show: (result: Result) => void): () => void {
@@ -48,40 +55,31 @@ export async function act(
   const reply = await call(context, "vmAct", { body });
   const wanted: Wanted[] = [];
   const results = reply.results.map(({ ref, vm, error, after }): Result => {
-    const failure =
-      error && new BangerError(error.code, error.message, { hint: error.hint ?? "", retry: error.retry });
+    const failure = error && BangerError.from(error);
     // A restart begins with a running VM: that alone says nothing.
     const now = vm === undefined || action === "restart" ? "wait" : verdict(vm, goal);
     const end = failure ?? (now === "done" ? now : undefined);
     if (vm !== undefined && end === undefined) wanted.push({ id: vm.id, goal, after });
-    return { name: vm?.name ?? ref, id: vm?.id, end };
+    return { ref, name: vm?.name ?? ref, id: vm?.id, end };
   });
   const report = startReport(context, quiet || wanted.length !== 1);
-  const pending: string[] = [];
+  let written = Promise.resolve();
   const flush = inOrder(results, ({ name, end }) => {
     report.close();
-    if (end === "done" || end === undefined) pending.push(`${name} ${done}\n`);
-    else context.stderr.write(errorText(end, styleFor(context.stderr, context.env), name));
-  });
-  let written = Promise.resolve();
-  const write = () => {
-    flush();
-    const lines = quiet ? [] : pending.splice(0);
-    written = written.then(async () => {
-      for (const line of lines) await print(context, line);
-    });
-    // Told at the end.
+    if (end !== "done") context.stderr.write(errorText(end, styleFor(context.stderr, context.env), name));
+    else if (!quiet && !context.json) written = written.then(() => print(context, `${name} ${done}\n`));
+    // Output that cannot be written ends the waiting by itself, and is told below.
     written.catch(() => undefined);
-  };
+  });
   try {
-    write();
+    flush();
     await settle(
       context,
       wanted,
       (id, end) => {
         const result = results.find((each) => each.id === id);
         if (result !== undefined) result.end = end;
-        write();
+        flush();
       },
       report.see,
     );
@@ -103,10 +101,17 @@ function actionCommand(action: Action, summary: string, examples: readonly strin
       ...(action === "start" || action === "restart" ? { force: newVmFlags.force } : {}),
     },
     async run(flags, { context, words }) {
-      const { ok } = await act(context, action, words, {
+      const { results, ok } = await act(context, action, words, {
         quiet: flags.quiet === true,
         force: flags.force === true,
       });
+      if (context.json) {
+        const { done } = outcomes[action];
+        await printJson(
+          context,
+          results.map((result) => resultJson(result, done)),
+        );
+      }
       return ok ? 0 : 1;
     },
   });

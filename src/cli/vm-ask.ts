@@ -1,6 +1,6 @@
 /** `banger vm health|ports|history|why`: one question, one answer. */
 import type { PortView } from "../contract.js";
-import { command, jsonFlag, oneRef } from "./command.js";
+import { command, oneRef } from "./command.js";
 import { call, print, printJson } from "./context.js";
 import { clean, styleFor } from "./render/style.js";
 import { healthText, historyText, portTable } from "./render/vm.js";
@@ -10,10 +10,10 @@ export const health = command({
   usage: "REF [flags]",
   examples: ["banger vm health box"],
   words: oneRef,
-  flags: { json: jsonFlag },
+  flags: {},
   async run(flags, { context, words }) {
     const answer = await call(context, "vmHealth", { ref: words[0] ?? "" });
-    if (flags.json) await printJson(context, answer);
+    if (context.json) await printJson(context, answer);
     else await print(context, healthText(answer, styleFor(context.stdout, context.env)));
     return answer.healthy ? 0 : 1;
   },
@@ -24,11 +24,11 @@ export const ports = command({
   usage: "REF [flags]",
   examples: ["banger vm ports box", "banger vm ports box --json"],
   words: oneRef,
-  flags: { json: jsonFlag },
+  flags: {},
   async run(flags, { context, words }) {
     const answer = await call(context, "vmPorts", { ref: words[0] ?? "" });
     const style = styleFor(context.stdout, context.env);
-    if (flags.json) await printJson(context, answer);
+    if (context.json) await printJson(context, answer);
     else
       await print(
         context,
@@ -53,11 +53,11 @@ export const history = command({
   usage: "REF [flags]",
   examples: ["banger vm history box"],
   words: oneRef,
-  flags: { json: jsonFlag },
+  flags: {},
   async run(flags, { context, words }) {
     const answer = await call(context, "vmHistory", { ref: words[0] ?? "" });
     const style = styleFor(context.stdout, context.env);
-    if (flags.json) await printJson(context, answer);
+    if (context.json) await printJson(context, answer);
     else await print(context, historyText(answer, context.clock.now(), style));
     return 0;
   },
@@ -68,10 +68,10 @@ export const why = command({
   usage: "REF [flags]",
   examples: ["banger vm why box"],
   words: oneRef,
-  flags: { json: jsonFlag },
+  flags: {},
   async run(flags, { context, words }) {
     const answer = await call(context, "vmWhy", { ref: words[0] ?? "" });
-    if (flags.json) await printJson(context, answer);
+    if (context.json) await printJson(context, answer);
     else await print(context, answer.sentences.map((sentence) => `${clean(sentence)}\n`).join(""));
     return 0;
   },

@@ -17,16 +17,15 @@ export const create = command({
   flags: {
     ...newVmFlags,
     start: { type: "boolean", default: true, description: "Create it only; do not start it" },
-    json: { type: "boolean", description: "Print the VM as JSON" },
     quiet: { type: "boolean", alias: "q", description: "Print its id only" },
   },
   moreHelp: defaultsHelp,
   async run(flags, { context }) {
-    const quiet = flags.quiet === true || flags.json === true;
+    const quiet = flags.quiet === true || context.json === true;
     const start = flags.start !== false;
     const vm = await createVm(context, flags, { start, quiet });
     if (start) await waitUntilReady(context, vm, quiet);
-    if (flags.json) await printJson(context, await call(context, "vmShow", { ref: vm.id }));
+    if (context.json) await printJson(context, await call(context, "vmShow", { ref: vm.id }));
     else await print(context, quiet ? `${vm.id}\n` : `${vm.name} ${start ? "running" : "created"}\n`);
     return 0;
   },

@@ -1,6 +1,9 @@
 /** `banger vm exec`. */
+
+import { runCaptured } from "./captured.js";
 import { usageError } from "./check.js";
 import { command, oneRef } from "./command.js";
+import { printJson } from "./context.js";
 import { environmentFlags, environmentOf } from "./environment.js";
 import { inputFlags, onTerminal, runSession, takesInput } from "./session.js";
 
@@ -37,12 +40,18 @@ export const exec = command({
     if (flags.tty === true && !(input && onTerminal(context))) {
       throw usageError("--tty needs a terminal for input and output", `banger vm exec ${ref} -- CMD`);
     }
-    return runSession(context, ref, {
+    if (flags.tty === true && context.json)
+      throw usageError("--json is for programs, --tty for people", "leave out one");
+    const request = {
       argv,
       tty: flags.tty === true,
       input,
       ...(flags.cwd !== undefined && { cwd: flags.cwd }),
       env: environmentOf(all, context.env),
-    });
+    };
+    if (!context.json) return runSession(context, ref, request);
+    const captured = await runCaptured(context, ref, request);
+    await printJson(context, captured);
+    return captured.status;
   },
 });

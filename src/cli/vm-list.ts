@@ -1,5 +1,5 @@
 /** `banger vm list` and `vm show`. */
-import { command, jsonFlag, oneRef, quietFlag } from "./command.js";
+import { command, oneRef, quietFlag } from "./command.js";
 import { call, print, printJson } from "./context.js";
 import { styleFor } from "./render/style.js";
 
@@ -10,10 +10,10 @@ export const list = command({
   summary: "List VMs",
   usage: "[flags]",
   examples: ["banger vm list", "banger vm ls --json", "banger vm stop $(banger vm list -q)"],
-  flags: { json: jsonFlag, quiet: quietFlag },
+  flags: { quiet: quietFlag },
   async run(flags, { context }) {
     const [vms, { vmTable }] = await Promise.all([call(context, "vmList"), rendering()]);
-    if (flags.json) await printJson(context, vms);
+    if (context.json) await printJson(context, vms);
     else if (flags.quiet) await print(context, vms.map(({ id }) => `${id}\n`).join(""));
     else {
       const style = styleFor(context.stdout, context.env);
@@ -28,11 +28,11 @@ export const show = command({
   usage: "REF [flags]",
   examples: ["banger vm show box", "banger vm show box --json"],
   words: oneRef,
-  flags: { json: jsonFlag },
+  flags: {},
   async run(flags, { context, words }) {
     const ref = words[0] ?? "";
     const [vm, { vmDetails }] = await Promise.all([call(context, "vmShow", { ref }), rendering()]);
-    if (flags.json) await printJson(context, vm);
+    if (context.json) await printJson(context, vm);
     else {
       const notKvm = vm.accelerator === "tcg" ? (await call(context, "daemon")).notKvm : null;
       const style = styleFor(context.stdout, context.env);

@@ -1,10 +1,32 @@
 /** `banger vm logs`. */
+import { StringDecoder } from "node:string_decoder";
 import { usageError } from "./check.js";
-import { command, oneRef } from "./command.js";
+import { command, oneRef, rawFlag } from "./command.js";
 import { print, withDaemon } from "./context.js";
+import { guestOutput, write } from "./output.js";
+import { jsonText } from "./render/style.js";
 import { wholeNumber } from "./whole-number.js";
 
 const mostLines = 1_000_000;
+
+/** Longer than any line that a program writes; what is longer comes in pieces. */
+const longestLine = 65_536;
+
+async function* linesOf(chunks: AsyncIterable<Buffer>): AsyncGenerator<string> {
+  const decoder = new StringDecoder("utf8");
+  let rest = "";
+  for await (const chunk of chunks) {
+    const lines = (rest + decoder.write(chunk)).split("\n");
+    rest = lines.pop() ?? "";
+    for (const line of lines) yield line.replace(/\r$/, "");
+    if (rest.length >= longestLine) {
+      yield rest;
+      rest = "";
+    }
+  }
+  rest += decoder.end();
+  if (rest !== "") yield rest;
+}
 
 export const logs = command({
   summary: "Print a VM's console log, or what its VMM said",
@@ -14,6 +36,7 @@ export const logs = command({
   flags: {
     follow: { type: "boolean", alias: "f", description: "Go on printing what comes" },
     source: { type: "string", valueHint: "console|vmm", description: "Which log; console without it" },
+    raw: rawFlag,
     tail: { type: "string", valueHint: "N", description: "Last N lines only" },
   },
   async run(flags, { context, words }) {
@@ -28,10 +51,14 @@ export const logs = command({
       ...(flags.tail !== undefined && { tail: wholeNumber("tail", flags.tail, mostLines) }),
     } as const;
     const ref = words[0] ?? "";
+    const output = guestOutput(context.stdout, flags.raw === true);
     await withDaemon(context, async () => {
-      for await (const chunk of context.client.logs(ref, query, context.interrupts.signal)) {
-        await print(context, chunk);
+      const chunks = context.client.logs(ref, query, context.interrupts.signal);
+      if (context.json) {
+        for await (const text of linesOf(chunks)) await print(context, `${jsonText({ text })}\n`);
+        return;
       }
+      for await (const chunk of chunks) await write(output, chunk);
     });
     return 0;
   },

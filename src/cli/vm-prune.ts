@@ -2,10 +2,10 @@
 import type { VmView } from "../contract.js";
 import { BangerError } from "../errors.js";
 import { command } from "./command.js";
-import { type Context, call, print, say } from "./context.js";
+import { type Context, call, print, printJson, say } from "./context.js";
 import { styleFor } from "./render/style.js";
 import { vmTable } from "./render/vm.js";
-import { act } from "./vm-act.js";
+import { act, resultJson } from "./vm-act.js";
 
 /** VMs that nobody uses: neither running nor on their way up or down. */
 export const prunable = (vms: readonly VmView[]): VmView[] =>
@@ -33,11 +33,16 @@ export const prune = command({
   },
   async run(flags, { context }) {
     const vms = prunable(await call(context, "vmList"));
+    const dryRun = flags["dry-run"] === true;
+    if (context.json && (dryRun || vms.length === 0)) {
+      await printJson(context, { dryRun, vms: vms.map(({ id, name }) => ({ id, name })) });
+      return 0;
+    }
     if (vms.length === 0) {
       say(context, "there is nothing to delete: no VM is stopped or in error");
       return 0;
     }
-    if (flags["dry-run"]) {
+    if (dryRun) {
       for (const { name } of vms) await print(context, `${name} would be deleted\n`);
       return 0;
     }
@@ -51,6 +56,9 @@ export const prune = command({
     }
     const ids = vms.map(({ id }) => id);
     const { results, ok } = await act(context, "delete", ids, { quiet: false });
+    if (context.json) {
+      await printJson(context, { dryRun, vms: results.map((result) => resultJson(result, "deleted")) });
+    }
     const failed = results.filter(({ end }) => end !== "done").map(({ name }) => name);
     if (!ok) say(context, `${failed.length} of ${results.length} were not deleted: ${failed.join(", ")}`);
     return ok ? 0 : 1;

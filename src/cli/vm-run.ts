@@ -3,14 +3,16 @@ import { BangerError } from "../errors.js";
 import { canTellWhy } from "../kept.js";
 import { defaultGuestPath, startDirectory } from "../workspace/guest-path.js";
 import type { Plan } from "../workspace/plan.js";
+import { runCaptured } from "./captured.js";
 import { usageError } from "./check.js";
 import { command } from "./command.js";
-import { type Context, call, print, say } from "./context.js";
+import { type Context, call, print, printJson, say } from "./context.js";
 import { environmentFlags, environmentOf } from "./environment.js";
 import { Interrupted } from "./interrupts.js";
 import { createVm, newVmFlags, waitUntilReady } from "./new-vm.js";
 import { inputFlags, onTerminal, runSession, takesInput } from "./session.js";
 import { defaultsHelp } from "./vm-create.js";
+import { vmInsteadOfPath } from "./vm-not-path.js";
 import {
   guestOf,
   placePlan,
@@ -68,7 +70,9 @@ export const run = command({
   },
   moreHelp: defaultsHelp,
   async run(flags, { context, words, all, command: guestCommand }) {
-    const plan = await planOf(context, words[0], flags);
+    const plan = await planOf(context, words[0], flags).catch(async (error: unknown) => {
+      throw words[0] === undefined ? error : await vmInsteadOfPath(context, words[0], guestCommand, error);
+    });
     if (plan !== undefined && flags["dry-run"]) return printPlan(context, plan);
     const remove: Removal = flags.rm !== true ? "never" : all["rm"] === undefined ? "after" : "always";
     const detach = flags.detach === true;
@@ -79,6 +83,9 @@ export const run = command({
         `--detach leaves the VM to itself: ${flags.rm ? "--rm" : "a command"} does not go with it`,
         "banger vm run -d --name box, then: banger vm exec box -- CMD",
       );
+    }
+    if (guestCommand === undefined && !detach && context.json) {
+      throw usageError("--json is for programs, and a shell for people", "banger vm run --json -- CMD");
     }
     if (guestCommand === undefined && !detach && !onTerminal(context)) {
       throw usageError("a shell needs a terminal", "banger vm run -- CMD, or banger vm run -d");
@@ -118,7 +125,8 @@ async function runVm(
   }
   if (detach) {
     if (plan !== undefined) await placeRepository(context, vm.name, plan, { quiet, interactive: false });
-    await print(context, `${vm.id}\n`);
+    if (context.json) await printJson(context, await call(context, "vmShow", { ref: vm.id }));
+    else await print(context, `${vm.id}\n`);
     return 0;
   }
   try {
@@ -126,7 +134,11 @@ async function runVm(
     const interactive = guestCommand === undefined;
     if (plan !== undefined) await placeRepository(context, vm.name, plan, { quiet, interactive });
     const where = plan === undefined ? {} : { cwd: startDirectory(plan, defaultGuestPath) };
-    return await runSession(context, vm.id, { argv: guestCommand ?? shell, tty, input, env, ...where });
+    const session = { argv: guestCommand ?? shell, tty, input, env, ...where };
+    if (!context.json) return await runSession(context, vm.id, session);
+    const captured = await runCaptured(context, vm.id, session);
+    await printJson(context, { vm: { id: vm.id, name: vm.name }, ...captured });
+    return captured.status;
   } finally {
     if (remove !== "never") await removeVm(context, vm);
     else if (!quiet) await remind(context, vm);
@@ -176,9 +188,9 @@ async function notReady(
   const own = error.hint === undefined || /banger vm (logs|why)/.test(error.hint) ? [] : [error.hint];
   const look = `banger vm logs ${name}, banger vm why ${name}`;
   const then = `then: banger vm start ${name}, or banger vm delete ${name}`;
-  return new BangerError(error.code, `${name} did not become ready${kind}: ${error.message}`, {
+  return BangerError.from(error.toBody(), {
+    message: `${name} did not become ready${kind}: ${error.message}`,
     hint: (kept ? [...own, look, then] : own).join("; ") || "banger doctor",
-    retry: error.retry,
     cause: error,
   });
 }

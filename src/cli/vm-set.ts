@@ -4,7 +4,7 @@ import type { VmSetResult, VmView } from "../contract.js";
 import { BangerError } from "../errors.js";
 import { usageError } from "./check.js";
 import { command, manyRefs } from "./command.js";
-import { type Context, call, print, say } from "./context.js";
+import { type Context, call, print, printJson, say } from "./context.js";
 import { newVmFlags, specOf, warnOfDisk } from "./new-vm.js";
 import { errorText } from "./render/error.js";
 import { styleFor } from "./render/style.js";
@@ -41,6 +41,13 @@ async function tellGrowth(context: Context, results: VmSetResult["results"]): Pr
   if (names("growing") !== "") say(context, `not grown yet: banger vm why ${names("growing")}`);
 }
 
+const resultJson = ({ ref, vm, error }: VmSetResult["results"][number]) => ({
+  ref,
+  ...(vm !== undefined && { id: vm.id, name: vm.name, spec: vm.spec, afterRestart: vm.afterRestart }),
+  ok: error === undefined,
+  ...(error !== undefined && { error }),
+});
+
 export const set = command({
   summary:
     "Change what VMs have; a larger disk, and in system mode the way out, at once; the rest at the next start",
@@ -73,14 +80,15 @@ export const set = command({
       throw usageError("nothing to change", "banger vm set REF --memory 4G");
     const body = { refs: [...new Set(words)], spec, ...(force && { force }) };
     const { results } = await call(context, "vmSet", { body });
+    if (context.json) {
+      await printJson(context, results.map(resultJson));
+      return results.every(({ error }) => error === undefined) ? 0 : 1;
+    }
     const restart: string[] = [];
     for (const { ref, vm, error } of results) {
       const name = vm?.name ?? ref;
       if (error !== undefined) {
-        const failure = new BangerError(error.code, error.message, {
-          hint: error.hint ?? "",
-          retry: error.retry,
-        });
+        const failure = BangerError.from(error);
         context.stderr.write(errorText(failure, styleFor(context.stderr, context.env), name));
       } else if (vm !== undefined) {
         await print(context, `${name}: ${specText(vm.spec)}\n`);

@@ -1,10 +1,10 @@
 /** `banger vm stats`: what a VM takes of its host, once or live. */
 import { pause } from "../clock.js";
 import type { VmStats } from "../contract.js";
-import { command, jsonFlag, oneRef } from "./command.js";
+import { command, oneRef } from "./command.js";
 import { type Context, call, print } from "./context.js";
 import { statsLine } from "./render/stats.js";
-import { styleFor } from "./render/style.js";
+import { jsonText, styleFor } from "./render/style.js";
 
 /** Long enough for the share of a processor to mean something, short enough not to be noticed. */
 const firstLookMs = 300;
@@ -16,18 +16,17 @@ export const stats = command({
   words: oneRef,
   flags: {
     watch: { type: "boolean", alias: "w", description: "Go on until Ctrl-C, a line each time" },
-    json: { type: "boolean", description: "Print JSON, one line each time" },
   },
   async run(flags, { context, words: [ref = ""] }) {
     const style = styleFor(context.stdout, context.env);
     const intervalMs = flags.watch ? await pollInterval(context) : 0;
     let before = await call(context, "vmStats", { ref });
-    if (!flags.json) await print(context, style.dim(statsLine(undefined)));
+    if (!context.json) await print(context, style.dim(statsLine(undefined)));
     for (let waitMs = firstLookMs; ; waitMs = intervalMs) {
       await sleep(context, waitMs);
       const now = await call(context, "vmStats", { ref });
       const cpu = cpuShare(before, now);
-      await print(context, flags.json ? `${JSON.stringify({ ...now, cpu })}\n` : statsLine(now, cpu));
+      await print(context, context.json ? `${jsonText({ ...now, cpu })}\n` : statsLine(now, cpu));
       if (!flags.watch) return 0;
       before = now;
     }

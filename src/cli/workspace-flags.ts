@@ -4,7 +4,7 @@ import type { Guest } from "../workspace/guest.js";
 import type { Plan, WorkspaceOptions } from "../workspace/plan.js";
 import type { Placement } from "../workspace/prepare.js";
 import { usageError } from "./check.js";
-import { type Context, print, say, withDaemon } from "./context.js";
+import { answer, type Context, say, withDaemon } from "./context.js";
 
 export const workspaceFlags = {
   branch: { type: "string", valueHint: "B", description: "Make branch B in the guest's checkout" },
@@ -51,7 +51,12 @@ export async function planFor(
 export async function printPlan(context: Context, plan: Plan): Promise<number> {
   const { shownPath } = await import("../workspace/select.js");
   sayLeftBehind(context, plan);
-  await print(context, plan.files.map((path) => `${shownPath(path)}\n`).join(""));
+  const files = plan.files.map((path) => shownPath(path));
+  await answer(
+    context,
+    { files, skippedUntracked: plan.skippedUntracked },
+    files.map((path) => `${path}\n`).join(""),
+  );
   return 0;
 }
 
@@ -64,6 +69,14 @@ function sayLeftBehind(context: Context, { skippedUntracked: count, embedded }: 
     say(context, `${embedded.length} nested repositories stay on the host: they are no submodules`);
   }
 }
+
+/** What `--json` tells of a repository that was placed. */
+export const placedJson = (ref: string, plan: Plan, guestPath: string) => ({
+  ref,
+  guestPath,
+  files: plan.files.length,
+  skippedUntracked: plan.skippedUntracked,
+});
 
 /** Places what was planned, and says so unless `quiet`. */
 export async function placePlan(

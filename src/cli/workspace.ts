@@ -6,10 +6,11 @@ import type { Guest } from "../workspace/guest.js";
 import { defaultGuestPath } from "../workspace/guest-path.js";
 import { type Mode, modes } from "../workspace/plan.js";
 import { usageError } from "./check.js";
-import { command, oneRef } from "./command.js";
-import { type Context, say } from "./context.js";
+import { command, oneRef, rawFlag } from "./command.js";
+import { type Context, printJson, say } from "./context.js";
+import { guestOutput } from "./output.js";
 import { type Write, writeAmong, writeToFile } from "./output-file.js";
-import { guestOf, placePlan, planFor, printPlan, workspaceFlags } from "./workspace-flags.js";
+import { guestOf, placedJson, placePlan, planFor, printPlan, workspaceFlags } from "./workspace-flags.js";
 
 const guestPathFlag = {
   type: "string",
@@ -64,6 +65,7 @@ export const prepare = command({
     const plan = await planFor(context, path, flags, modeOf(flags.mode));
     if (flags["dry-run"]) return printPlan(context, plan);
     await placePlan(context, ref, plan, placement);
+    if (context.json) await printJson(context, placedJson(ref, plan, placement.guestPath));
     return 0;
   },
 });
@@ -80,24 +82,35 @@ export const exportChanges = command({
   flags: {
     output: { type: "string", alias: "o", valueHint: "FILE", description: "Write to FILE" },
     commits: { type: "boolean", description: "The commits made in the guest, as a git bundle" },
+    raw: rawFlag,
     "guest-path": guestPathFlag,
   },
   async run(flags, { context, words }) {
     const guestPath = guestPathOf(flags["guest-path"]);
     const guest = await guestOf(context, words[0] ?? "");
     const { output: file } = flags;
+    if (context.json && file === undefined) {
+      throw usageError(
+        "with --json the patch goes to a file",
+        `banger vm workspace export ${words[0]} -o FILE --json`,
+      );
+    }
     if (flags.commits === true) {
       if (file === undefined && context.stdout.isTTY === true) {
         throw usageError("a bundle is not for a terminal", "-o FILE");
       }
-      await writeTo(context, file, (output) => exportBundle(context, guest, guestPath, output));
+      const bytes = await writeTo(context, file, (output) => exportBundle(context, guest, guestPath, output));
+      if (context.json) await printJson(context, { file, bytes });
       return 0;
     }
+    const raw = flags.raw === true;
     const notes: string[] = [];
     const bytes = await writeTo(context, file, async (output) => {
-      notes.push(...(await exportPatch(guest, guestPath, output)));
+      const readable = file === undefined ? guestOutput(context.stdout, raw) : output;
+      notes.push(...(await exportPatch(guest, guestPath, readable)));
     });
     for (const note of notes) say(context, note);
+    if (context.json) await printJson(context, { file, bytes, changed: bytes > 0, notes });
     if (bytes === 0) say(context, `nothing was changed at ${guestPath} since it was prepared`);
     else if (file !== undefined || context.stdout.isTTY !== true) await warnOfSubdirectory(context);
     return 0;

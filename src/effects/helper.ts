@@ -1,6 +1,7 @@
 /** The daemon's end of the root helper's socket: one connection, made when it is needed and made again when it ends. */
 import { createConnection, type Socket } from "node:net";
 import type { Answer, Failure, MethodName, Params, Request, Result } from "../../helper/contract.js";
+import type { ErrorCode } from "../error-codes.js";
 import { BangerError } from "../errors.js";
 import type { HelperCalls } from "./helper-calls.js";
 
@@ -130,7 +131,7 @@ class Link {
   }
 }
 
-const later = (code: string, message: string): BangerError =>
+const later = (code: ErrorCode, message: string): BangerError =>
   new BangerError(code, message, { retry: "later", hint: "banger system status" });
 
 const lost = (): BangerError =>
@@ -141,5 +142,5 @@ const unreachable = (path: string, code = "closed"): BangerError =>
 
 function failed({ code, message, rule, hint, retry }: Failure["error"]): BangerError {
   const text = rule === undefined ? message : `${message} (rule ${rule})`;
-  return new BangerError(code, text, hint === undefined ? { retry } : { retry, hint });
+  return BangerError.from({ code, message: text, retry, ...(hint !== undefined && { hint }) });
 }

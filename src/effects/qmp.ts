@@ -1,6 +1,7 @@
 /** A client of QEMU's machine protocol: one JSON object per line over a unix socket, one client at a time. */
 import type { Socket } from "node:net";
 import type { Clock, Timer } from "../clock.js";
+import type { ErrorCode } from "../error-codes.js";
 import { BangerError } from "../errors.js";
 import { connectSocket } from "../socket-place.js";
 
@@ -126,7 +127,7 @@ class Connection implements QmpClient {
     waiting.resolve(message["return"]);
   }
 
-  private fail(id: number, code: string, text: string): void {
+  private fail(id: number, code: ErrorCode, text: string): void {
     const waiting = this.pending.get(id);
     this.pending.delete(id);
     waiting?.timer.cancel();
@@ -134,7 +135,7 @@ class Connection implements QmpClient {
   }
 }
 
-const failure = (code: string, message: string): BangerError =>
+const failure = (code: ErrorCode, message: string): BangerError =>
   new BangerError(code, message, { retry: "later" });
 
 /**

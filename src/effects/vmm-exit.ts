@@ -1,4 +1,5 @@
 /** Pure: what the end of a QEMU process means, from its last event, its exit status and its last words. */
+import type { ErrorCode } from "../error-codes.js";
 import { BangerError } from "../errors.js";
 import type { ProcessExit, VmId } from "../model.js";
 
@@ -71,7 +72,7 @@ export function describeEnd({ shutdownReason, asked, child, lastLine, console = 
 
 interface StartFailure {
   says: RegExp;
-  code: string;
+  code: ErrorCode;
   message: string;
   hint: string;
   retry: "never" | "later";

@@ -77,11 +77,8 @@ function readFailure(payload: Buffer): BangerError {
   const code = typeof body?.["code"] === "string" && /^[a-z_]+$/.test(body["code"]) ? body["code"] : "failed";
   const message =
     typeof body?.["message"] === "string" ? body["message"] : "the command could not be started";
-  return new BangerError(
-    `exec_${code}`,
-    message,
-    code === "arguments_too_long" ? { hint: argumentsHint } : {},
-  );
+  const error = { code: `exec_${code}`, message, retry: "never" } as const;
+  return BangerError.from(error, code === "arguments_too_long" ? { hint: argumentsHint } : {});
 }
 
 /** One running command. Output is written to the given streams, which are not ended. */

@@ -44,11 +44,6 @@ function proxiesOf(environment: ImageMakerOptions["environment"]): Record<string
   return proxies;
 }
 
-function fromBody(body: ErrorBody): BangerError {
-  const hint = body.hint === undefined ? {} : { hint: body.hint };
-  return new BangerError(body.code, body.message, { ...hint, retry: body.retry });
-}
-
 /** Follows a builder to its end. @throws BangerError what it reported, or `image_build_failed`. */
 async function follow(builder: Builder, stage: (reached: StageReached) => void): Promise<void> {
   const { ended, output } = builder;
@@ -59,7 +54,7 @@ async function follow(builder: Builder, stage: (reached: StageReached) => void):
     const report = JSON.parse(line) as BuildReport;
     if ("stage" in report) stage(report);
     else if ("pid" in report) builder.is(report.pid);
-    else if ("error" in report) failure = fromBody(report.error);
+    else if ("error" in report) failure = BangerError.from(report.error);
     else done = true;
   }
   const how = await ended;

@@ -24,8 +24,8 @@ export async function carryOut(host: Pick<SystemHost, "stage">, steps: readonly 
       await step.undo().catch((error: unknown) => left.push(`${step.label}: ${errorBody(error).message}`));
     }
     if (left.length === 0) throw thrown;
-    const { code, message, hint } = errorBody(thrown);
-    const full = `${message}; not taken back: ${left.join("; ")}`;
-    throw new BangerError(code, full, { ...(hint && { hint }), cause: thrown });
+    const error = errorBody(thrown);
+    const message = `${error.message}; not taken back: ${left.join("; ")}`;
+    throw BangerError.from(error, { message, cause: thrown });
   }
 }

@@ -46,7 +46,7 @@ export async function ensureDiskSize(
   const process = running(vmId);
   const guest = () => {
     if (host.vm(vmId).process !== process || process.guest !== "up")
-      throw new BangerError("flaky", "the guest's agent does not answer", { retry: "later" });
+      throw new BangerError("host_failed", "the guest's agent does not answer", { retry: "later" });
   };
   guest();
   if (vm.workMiB >= diskMiB && vm.growing === "no") return;

@@ -17,7 +17,7 @@ const none = {};
 const born = (): Life => ({ alive: true, ends: [] });
 const unreachable = () =>
   new BangerError("helper_unreachable", "the helper does not answer", { retry: "later" });
-const refused = (message: string) => new BangerError("refused", message, { retry: "later" });
+const refused = (message: string) => new BangerError("helper_refused", message, { retry: "later" });
 
 export class SimHelper {
   readonly #host: SimHost;

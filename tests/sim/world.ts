@@ -25,7 +25,7 @@ type EffectOf<K extends Effect["kind"]> = Extract<Effect, { kind: K }>;
 
 const hidden = { is: "unknown", cause: "its directory cannot be listed" } as const;
 
-const flaky = (message: string) => new BangerError("flaky", message, { retry: "later" });
+const flaky = (message: string) => new BangerError("host_failed", message, { retry: "later" });
 
 const pauseOf = ({ pause }: SimProcess, full: boolean): SeenPause | null =>
   pause === "host_disk_full" ? { cause: pause, freeMiB: full ? 0 : 1000 } : pause && { cause: pause };
@@ -148,7 +148,7 @@ export class SimWorld implements World {
 
   async #fault(effect: Effect, { signal }: PerformContext): Promise<void> {
     const kind = this.host.chance.between(0, 9);
-    if (kind === 0) throw new BangerError("hopeless", `${effect.kind} can never succeed`);
+    if (kind === 0) throw new BangerError("qemu_missing", `${effect.kind} can never succeed`);
     // A build may take an hour: to wait that long for a hanging one tells nothing more.
     if (kind > 2 || effect.kind === "ensureImage") throw flaky(`${effect.kind} failed`);
     await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));

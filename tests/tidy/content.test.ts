@@ -3,6 +3,8 @@ import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
+import { withCodes } from "../../docs/codes.js";
+import { errorCodes } from "../../src/error-codes.js";
 import { linesOf, paths, read, root, typescript } from "./sources.js";
 
 /** Calls that reach for time, chance or environment; a method of that name on something else is none. */
@@ -79,10 +81,54 @@ test("every link of the documentation leads to a file, and every page has a link
   }
 });
 
-test("every error code of docs/troubleshooting.md is one that the program has", () => {
-  const sources = typescript("src").map(read).join("\n");
-  const rows = linesOf("docs/troubleshooting.md").filter((line) => line.startsWith("| `"));
-  const codes = rows.flatMap((line) => [...(line.split("|")[1] ?? "").matchAll(/`([a-z]+(?:_[a-z]+)+)`/g)]);
-  assert.ok(codes.length > 40);
-  for (const [, code] of codes) assert.ok(sources.includes(`"${code}"`), code);
+const table = /^src\/error-codes(-\w+)?\.ts$/;
+const documented = new Set(Object.values(errorCodes).flatMap((chapter) => Object.keys(chapter)));
+
+test("every error code that is raised is in the table; the compiler sees to those of src", () => {
+  const raised = typescript("helper").flatMap((path) =>
+    [...read(path).matchAll(/(?:new HostFailure\(|code: |: )\s*"([a-z]+(?:_[a-z]+)+)"/g)].map(
+      ([, code]) => code as string,
+    ),
+  );
+  assert.ok(raised.length > 15, `${raised.length} codes of the helper`);
+  assert.deepEqual(
+    raised.filter((code) => !documented.has(code)),
+    [],
+  );
+  const agent = paths("guest-agent").filter((path) => path.endsWith(".c"));
+  const refused = agent.flatMap((path) =>
+    [...read(path).matchAll(/\bcode = "([a-z_]+)"/g)].map(([, code]) => `exec_${code}`),
+  );
+  assert.ok(refused.length > 5, `${refused.length} codes of the guest agent`);
+  assert.deepEqual(
+    refused.filter((code) => !documented.has(code)),
+    [],
+  );
+});
+
+test("every error code of the table is one that something raises", () => {
+  const sources = [
+    ...typescript("src", "helper").filter((path) => !table.test(path)),
+    ...paths("guest-agent"),
+  ];
+  const text = sources.map(read).join("\n");
+  // `${noun}_not_found` is one code for each noun.
+  const spellings = (code: string) => [
+    `"${code}"`,
+    `"${code.replace(/^exec_/, "")}"`,
+    `}${code.slice(code.indexOf("_"))}\``,
+  ];
+  const raised = (code: string) => spellings(code).some((spelling) => text.includes(spelling));
+  assert.ok(documented.size > 150);
+  assert.deepEqual(
+    [...documented].filter((code) => !raised(code)),
+    [],
+  );
+});
+
+test("docs/troubleshooting.md has the table, and each code once", () => {
+  const page = read("docs/troubleshooting.md");
+  assert.equal(withCodes(page), page, "npm run docs");
+  const codes = Object.values(errorCodes).flatMap((chapter) => Object.keys(chapter));
+  assert.equal(codes.length, documented.size);
 });

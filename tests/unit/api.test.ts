@@ -190,10 +190,10 @@ describe("one VM", () => {
       [`${address}:22`, null],
     );
     assert.match(ports[1]?.reason ?? "", /loopback/);
-    assert.equal(await refused("vmPorts", 503, { ref: "made" }), "not_running");
+    assert.equal(await refused("vmPorts", 409, { ref: "made" }), "vm_not_running");
     const ssh = await ok<{ port: number; hostKeyAlias: string }>("vmSsh", { ref: "ann" });
     assert.deepEqual([ssh.port, ssh.hostKeyAlias], [22, `${id}.banger`]);
-    assert.equal(await refused("vmSsh", 503, { ref: "made" }), "not_running");
+    assert.equal(await refused("vmSsh", 409, { ref: "made" }), "vm_not_running");
   });
 
   test("logs are read whole, from the tail, and as they grow", async () => {

@@ -28,7 +28,7 @@ const sample = command({
   },
   run: async () => 0,
 });
-const check = (...argv: string[]) => checkArguments(sample, "sample", argv);
+const check = (...argv: string[]) => checkArguments({ command: sample, path: "sample", argv, dashes: false });
 const usage = (message: RegExp, hint?: RegExp) => (error: unknown) => {
   assert.ok(error instanceof BangerError);
   assert.equal(error.code, "usage");
@@ -101,6 +101,87 @@ test("every command loads, and says how it is used", async () => {
   await visit(root);
 });
 
+test("a guess never leads to what takes something away, nor past it to something else", async () => {
+  for (const words of [
+    "vm pause",
+    "vm delte",
+    "vm prun",
+    "vm kil",
+    "vm r",
+    "image delet",
+    "kernel rn",
+    "system unistall",
+  ]) {
+    const [group = "", word = ""] = words.split(" ");
+    await assert.rejects(
+      dispatch([group, word]),
+      usage(/unknown command/, new RegExp(`^banger ${group} --help$`)),
+    );
+  }
+  const destroying: string[] = [];
+  for (const [name, group] of Object.entries(root.commands)) {
+    if (!isGroup(group)) continue;
+    for (const [word, node] of Object.entries(group.commands))
+      if (/^(delete|rm|kill|prune|uninstall)$/.test(word))
+        destroying.push(`${name} ${word}: ${"destroys" in node}`);
+  }
+  assert.deepEqual(
+    destroying.filter((each) => each.endsWith("false")),
+    [],
+  );
+  assert.ok(destroying.length >= 6);
+  await assert.rejects(checkArguments({ ...guestLine, argv: ["--forse"] }), usage(/--forse/, /--help$/));
+  assert.equal(suggest("f", ["q", "t"]), undefined, "any letter is one edit from any other");
+});
+
+const guestLine = {
+  command: command({
+    summary: "Sample",
+    usage: "REF -- CMD…",
+    examples: [],
+    takesCommand: true,
+    words: { min: 1, max: 1, name: "REF" },
+    flags: { cwd: { type: "string" }, force: { type: "boolean" } },
+    run: async () => 0,
+  }),
+  path: "vm exec",
+  argv: [] as string[],
+  dashes: false,
+};
+
+test("a guest's command without its -- is shown with it", async () => {
+  const told = (argv: string[], hint: RegExp, dashes = false) =>
+    assert.rejects(checkArguments({ ...guestLine, argv, dashes }), usage(/goes after --$/, hint));
+  await told(["box", "ls", "-la", "/a b"], /^banger vm exec box -- ls -la '\/a b'$/);
+  await told(
+    ["--cwd", "/x", "box", "sh", "-c", "exit 3"],
+    /^banger vm exec --cwd \/x box -- sh -c 'exit 3'$/,
+  );
+  await told(["box", "make"], /^banger vm exec box -- make$/);
+  await told(["box", "-x"], /^banger vm exec box -- -x$/);
+  await told(["box", "--cdw", "/x"], /^--cwd, or see/);
+  const after = { ...guestLine, dashes: true };
+  await assert.rejects(
+    checkArguments({ ...after, argv: ["box", "-x"] }),
+    usage(/^unknown flag -x$/, /--help/),
+  );
+  await assert.rejects(checkArguments({ ...after, argv: ["box", "y"] }), usage(/^unexpected argument "y"$/));
+  const run = {
+    ...guestLine,
+    path: "vm run",
+    command: { ...guestLine.command, words: { min: 0, max: 1, name: "PATH" } },
+  };
+  await assert.rejects(
+    checkArguments({ ...run, argv: ["ls", "-la"] }),
+    usage(/-la?;/, /^banger vm run -- ls -la$/),
+  );
+  await assert.rejects(
+    checkArguments({ ...run, argv: [".", "make", "-j4"] }),
+    usage(/;/, /^banger vm run \. -- make -j4$/),
+  );
+  await assert.rejects(check(""), usage(/^REF is empty$/));
+});
+
 test("the edit distance counts a swap of neighbours once", () => {
   assert.equal(editDistance("lsit", "list"), 1);
   assert.equal(editDistance("", "abc"), 3);
@@ -154,7 +235,7 @@ test("what the daemon says of the way to a guest can be nothing but that", () =>
     { user: "-oProxyCommand=x" },
     { port: Number.NaN },
     { keyPath: "relative" },
-    { knownHostsPath: '/a" "/b' },
+    { knownHostsPath: "/a\n/b" },
     { hostKeyAlias: "x\nProxyCommand y" },
   ];
   for (const part of odd)
@@ -169,6 +250,23 @@ test("ssh is told the pinned key, and the guest's shell sees the words as given"
   assert.ok(argv.includes("HostKeyAlias=0a1b2c3d.banger"));
   assert.equal(argv.at(-1), `echo 'it'\\''s' '$HOME'`);
   assert.equal(shellQuote(""), "''");
+  const odd = sshArguments({ ...sshView, knownHostsPath: '/a" "/b%h' }, []);
+  assert.ok(odd.includes('UserKnownHostsFile="/a\\" \\"/b%%h"'), "one path, whatever is in it");
+});
+
+test("ssh gets its own options behind ours, and a shell by name, which Debian does not welcome", () => {
+  const argv = sshArguments(sshView, [], {
+    values: { L: ["8080:localhost:80"], o: ["A=b"] },
+    switches: ["A"],
+  });
+  const line = argv.join(" ");
+  assert.match(
+    line,
+    /-o LogLevel=ERROR -L 8080:localhost:80 -o A=b -A -t -- root@127\.7\.0\.1 -- exec "\$\{SHELL/,
+  );
+  const forwards = sshArguments(sshView, [], { values: { D: ["1080"] }, switches: ["N"] });
+  assert.equal(forwards.at(-1), "root@127.7.0.1");
+  assert.ok(!forwards.includes("-t"));
 });
 
 test("a file of variables is taken line by line as it stands, and what is typed counts more", (t) => {

@@ -1,6 +1,5 @@
 /** The program itself as a child process, with canned replies in the daemon's place. */
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { test } from "node:test";
 import { encodeFrame, FrameReader, frameType } from "../../src/guest/exec-frames.js";
 import {
@@ -46,6 +45,21 @@ test("errors are two lines and status 1; a wrong command line is status 2", () =
     assert.equal(path.status, 125);
     assert.match(path.stderr, /not in a git repository/);
     assert.equal(api.asked.length, 2, "a wrong command line asks the daemon nothing");
+  }));
+
+test("vm run with a VM's name for a path leads to the VM", () =>
+  withHost(async ({ api, banger }) => {
+    api.on("GET /v1/vms/box", () => vmView());
+    const told = await banger(["vm", "run", "box", "--", "sh", "-c", "exit 3"]);
+    assert.equal(told.status, 125);
+    assert.match(
+      told.stderr,
+      /box is a VM that exists already.*\n {2}try: banger vm exec box -- sh -c 'exit 3'\n$/,
+    );
+    assert.match(
+      (await banger(["vm", "run", "-d", "nobody"])).stderr,
+      /nobody is not in a git repository|does not exist/,
+    );
   }));
 
 test("daemon status never starts a daemon, and says with its status that there is none", () =>
@@ -183,18 +197,4 @@ test("prune asks nobody where there is no terminal: it wants -f", () =>
     assert.equal(refused.status, 1);
     assert.match(refused.stderr, /try: banger vm prune -f/);
     assert.equal((await banger(["vm", "prune", "--dry-run"])).stdout, "box would be deleted\n");
-  }));
-
-test("a reader that leaves early ends a program as SIGPIPE does, without a word", () =>
-  withHost(async ({ api, env }) => {
-    api.on("GET /v1/events", (_asked, response) => {
-      const lines = Array.from({ length: 20_000 }, (_, index) => eventView(index, "vm.ready"));
-      response.end(lines.map((line) => `${JSON.stringify(line)}\n`).join(""));
-    });
-    const child = spawn(program, ["events"], { env, timeout: runDeadlineMs });
-    let stderr = "";
-    child.stderr.on("data", (text: Buffer) => (stderr += text.toString()));
-    child.stdout.once("data", () => child.stdout.destroy());
-    const status = await new Promise((resolve) => child.on("exit", resolve));
-    assert.deepEqual({ status, stderr }, { status: 141, stderr: "" });
   }));

@@ -129,7 +129,7 @@ test("a VM is judged by where it was sent", () => {
 });
 
 test("results come in the order of the refs, however they end", () => {
-  const results: Result[] = ["a", "b", "c"].map((name) => ({ name, id: name, end: undefined }));
+  const results: Result[] = ["a", "b", "c"].map((name) => ({ ref: name, name, id: name, end: undefined }));
   const shown: string[] = [];
   const flush = inOrder(results, ({ name }) => shown.push(name));
   const end = (index: number) => {

@@ -102,10 +102,10 @@ test("an exec is upgraded with nothing lost, or refused with the daemon's error"
     assert.deepEqual(api.asked[0]?.body, { argv: ["true"] });
     stream.destroy();
     api.onExec((_asked, refused) => {
-      const body = JSON.stringify({ error: { code: "not_running", message: "no", retry: "later" } });
+      const body = JSON.stringify({ error: { code: "vm_not_running", message: "no", retry: "later" } });
       refused.end(
         `HTTP/1.1 503 Refused\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`,
       );
     });
-    await assert.rejects(client.exec("box", { argv: ["true"] }), hasCode("not_running"));
+    await assert.rejects(client.exec("box", { argv: ["true"] }), hasCode("vm_not_running"));
   }));

@@ -154,8 +154,10 @@ describe("a daemon", () => {
   });
 
   test("that cannot open its world gives the home free", async (t: TestContext) => {
-    t.mock.method(bench, "openWorld", () => Promise.reject(new BangerError("no_vmm", "there is no VMM")));
-    await assert.rejects(bench.start(), { code: "no_vmm" });
+    t.mock.method(bench, "openWorld", () =>
+      Promise.reject(new BangerError("qemu_missing", "there is no VMM")),
+    );
+    await assert.rejects(bench.start(), { code: "qemu_missing" });
     t.mock.restoreAll();
     await bench.start();
   });

@@ -97,7 +97,10 @@ describe("create", () => {
 
   test("a name of a live VM is refused, or the next candidate is taken; a deleted VM's name is free", () => {
     const state = after(withImage, create(1, { name: "ann" }));
-    assert.throws(() => decided(state, create(2, { name: "ann" })), { code: "name_taken" });
+    assert.throws(() => decided(state, create(2, { name: "ann" })), {
+      code: "name_taken",
+      hint: /^banger vm start ann, or another --name$/,
+    });
     const nameOf = (candidates: string[]) =>
       (decided(state, create(2, { name: candidates }))[0]?.data as { name: string }).name;
     assert.equal(nameOf(["ann", "bob"]), "bob");

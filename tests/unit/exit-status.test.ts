@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { exitStatusOf } from "../../src/cli/exit-status.js";
 import { Interrupted } from "../../src/cli/interrupts.js";
 import { isGroup, type Node, root } from "../../src/cli/tree.js";
+import type { ErrorCode } from "../../src/error-codes.js";
 import { BangerError } from "../../src/errors.js";
 import { encodeFrame, frameType } from "../../src/guest/exec-frames.js";
 import { echoingGuest, notFound, switching, withHost } from "../doubles/cli-host.js";
@@ -21,7 +22,7 @@ test("the commands that end with a guest's status are those that run something i
 });
 
 test("a failure has one status in a command of banger's own and another where statuses are a guest's", () => {
-  const error = (code: string) => new BangerError(code, "it");
+  const error = (code: ErrorCode) => new BangerError(code, "it");
   const both = (thrown: unknown) => [exitStatusOf(thrown, false), exitStatusOf(thrown, true)];
   assert.deepEqual(both(error("vm_not_found")), [1, 125]);
   assert.deepEqual(both(error("usage")), [2, 125]);

@@ -62,7 +62,7 @@ describe("loop", () => {
   const bring = (position: string) =>
     ledger.commit([sample("vm.created"), ...(ways[position] ?? []).map(sample)], "request:t");
   const types = () => [...log.read({ stream })].map(({ type }) => type);
-  const broken = (message: string) => new BangerError("broken", message, { retry: "later" });
+  const broken = (message: string) => new BangerError("host_failed", message, { retry: "later" });
 
   test("a sweep over a thousand idle VMs is one look at the host and wakes nobody", async () => {
     const events: NewEvent[] = [];

@@ -1,6 +1,6 @@
 /** The user's own ssh configuration gets three lines from ssh-config and loses them again, byte for byte. */
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import {
   chmodSync,
   existsSync,
@@ -17,10 +17,17 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import fc from "fast-check";
-import { bangerSshConfig, isIncluded, withInclude, withoutInclude } from "../../src/ssh-config.js";
+import {
+  bangerSshConfig,
+  includeLine,
+  isIncluded,
+  sshPath,
+  withInclude,
+  withoutInclude,
+} from "../../src/ssh-config.js";
 
 const program = new URL("../../../bin/banger", import.meta.url).pathname;
-const include = "/home/ann/.config/banger/ssh_config";
+const include = includeLine("/home/ann/.config/banger/ssh_config");
 const path = "/home/ann/.ssh/config";
 
 test("whatever the file holds, install is idempotent and uninstall leaves it as it was", () => {
@@ -45,7 +52,10 @@ test("whatever the file holds, install is idempotent and uninstall leaves it as 
       assert.ok(installed.startsWith("# >>> banger"), "an Include below a Host would be a part of it");
       assert.ok(isIncluded(installed));
       assert.equal(withInclude(installed, include, path), installed);
-      assert.equal(withInclude(withInclude(installed, "/elsewhere", path), include, path), installed);
+      assert.equal(
+        withInclude(withInclude(installed, includeLine("/elsewhere"), path), include, path),
+        installed,
+      );
       assert.equal(withoutInclude(installed, path), before);
     }),
   );
@@ -61,27 +71,64 @@ test("what was written below the lines stays; what has lost its end is left alon
   }
 });
 
-test("OpenSSH reads it, paths with spaces and percent signs included", (t) => {
-  const directory = mkdtempSync(join(tmpdir(), "banger ssh %h-"));
-  t.after(() => rmSync(directory, { recursive: true }));
-  const parts = {
-    keyPath: `${directory}/key`,
-    knownHostsPath: `${directory}/known`,
-    program: `${directory}/banger`,
-  };
-  const file = join(directory, "config");
-  writeFileSync(file, bangerSshConfig(parts));
-  const seen = execFileSync("ssh", ["-G", "-F", file, "box.vm"], { encoding: "utf8" });
-  assert.match(seen, /^user root$/m);
-  assert.match(seen, /^stricthostkeychecking true$/m);
-  assert.ok(seen.includes("ssh-proxy %h"), seen);
-  const other = execFileSync("ssh", ["-G", "-F", file, "box.example"], { encoding: "utf8" });
-  assert.doesNotMatch(other, /proxycommand/);
+/** What paths of homes can have that ssh_config(5), its patterns, its tokens or a shell would take for their own. */
+const oddNames = [
+  "josé",
+  "日本",
+  "two words",
+  "100%",
+  "a%h",
+  "it's",
+  'quo"te',
+  "back\\slash",
+  "a*[b]?c",
+  "$HOME `id`",
+  "#x",
+];
+
+test("OpenSSH reads the same paths, whatever letters the home's name has, and finds them through the user's file", (t) => {
+  for (const name of ["plain", ...oddNames]) {
+    const { root, banger, users } = bench(t, name);
+    banger("--install");
+    const seen = execFileSync("ssh", ["-G", "-F", users, "box.vm"], { encoding: "utf8" });
+    const value = (key: string) => new RegExp(`^${key} (.*)$`, "m").exec(seen)?.[1];
+    assert.equal(value("user"), "root", name);
+    assert.equal(value("stricthostkeychecking"), "true");
+    assert.equal(value("identityfile")?.replaceAll("%%", "%"), `${root}/st/banger/ssh/id_ed25519`);
+    assert.equal(value("userknownhostsfile")?.replaceAll("%%", "%"), `${root}/st/banger/ssh/known_hosts`);
+    assert.match(value("proxycommand") ?? "", /ssh-proxy %h$/);
+    const other = execFileSync("ssh", ["-G", "-F", users, "box.example"], { encoding: "utf8" });
+    assert.doesNotMatch(other, /proxycommand/);
+    banger("--uninstall");
+    assert.ok(!existsSync(users));
+  }
 });
 
-function bench(t: TestContext) {
-  const root = mkdtempSync(join(tmpdir(), "banger-sshc-"));
-  t.after(() => rmSync(root, { recursive: true }));
+test("the program that carries the connection is run whatever its path", (t) => {
+  for (const name of oddNames) {
+    const directory = join(mkdtempSync(join(tmpdir(), "banger-sshp-")), name);
+    t.after(() => rmSync(join(directory, ".."), { recursive: true }));
+    mkdirSync(directory);
+    const parts = { keyPath: "/k", knownHostsPath: "/h", program: join(directory, "banger") };
+    writeFileSync(parts.program, `#!/bin/sh\necho "$@" >"$0.said"\n`, { mode: 0o755 });
+    writeFileSync(join(directory, "config"), bangerSshConfig(parts));
+    spawnSync("ssh", ["-F", join(directory, "config"), "box.vm"], { stdio: "ignore", timeout: 20_000 });
+    assert.equal(readFileSync(`${parts.program}.said`, "utf8"), "ssh-proxy box.vm\n", name);
+  }
+});
+
+test("a path that OpenSSH's configuration cannot hold is refused", () => {
+  for (const path of ["/a\nb", "/a${HOME}/b", "/a\rb"]) {
+    assert.throws(() => sshPath(path), { code: "ssh_config_unwritable" });
+    assert.throws(() => includeLine(path), { code: "ssh_config_unwritable" });
+  }
+});
+
+function bench(t: TestContext, name = "home") {
+  const top = mkdtempSync(join(tmpdir(), "banger-sshc-"));
+  t.after(() => rmSync(top, { recursive: true }));
+  const root = join(top, name);
+  mkdirSync(root);
   const env = {
     ...process.env,
     HOME: root,

@@ -30,5 +30,34 @@ export function styleFor(output: Pick<Output, "isTTY">, env: NodeJS.ProcessEnv):
 
 export const plainStyle: Style = styleFor({ isTTY: false }, {});
 
-/** A guest names its processes as it likes: control characters must not reach the terminal. */
-export const clean = (text: string): string => text.replace(/[\u0000-\u001f\u007f-\u009f]/g, "?");
+/** What changes how a terminal shows other text, or cannot be seen: controls, C1 too, bidi, line separators. */
+const unseen = /(?![\u200c\u200d])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
+/** The same but for line breaks and tabs. */
+const unseenInLines = /(?![\n\t\u200c\u200d])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
+/** Whole commands to a terminal (ECMA-48): CSI, strings such as titles and clipboards with their end, and the rest. */
+const sequence =
+  /\u001b\[[0-?]*[ -/]*[@-~]|\u001b[\]PX^_][^\u0007\u001b\u009c]*(?:\u0007|\u001b\\|\u009c)|\u001b[ -/]*[0-OQ-WYZ\\`-~]/g;
+/** What `styleFor` writes. */
+const ours = /^\u001b\[(?:1|2|22|3[1-35]|39)m$/;
+
+/** One line for people of text from elsewhere: a guest names its processes as it likes. */
+export const clean = (text: string): string => text.replace(unseen, "?");
+
+/** Lines for people of text from elsewhere: commands to the terminal go, what else it could act on is shown as "?". */
+export const cleanLines = (text: string): string =>
+  text.replaceAll("\r\n", "\n").replace(sequence, "").replace(unseenInLines, "?");
+
+/** As `cleanLines`, for text of banger's own: its colours stay. The last gate before a terminal. */
+export const cleanStyled = (text: string): string =>
+  text
+    .split(/(\u001b\[\d+m)/)
+    .map((part) => (ours.test(part) ? part : cleanLines(part)))
+    .join("");
+
+/** Writes JSON so that no terminal or editor acts on it: everything of that kind is a \\u escape, and still the same. */
+export const jsonText = (value: unknown, indent?: number): string =>
+  JSON.stringify(value, null, indent).replace(/(?!\n)[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) =>
+    [...Array(character.length).keys()]
+      .map((at) => `\\u${character.charCodeAt(at).toString(16).padStart(4, "0")}`)
+      .join(""),
+  );
