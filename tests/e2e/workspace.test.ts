@@ -1,8 +1,10 @@
 /** A repository in a real guest: equal on both sides, and its changes back home; `vm run PATH` whole. */
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { chmodSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { after, before, test } from "node:test";
 import { Bench } from "../doubles/repositories.js";
 import { program, TestHome } from "./harness.js";
@@ -101,8 +103,43 @@ test("a work tree with every kind of path goes in, is the same there, and a chan
   assert.equal(bench.git("log", "-1", "--format=%s", "FETCH_HEAD"), "inside\n");
 });
 
-test("a work tree of git worktree goes in without its repository's history, and again after a change", () => {
+test("commands start in the checkout; exports of it at once are each whole, whoever it belongs to there", async () => {
+  const where = (...argv: string[]) => banger("vm", "exec", "box", ...argv, "--", "pwd");
+  assert.equal(where(), `${guestPath}\n`);
+  assert.equal(where("--cwd", "d/deep"), `${guestPath}/d/deep\n`);
+  assert.equal(where("--cwd", "/usr"), "/usr\n");
+  const missing = spawnSync(program, ["vm", "exec", "box", "--cwd", "none", "--", "pwd"], {
+    env,
+    encoding: "utf8",
+  });
+  assert.match(missing.stderr, /\/root\/repo\/none cannot be entered: No such file or directory/);
+  inGuest("sh", "-c", "mkdir app; cd app; git init -q; echo 1 >main.c; cd ..; chown -R 1234 .");
+  const right = banger("vm", "workspace", "export", "box");
+  assert.match(right, /^diff --git a\/app\/main.c b\/app\/main.c$/m);
+  const exported = async () => {
+    const child = spawn(program, ["vm", "workspace", "export", "box"], { env });
+    const [patch, said] = await Promise.all([text(child.stdout), text(child.stderr), once(child, "close")]);
+    assert.match(said, /^app\/ is a repository of its own/m);
+    return Buffer.from(patch).toString("latin1");
+  };
+  const all = await Promise.all([exported(), exported(), exported()]);
+  for (const patch of all) assert.equal(patch, Buffer.from(right, "latin1").toString("latin1"));
   inGuest("rm", "-rf", guestPath);
+  assert.equal(where(), "/root\n");
+});
+
+test("a shallow clone is one in the guest, for git too", () => {
+  const [library, clone] = [join(bench.root, "library"), join(bench.root, "clone")];
+  bench.gitIn(library, "commit", "-q", "--allow-empty", "-m", "a second one");
+  bench.git("clone", "-q", "--depth", "1", `file://${library}`, clone);
+  banger("vm", "workspace", "prepare", "box", clone, "--guest-path", "/root/shallow");
+  const git = (...argv: string[]) => banger("vm", "exec", "box", "--", "git", ...argv);
+  assert.equal(git("log", "--format=%H"), bench.gitIn(clone, "log", "--format=%H"));
+  git("fsck", "--strict");
+  git("gc", "--quiet");
+});
+
+test("a work tree of git worktree goes in without its repository's history, and again after a change", () => {
   const tree = join(bench.root, "tree");
   bench.git("worktree", "add", "-q", "--detach", tree, "HEAD~1");
   bench.write("d/deep/er", "edited in the worktree\n", tree);
@@ -119,16 +156,16 @@ test("a work tree of git worktree goes in without its repository's history, and 
   assert.match(refused.stderr, /changed in the guest.*\n {2}try: .*workspace export box/);
 });
 
-test("vm run PATH runs the command in the repository, on a branch of its own, and hands its status through", () => {
+test("vm run PATH runs the command where PATH is, on a branch of its own, and hands its status through", () => {
   bench.git("submodule", "--quiet", "deinit", "-f", "--all");
   bench.git("rm", "-qf", "vendor/lib");
   bench.git("commit", "-qm", "no submodule");
   const listed = banger("vm", "run", ".", "--dry-run");
   assert.ok(listed.includes('"new\\nline"\n') && !listed.includes("secret"), listed);
-  const script = "pwd; git symbolic-ref HEAD; cat 'with space'; exit 5";
-  const argv = ["vm", "run", "--rm", ...small, ".", "--branch", "try", "--", "sh", "-c", script];
+  const script = "pwd; git symbolic-ref HEAD; cat '../with space'; exit 5";
+  const argv = ["vm", "run", "--rm", ...small, "d", "--branch", "try", "--", "sh", "-c", script];
   const run = spawnSync(program, argv, { env, cwd: bench.repo, encoding: "utf8", timeout: 300_000 });
   assert.equal(run.status, 5, run.stderr);
-  assert.equal(run.stdout, `${guestPath}\nrefs/heads/try\nedited\n`);
+  assert.equal(run.stdout, `${guestPath}/d\nrefs/heads/try\nedited\n`);
   assert.match(run.stderr, /untracked files? stays? on the host.*--include-untracked/);
 });

@@ -90,12 +90,12 @@ test("what the user ignores, and how files are read, for all repositories, is so
       const inGuest = (path: string) => own.write(path, "x\n", own.guestPath);
       for (const path of ["node_modules/x/i.js", ".a.swp", "kept.swp", "b.log", "new.txt", "c"])
         inGuest(path);
-      assert.equal(statusOf(own, own.guestPath), "?? c\0?? new.txt\0", how);
+      assert.equal(statusOf(bench, own.guestPath), "?? c\0?? new.txt\0", how);
       assert.deepEqual((await own.patch()).match(/^diff --git .*/gm), [
         "diff --git a/c b/c",
         "diff --git a/new.txt b/new.txt",
       ]);
-      assert.match(own.guestGit("check-attr", "eol", "new.txt"), /crlf/);
+      assert.match(bench.guestGit("check-attr", "eol", "new.txt"), /crlf/);
       rmSync(own.guestPath, { recursive: true });
     }
   }));
@@ -129,6 +129,7 @@ test("what a hook's environment names does not lead elsewhere", () =>
     threeCommits(bench);
     const other = join(bench.root, "other");
     bench.git("init", "-q", other);
+    writeFileSync(join(other, "shallow"), bench.git("rev-parse", "HEAD~1"));
     const names = [
       ["GIT_DIR", `${other}/.git`],
       ["GIT_WORK_TREE", other],
@@ -141,7 +142,8 @@ test("what a hook's environment names does not lead elsewhere", () =>
     ];
     const env = { ...bench.env, ...Object.fromEntries(names) };
     const hooked = Object.assign(Object.create(bench) as Bench, { env });
-    await hooked.prepare();
+    await hooked.prepare({ mode: "full_copy" });
+    assert.equal(logged(bench), "3");
     await assertRoundTrip(bench);
   }));
 
