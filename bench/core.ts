@@ -11,6 +11,7 @@ import { parseConfig } from "../src/config.js";
 import { createLocalWorld } from "../src/effects/local-world.js";
 import { event, type NewEvent, vmStream } from "../src/events.js";
 import { homeHandles, vmHandles } from "../src/handles.js";
+import { ProxyBook } from "../src/images/proxies.js";
 import { Ledger } from "../src/ledger.js";
 import { Log } from "../src/log.js";
 import { Loop } from "../src/loop.js";
@@ -134,6 +135,7 @@ export async function sweep(home: TestHome): Promise<Figure[]> {
     clock: systemClock,
     logger: pino({ level: "silent" }),
     environment: process.env,
+    proxies: new ProxyBook({}),
   });
   let looks = 0;
   const observe = () => {

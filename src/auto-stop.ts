@@ -1,6 +1,6 @@
 /** Stops running VMs that nobody has used for long, by the same command as everybody else. */
 import type { Clock, Timer } from "./clock.js";
-import type { Config } from "./config.js";
+import type { Config } from "./config-form.js";
 import { decide, type Timeouts } from "./decide.js";
 import { errorBody } from "./errors.js";
 import { autoStopCause } from "./events.js";

@@ -1,5 +1,6 @@
 /** The configuration file: its keys, and how it is read and refused. */
 import { configEntries, readConfigText } from "./config-file.js";
+import type { Config } from "./config-form.js";
 import {
   address,
   bridgeName,
@@ -21,9 +22,9 @@ import {
 } from "./config-values.js";
 import { BangerError } from "./errors.js";
 import type { RegistryOption } from "./images/oci/registry.js";
+import { proxiesOf } from "./images/proxies.js";
 import { type Ipv4Network, isHostOf } from "./ipv4.js";
 import { limits } from "./limits.js";
-import type { Accelerator } from "./model.js";
 
 const program = text("^(/.*)?[^/]+$", "the name of a program in PATH, or an absolute path");
 
@@ -71,6 +72,15 @@ export const configKeys = {
   mirror: {
     ...text("^(https?|file|copy)://\\S+$", "an http, https, file or copy URL"),
     about: "Debian mirror that images are built from; without it the host's own apt configuration says.",
+  },
+  proxy: {
+    ...text("^https?://\\S+$", "an http or https URL"),
+    about:
+      "HTTP proxy that images are fetched through where the calling shell sets no `http_proxy` or `https_proxy`.",
+  },
+  no_proxy: {
+    ...text("^[^\\0]+$", "names, addresses and networks with commas between them"),
+    about: "What is reached without that proxy, as in `NO_PROXY`.",
   },
   resync_interval: {
     ...duration("1s", "1h"),
@@ -178,44 +188,6 @@ const lists = new Set(
   Object.entries<ConfigKey>(configKeys).flatMap(([name, key]) => (key.list ? [name] : [])),
 );
 
-export interface Config {
-  logLevel: "trace" | "debug" | "info" | "warn" | "error";
-  vmm: "auto" | "qemu" | "firecracker";
-  accelerator: "auto" | Accelerator;
-  qemuBin: string;
-  firecrackerBin: string;
-  jailerBin: string;
-  defaultImage: string;
-  /** Null: what the host's apt configuration says. */
-  mirror: string | null;
-  resyncIntervalMs: number;
-  bootTimeoutMs: number;
-  stopTimeoutMs: number;
-  retentionMs: number;
-  statsPollIntervalMs: number;
-  /** Null: never. */
-  autoStopAfterMs: number | null;
-  /** Null: a key that banger makes. May begin with `~/`. */
-  sshKeyPath: string | null;
-  fileSync: FileSync[];
-  dnsListen: ListenAddress | "off";
-  registries: RegistryOption[];
-  /** What system mode is installed with; while it serves, the metadata of the installation says what is. */
-  network: {
-    bridge: string;
-    /** The bridge's own. */
-    address: string;
-    prefixLength: number;
-    dns: string;
-    tapPoolSize: number;
-  };
-  /** What VMs may take of this machine. */
-  allowed: { memoryPercent: number; reserveMiB: number | null };
-  /** Of each VM under Firecracker; null: no limit. */
-  rateLimits: { diskMiB: number | null; diskOperations: number | null; networkMiB: number | null };
-  vmDefaults: { vcpu: number | null; memoryMiB: number | null; diskMiB: number | null };
-}
-
 /**
  * The configuration at `path`; a file that is not there means the defaults.
  * @throws BangerError `config_unreadable`, or `config_invalid` with file, line and what is allowed instead
@@ -260,6 +232,7 @@ export function parseConfig(text: string, path: string): Config {
     jailerBin: get("jailer_bin"),
     defaultImage: get("default_image"),
     mirror: get("mirror"),
+    proxies: proxiesOf({ all_proxy: get("proxy") ?? "", no_proxy: get("no_proxy") ?? "" }),
     resyncIntervalMs: get("resync_interval"),
     bootTimeoutMs: get("boot_timeout"),
     stopTimeoutMs: get("stop_timeout"),

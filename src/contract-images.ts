@@ -50,6 +50,13 @@ export const ImagePullResult = Type.Object({
   already: Type.Boolean(),
 });
 
+/** Variables of the client's shell, which the daemon does not have; with none of them the configuration's count. */
+const ProxySetting = Type.Optional(Type.String({ minLength: 1, maxLength: 8192 }));
+const ProxySettings = Type.Object(
+  { http_proxy: ProxySetting, https_proxy: ProxySetting, no_proxy: ProxySetting },
+  closed,
+);
+
 const ImagePull = Type.Object(
   {
     /** A name of the catalog, the id of an image, or a reference to an image in a registry. */
@@ -60,6 +67,7 @@ const ImagePull = Type.Object(
     kernel: Type.Optional(Ref),
     /** Size of the root disk; by the content when left out. */
     sizeMiB: Type.Optional(Type.Integer({ minimum: 64, maximum: 16 * 1024 * 1024 })),
+    proxies: Type.Optional(ProxySettings),
   },
   closed,
 );
@@ -74,9 +82,12 @@ const ImageRegister = Type.Object(
     modules: Type.Optional(Path),
     /** ext4 that /root of each VM begins with; what the root disk has there when left out. */
     workSeed: Type.Optional(Path),
+    proxies: Type.Optional(ProxySettings),
   },
   closed,
 );
+
+const KernelPull = Type.Object({ ref: Ref, proxies: Type.Optional(ProxySettings) }, closed);
 
 export const CachePruneResult = Type.Object({ blobs: Type.Integer(), bytes: Type.Integer() });
 
@@ -135,7 +146,7 @@ export const imageRoutes = {
     method: "POST",
     path: "/v1/kernels/pull",
     summary: "Make a kernel of the catalog",
-    body: Type.Object({ ref: Ref }, closed),
+    body: KernelPull,
     reply: ImagePullResult,
   },
   kernelImport: {
@@ -156,6 +167,7 @@ export const imageRoutes = {
 export type ImageView = Static<typeof ImageView>;
 export type ImageDetails = Static<typeof ImageDetails>;
 export type ImagePull = Static<typeof ImagePull>;
+export type KernelPull = Static<typeof KernelPull>;
 export type ImageRegister = Static<typeof ImageRegister>;
 export type ImagePullResult = Static<typeof ImagePullResult>;
 export type AvailableView = Static<typeof AvailableView>;

@@ -10,6 +10,7 @@ import { createLocalWorld, searchPathOf } from "./effects/local-world.js";
 import { BangerError, errorBody } from "./errors.js";
 import { homeHandles } from "./handles.js";
 import { placeFrom, sshKeyOf } from "./home.js";
+import { ProxyBook, proxiesOf } from "./images/proxies.js";
 import { registryAccess } from "./images/registry-access.js";
 import { imageShelf } from "./images/shelf.js";
 
@@ -36,6 +37,7 @@ async function main(): Promise<void> {
   const config = loadConfig(homeHandles(home).configFile);
   logger.level = config.logLevel;
   const searchPath = searchPathOf(process.env);
+  const proxies = new ProxyBook({ ...proxiesOf(process.env), ...config.proxies });
   const access = registryAccess(home, config.registries, process.env, searchPath);
   const daemon = await startDaemon({
     home,
@@ -45,11 +47,11 @@ async function main(): Promise<void> {
     version,
     searchPath,
     openWorld: () =>
-      createLocalWorld({ place, config, clock: systemClock, logger, environment: process.env }),
+      createLocalWorld({ place, config, clock: systemClock, logger, environment: process.env, proxies }),
     api: {
       defaults: defaultsOf(config),
       sshKey: sshKeyOf(home, config.sshKeyPath, process.env["HOME"] ?? homedir()),
-      images: imageShelf(home, access, systemClock),
+      images: imageShelf(home, access, proxies, systemClock),
     },
   });
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => void daemon.close());

@@ -8,7 +8,7 @@ import { buildApi } from "./api/server.js";
 import { rfc3339 } from "./api/views.js";
 import { autoStop } from "./auto-stop.js";
 import type { Clock, Timer } from "./clock.js";
-import type { Config } from "./config.js";
+import type { Config } from "./config-form.js";
 import { type DnsServer, serveDns } from "./dns/server.js";
 import { namesOf } from "./dns/zone.js";
 import { BangerError, errorBody } from "./errors.js";

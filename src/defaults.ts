@@ -1,6 +1,6 @@
 /** What new VMs get by default: from the configuration, else from the host, else built in. */
 import { availableParallelism } from "node:os";
-import type { Config } from "./config.js";
+import type { Config } from "./config-form.js";
 import type { DefaultsView } from "./contract-daemon.js";
 import { memoryLimit } from "./memory-limit.js";
 

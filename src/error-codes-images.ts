@@ -18,6 +18,10 @@ export const imageCodes = {
     "something is mounted in a directory that is to be removed; what lies there would be lost",
     "unmount it: the hint has the command",
   ],
+  proxy_invalid: [
+    "`http_proxy`, `https_proxy`, `all_proxy` or `proxy` in the configuration names no HTTP proxy",
+    "the hint has the form; SOCKS is not spoken",
+  ],
   namespaces_unusable: ["this host does not let banger make namespaces", "the hint has the settings"],
   registry_denied: ["the registry wants a login, or the image does not exist", "`docker login`"],
   registry_busy: ["too many requests from here", "log in, or wait"],

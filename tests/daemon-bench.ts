@@ -13,6 +13,7 @@ import { type Daemon, startDaemon } from "../src/daemon.js";
 import { BangerError } from "../src/errors.js";
 import { AgentClient } from "../src/guest/agent.js";
 import { type Home, homeHandles } from "../src/handles.js";
+import { ProxyBook } from "../src/images/proxies.js";
 import { registryAccess } from "../src/images/registry-access.js";
 import { type Images, imageShelf } from "../src/images/shelf.js";
 import { SimHost } from "./sim/host.js";
@@ -187,7 +188,7 @@ export class DaemonBench {
   images(): Images {
     const access = registryAccess(this.home, [], {}, "/usr/bin:/bin");
     return {
-      ...imageShelf(this.home, access, this.clock),
+      ...imageShelf(this.home, access, new ProxyBook({}), this.clock),
       async pull(_state, { ref }) {
         const source = { kind: "catalog" } as const;
         if (ref === "debian-slim") return { imageId: "debian-slim-0badcafe", name: ref, source };

@@ -7,6 +7,7 @@ import type {
   ImagePullResult,
   ImageRegister,
   ImageView,
+  KernelPull,
 } from "../contract-images.js";
 import { findImage, findKernel, isLive, type PullCommand } from "../decide.js";
 import { BangerError } from "../errors.js";
@@ -73,8 +74,8 @@ export function imageRoutes(handle: Handle, deps: ApiDeps): void {
   handle("imagePromote", ({ params, cause }) =>
     make(images.promote(found(ledger.state, "image", params["ref"] ?? "")), cause),
   );
-  handle<{ ref: string }, unknown>("kernelPull", async ({ body, cause }) =>
-    make(await images.kernel(ledger.state, body.ref), cause),
+  handle<KernelPull, unknown>("kernelPull", async ({ body, cause }) =>
+    make(await images.kernel(ledger.state, body.ref, body.proxies), cause),
   );
   handle<{ name: string; from: string }, unknown>("kernelImport", async ({ body, cause }) =>
     make(await images.kernelFrom(body.name, body.from), cause),

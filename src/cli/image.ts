@@ -1,5 +1,6 @@
 /** `banger image`: pull, register, promote and the cache; what kernels have too is in making.ts. */
 import { resolve } from "node:path";
+import { proxiesOf } from "../images/proxies.js";
 import { usageError } from "./check.js";
 import { command } from "./command.js";
 import { answer, call, say } from "./context.js";
@@ -83,6 +84,7 @@ export const register = command({
     if (kernel === undefined && (initrd !== undefined || modules !== undefined))
       throw usageError("--initrd and --modules belong to a kernel", "--kernel P");
     const body = {
+      proxies: proxiesOf(context.env),
       name,
       rootfs: resolve(rootfs),
       ...(kernel !== undefined && { kernel: resolve(kernel) }),

@@ -1,5 +1,7 @@
 /** `banger kernel`: pull and import; what images have too is in making.ts. */
+
 import { resolve } from "node:path";
+import { proxiesOf } from "../images/proxies.js";
 import { usageError } from "./check.js";
 import { command } from "./command.js";
 import { call, say } from "./context.js";
@@ -20,7 +22,9 @@ export const pull = command({
   flags: { quiet: quietFlag },
   async run(flags, { context, words }) {
     const quiet = flags.quiet === true;
-    const asked = await call(context, "kernelPull", { body: { ref: words[0] ?? "" } });
+    const asked = await call(context, "kernelPull", {
+      body: { ref: words[0] ?? "", proxies: proxiesOf(context.env) },
+    });
     const { id, already } = await untilReady(context, "kernel", asked, quiet);
     if (already && !quiet) say(context, `${words[0]} is here already`);
     await printMade(context, "kernel", id);

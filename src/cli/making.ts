@@ -1,6 +1,7 @@
 /** Having an image or a kernel made or deleted, and showing how far that is. */
 import type { ImagePullResult, ImageView } from "../contract-images.js";
 import { BangerError, type ErrorBody } from "../errors.js";
+import { proxiesOf } from "../images/proxies.js";
 import { formatDuration } from "../sizes.js";
 import { command, quietFlag } from "./command.js";
 import { type Context, call, print, printJson, say } from "./context.js";
@@ -58,7 +59,7 @@ export async function pullImage(
   quiet: boolean,
   options: { name?: string; kernel?: string; sizeMiB?: number } = {},
 ): Promise<{ id: string; already: boolean }> {
-  const body = { ref, ...options };
+  const body = { ref, ...options, proxies: proxiesOf(context.env) };
   const asked = await call(context, "imagePull", { body, timeoutMs: resolveTimeoutMs });
   return untilReady(context, "image", asked, quiet);
 }

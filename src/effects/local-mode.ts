@@ -4,7 +4,7 @@ import { release } from "node:os";
 import type { Params, Result } from "../../helper/contract.js";
 import { bridgeRange, loopbackRange } from "../addresses.js";
 import type { Clock } from "../clock.js";
-import type { Config } from "../config.js";
+import type { Config } from "../config-form.js";
 import { deadline } from "../deadline.js";
 import { BangerError, errorBody } from "../errors.js";
 import { firecrackerVersion } from "../firecracker-version.js";

@@ -5,7 +5,7 @@ import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Logger } from "pino";
 import type { Clock } from "../clock.js";
-import type { Config } from "../config.js";
+import type { Config } from "../config-form.js";
 import { BangerError } from "../errors.js";
 import type { AgentClient } from "../guest/agent.js";
 import { type Home, imageHandles, systemHandles, vmHandles } from "../handles.js";
@@ -14,6 +14,7 @@ import { imageMaker } from "../images/build.js";
 import { observePartial } from "../images/builder-process.js";
 import { ensureInitrd } from "../images/initrd.js";
 import { verifyImage } from "../images/manifest.js";
+import type { ProxyBook } from "../images/proxies.js";
 import { registryAccess } from "../images/registry-access.js";
 import { findWorkSeed } from "../images/work-seed.js";
 import type { ImageId } from "../model.js";
@@ -36,8 +37,10 @@ export interface LocalWorldOptions {
   config: Config;
   clock: Clock;
   logger: Logger;
-  /** The daemon's own environment: PATH, and the proxies that image builds go through. */
+  /** The daemon's own environment. */
   environment: Readonly<Record<string, string | undefined>>;
+  /** Which proxies images are fetched through. */
+  proxies: ProxyBook;
   /** The guest's agent; the one that was built with this program when absent. */
   agentPath?: string;
 }
@@ -121,7 +124,8 @@ export async function createLocalWorld(options: LocalWorldOptions): Promise<Loca
   const registry = registryAccess(home, config.registries, environment, searchPath);
   const builderSocket = place.mode === "system" ? systemHandles().builderSocket : null;
   const { mirror } = config;
-  const maker = imageMaker({ home, clock, mirror, searchPath, registry, environment, builderSocket });
+  const { proxies } = options;
+  const maker = imageMaker({ home, clock, mirror, searchPath, registry, proxies, builderSocket });
   const userHome = environment["HOME"] ?? homedir();
   const runTool = toolRunner(searchPath);
   const { fileSync, sshKeyPath } = config;

@@ -18,6 +18,7 @@ import {
   observePartial,
 } from "./builder-process.js";
 import { filesOf, inspectImage, manifestFile, verifyFiles } from "./manifest.js";
+import type { ProxyBook } from "./proxies.js";
 import type { RegistryAccess } from "./registry-access.js";
 
 export interface ImageMakerOptions {
@@ -28,20 +29,12 @@ export interface ImageMakerOptions {
   /** Where tools are looked up, as in PATH. */
   searchPath: string;
   registry: RegistryAccess;
-  /** The caller's environment; only its proxy variables are read. */
-  environment: Readonly<Record<string, string | undefined>>;
+  proxies: ProxyBook;
   /**
    * Where systemd has builders that may make user namespaces, which packages are unpacked in; null where this
    * process may itself.
    */
   builderSocket: string | null;
-}
-
-function proxiesOf(environment: ImageMakerOptions["environment"]): Record<string, string> {
-  const proxies: Record<string, string> = {};
-  for (const [key, value] of Object.entries(environment))
-    if (/^(https?|all|no)_proxy$/i.test(key) && value !== undefined) proxies[key] = value;
-  return proxies;
 }
 
 /** Follows a builder to its end. @throws BangerError what it reported, or `image_build_failed`. */
@@ -99,7 +92,7 @@ export function imageMaker(options: ImageMakerOptions): ImageMaker {
       const found = inspect(imageId);
       if (found.is === "present" && found.damage === null) return;
       signal.throwIfAborted();
-      const proxies = proxiesOf(options.environment);
+      const proxies = options.proxies.of(imageId);
       const needed = needOf(source);
       const need = needed === null ? null : imageHandles(home, needed).directory;
       const { registry } = options;

@@ -28,6 +28,7 @@ import { makeFromOci } from "./make/oci.js";
 import { makeFromRecipe } from "./make/recipe.js";
 import { describe, type Made, type Workshop } from "./make/workshop.js";
 import { manifestFile } from "./manifest.js";
+import { asEnvironment } from "./proxies.js";
 import { findWorkSeed, makeWorkSeed } from "./work-seed.js";
 
 const report = (line: BuildReport): void => {
@@ -72,7 +73,7 @@ async function build(job: BuildJob): Promise<void> {
   const workshop: Workshop = {
     job,
     runTool: toolRunner(job.searchPath),
-    environment: { ...toolEnvironment(job.searchPath), ...job.proxies },
+    environment: { ...toolEnvironment(job.searchPath), ...asEnvironment(job.proxies) },
     signal: new AbortController().signal,
     stage: (stage, detail, layer) =>
       report({ stage, ...(detail !== undefined && { detail }), ...(layer !== undefined && { layer }) }),

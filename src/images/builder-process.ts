@@ -7,6 +7,7 @@ import { removeTree, unmountBelow } from "../effects/remove-tree.js";
 import { holdsWithin } from "../effects/wait.js";
 import { BangerError, type ErrorBody } from "../errors.js";
 import type { ImageId, ImageSource, ProcessIdentity, StageReached } from "../model.js";
+import type { Proxies } from "./proxies.js";
 import type { RegistryAccess } from "./registry-access.js";
 
 export interface BuildJob {
@@ -21,8 +22,7 @@ export interface BuildJob {
   /** URL of a Debian mirror; null for what the host's apt uses. */
   mirror: string | null;
   searchPath: string;
-  /** http_proxy and its like, for programs that know them. */
-  proxies: Record<string, string>;
+  proxies: Proxies;
 }
 
 /** The other job of a builder: to remove what users of its namespace have left. */

@@ -3,13 +3,15 @@ import { createHash } from "node:crypto";
 import { readdir, realpath, stat } from "node:fs/promises";
 import type { Clock } from "../clock.js";
 import { findKernel, type PullCommand } from "../decide.js";
+import { hostCertificates } from "../effects/host-certificates.js";
 import { BangerError } from "../errors.js";
 import { imageIdFrom, isKernelId, kernelIdFrom } from "../handles.js";
 import type { Image, ImageSource, State } from "../model.js";
 import { needOf } from "../reconcilers/image.js";
 import { readCatalog, resolveImage, resolveKernel } from "./catalog.js";
-import { resolveOci } from "./oci/pull.js";
+import { type PullOptions, resolveOci } from "./oci/pull.js";
 import { formatReference, parseReference } from "./oci/reference.js";
+import type { Proxies, ProxyBook } from "./proxies.js";
 import type { RegistryAccess } from "./registry-access.js";
 
 type Wanted = Omit<PullCommand, "kind">;
@@ -20,6 +22,8 @@ export interface PullRequest {
   name?: string;
   kernel?: string;
   sizeMiB?: number;
+  /** Of the client's shell; undefined where it does not say. */
+  proxies?: Proxies;
 }
 
 /** What `image register` is asked for; paths are absolute. */
@@ -31,6 +35,7 @@ export interface RegisterRequest {
   initrd?: string;
   modules?: string;
   workSeed?: string;
+  proxies?: Proxies;
 }
 
 /** The kernel of images that do not say which. */
@@ -109,22 +114,16 @@ export interface ImageResolver {
   /** @throws BangerError `image_managed` */
   promote(image: Image): Wanted;
   /** A kernel by name or id, of which the catalog may have another than is here. @throws BangerError `kernel_unknown` */
-  kernel(state: State, ref: string): Promise<Wanted>;
+  kernel(state: State, ref: string, proxies?: Proxies): Promise<Wanted>;
   /** A kernel in a directory of the host. @throws BangerError `file_unusable`, `name_invalid` */
   kernelFrom(name: string, path: string): Promise<Wanted>;
 }
 
-async function fromRegistry(
-  access: RegistryAccess,
-  clock: Clock,
-  state: State,
-  request: PullRequest,
-  signal: AbortSignal,
-): Promise<Wanted> {
+async function fromRegistry(options: PullOptions, state: State, request: PullRequest): Promise<Wanted> {
   const reference = fullReference(request.ref);
   const name = checkName(request.name ?? nameOf(request.ref));
   const need = await kernelNamed(state, request.kernel ?? defaultKernel);
-  const digest = await resolveOci(reference, { ...access, clock, signal });
+  const digest = await resolveOci(reference, options);
   const source: ImageSource = {
     kind: "oci",
     reference,
@@ -152,23 +151,31 @@ async function fromCatalog({ ref, name, kernel, sizeMiB }: PullRequest): Promise
 }
 
 /** Resolves for one home; registries are asked with the access given. */
-export function imageResolver(access: RegistryAccess, clock: Clock): ImageResolver {
+export function imageResolver(access: RegistryAccess, proxies: ProxyBook, clock: Clock): ImageResolver {
+  /** What is made of it later, its kernel included, goes through the proxies of whoever asked. */
+  const noted = (wanted: Wanted, asked: Proxies | undefined): Wanted => {
+    for (const each of [wanted, wanted.need]) if (each !== undefined) proxies.note(each.imageId, asked);
+    return wanted;
+  };
   return {
-    async kernel(state, ref) {
+    async kernel(state, ref, asked) {
       const here = findKernel(state, ref);
       // A name of the catalog means what the catalog has now; an id, or a name of the user's own, what is here.
       const own = here !== undefined && (here.id === ref || here.source.kind !== "catalog");
-      return own ? again(state, here) : kernelOfCatalog(ref);
+      return noted(own ? again(state, here) : await kernelOfCatalog(ref), asked);
     },
     kernelFrom: kernelOfDirectory,
 
     async pull(state, request, signal) {
       const here = state.images[request.ref];
       // An id stands for itself: what it was made from is known.
-      if (here !== undefined) return again(state, here);
-      return isReference(request.ref)
-        ? fromRegistry(access, clock, state, request, signal)
-        : fromCatalog(request);
+      if (here !== undefined) return noted(again(state, here), request.proxies);
+      if (!isReference(request.ref)) return noted(await fromCatalog(request), request.proxies);
+      const options = {
+        ...{ ...access, clock, signal },
+        ...{ proxies: proxies.choose(request.proxies), certificates: hostCertificates() },
+      };
+      return noted(await fromRegistry(options, state, request), request.proxies);
     },
 
     async register(state, request) {
@@ -190,7 +197,7 @@ export function imageResolver(access: RegistryAccess, clock: Clock): ImageResolv
         kernelId: need?.imageId ?? null,
       };
       const imageId = imageIdFrom(name, hashOf([files.map((file) => file?.mark), source.kernelId]));
-      return { imageId, name, source, ...(need && { need }) };
+      return noted({ imageId, name, source, ...(need && { need }) }, request.proxies);
     },
 
     promote({ id, name, source }) {

@@ -6,6 +6,7 @@ import { removeTree } from "../effects/remove-tree.js";
 import { type Home, imageHandles } from "../handles.js";
 import type { ImageId } from "../model.js";
 import { readCatalog, readKernelCatalog, resolveImage, resolveKernel } from "./catalog.js";
+import type { ProxyBook } from "./proxies.js";
 import type { RegistryAccess } from "./registry-access.js";
 import { fullReference, type ImageResolver, imageResolver } from "./resolve.js";
 
@@ -57,9 +58,9 @@ async function sizeOf(directory: string): Promise<{ blobs: number; bytes: number
   return { blobs: files.length, bytes: sizes.reduce((sum, size) => sum + size, 0) };
 }
 
-export function imageShelf(home: Home, access: RegistryAccess, clock: Clock): Images {
+export function imageShelf(home: Home, access: RegistryAccess, proxies: ProxyBook, clock: Clock): Images {
   return {
-    ...imageResolver(access, clock),
+    ...imageResolver(access, proxies, clock),
     fullReference,
     available: (noun) => (noun === "image" ? availableImages() : availableKernels()),
 

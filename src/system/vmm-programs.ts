@@ -1,7 +1,7 @@
 /** Which Firecracker and jailer system mode is installed with. */
 import { accessSync, constants, realpathSync, statSync } from "node:fs";
 import { delimiter, join } from "node:path";
-import type { Config } from "../config.js";
+import type { Config } from "../config-form.js";
 import { BangerError, errorBody } from "../errors.js";
 import { firecrackerVersion } from "../firecracker-version.js";
 import type { SystemHost } from "./host.js";

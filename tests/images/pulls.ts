@@ -28,8 +28,8 @@ export class Pulls {
     });
   }
 
-  pull(more: Partial<PullOptions> = {}, name = "a/b:1"): Promise<PulledImage> {
-    return pullOci(`${this.registry.host}/${name}`, {
+  pull(more: Partial<PullOptions> = {}, name = "a/b:1", host?: string): Promise<PulledImage> {
+    return pullOci(`${host ?? this.registry.host}/${name}`, {
       cacheDirectory: `${this.directory}/cache`,
       environment: process.env,
       searchPath: process.env.PATH ?? "",

@@ -6,6 +6,7 @@ import { test } from "node:test";
 import { systemClock } from "../../src/clock.js";
 import { event } from "../../src/events.js";
 import type { Home } from "../../src/handles.js";
+import { ProxyBook } from "../../src/images/proxies.js";
 import { registryAccess } from "../../src/images/registry-access.js";
 import { fullReference, imageResolver, type PullRequest } from "../../src/images/resolve.js";
 import { initialState } from "../../src/projection.js";
@@ -18,7 +19,11 @@ const signal = new AbortController().signal;
 function resolver() {
   const at = (name: string) => join(pulls.directory, name);
   const home: Home = { state: at("s"), data: at("d"), cache: at("c"), config: at("f"), runtime: at("r") };
-  return imageResolver(registryAccess(home, [], {}, process.env["PATH"] ?? ""), systemClock);
+  return imageResolver(
+    registryAccess(home, [], {}, process.env["PATH"] ?? ""),
+    new ProxyBook({}),
+    systemClock,
+  );
 }
 const pull = (request: PullRequest, state = initialState) => resolver().pull(state, request, signal);
 

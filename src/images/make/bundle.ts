@@ -1,6 +1,7 @@
 /** Makes an image of a bundle that somebody has made already: one archive of its files, known by its digest. */
 import { lstat, rm } from "node:fs/promises";
 import { systemClock } from "../../clock.js";
+import { hostCertificates } from "../../effects/host-certificates.js";
 import { BangerError } from "../../errors.js";
 import type { Bundle } from "../catalog-schema.js";
 import { filesOf, manifestFile, ownSeed, readManifest, verifyFiles } from "../manifest.js";
@@ -15,7 +16,7 @@ const unpackDeadlineMs = 30 * 60_000;
 async function fetchBundle(workshop: Workshop, { url, sha256, bytes }: Bundle): Promise<string> {
   const { job, signal, stage } = workshop;
   const cache = new BlobCache(job.registry.cacheDirectory);
-  const http = httpClient(systemClock);
+  const http = httpClient(systemClock, { proxies: job.proxies, certificates: hostCertificates() });
   const isDue = sparingly(workshop);
   const megabytes = (count: number) => (count / 1e6).toFixed(0);
   const digest = `sha256:${sha256}`;

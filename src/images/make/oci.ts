@@ -2,6 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { systemClock } from "../../clock.js";
+import { hostCertificates } from "../../effects/host-certificates.js";
 import type { ImageSource, LayerProgress } from "../../model.js";
 import { formatMegabytes } from "../../sizes.js";
 import { readGuestFiles } from "../catalog.js";
@@ -65,6 +66,8 @@ export async function makeFromOci(
   const pulled = await pullOci(pinned, {
     ...job.registry,
     clock: systemClock,
+    proxies: job.proxies,
+    certificates: hostCertificates(),
     signal,
     onProgress: layerProgress(workshop),
   });

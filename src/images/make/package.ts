@@ -2,6 +2,7 @@
 import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { BangerError } from "../../errors.js";
 import type { PackageSources } from "../apt-sources.js";
+import { asEnvironment } from "../proxies.js";
 import { rootfsError } from "../rootfs.js";
 import type { Workshop } from "./workshop.js";
 
@@ -51,7 +52,7 @@ export async function fetchPackage(
       return await workshop.runTool({
         tool: "sh",
         argv: ["-ec", `cd "$1"; shift; ${script}`, "sh", scratch, ...argv],
-        env: { ...workshop.job.proxies, APT_CONFIG: config },
+        env: { ...asEnvironment(workshop.job.proxies), APT_CONFIG: config },
         writes: scratch,
         package: "apt",
         signal,

@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import type { Clock } from "../../clock.js";
 import { BangerError } from "../../errors.js";
 import type { LayerProgress } from "../../model.js";
+import type { Proxies } from "../proxies.js";
 import { BlobCache, blobPath, type FetchOptions, matchesDigest } from "./blobs.js";
 import { httpClient, readAll } from "./http.js";
 import type { Layer } from "./layers.js";
@@ -27,6 +28,10 @@ export interface PullOptions {
   environment: NodeJS.ProcessEnv;
   searchPath: string;
   clock: Clock;
+  /** How registries are reached; directly when left out. */
+  proxies?: Proxies;
+  /** PEM of all whom TLS trusts; those that Node knows when left out. */
+  certificates?: string | undefined;
   signal: AbortSignal;
   /** Called often. */
   onProgress?: (progress: LayerProgress) => void;
@@ -173,7 +178,7 @@ function begin(text: string, options: PullOptions): Pull {
   const reference = parseReference(text);
   const { signal, cacheDirectory, searchPath } = options;
   const registry = new Registry(reference, {
-    http: httpClient(options.clock),
+    http: httpClient(options.clock, { proxies: options.proxies ?? {}, certificates: options.certificates }),
     credentials: { authFile: options.authFile, environment: options.environment },
     options: options.registries ?? [],
   });
