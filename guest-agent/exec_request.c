@@ -71,6 +71,7 @@ static const char *read_request(struct spawn_request *request, char *body) {
       if (strcmp(key, "argv") == 0 && !argv.items) read_argv(&json, &argv);
       else if (strcmp(key, "env") == 0 && !env.items) read_env(&json, &env);
       else if (strcmp(key, "cwd") == 0) request->cwd = json_string(&json);
+      else if (strcmp(key, "start") == 0) request->start = json_string(&json);
       else if (strcmp(key, "user") == 0) request->user = json_string(&json);
       else if (strcmp(key, "tty") == 0) request->tty = json_bool(&json);
       else if (strcmp(key, "cols") == 0) request->cols = json_integer(&json, 1, 65535);

@@ -80,10 +80,47 @@ static void set_default(const char *name, const char *value) {
   setenv(name, value, 0);
 }
 
+/* A whole number of an id, or -1. */
+static long number_of(const char *text) {
+  char *end;
+  if (*text < '0' || *text > '9') return -1;
+  unsigned long number = strtoul(text, &end, 10);
+  return *end || number >= 0xffffffffUL ? -1 : (long)number;
+}
+
+/* Becomes a user, and maybe a group after a colon, each by name or number, as container images have them. As with
+   containers a number need not be anybody's, and a group that is given is the only one. The terminal becomes the
+   user's. Returns 0, or -1. */
+static int become_user(const char *text, bool tty, const struct passwd **user) {
+  char name[256];
+  size_t length = strcspn(text, ":");
+  const char *group = text[length] ? text + length + 1 : NULL;
+  if (length >= sizeof name) return -1;
+  memcpy(name, text, length);
+  name[length] = '\0';
+  long uid = length == 0 ? 0 : number_of(name), gid = -1;
+  errno = 0;
+  *user = uid < 0 ? getpwnam(name) : getpwuid((uid_t)uid);
+  if (!*user && uid < 0) return -1;
+  if (*user) uid = (*user)->pw_uid;
+  if (group && *group) {
+    const struct group *known = getgrnam(group);
+    gid = known ? (long)known->gr_gid : number_of(group);
+    if (gid < 0) return -1;
+  } else {
+    group = NULL;
+    gid = *user ? (long)(*user)->pw_gid : 0;
+  }
+  if (tty && fchown(0, (uid_t)uid, -1) < 0) return -1;
+  gid_t only = (gid_t)gid;
+  int grouped = *user && !group ? initgroups((*user)->pw_name, only) : setgroups(1, &only);
+  return grouped < 0 || setgid(only) < 0 || setuid((uid_t)uid) < 0 ? -1 : 0;
+}
+
 static void enter_environment(const struct spawn_request *request, const struct passwd *user) {
   environ = request->env;
-  set_default("HOME", user ? user->pw_dir : "/root");
-  set_default("USER", user ? user->pw_name : "root");
+  set_default("HOME", user ? user->pw_dir : request->user ? "/" : "/root");
+  if (user || !request->user) set_default("USER", user ? user->pw_name : "root");
   set_default("PATH", DEFAULT_PATH);
   set_default("LANG", "C.UTF-8");
   if (request->tty) set_default("TERM", "xterm-256color");
@@ -103,9 +140,9 @@ static int enter_repository(void) {
 }
 
 /* A directory that is gone since is no reason to run nothing; one that was asked for is. */
-static void enter_directory(const char *cwd, int failure) {
+static void enter_directory(const char *cwd, const char *start, int failure) {
   if (!cwd || cwd[0] != '/') {
-    if (enter_repository() < 0 && chdir(getenv("HOME")) < 0 && chdir("/") < 0)
+    if (enter_repository() < 0 && (!start || chdir(start) < 0) && chdir(getenv("HOME")) < 0 && chdir("/") < 0)
       fail_in(failure, SPAWN_BAD_CWD, errno, "/");
   }
   if (!cwd || chdir(cwd) == 0) return;
@@ -129,17 +166,12 @@ static _Noreturn void become(const struct spawn_request *request, const int thei
   for (int i = 0; i < 3; i++) standard[i] = fcntl(theirs[request->tty ? IN : i], F_DUPFD_CLOEXEC, 10);
   for (int i = 0; i < 3; i++) dup2(standard[i], i);
 
-  struct passwd *user = NULL;
+  const struct passwd *user = NULL;
   if (request->user) {
-    errno = 0;
-    user = getpwnam(request->user);
-    if (!user) fail(failure, SPAWN_NO_USER, errno);
-    if (request->tty && fchown(0, user->pw_uid, -1) < 0) fail(failure, SPAWN_NO_TTY, errno);
-    if (initgroups(user->pw_name, user->pw_gid) < 0 || setgid(user->pw_gid) < 0 || setuid(user->pw_uid) < 0)
-      fail(failure, SPAWN_NO_USER, errno);
+    if (become_user(request->user, request->tty, &user) < 0) fail(failure, SPAWN_NO_USER, errno);
   }
   enter_environment(request, user);
-  enter_directory(request->cwd, failure);
+  enter_directory(request->cwd, request->start, failure);
   execvp(request->argv[0], request->argv);
   fail(failure, SPAWN_NO_PROGRAM, errno);
 }

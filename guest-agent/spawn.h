@@ -8,8 +8,9 @@
 struct spawn_request {
   char **argv; /* ends with NULL */
   char **env;  /* "NAME=value", ends with NULL; what it does not name gets a default */
-  const char *cwd;  /* NULL or relative: from the repository that was put into the guest, or the user's home, or / */
-  const char *user; /* NULL: root, as the agent */
+  const char *cwd;   /* NULL or relative: from the repository that was put into the guest, else from start */
+  const char *start; /* NULL: the user's home, or / where that is absent */
+  const char *user;  /* USER, UID, USER:GROUP …; NULL: root, as the agent */
   bool tty;
   unsigned short cols, rows;
 };

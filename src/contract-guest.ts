@@ -24,6 +24,8 @@ export const ExecRequest = Type.Object(
     argv: Type.Array(Type.String(), { minItems: 1, maxItems: 131_072 }),
     cwd: Type.Optional(Type.String()),
     env: Type.Optional(Type.Record(Type.String(), Type.String())),
+    /** As of the VM, for this command. */
+    imageEnv: Type.Optional(Type.Boolean()),
     tty: Type.Optional(Type.Boolean()),
     cols: Type.Optional(Type.Integer({ minimum: 1, maximum: 65535 })),
     rows: Type.Optional(Type.Integer({ minimum: 1, maximum: 65535 })),

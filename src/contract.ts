@@ -21,6 +21,8 @@ export const VmSpecSchema = Type.Object(
     memoryMiB: Type.Integer(limits.memoryMiB),
     diskMiB: Type.Integer(limits.diskMiB),
     nat: Type.Boolean(),
+    /** Whether commands get the environment, directory and user that a container image names; they do without it. */
+    imageEnv: Type.Optional(Type.Boolean()),
   },
   { additionalProperties: false },
 );

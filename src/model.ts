@@ -13,6 +13,8 @@ export interface VmSpec {
   diskMiB: number;
   /** Whether the guest may open connections to the outside. */
   nat: boolean;
+  /** False where commands do not get what the image says of its containers' environment, directory and user. */
+  imageEnv?: boolean;
 }
 
 /** What a VMM is given at its start, and keeps; disks grow while it runs. */

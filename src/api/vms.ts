@@ -11,6 +11,7 @@ import { homeHandles, vmHandles } from "../handles.js";
 import type { Observed, Vm } from "../model.js";
 import { suggestName } from "../names.js";
 import { decideWithin } from "../room.js";
+import { inContainer } from "./container.js";
 import { followFile } from "./follow.js";
 import type { Holds } from "./holds.js";
 import { portViews } from "./ports.js";
@@ -97,6 +98,7 @@ function createVm(deps: ApiDeps, body: VmCreate, cause: string): Vm {
       memoryMiB: body.spec.memoryMiB ?? defaults.memoryMiB.value,
       diskMiB: body.spec.diskMiB ?? defaults.diskMiB.value,
       nat: body.spec.nat ?? true,
+      ...(body.spec.imageEnv === false && { imageEnv: false }),
     },
     start: body.start,
     addresses: deps.world.addresses,
@@ -187,10 +189,13 @@ export function guestCommands(deps: ApiDeps) {
       request: ExecRequest,
       gone: AbortSignal,
     ): Promise<{ guest: Duplex; ended: () => void }> {
+      const { imageEnv, ...exec } = request;
       const vm = resolveVm(ledger.state, ref);
+      const wanted = imageEnv ?? vm.spec.imageEnv ?? true;
+      const command = wanted ? inContainer(exec, deps.images.manifestOf(vm.imageId)) : exec;
       const ended = uses.begin(vm.id);
       try {
-        return { guest: await (await linked(deps, vm, gone)).exec(request, gone), ended };
+        return { guest: await (await linked(deps, vm, gone)).exec(command, gone), ended };
       } catch (thrown) {
         ended();
         throw thrown;

@@ -13,6 +13,12 @@ import { type StageReport, stageReport } from "./render/stages.js";
 import { styleFor } from "./render/style.js";
 import { specText } from "./render/vm.js";
 
+export const imageEnvFlag = {
+  type: "string",
+  valueHint: "on|off",
+  description: "Whether commands get the environment, directory and user of a container image (they do)",
+} as const;
+
 export const newVmFlags = {
   name: { type: "string", valueHint: "NAME", description: "Name; two words are chosen without one" },
   image: {
@@ -30,7 +36,15 @@ export const newVmFlags = {
     description: "Whether the guest may open connections to LAN and internet; never to this host's loopback",
   },
   force: { type: "boolean", description: "Also where this machine has too little memory or disk for it" },
+  "image-env": imageEnvFlag,
 } as const;
+
+/** What `--image-env` says, where it says anything. @throws BangerError `usage` */
+export function imageEnvOf(value: string | undefined): { imageEnv?: boolean } {
+  if (value === undefined) return {};
+  if (value === "on" || value === "off") return { imageEnv: value === "on" };
+  throw usageError(`--image-env: "${value}" is neither on nor off`, "--image-env off");
+}
 
 export interface NewVmFlags {
   name?: string | undefined;
@@ -40,6 +54,7 @@ export interface NewVmFlags {
   "disk-size"?: string | undefined;
   nat?: boolean | undefined;
   force?: boolean | undefined;
+  "image-env"?: string | undefined;
 }
 
 type Range = { minimum: number; maximum: number };
@@ -69,6 +84,7 @@ export function specOf(flags: NewVmFlags): VmCreate["spec"] {
     ...(memory !== undefined && { memoryMiB: sizeFlag("memory", memory, limits.memoryMiB) }),
     ...(diskSize !== undefined && { diskMiB: sizeFlag("disk-size", diskSize, limits.diskMiB) }),
     ...(nat === false && { nat }),
+    ...imageEnvOf(flags["image-env"]),
   };
 }
 

@@ -27,6 +27,7 @@ export interface SessionRequest {
   input: boolean;
   cwd?: string;
   env?: Record<string, string>;
+  imageEnv?: boolean;
 }
 
 /** Flags of commands that hand this process's input on. */

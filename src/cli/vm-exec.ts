@@ -5,6 +5,7 @@ import { usageError } from "./check.js";
 import { command, oneRef } from "./command.js";
 import { printJson } from "./context.js";
 import { environmentFlags, environmentOf } from "./environment.js";
+import { imageEnvFlag, imageEnvOf } from "./new-vm.js";
 import { inputFlags, onTerminal, runSession, takesInput } from "./session.js";
 
 export const exec = command({
@@ -27,9 +28,10 @@ export const exec = command({
       type: "string",
       valueHint: "DIR",
       description:
-        "Directory to run it in; else, and as the start of a relative one, the VM's repository, or /root",
+        "Directory to run it in; else, and as the start of a relative one, the VM's repository, the image's, or /root",
     },
     ...environmentFlags,
+    "image-env": imageEnvFlag,
   },
   async run(flags, { context, words, all, command: argv }) {
     const [ref = ""] = words;
@@ -48,6 +50,7 @@ export const exec = command({
       input,
       ...(flags.cwd !== undefined && { cwd: flags.cwd }),
       env: environmentOf(all, context.env),
+      ...imageEnvOf(flags["image-env"]),
     };
     if (!context.json) return runSession(context, ref, request);
     const captured = await runCaptured(context, ref, request);

@@ -22,8 +22,15 @@ import {
   workspaceFlags,
 } from "./workspace-flags.js";
 
-/** A login shell: bash where the image has it. */
-const shell = ["/bin/sh", "-c", "if command -v bash >/dev/null; then exec bash -l; fi; exec sh -l"];
+/** What the guest's agent gives commands of which nobody says another; see guest-agent/spawn.c. */
+const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/** bash where the image has it; a login shell, unless the image has a PATH of its own, which that would lose. */
+const shell = [
+  "/bin/sh",
+  "-c",
+  `case $PATH in ${defaultPath}) login=-l ;; *) login= ;; esac
+if command -v bash >/dev/null; then exec bash $login; fi; exec sh $login`,
+];
 const deleteDeadlineMs = 10_000;
 
 /** When a VM of `--rm` is deleted: after its shell or command, or also when its guest never became reachable. */

@@ -112,6 +112,6 @@ export async function placePlan(
 export async function guestOf(context: Context, ref: string): Promise<Guest> {
   const { guestOver } = await import("../workspace/guest.js");
   const connect = (request: { argv: string[]; cwd: string }) =>
-    withDaemon(context, () => context.client.exec(ref, request));
+    withDaemon(context, () => context.client.exec(ref, { ...request, imageEnv: false }));
   return guestOver(ref, connect, context.interrupts.signal);
 }

@@ -38,6 +38,8 @@ export type AgentListener = Static<typeof Ports>["ports"][number];
 export interface AgentExec {
   argv: string[];
   cwd?: string;
+  /** Where it starts when it has no directory of its own and the guest no repository. */
+  start?: string;
   env?: Record<string, string>;
   tty?: boolean;
   cols?: number;

@@ -84,11 +84,19 @@ test("without a directory a command starts in the repository, where there is one
   };
   try {
     assert.equal(await pwd(), home);
+    const from = async (start: string, more: object = {}) =>
+      (await run(linked.client, { argv: ["pwd"], env: { HOME: home }, start, ...more })).stdout.trim();
+    assert.deepEqual([await from("/usr"), await from("/none")], ["/usr", home]);
+    assert.deepEqual(
+      [await from("/usr", { cwd: "bin/.." }), await from("/usr", { cwd: "/etc" })],
+      ["/usr", "/etc"],
+    );
     const repository = join(home, "a\nrepo");
     mkdirSync(join(repository, "sub"), { recursive: true });
     mkdirSync(join(home, ".local/state/banger"), { recursive: true });
     writeFileSync(join(home, ".local/state/banger/repository"), repository);
     assert.equal(await pwd(), repository);
+    assert.equal(await from("/usr", { argv: ["pwd", "-P"] }), repository);
     assert.equal(await pwd("sub"), join(repository, "sub"));
     assert.equal(await pwd(".."), home);
     const missing = { code: "exec_bad_cwd", message: /\/a\nrepo\/none cannot be entered: No such file/ };
@@ -99,6 +107,27 @@ test("without a directory a command starts in the repository, where there is one
   } finally {
     rmSync(home, { recursive: true });
   }
+});
+
+const asRoot = process.getuid?.() === 0;
+test("users and groups come by name or number, as container images have them", {
+  skip: !asRoot,
+}, async () => {
+  const who = async (user: string) => {
+    const argv = ["sh", "-c", 'echo $(id -u) $(id -g) "$HOME" "${USER-none}"; id -G'];
+    const [first = "", groups = ""] = (await run(linked.client, { argv, user, cwd: "/" })).stdout.split("\n");
+    return { first, groups };
+  };
+  const home = /^nobody:(?:[^:]*:){4}([^:]*):/m.exec(readFileSync("/etc/passwd", "utf8"))?.[1];
+  assert.equal((await who("nobody")).first, `65534 65534 ${home} nobody`);
+  assert.equal((await who("65534")).first, `65534 65534 ${home} nobody`);
+  assert.deepEqual(await who("nobody:daemon"), { first: `65534 1 ${home} nobody`, groups: "1" });
+  assert.deepEqual(await who("nobody:7"), { first: `65534 7 ${home} nobody`, groups: "7" });
+  assert.deepEqual(await who("40123:40124"), { first: "40123 40124 / none", groups: "40124" });
+  assert.equal((await who("40123")).first, "40123 0 / none");
+  assert.equal((await who(":7")).first, "0 7 /root root");
+  for (const user of ["nobody:no-such-group", "4012x", "4294967295", "x".repeat(300)])
+    await assert.rejects(run(linked.client, { argv: ["true"], user }), { code: "exec_no_such_user" }, user);
 });
 
 test("a signal goes to the whole process group and is told as the end", async () => {

@@ -93,11 +93,11 @@ describe("the first boot", () => {
 
 describe("the plan for a container's image", () => {
   const program = (name: string, data: string): MadeEntry => ({ name, data, mode: 0o755 });
-  const plan = async (entries: MadeEntry[]) => {
+  const plan = async (entries: MadeEntry[], workingDirectory = "") => {
     let made: ReturnType<typeof planBoot> | undefined;
     await convert(directory, [tar(entries)], {
       extraEntries: (view) => {
-        made = planBoot(view, { firstBoot: Buffer.from("script"), guestFiles });
+        made = planBoot(view, { firstBoot: Buffer.from("script"), guestFiles, workingDirectory });
         return made.entries;
       },
     });
@@ -114,6 +114,16 @@ describe("the plan for a container's image", () => {
     for (const { path } of guestFiles) assert.ok((await paths()).includes(path), path);
     const kept = await paths({ name: tmpfiles, data: "theirs" }, { name: dropIn, data: "theirs" });
     assert.deepEqual([kept.includes(`/${tmpfiles}`), kept.includes(`/${dropIn}`)], [false, true]);
+  });
+
+  test("makes the directory that its containers run in, where the image only names it", async () => {
+    const made = async (workingDirectory: string, ...own: MadeEntry[]) =>
+      (await plan([shell, ...own], workingDirectory)).entries
+        .filter(({ type }) => type === "directory")
+        .map(({ path }) => path);
+    assert.deepEqual(await made("/srv/app"), ["/srv/app"]);
+    assert.deepEqual(await made("/srv", { name: "srv/", type: "5" }), []);
+    assert.deepEqual(await made("srv"), [], "a path that is none");
   });
 
   test("keeps an init of its own, also behind links", async () => {

@@ -1,5 +1,6 @@
 /** Images and kernels as people see them. */
 import type { AvailableView, ImageDetails, ImageView } from "../../contract-images.js";
+import { shellQuote } from "../../shell.js";
 import type { Style } from "./style.js";
 import { details, type TableOptions, table } from "./table.js";
 import { ago, bytes } from "./units.js";
@@ -31,6 +32,10 @@ interface Oci {
   user?: string;
 }
 
+/** As a shell would take them; null where there are none. */
+const words = (list: readonly string[] | undefined): string | null =>
+  list === undefined || list.length === 0 ? null : list.map(shellQuote).join(" ");
+
 export function imageDetails(image: ImageDetails, nowMs: number, style: Style): string {
   const { manifest, error } = image;
   const told = (key: string) => (typeof manifest?.[key] === "string" ? (manifest[key] as string) : null);
@@ -46,8 +51,9 @@ export function imageDetails(image: ImageDetails, nowMs: number, style: Style): 
       ["directory", image.directory],
       ["kernel", told("kernelRelease")],
       ["boot arguments", told("bootArguments")],
-      ["entrypoint", [...(oci.entrypoint ?? []), ...(oci.cmd ?? [])].join(" ")],
-      ["environment", oci.env?.join(" ") ?? null],
+      ["entrypoint", words(oci.entrypoint)],
+      ["command", words(oci.cmd)],
+      ["environment", words(oci.env)],
       ["working directory", oci.workingDirectory ?? null],
       ["user", oci.user ?? null],
       ["used by", image.users.join(" ")],

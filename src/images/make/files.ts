@@ -1,10 +1,18 @@
 /** Makes an image of files that are there: of the user's own, which stay where they are, or of another image's. */
 import { copyFile, readdir, readFile, symlink, writeFile } from "node:fs/promises";
-import { basename } from "node:path";
+import { basename, dirname } from "node:path";
 import { BangerError } from "../../errors.js";
 import type { ImageSource } from "../../model.js";
 import { modulesArchive } from "../initrd.js";
-import { kernelFile, modulesFile, ownSeed, rootfsFile, verifyImage, workSeedFile } from "../manifest.js";
+import {
+  kernelFile,
+  modulesFile,
+  ownSeed,
+  readManifest,
+  rootfsFile,
+  verifyImage,
+  workSeedFile,
+} from "../manifest.js";
 import { isElf } from "../unpack.js";
 import { extractVmlinux } from "../vmlinux.js";
 import { type Made, packBootModules, takeKernel, type Workshop } from "./workshop.js";
@@ -31,18 +39,33 @@ async function takeModules({ job }: Workshop, { initrd, modules }: Files): Promi
   await packBootModules(modules, output);
 }
 
+/** What a container image's directory says of it, which goes on to what is made of its root disk. */
+function containerOf(directory: string): Pick<Made, "oci"> {
+  try {
+    const { oci } = readManifest(directory);
+    return oci === undefined ? {} : { oci };
+  } catch {
+    return {};
+  }
+}
+
 export async function makeFromFiles(workshop: Workshop, source: Files): Promise<Made> {
   const { job, stage } = workshop;
   stage("link", source.rootfs);
   await symlink(source.rootfs, `${job.partial}/${rootfsFile}`);
   if (source.workSeed !== undefined) await symlink(source.workSeed, `${job.partial}/${workSeedFile}`);
+  const kept = containerOf(dirname(source.rootfs));
   if (source.kernel === null) {
     const { kernelRelease, bootArguments } = await takeKernel(workshop);
-    return { kernelRelease, bootArguments };
+    return { kernelRelease, bootArguments, ...kept };
   }
   await takeOwnKernel(workshop, source.kernel);
   await takeModules(workshop, source);
-  return { kernelRelease: source.modules === null ? "" : basename(source.modules), bootArguments: "" };
+  return {
+    kernelRelease: source.modules === null ? "" : basename(source.modules),
+    bootArguments: "",
+    ...kept,
+  };
 }
 
 /** Copies all of an image's files; holes stay holes. */

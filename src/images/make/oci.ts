@@ -80,6 +80,7 @@ export async function makeFromOci(
   const files = {
     firstBoot: await readFile(firstBootScript),
     guestFiles: await readGuestFiles(),
+    workingDirectory: pulled.config.workingDirectory,
   };
   let plan: BootPlan | undefined;
   await writeRootfs([...pulled.layers, modules], `${job.partial}/${rootfsFile}`, {

@@ -35,12 +35,15 @@ export interface BootFiles {
   firstBoot: Buffer;
   /** What `catalog/guest` holds. Only what bears banger's name takes the place of a file that the image has. */
   guestFiles: readonly { path: string; content: string }[];
+  /** Where the image's containers run; "" for nowhere special. */
+  workingDirectory: string;
 }
 
 /**
  * @throws BangerError `image_unbootable` when the image has neither an init nor a shell to get one with
  */
-export function planBoot(view: RootfsView, { firstBoot, guestFiles }: BootFiles): BootPlan {
+export function planBoot(view: RootfsView, files: BootFiles): BootPlan {
+  const { firstBoot, guestFiles, workingDirectory } = files;
   const own = hasInit(view);
   if (!own && view.type("/bin/sh") !== "file")
     throw new BangerError(
@@ -57,6 +60,9 @@ export function planBoot(view: RootfsView, { firstBoot, guestFiles }: BootFiles)
   // An empty one keeps systemd from asking the console who this machine is to be.
   if (view.type("/etc/machine-id") === undefined)
     entries.push({ type: "file", path: "/etc/machine-id", mode: 0o444, content: Buffer.alloc(0) });
+  // What runs containers makes it where the image only names it.
+  if (workingDirectory.startsWith("/") && view.type(workingDirectory) === undefined)
+    entries.push({ type: "directory", path: workingDirectory, mode: 0o755 });
   if (!own) entries.push({ type: "file", path: firstBootPath, mode: 0o755, content: firstBoot });
   const bootArguments = own ? noConsoleLogin : `banger.init=${firstBootPath} ${noConsoleLogin}`;
   return { entries, bootArguments, hasInit: own };
