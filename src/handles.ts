@@ -269,6 +269,13 @@ export function imageHandles(home: Home, id: ImageId): ImageHandles {
   };
 }
 
+/** Links to what is made from an image, one for each VM of each home that shares it. */
+export const imageUses = (home: Home, id: ImageId): string => `${imageHandles(home, id).directory}/used-by`;
+
+/** The link of one VM; homes may have VMs of the same id, so that `mark` tells the homes apart. */
+export const imageUse = (home: Home, imageId: ImageId, vmId: VmId, mark: string): string =>
+  `${imageUses(home, imageId)}/${vmId}-${mark}`;
+
 /** What a directory below images/ or kernels/ is: an image, the half-built form of one, or nothing of ours. */
 export function parseImageDirectory(name: string): { id: ImageId; partial: boolean } | undefined {
   const partial = name.endsWith(partialSuffix);

@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync, statfsSync, statSync } from "node:fs";
 import type { AgentLinks, GuestAgent } from "./effects/agent-links.js";
 import { type HeldByKernel, type HelperSight, runtimeOf } from "./effects/helper-look.js";
+import type { SeenPartial } from "./effects/image-store.js";
 import { type ProcessScan, scanProcesses } from "./effects/proc.js";
 import type { VmmControls } from "./effects/vmm-controls.js";
 import {
@@ -35,7 +36,7 @@ export interface Instruments {
   links: AgentLinks<GuestAgent>;
   /** An image's own directory, which is there: whole, or not. */
   inspectImage: (id: ImageId) => ObservedImage["image"];
-  isBuilding: (id: ImageId) => boolean;
+  lookAtPartial: (id: ImageId) => SeenPartial;
   /** The file that is the VM's root disk, whole or in part. */
   rootDisk: (handles: VmHandles) => string;
 }
@@ -201,6 +202,10 @@ function lookAtVms(instruments: Instruments, sight: HelperSight): Pick<Observed,
   return { vms, unlistedVm };
 }
 
+/** What another home builds is no part of this one's. */
+const partialOf = ({ building, elsewhere }: SeenPartial): ObservedImage["partial"] =>
+  elsewhere ? { is: "absent" } : { ...present, building };
+
 function lookAtImages(instruments: Instruments): Pick<Observed, "images" | "unlistedImage"> {
   const places = homeHandles(instruments.home);
   const [listing, kernels] = [list(places.images), list(places.kernels)];
@@ -217,7 +222,7 @@ function lookAtImages(instruments: Instruments): Pick<Observed, "images" | "unli
     const { id, partial } = parsed;
     const before = images.get(id) ?? unlistedImage;
     const after = partial
-      ? { ...before, partial: { ...present, building: instruments.isBuilding(id) } }
+      ? { ...before, partial: partialOf(instruments.lookAtPartial(id)) }
       : { ...before, image: instruments.inspectImage(id) };
     images.set(id, after);
   }

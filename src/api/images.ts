@@ -101,8 +101,12 @@ function nounRoutes(handle: Handle, deps: ApiDeps, noun: Noun): void {
   handle(`${noun}List`, () => all(ledger.state, noun));
   handle(`${noun}Available`, async (): Promise<AvailableView[]> => {
     const entries = await images.available(noun);
-    return entries.map((entry) => ({ ...entry, here: ledger.state.images[entry.id]?.phase === "ready" }));
+    return entries.map((entry) => ({ ...entry, here: images.isHere(entry.id) }));
   });
   handle(`${noun}Show`, (call) => detailsOf(deps, named(call)));
-  handle(`${noun}Delete`, (call) => act(deps, { kind: "deleteImage", imageId: named(call).id }, call.cause));
+  handle(`${noun}Delete`, (call) => {
+    const { id } = named(call);
+    images.refuseUsedElsewhere(id);
+    return act(deps, { kind: "deleteImage", imageId: id }, call.cause);
+  });
 }

@@ -124,7 +124,7 @@ export function assembleWorld<C extends GuestAgent>(options: AssemblyOptions<C>)
     controls,
     links,
     inspectImage: (id: ImageId) => images.inspect(id),
-    isBuilding: (id: ImageId) => images.isBuilding(id),
+    lookAtPartial: (id: ImageId) => images.lookAtPartial(id),
     rootDisk: mode.root.path,
   };
   const cache = handlesCache(home, options.warn);

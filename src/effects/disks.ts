@@ -7,6 +7,7 @@ import { type Home, imageHandles, removedDirectory, type VmHandles, vmHandles } 
 import type { Effect, VmId } from "../model.js";
 import type { PerformContext } from "../world.js";
 import { hostError } from "./host-error.js";
+import { forgetUse, noteUse } from "./image-use.js";
 import { exists, publishContent } from "./publish.js";
 import { removeTree } from "./remove-tree.js";
 import type { RunTool } from "./run-tool.js";
@@ -64,6 +65,7 @@ export function vmDisks(home: Home, tools: DiskTools, root: RootForm): DiskDrive
       const handles = vmHandles(home, effect.vmId);
       const { rootfs } = imageHandles(home, effect.imageId);
       try {
+        await noteUse(home, effect.imageId, effect.vmId);
         if (!(await exists(rootfs)))
           throw new BangerError("image_missing", `image ${effect.imageId} has no root file system`, {
             hint: `banger image pull ${effect.imageId.replace(/-[0-9a-f]{8}$/, "")}`,
@@ -88,6 +90,7 @@ export function vmDisks(home: Home, tools: DiskTools, root: RootForm): DiskDrive
         await removeTree(aside);
         if (await exists(directory)) await rename(directory, aside);
         await removeTree(aside);
+        await forgetUse(home, id);
         await keys.refreshKnownHosts();
       } catch (error) {
         throw hostError(error, directory);

@@ -4,6 +4,7 @@ import { dirname } from "node:path";
 import { type Home, imageHandles } from "../handles.js";
 import type { Effect, ImageId, ObservedImage, StageReached } from "../model.js";
 import { hostError } from "./host-error.js";
+import { refuseUsed } from "./image-use.js";
 import { exists } from "./publish.js";
 
 export type EnsureImage = Extract<Effect, { kind: "ensureImage" }>;
@@ -22,8 +23,13 @@ export interface ImageMaker {
   inspect(id: ImageId): ObservedImage["image"];
   /** Removes the partial directory and, before that, whoever still builds in it. */
   removePartial(id: ImageId): Promise<void>;
-  /** Whether a builder, this daemon's or one that outlived its own, is at work in the partial directory. */
-  isBuilding(id: ImageId): boolean;
+  lookAtPartial(id: ImageId): SeenPartial;
+}
+
+/** Who builds in a partial directory: this daemon's builder or one that outlived its own, or another home's. */
+export interface SeenPartial {
+  building: boolean;
+  elsewhere: boolean;
 }
 
 export interface ImageDriver {
@@ -31,7 +37,7 @@ export interface ImageDriver {
   ensureNoPartial(id: ImageId): Promise<void>;
   ensureNone(id: ImageId): Promise<void>;
   inspect(id: ImageId): ObservedImage["image"];
-  isBuilding(id: ImageId): boolean;
+  lookAtPartial(id: ImageId): SeenPartial;
 }
 
 export function imageStore(home: Home, maker: ImageMaker): ImageDriver {
@@ -45,7 +51,7 @@ export function imageStore(home: Home, maker: ImageMaker): ImageDriver {
 
   return {
     inspect: (id) => maker.inspect(id),
-    isBuilding: (id) => maker.isBuilding(id),
+    lookAtPartial: (id) => maker.lookAtPartial(id),
     ensureNoPartial: removePartial,
 
     async ensure(wanted, context) {
@@ -63,6 +69,7 @@ export function imageStore(home: Home, maker: ImageMaker): ImageDriver {
     async ensureNone(id) {
       const { directory, partial } = imageHandles(home, id);
       await removePartial(id);
+      refuseUsed(home, id);
       try {
         // An image that is only half removed must not look like one.
         if (await exists(directory)) await rename(directory, partial);

@@ -11,7 +11,6 @@ import type { AgentClient } from "../guest/agent.js";
 import { type Home, imageHandles, systemHandles, vmHandles } from "../handles.js";
 import { expandHome, type Place } from "../home.js";
 import { imageMaker } from "../images/build.js";
-import { observePartial } from "../images/builder-process.js";
 import { ensureInitrd } from "../images/initrd.js";
 import { verifyImage } from "../images/manifest.js";
 import type { ProxyBook } from "../images/proxies.js";
@@ -159,7 +158,7 @@ export async function createLocalWorld(options: LocalWorldOptions): Promise<Loca
     mode: mode.parts,
     launch,
     dials: { qemu: agentDial(home, clock), firecracker: vsockDial(home, clock) },
-    images: { ...maker, isBuilding: (id) => observePartial(imageHandles(home, id).partial).building },
+    images: maker,
     workSeeds: seedFinder(home, runTool),
     userFiles: userFilesReader({ fileSync, userHome, environment, runTool }),
     sshKey: sshKeyPath && expandHome(sshKeyPath, userHome),

@@ -71,6 +71,10 @@ async function nameWhole(id: ImageId, partial: string, directory: string): Promi
   }
 }
 
+/** How often is looked whether another home's builder is through. */
+const betweenLooksMs = 200;
+const pauseOf = (clock: Clock, ms: number) => new Promise<void>((resolve) => void clock.after(ms, resolve));
+
 /** Makes the images of one home. */
 export function imageMaker(options: ImageMakerOptions): ImageMaker {
   const { home, clock, mirror, searchPath, builderSocket } = options;
@@ -78,14 +82,20 @@ export function imageMaker(options: ImageMakerOptions): ImageMaker {
   const removeScratch = (scratch: string) =>
     follow(startBuilder({ scratch }, searchPath, builderSocket), () => undefined);
   const removePartial: ImageMaker["removePartial"] = (id) =>
-    ensureNoPartial(imageHandles(home, id).partial, removeScratch, clock);
+    ensureNoPartial(imageHandles(home, id).partial, home.state, removeScratch, clock);
+  const lookAtPartial = (id: ImageId) => observePartial(imageHandles(home, id).partial, home.state);
 
   return {
     inspect,
     removePartial,
-    isBuilding: (id) => observePartial(imageHandles(home, id).partial).building,
+    lookAtPartial,
     async build({ imageId, name, source }, { signal, stage }) {
       const { directory, partial } = imageHandles(home, imageId);
+      if (lookAtPartial(imageId).elsewhere) stage({ stage: "wait", detail: "another home builds it" });
+      while (lookAtPartial(imageId).elsewhere) {
+        signal.throwIfAborted();
+        await pauseOf(clock, betweenLooksMs);
+      }
       // A builder that outlived its daemon may have finished just now, or be about to.
       await nameWhole(imageId, partial, directory);
       await removePartial(imageId);
@@ -96,7 +106,7 @@ export function imageMaker(options: ImageMakerOptions): ImageMaker {
       const needed = needOf(source);
       const need = needed === null ? null : imageHandles(home, needed).directory;
       const { registry } = options;
-      const wanted = { imageId, name, source, directory, partial, need };
+      const wanted = { imageId, name, source, directory, partial, need, state: home.state };
       const job: BuildJob = { ...wanted, registry, mirror, searchPath, proxies };
       // What comes from elsewhere is taken apart here, where less is allowed than to those that unpack packages.
       const builder = startBuilder(job, searchPath, source.kind === "catalog" ? builderSocket : null);

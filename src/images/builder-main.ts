@@ -105,7 +105,7 @@ async function clean({ scratch }: CleaningJob): Promise<void> {
 async function buildImage(job: BuildJob): Promise<void> {
   await mkdir(job.partial, { mode: 0o700 });
   // Before anything else is started: whoever finds this directory later must find what works in it.
-  await publishContent(`${job.partial}/${builderFile}`, builderRecord(), 0o600);
+  await publishContent(`${job.partial}/${builderFile}`, builderRecord(job.state), 0o600);
   await build(job);
 }
 

@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import type { Clock } from "../clock.js";
 import { hostError } from "../effects/host-error.js";
+import type { SeenPartial } from "../effects/image-store.js";
 import { identify } from "../effects/proc.js";
 import { removeTree, unmountBelow } from "../effects/remove-tree.js";
 import { holdsWithin } from "../effects/wait.js";
@@ -23,6 +24,8 @@ export interface BuildJob {
   mirror: string | null;
   searchPath: string;
   proxies: Proxies;
+  /** State directory of the home. */
+  state: string;
 }
 
 /** The other job of a builder: to remove what users of its namespace have left. */
@@ -39,6 +42,8 @@ export const builderFile = "builder.json";
 /** Identity of the builder and the boot in which it holds: after another, the numbers mean somebody else. */
 type Builder = ProcessIdentity & {
   bootId: string;
+  /** State directory of the home that has it built: several homes may share their images. */
+  state?: string;
   /** Directory outside of the image that goes with the build. */
   scratch?: string;
 };
@@ -48,20 +53,30 @@ export const isScratch = (path: string): boolean => /^\/var\/tmp\/banger-build-\
 const bootId = (): string => readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
 
 /** What the calling process, the builder, leaves in the image so that it can be found. */
-export function builderRecord(scratch?: string): string {
+export function builderRecord(state: string, scratch?: string): string {
   const seen = identify(process.pid);
   if (seen.is !== "present") throw new BangerError("host_failed", "/proc does not show this process");
   const { pid, startTime } = seen;
-  return JSON.stringify({ pid, startTime, bootId: bootId(), ...(scratch === undefined ? {} : { scratch }) });
+  return JSON.stringify({
+    pid,
+    startTime,
+    bootId: bootId(),
+    state,
+    ...(scratch === undefined ? {} : { scratch }),
+  });
 }
 
 function readBuilder(partial: string): Builder | undefined {
   try {
     const text = readFileSync(`${partial}/${builderFile}`, "utf8");
-    const { pid, startTime, bootId, scratch } = JSON.parse(text) as Builder;
+    const { pid, startTime, bootId, state, scratch } = JSON.parse(text) as Builder;
     if (!Number.isInteger(pid) || pid < 2 || typeof startTime !== "string") return undefined;
     const ours = typeof scratch === "string" && isScratch(scratch);
-    return ours ? { pid, startTime, bootId, scratch } : { pid, startTime, bootId };
+    return {
+      ...{ pid, startTime, bootId },
+      ...(typeof state === "string" && { state }),
+      ...(ours && { scratch }),
+    };
   } catch {
     return undefined;
   }
@@ -88,10 +103,11 @@ function isAtWork(builder: Builder): boolean {
   return groupLives(builder.pid);
 }
 
-/** Whether somebody is at work in a half-built image. */
-export function observePartial(partial: string): { building: boolean } {
+/** Who is at work in a half-built image; `elsewhere`: for another home than the one with this state directory. */
+export function observePartial(partial: string, state: string): SeenPartial {
   const builder = readBuilder(partial);
-  return { building: builder !== undefined && isAtWork(builder) };
+  const building = builder !== undefined && isAtWork(builder);
+  return { building, elsewhere: building && (builder.state ?? state) !== state };
 }
 
 const terminateMs = 10_000;
@@ -122,13 +138,15 @@ async function endGroup(leader: ProcessIdentity, clock: Clock): Promise<void> {
 
 /**
  * Nobody builds in `partial` any more, and it is gone with all that belongs to it. `removeScratch` removes a tree
- * whose files belong to users of a namespace, as far as it can.
+ * whose files belong to users of a namespace, as far as it can. What another home builds there is left to it.
  */
 export async function ensureNoPartial(
   partial: string,
+  state: string,
   removeScratch: (path: string) => Promise<void>,
   clock: Clock,
 ): Promise<void> {
+  if (observePartial(partial, state).elsewhere) return;
   const builder = readBuilder(partial);
   if (builder !== undefined && isAtWork(builder)) await endGroup(builder, clock);
   try {

@@ -2,10 +2,12 @@
 import { readFileSync } from "node:fs";
 import { mkdir, readdir, rename, stat } from "node:fs/promises";
 import type { Clock } from "../clock.js";
+import { refuseUsed } from "../effects/image-use.js";
 import { removeTree } from "../effects/remove-tree.js";
 import { type Home, imageHandles } from "../handles.js";
 import type { ImageId } from "../model.js";
 import { readCatalog, readKernelCatalog, resolveImage, resolveKernel } from "./catalog.js";
+import { inspectImage } from "./manifest.js";
 import type { ProxyBook } from "./proxies.js";
 import type { RegistryAccess } from "./registry-access.js";
 import { fullReference, type ImageResolver, imageResolver } from "./resolve.js";
@@ -22,6 +24,10 @@ export interface Images extends ImageResolver {
   available(noun: "image" | "kernel"): Promise<Available[]>;
   /** Null when it is not there, or not to be read. */
   manifestOf(id: ImageId): Record<string, unknown> | null;
+  /** Whether the image lies on the disk, whichever home had it made. */
+  isHere(id: ImageId): boolean;
+  /** @throws BangerError `image_in_use` while VMs of another home, which shares the images, are made from it */
+  refuseUsedElsewhere(id: ImageId): void;
   /** Empties the cache of blobs, or only says what that would remove. */
   pruneCache(dryRun: boolean): Promise<{ blobs: number; bytes: number }>;
 }
@@ -63,6 +69,9 @@ export function imageShelf(home: Home, access: RegistryAccess, proxies: ProxyBoo
     ...imageResolver(access, proxies, clock),
     fullReference,
     available: (noun) => (noun === "image" ? availableImages() : availableKernels()),
+
+    isHere: (id) => inspectImage(imageHandles(home, id).directory).is === "present",
+    refuseUsedElsewhere: (id) => refuseUsed(home, id),
 
     manifestOf(id) {
       try {

@@ -61,7 +61,7 @@ function emptyImages(home: Home): ImageMaker & { make: (id: ImageId) => void } {
     make,
     build: async ({ imageId }) => make(imageId),
     inspect: (id) => (existsSync(imageHandles(home, id).directory) ? there : { is: "absent" }),
-    isBuilding: () => false,
+    lookAtPartial: () => ({ building: false, elsewhere: false }),
     removePartial: async (id) => rmSync(imageHandles(home, id).partial, { recursive: true, force: true }),
   };
 }

@@ -57,7 +57,7 @@ test("only observing and performing reach the drivers; the API, the loop and wha
   assert.deepEqual(strangers(/^src\/effects\//, wiring), []);
   // What builds images runs tools and publishes files as the drivers do, and uses their building blocks only.
   const blocks =
-    /^src\/effects\/(host-certificates|host-error|image-store|proc|publish|remove-tree|run-tool|wait)\.ts$/;
+    /^src\/effects\/(host-certificates|host-error|image-store|image-use|proc|publish|remove-tree|run-tool|wait)\.ts$/;
   const wrong = imports.filter(
     ({ from, to }) => from.startsWith("src/images/") && to.startsWith("src/effects/") && !blocks.test(to),
   );

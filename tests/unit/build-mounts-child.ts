@@ -67,7 +67,7 @@ async function killed(): Promise<object> {
       return true;
     }
   });
-  await ensureNoPartial(partial, noScratch, systemClock);
+  await ensureNoPartial(partial, "/state", noScratch, systemClock);
   return { during, after: mountedHere() };
 }
 
@@ -80,7 +80,7 @@ async function leftover(): Promise<object> {
   mkdirSync(`${partial}/scratch/root/sys/below it`);
   execFileSync("mount", ["--bind", precious, `${partial}/scratch/root/sys/below it`]);
   const before = mountedHere();
-  await ensureNoPartial(partial, noScratch, systemClock);
+  await ensureNoPartial(partial, "/state", noScratch, systemClock);
   return { before, after: mountedHere() };
 }
 

@@ -77,19 +77,19 @@ async function halfBuilt(change: object = {}) {
 
 test("an orphaned builder is ended with all that it started, and its directory goes", async () => {
   const { partial, builder, started } = await halfBuilt();
-  assert.deepEqual(observePartial(partial), { building: true });
-  await ensureNoPartial(partial, noScratch, clock);
+  assert.deepEqual(observePartial(partial, "/state"), { building: true, elsewhere: false });
+  await ensureNoPartial(partial, "/state", noScratch, clock);
   assert.ok(!isAlive(builder) && !isAlive(started));
   assert.ok(!existsSync(partial));
-  await ensureNoPartial(partial, noScratch, clock);
+  await ensureNoPartial(partial, "/state", noScratch, clock);
 });
 
 test("what a killed builder left running is ended, too", async () => {
   const { partial, child, started } = await halfBuilt();
   process.kill(child.pid as number, "SIGKILL");
   await once(child, "exit");
-  assert.deepEqual(observePartial(partial), { building: true });
-  await ensureNoPartial(partial, noScratch, clock);
+  assert.deepEqual(observePartial(partial, "/state"), { building: true, elsewhere: false });
+  await ensureNoPartial(partial, "/state", noScratch, clock);
   assert.ok(!isAlive(started));
 });
 
@@ -99,8 +99,8 @@ for (const [what, change] of [
 ] as const)
   test(`a process with the builder's pid but another ${what} is left alone`, async () => {
     const { partial, builder } = await halfBuilt(change);
-    assert.deepEqual(observePartial(partial), { building: false });
-    await ensureNoPartial(partial, noScratch, clock);
+    assert.deepEqual(observePartial(partial, "/state"), { building: false, elsewhere: false });
+    await ensureNoPartial(partial, "/state", noScratch, clock);
     assert.ok(isAlive(builder));
     assert.ok(!existsSync(partial));
   });
@@ -109,8 +109,8 @@ test("a half-built image without a record of its builder is only removed", async
   const partial = join(directory, "x.partial");
   mkdirSync(partial);
   writeFileSync(join(partial, "builder.json"), '{"pid":1,"startTime":"1"}');
-  assert.deepEqual(observePartial(partial), { building: false });
-  await ensureNoPartial(partial, noScratch, clock);
+  assert.deepEqual(observePartial(partial, "/state"), { building: false, elsewhere: false });
+  await ensureNoPartial(partial, "/state", noScratch, clock);
   assert.ok(!existsSync(partial));
 });
 

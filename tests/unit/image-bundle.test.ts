@@ -81,7 +81,7 @@ function make(bundle: Bundle) {
       partial,
       need: null,
     },
-    ...{ mirror: null, searchPath, proxies: {} },
+    ...{ mirror: null, searchPath, proxies: {}, state: "/state" },
     registry: { cacheDirectory: join(directory, "cache"), environment: {}, searchPath, registries: [] },
   } as const;
   const workshop: Workshop = {

@@ -27,7 +27,7 @@ export async function makeFromRecipe(workshop: Workshop, resolved: ResolvedRecip
   stage("download", "package lists");
   const sources = await packageSources(resolved.suite, job.mirror, runTool, signal);
   const scratch = await makeScratch(job.partial, asRoot);
-  await publishContent(`${job.partial}/${builderFile}`, builderRecord(scratch), 0o600);
+  await publishContent(`${job.partial}/${builderFile}`, builderRecord(job.state, scratch), 0o600);
   const output = `${job.partial}/${rootfsFile}`;
   try {
     const mode = asRoot ? "root" : "unshare";
