@@ -1,6 +1,7 @@
 /** From what a client asks for to what is to be made: ids, sources, and the kernel that an image needs. */
 import { createHash } from "node:crypto";
-import { readdir, realpath, stat } from "node:fs/promises";
+import { constants } from "node:fs";
+import { open, readdir, realpath, stat } from "node:fs/promises";
 import type { Clock } from "../clock.js";
 import { findKernel, type PullCommand } from "../decide.js";
 import { hostCertificates } from "../effects/host-certificates.js";
@@ -8,6 +9,8 @@ import { BangerError } from "../errors.js";
 import { imageIdFrom, isKernelId, kernelIdFrom } from "../handles.js";
 import type { Image, ImageSource, State } from "../model.js";
 import { needOf } from "../reconcilers/image.js";
+import { shellQuote } from "../shell.js";
+import { suggest } from "../suggest.js";
 import { readCatalog, resolveImage, resolveKernel } from "./catalog.js";
 import { type PullOptions, resolveOci } from "./oci/pull.js";
 import { formatReference, parseReference } from "./oci/reference.js";
@@ -43,13 +46,32 @@ const defaultKernel = "debian-cloud";
 
 const isReference = (ref: string): boolean => /[/:@]/.test(ref);
 
+/** What skopeo and podman write before a place that is no registry. */
+const elsewhere = /^(docker-archive|docker-daemon|oci-archive|containers-storage):/;
+
+/** @throws BangerError `reference_invalid` for images that lie elsewhere than in a registry */
+function withoutTransport(ref: string): string {
+  if (ref.startsWith("docker://")) return ref.slice("docker://".length);
+  if (!elsewhere.test(ref)) return ref;
+  throw new BangerError(
+    "reference_invalid",
+    `${ref} is not in a registry, and images are pulled from there`,
+    {
+      hint: `skopeo copy ${shellQuote(ref)} docker://localhost:5000/NAME, to a registry of your own`,
+    },
+  );
+}
+
 /** A reference in full; any other name of an image as it is. @throws BangerError `reference_invalid` */
 export const fullReference = (ref: string): string =>
-  isReference(ref) ? formatReference(parseReference(ref)) : ref;
+  isReference(ref) ? formatReference(parseReference(withoutTransport(ref))) : ref;
 
 /** The repository's last part, as a name. */
 const nameOf = (reference: string): string =>
-  (parseReference(reference).repository.split("/").at(-1) ?? "").replace(/[^a-z0-9.-]+/g, "-");
+  (parseReference(withoutTransport(reference)).repository.split("/").at(-1) ?? "").replace(
+    /[^a-z0-9.-]+/g,
+    "-",
+  );
 
 function checkName(name: string): string {
   if (/^[a-z0-9][a-z0-9.-]{0,63}$/.test(name) && !isKernelId(name)) return name;
@@ -72,6 +94,26 @@ async function marks(path: string): Promise<{ path: string; mark: unknown[] }> {
       cause,
     });
   }
+}
+
+const superblockMagic = { at: 1024 + 0x38, bytes: Buffer.from([0x53, 0xef]) };
+
+/** @throws BangerError `file_unusable` for a file that is no ext4 file system, before anything is made of it */
+async function checkExt4(path: string): Promise<void> {
+  const found = Buffer.alloc(superblockMagic.bytes.length);
+  try {
+    const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    await file.read(found, 0, found.length, superblockMagic.at).finally(() => file.close());
+  } catch (cause) {
+    throw new BangerError("file_unusable", `${path}: ${(cause as Error).message}`, {
+      hint: `ls -l ${shellQuote(path)}`,
+      cause,
+    });
+  }
+  if (found.equals(superblockMagic.bytes)) return;
+  throw new BangerError("file_unusable", `${path} is not an ext4 file system`, {
+    hint: `file ${shellQuote(path)}; a tree becomes one with: mke2fs -t ext4 -d TREE FILE 4G`,
+  });
 }
 
 /** What an image that is known was made from, and with. */
@@ -137,8 +179,13 @@ async function fromRegistry(options: PullOptions, state: State, request: PullReq
 async function fromCatalog({ ref, name, kernel, sizeMiB }: PullRequest): Promise<Wanted> {
   const { images } = await readCatalog();
   if (!images.some((image) => image.name === ref)) {
+    const names = images.map((image) => image.name);
+    const meant = suggest(ref, names);
     throw new BangerError("image_unknown", `the catalog has no image ${ref}`, {
-      hint: `banger image pull ${images.map((image) => image.name).join("|")}, or docker.io/library/${ref}`,
+      hint:
+        meant === undefined
+          ? `banger image pull ${names.join("|")}, or docker.io/library/${ref}`
+          : `banger image pull ${meant}`,
     });
   }
   if (name !== undefined || kernel !== undefined || sizeMiB !== undefined) {
@@ -185,6 +232,7 @@ export function imageResolver(access: RegistryAccess, proxies: ProxyBook, clock:
         [request.rootfs, request.kernel, request.initrd, request.modules, request.workSeed].map(given),
       );
       const [rootfs, kernel, initrd, modules, workSeed] = files.map((file) => file?.path ?? null);
+      for (const path of [rootfs, workSeed]) if (path) await checkExt4(path);
       const own = kernel !== null && kernel !== undefined;
       const need = own ? undefined : await kernelNamed(state, request.kernelRef ?? defaultKernel);
       const source: ImageSource = {

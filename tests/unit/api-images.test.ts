@@ -34,7 +34,7 @@ const ready = ({ image, after: seq }: ImagePullResult) =>
   bench.event(`image/${image.id}`, "image.ready", seq);
 
 /** A file of the test's own. */
-function file(name: string, content = name): string {
+function file(name: string, content: string | Buffer = name): string {
   const path = join(bench.directory, name);
   writeFileSync(path, content);
   return path;
@@ -98,7 +98,10 @@ test("a kernel of a directory is another one when its files are others", async (
 });
 
 test("files are registered with their kernel, and promoted to a copy that has their name", async () => {
-  const body = { name: "own", rootfs: file("root.ext4"), kernel: file("vmlinux") };
+  const superblock = Buffer.alloc(2048);
+  superblock.writeUInt16LE(0xef53, 1024 + 0x38);
+  const rootfs = file("root.ext4", superblock);
+  const body = { name: "own", rootfs, kernel: file("vmlinux") };
   const registered = await ok<ImagePullResult>("imageRegister", { body });
   await ready(registered);
   assert.equal(registered.image.source, `files: ${body.rootfs}`);

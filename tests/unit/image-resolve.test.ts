@@ -94,9 +94,39 @@ test("bare names are the catalog's; the kernel of that prefix is no image's name
   assert.equal(fullReference("alpine"), "alpine");
 });
 
+/** As much of an ext4 file system as registering looks at. */
+function writeExt4(path: string): void {
+  const bytes = Buffer.alloc(2048);
+  bytes.writeUInt16LE(0xef53, 1024 + 0x38);
+  writeFileSync(path, bytes);
+}
+
+test("what is no ext4 file system is refused before anything is made of it", async () => {
+  const path = join(pulls.directory, "root fs.tar");
+  const rootfs = join(pulls.directory, "root.ext4");
+  writeExt4(rootfs);
+  const said = { code: "file_unusable", message: `${path} is not an ext4 file system`, hint: /^file '/ };
+  for (const content of ["", "a tar, so to speak", Buffer.alloc(4096)]) {
+    writeFileSync(path, content);
+    await assert.rejects(resolver().register(initialState, { name: "x", rootfs: path }), said);
+    await assert.rejects(resolver().register(initialState, { name: "x", rootfs, workSeed: path }), said);
+  }
+});
+
+test("a name of another tool's is understood, or refused with a way to a registry", async () => {
+  assert.equal(fullReference("docker://alpine:3"), "docker.io/library/alpine:3");
+  assert.equal(fullReference("docker:24-dind"), "docker.io/library/docker:24-dind");
+  for (const ref of ["docker-archive:deb.tar", "containers-storage:alpine", "oci-archive:/x/y.tar:1"])
+    assert.throws(() => fullReference(ref), { code: "reference_invalid", hint: /^skopeo copy / });
+  await assert.rejects(pull({ ref: "debian-slm" }), {
+    code: "image_unknown",
+    hint: "banger image pull debian-slim",
+  });
+});
+
 test("registered files give another id when one of them has changed", async () => {
   const rootfs = join(pulls.directory, "root.ext4");
-  writeFileSync(rootfs, "root");
+  writeExt4(rootfs);
   const register = (more: object = {}) => resolver().register(initialState, { name: "own", rootfs, ...more });
   const first = await register();
   assert.match(first.need?.imageId ?? "", /^kernel-debian-cloud-/);
