@@ -19,11 +19,15 @@ export const EventsQuery = Type.Object(
     /** A VM ref, or a stream such as `vm/<id>` or `image/<id>`. */
     ref: Type.Optional(Type.String()),
     after: Type.Optional(Type.Integer({ minimum: 0 })),
-    /** RFC 3339 time or a duration such as `10m`. */
+    /** RFC 3339 time, a duration such as `10m`, `today` or `yesterday`. */
     since: Type.Optional(Type.String()),
     /** Glob over the event type, such as `vm.*`. */
     type: Type.Optional(Type.String()),
     limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000_000 })),
+    /** The last ones only, of those that there are. */
+    last: Type.Optional(Type.Integer({ minimum: 0, maximum: 10_000 })),
+    /** Only what this cause led to, such as `request:<id>`. */
+    cause: Type.Optional(Type.String({ maxLength: 128 })),
     follow: Type.Optional(Type.Boolean()),
   },
   { additionalProperties: false },

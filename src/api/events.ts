@@ -51,13 +51,38 @@ function lifeOf({ log, state }: Ledger, ref: string): { vm: Vm; events: StoredEv
 }
 
 function sinceMs(text: string, now: number): number {
+  const days = { today: 0, yesterday: 1 }[text];
+  if (days !== undefined) return new Date(now).setHours(-24 * days, 0, 0, 0);
   const at = /^\d{4}-/.test(text) ? Date.parse(text) : now - parseDuration(text);
   if (Number.isNaN(at)) {
     throw new BangerError("invalid_request", `since: "${text}" is neither a time nor a duration`, {
-      hint: "for example 10m, 2h or 2026-01-31T12:00:00Z",
+      hint: "for example 10m, 2h, yesterday or 2026-01-31T12:00:00Z",
     });
   }
   return at;
+}
+
+/** The events that match; with `last` of those that there are the last ones only, before those to come. */
+async function* wantedEvents(
+  ledger: Ledger,
+  filter: EventFilter,
+  { follow, last }: { follow: boolean; last: number | undefined },
+  gone: AbortSignal,
+): AsyncGenerator<StoredEvent> {
+  if (last === undefined) {
+    yield* followEvents(ledger, filter, follow, gone);
+    return;
+  }
+  const { seq } = ledger.state;
+  let kept: StoredEvent[] = [];
+  let read = seq;
+  for await (const event of followEvents(ledger, filter, false, gone)) {
+    kept.push(event);
+    read = Math.max(read, event.seq);
+    if (kept.length >= 2 * last + 1) kept = kept.slice(kept.length - last);
+  }
+  yield* kept.slice(Math.max(0, kept.length - last));
+  if (follow) yield* followEvents(ledger, { ...filter, after: read }, follow, gone);
 }
 
 export function eventRoutes(handle: Handle, { ledger, world, home, clock }: ApiDeps): void {
@@ -65,16 +90,17 @@ export function eventRoutes(handle: Handle, { ledger, world, home, clock }: ApiD
     /^(daemon|log|vm\/.+|image\/.+)$/.test(ref) ? ref : vmStream(findEver(ledger.state, ref).id);
 
   handle<unknown, EventsQuery>("events", (call) => {
-    const { ref, after = 0, since, type, limit, follow = false } = call.query;
+    const { ref, after = 0, since, type, limit, last, cause, follow = false } = call.query;
     const filter: EventFilter = {
       after,
       ...(ref !== undefined && { stream: streamOf(ref) }),
       ...(since !== undefined && { sinceMs: sinceMs(since, clock.now()) }),
       ...(type !== undefined && { type }),
       ...(limit !== undefined && { limit }),
+      ...(cause !== undefined && { cause }),
     };
     async function* lines() {
-      for await (const event of followEvents(ledger, filter, follow, call.gone)) {
+      for await (const event of wantedEvents(ledger, filter, { follow, last }, call.gone)) {
         yield `${JSON.stringify(eventView(event))}\n`;
       }
     }

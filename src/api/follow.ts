@@ -12,6 +12,7 @@ export interface EventFilter {
   /** Glob over the type: `*` stands for any text. */
   type?: string;
   limit?: number;
+  cause?: string;
 }
 
 const batch = 500;
@@ -45,6 +46,7 @@ export async function* followEvents(
         count += 1;
         after = event.seq;
         if (event.at < (filter.sinceMs ?? 0) || !matches(event.type)) continue;
+        if (filter.cause !== undefined && event.cause !== filter.cause) continue;
         yield event;
         left -= 1;
         if (left <= 0 || signal.aborted) return;

@@ -17,7 +17,8 @@ export const events = command({
   usage: "[REF] [flags]",
   examples: [
     "banger events",
-    "banger events box --since 10m",
+    "banger events --last 20 -f",
+    "banger events box --since yesterday",
     'banger events --type "vm.*" -f',
     "banger events image/debian-slim-0a1b2c3d --json",
   ],
@@ -26,10 +27,12 @@ export const events = command({
     since: {
       type: "string",
       valueHint: "T|SEQ",
-      description: "After a seq, or since a time such as 10m or 2026-01-31T12:00:00Z",
+      description: "After a seq, or since a time such as 10m, yesterday or 2026-01-31T12:00:00Z",
     },
     type: { type: "string", valueHint: "GLOB", description: 'Types such as "vm.*"' },
-    limit: { type: "string", valueHint: "N", description: "At most N events" },
+    last: { type: "string", valueHint: "N", description: "The last N only, before what comes with -f" },
+    request: { type: "string", valueHint: "ID", description: "What this request led to" },
+    limit: { type: "string", valueHint: "N", description: "At most N events, from the first one on" },
     follow: { type: "boolean", alias: "f", description: "Go on printing what comes" },
   },
   async run(flags, { context, words }) {
@@ -39,6 +42,8 @@ export const events = command({
       ...(flags.since !== undefined && sinceQuery(flags.since)),
       ...(flags.type !== undefined && { type: flags.type }),
       ...(flags.limit !== undefined && { limit: wholeNumber("limit", flags.limit, 1_000_000) }),
+      ...(flags.last !== undefined && { last: wholeNumber("last", flags.last, 10_000) }),
+      ...(flags.request !== undefined && { cause: `request:${flags.request.replace(/^request:/, "")}` }),
       ...(flags.follow === true && { follow: true }),
     };
     if (query.limit === 0) return 0;

@@ -61,13 +61,16 @@ type Range = { minimum: number; maximum: number };
 
 /** The size that a flag gives, in MiB. @throws BangerError `usage` */
 export function sizeFlag(flag: string, text: string, { minimum, maximum }: Range): number {
+  const range = `from ${formatSize(minimum)} to ${formatSize(maximum)}`;
+  const outside = () => usageError(`--${flag}: ${text} is not ${range}`, `--${flag} ${formatSize(minimum)}`);
   try {
     const miB = parseSize(text);
     if (miB >= minimum && miB <= maximum) return miB;
-    const range = `from ${formatSize(minimum)} to ${formatSize(maximum)}`;
-    throw usageError(`--${flag}: ${text} is not ${range}`, `--${flag} ${formatSize(minimum)}`);
+    throw outside();
   } catch (error) {
     if (!(error instanceof BangerError) || error.code === "usage") throw error;
+    // The limit is the flag's own, not that of all sizes.
+    if (/at most/.test(error.message)) throw outside();
     throw usageError(`--${flag}: ${error.message}`, error.hint ?? "");
   }
 }

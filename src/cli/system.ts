@@ -15,6 +15,7 @@ import { systemStatus } from "../system/status.js";
 import { isInstalled, uninstall as takeAway } from "../system/uninstall.js";
 import { vmmPrograms } from "../system/vmm-programs.js";
 import { command } from "./command.js";
+import { confirmed } from "./confirm.js";
 import { answer, type Context, print, printJson, say } from "./context.js";
 import { stageLines } from "./render/stage-lines.js";
 import { styleFor } from "./render/style.js";
@@ -132,16 +133,9 @@ export const status = command({
   },
 });
 
-async function confirmed(context: Context, purge: boolean): Promise<boolean> {
-  if (context.stdin.isTTY !== true || context.stderr.isTTY !== true) {
-    throw new BangerError("not_confirmed", "there is no terminal to confirm this on", {
-      hint: "sudo banger system uninstall --yes",
-    });
-  }
-  const { confirm } = await import("@clack/prompts");
+function purgeQuestion(purge: boolean): string {
   const also = purge ? " and delete all VMs, images and the event log" : "; their disks stay";
-  const message = `Stop all VMs of system mode and take it off this host${also}?`;
-  return (await confirm({ message, initialValue: false })) === true;
+  return `Stop all VMs of system mode and take it off this host${also}?`;
 }
 
 /** A daemon that cannot be reached knows no VM that runs; what it may have left the helper takes down. */
@@ -182,7 +176,10 @@ export const uninstall = command({
       say(context, "system mode is not installed");
       return 0;
     }
-    if (!flags.yes && !(await confirmed(context, purge))) {
+    if (
+      !flags.yes &&
+      !(await confirmed(context, purgeQuestion(purge), "sudo banger system uninstall --yes"))
+    ) {
       say(context, "nothing was changed");
       return 1;
     }

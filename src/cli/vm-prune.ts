@@ -1,7 +1,7 @@
 /** `banger vm prune`. */
 import type { VmView } from "../contract.js";
-import { BangerError } from "../errors.js";
 import { command } from "./command.js";
+import { confirmed } from "./confirm.js";
 import { type Context, call, print, printJson, say } from "./context.js";
 import { styleFor } from "./render/style.js";
 import { vmTable } from "./render/vm.js";
@@ -10,18 +10,6 @@ import { act, resultJson } from "./vm-act.js";
 /** VMs that nobody uses: neither running nor on their way up or down. */
 export const prunable = (vms: readonly VmView[]): VmView[] =>
   vms.filter(({ phase }) => phase === "stopped" || phase === "error");
-
-async function confirmed(context: Context, count: number): Promise<boolean> {
-  if (context.stdin.isTTY !== true || context.stderr.isTTY !== true) {
-    throw new BangerError("not_confirmed", "there is no terminal to confirm this on", {
-      hint: "banger vm prune -f",
-    });
-  }
-  const { confirm } = await import("@clack/prompts");
-  const message =
-    count === 1 ? "Delete this VM and its disks?" : `Delete these ${count} VMs and their disks?`;
-  return (await confirm({ message, initialValue: false })) === true;
-}
 
 export const prune = command({
   summary: "Delete every VM that is stopped or in error, after asking",
@@ -49,7 +37,11 @@ export const prune = command({
     if (!flags.force) {
       const style = styleFor(context.stderr, context.env);
       context.stderr.write(vmTable(vms, context.clock.now(), { style, width: context.stderr.columns }));
-      if (!(await confirmed(context, vms.length))) {
+      const question =
+        vms.length === 1
+          ? "Delete this VM and its disks?"
+          : `Delete these ${vms.length} VMs and their disks?`;
+      if (!(await confirmed(context, question, "banger vm prune -f"))) {
         say(context, "nothing was deleted");
         return 1;
       }

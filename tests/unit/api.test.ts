@@ -242,6 +242,11 @@ describe("events", () => {
     );
     const last = all.at(-1)?.["seq"] as number;
     assert.deepEqual(parse(await ok<string>("events", { query: `?after=${last - 1}` })).length, 1);
+    assert.deepEqual(parse(await ok<string>("events", { query: "?last=3" })), all.slice(-3));
+    const led = `?cause=${encodeURIComponent(all.at(-1)?.["cause"] as string)}&since=yesterday&last=10`;
+    assert.ok(
+      parse(await ok<string>("events", { query: led })).every((e) => e["cause"] === all.at(-1)?.["cause"]),
+    );
     assert.deepEqual(parse(await ok<string>("events", { query: "?since=2999-01-01T00:00:00Z" })), []);
     for (const query of ["?after=-1", "?follow=perhaps", "?colour=red", "?limit=1&limit=2"]) {
       assert.equal(await refused("events", 400, { query }), "invalid_request", query);

@@ -210,6 +210,10 @@ test("sizes and numbers that make no VM are refused with the flag's name", () =>
   }
 });
 
+test("a size past all limits is told the flag's own", () => {
+  assert.throws(() => specOf({ memory: "100T" }), usage(/^--memory: 100T is not from 128M to 1T$/));
+});
+
 test("environment words need a name", () => {
   const own = { HERE: "mine", EMPTY: "" };
   const env = (...words: string[]) => environmentOf({ env: words }, own);

@@ -1,12 +1,14 @@
 /** What people read: tables, details, errors, stages and the doctor's lines. */
 import assert from "node:assert/strict";
+import { PassThrough } from "node:stream";
 import { test } from "node:test";
+import { confirmed } from "../../src/cli/confirm.js";
 import { verdict } from "../../src/cli/follow.js";
 import { errorJson, errorText } from "../../src/cli/render/error.js";
 import { stageReport } from "../../src/cli/render/stages.js";
-import { type Output, plainStyle, styleFor } from "../../src/cli/render/style.js";
+import { type Output, plainStyle, stateColour, styleFor } from "../../src/cli/render/style.js";
 import { table } from "../../src/cli/render/table.js";
-import { ago, bytes } from "../../src/cli/render/units.js";
+import { ago, bytes, clockTime } from "../../src/cli/render/units.js";
 import { causeText, specText, vmDetails, vmTable } from "../../src/cli/render/vm.js";
 import { inOrder, type Result } from "../../src/cli/vm-act.js";
 import { prunable } from "../../src/cli/vm-prune.js";
@@ -151,4 +153,44 @@ test("prune takes what is stopped or in error, and nothing on its way", () => {
     left.map(({ phase }) => phase),
     ["stopped", "error"],
   );
+});
+
+test("a table leaves out columns that say nothing, shortens digests, and colours states on a terminal", () => {
+  const digest = `sha256:${"ab".repeat(32)}`;
+  const rows = [
+    ["box", "running", "", digest],
+    ["off", "stopped", "", "x"],
+  ];
+  const head = ["NAME", "STATE", "CAUSE", "SOURCE"];
+  const plain = table(head, rows, { style: plainStyle });
+  assert.equal(plain, "NAME  STATE    SOURCE\nbox   running  sha256:abababababab…\noff   stopped  x\n");
+  assert.match(table(head, [], { style: plainStyle }), /CAUSE/);
+  const style = styleFor({ isTTY: true }, {});
+  const painted = table(head, rows, { style, paint: { STATE: stateColour(style) } });
+  assert.match(painted, /box {3}\u001b\[32mrunning\u001b\[39m {2}sha256/);
+  assert.equal(painted.replace(/\u001b\[\d+m/g, ""), plain);
+});
+
+test("a time of another day comes with its day", () => {
+  const at = new Date(2026, 0, 31, 10, 15, 3);
+  assert.equal(clockTime(at.toISOString(), at.getTime() + 1000), "10:15:03");
+  assert.equal(clockTime(at.toISOString(), at.getTime() + 86_400_000), "2026-01-31 10:15:03");
+});
+
+test("a question is answered by yes alone: a bare return, anything else and the end of input are no", async () => {
+  for (const [typed, expected] of [
+    ["y\n", true],
+    ["YES\n", true],
+    ["\n", false],
+    ["yeah\n", false],
+    ["", false],
+  ] as const) {
+    const stdin = Object.assign(new PassThrough(), { isTTY: true });
+    const stderr = Object.assign(new PassThrough(), { isTTY: true });
+    const context = { stdin, stderr, interrupts: { signal: new AbortController().signal } };
+    const asked = confirmed(context as never, "Delete it?", "banger vm prune -f");
+    stdin.end(typed);
+    assert.equal(await asked, expected, JSON.stringify(typed));
+    assert.equal(stderr.read()?.toString(), "Delete it? [y/N] ");
+  }
 });

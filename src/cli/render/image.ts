@@ -1,7 +1,7 @@
 /** Images and kernels as people see them. */
 import type { AvailableView, ImageDetails, ImageView } from "../../contract-images.js";
 import { shellQuote } from "../../shell.js";
-import type { Style } from "./style.js";
+import { type Style, stateColour } from "./style.js";
 import { details, type TableOptions, table } from "./table.js";
 import { ago, bytes } from "./units.js";
 
@@ -16,7 +16,8 @@ export function imageTable(images: readonly ImageView[], nowMs: number, options:
     ago(image.createdAt, nowMs),
     image.error?.message ?? image.source,
   ]);
-  return table(["NAME", "ID", "STATE", "SIZE", "CREATED", "SOURCE OR CAUSE"], rows, options);
+  const head = ["NAME", "ID", "STATE", "SIZE", "CREATED", "SOURCE OR CAUSE"];
+  return table(head, rows, { ...options, paint: { STATE: stateColour(options.style) } });
 }
 
 export function availableTable(entries: readonly AvailableView[], options: TableOptions): string {

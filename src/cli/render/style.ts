@@ -61,3 +61,12 @@ export const jsonText = (value: unknown, indent?: number): string =>
       .map((at) => `\\u${character.charCodeAt(at).toString(16).padStart(4, "0")}`)
       .join(""),
   );
+
+/** A state in its colour: what works is green, what failed red, what is on its way yellow. */
+export const stateColour =
+  ({ green, red, yellow }: Style) =>
+  (state: string): string => {
+    if (/^(running|ready)$/.test(state)) return green(state);
+    if (/^(error|failed)/.test(state)) return red(state);
+    return /^(starting|stopping|deleting|building|pulling|paused)/.test(state) ? yellow(state) : state;
+  };

@@ -5,31 +5,44 @@ export interface TableOptions {
   style: Style;
   /** Width of the terminal; nothing is cut without one. */
   width?: number | undefined;
+  /** Colours by the column's title. */
+  paint?: Readonly<Record<string, (cell: string) => string>>;
 }
+
+/** Sixty-four digits eat the width, and twelve tell one digest from another. */
+const shortDigests = (text: string): string => text.replace(/(sha256:[0-9a-f]{12})[0-9a-f]{52}/g, "$1…");
 
 const gap = "  ";
 const narrowestLastColumn = 12;
 
 export function table(
-  head: readonly string[],
+  titles: readonly string[],
   rows: readonly (readonly string[])[],
   options: TableOptions,
 ): string {
-  const cells = rows.map((row) => row.map((cell) => clean(cell)));
+  // A column that says nothing of anything is left out.
+  const shown = [...titles.keys()].filter((at) => rows.length === 0 || rows.some((row) => row[at] !== ""));
+  const head = shown.map((at) => titles[at] ?? "");
+  const cells = rows.map((row) => shown.map((at) => shortDigests(clean(row[at] ?? ""))));
   const widths = head.map((title, column) =>
     Math.max(title.length, ...cells.map((row) => row[column]?.length ?? 0)),
   );
   const before = widths.slice(0, -1).reduce((sum, width) => sum + width + gap.length, 0);
   const lastWidth =
     options.width === undefined ? undefined : Math.max(narrowestLastColumn, options.width - before);
-  const line = (row: readonly string[]): string =>
+  const padded = (cell: string, column: number): string =>
+    column === head.length - 1 ? cut(cell, lastWidth) : cell.padEnd(widths[column] ?? 0);
+  const line = (row: readonly string[]): string => row.map(padded).join(gap).trimEnd();
+  const painted = (row: readonly string[]): string =>
     row
-      .map((cell, column) =>
-        column === head.length - 1 ? cut(cell, lastWidth) : cell.padEnd(widths[column] ?? 0),
-      )
+      .map((cell, column) => {
+        const paint = options.paint?.[head[column] ?? ""] ?? ((text: string) => text);
+        const text = padded(cell, column);
+        return paint(cell) === cell ? text : text.replace(cell, () => paint(cell));
+      })
       .join(gap)
       .trimEnd();
-  return [options.style.dim(line(head)), ...cells.map(line)].map((text) => `${text}\n`).join("");
+  return [options.style.dim(line(head)), ...cells.map(painted)].map((text) => `${text}\n`).join("");
 }
 
 const cut = (text: string, width: number | undefined): string =>

@@ -16,3 +16,16 @@ export function bytes(count: number): string {
   const miB = count / (1024 * 1024);
   return miB < 1024 ? `${Math.round(miB)} MiB` : `${(miB / 1024).toFixed(1)} GiB`;
 }
+
+/** The time of day here, with its day where that is not today's: "10:15:03", "2026-01-31 10:15:03". */
+export function clockTime(time: string, nowMs: number): string {
+  const parts = (date: Date) => {
+    const two = (value: number) => String(value).padStart(2, "0");
+    const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
+    return { day, clock: [date.getHours(), date.getMinutes(), date.getSeconds()].map(two).join(":") };
+  };
+  const at = new Date(time);
+  if (Number.isNaN(at.getTime())) return time;
+  const { day, clock } = parts(at);
+  return day === parts(new Date(nowMs)).day ? clock : `${day} ${clock}`;
+}

@@ -1,9 +1,9 @@
 /** VMs as people see them. */
 import type { HealthView, HistoryView, PortView, VmView } from "../../contract.js";
 import { formatDuration, formatSize } from "../../sizes.js";
-import { clean, type Style } from "./style.js";
+import { clean, type Style, stateColour } from "./style.js";
 import { details, type TableOptions, table } from "./table.js";
-import { ago } from "./units.js";
+import { ago, clockTime } from "./units.js";
 
 type Spec = VmView["spec"];
 
@@ -57,7 +57,7 @@ export function vmTable(vms: readonly VmView[], nowMs: number, options: TableOpt
     causeText(vm),
   ]);
   const head = ["NAME", "ID", "STATE", "IMAGE", "CPU/MEM/DISK", "ADDRESS", "CREATED", "CAUSE"];
-  return table(head, rows, options);
+  return table(head, rows, { ...options, paint: { STATE: stateColour(options.style) } });
 }
 
 const diskText = {
@@ -125,7 +125,7 @@ export function healthText(health: HealthView, style: Style): string {
 }
 
 export function historyText({ entries }: HistoryView, nowMs: number, style: Style): string {
-  const times = entries.map((entry) => ago(entry.at, nowMs));
+  const times = entries.map((entry) => `${clockTime(entry.at, nowMs)}  ${ago(entry.at, nowMs)}`);
   const lasted = entries.map(({ durationMs }) => (durationMs === null ? "" : formatDuration(durationMs)));
   const widest = (texts: readonly string[]): number => Math.max(0, ...texts.map((text) => text.length));
   const [timeWidth, lastedWidth] = [widest(times), widest(lasted)];
