@@ -27,6 +27,13 @@ export const VmSpecSchema = Type.Object(
   { additionalProperties: false },
 );
 
+const LabelKey = Type.String({ pattern: limits.labelKey });
+const LabelValue = Type.String({ pattern: limits.labelValue });
+const Labels = Type.Record(LabelKey, LabelValue, {
+  maxProperties: limits.labels,
+  additionalProperties: false,
+});
+
 export const VmCreate = Type.Object(
   {
     /** Made by the client; a second create with the same one is answered with the first VM. */
@@ -37,6 +44,9 @@ export const VmCreate = Type.Object(
     /** Fields left out take the defaults of config and host. */
     spec: Type.Partial(VmSpecSchema, { additionalProperties: false }),
     start: Type.Boolean(),
+    labels: Type.Optional(Labels),
+    /** How long it is wanted; it is deleted when that is over. */
+    ttlMs: Type.Optional(Type.Integer({ minimum: 1000, maximum: 315_360_000_000 })),
     /** Create it only while this client holds it, with the same command id: see /v1/holds. */
     held: Type.Optional(Type.Boolean()),
     /** Also where this machine has too little memory or disk for it. */
@@ -58,6 +68,9 @@ export const VmView = Type.Object({
   /** The fields of `spec` that the guest that runs has after a restart only. */
   afterRestart: Type.Array(Type.Union(startFields.map((field) => Type.Literal(field)))),
   address: Type.String(),
+  labels: Type.Record(Type.String(), Type.String()),
+  /** When it is deleted by itself; null when it stays. */
+  expiresAt: Nullable(Time),
   createdAt: Time,
   changedAt: Time,
   startedAt: Nullable(Time),
@@ -109,7 +122,9 @@ export const VmSet = Type.Object(
   {
     refs: Type.Array(Type.String({ minLength: 1, maxLength: 128 }), { minItems: 1, maxItems: 10_000 }),
     force: Type.Optional(Type.Boolean()),
-    spec: Type.Partial(VmSpecSchema, { additionalProperties: false, minProperties: 1 }),
+    spec: Type.Optional(Type.Partial(VmSpecSchema, { additionalProperties: false, minProperties: 1 })),
+    /** Labels that are not named stay; null takes one away. */
+    labels: Type.Optional(Type.Record(LabelKey, Nullable(LabelValue), { additionalProperties: false })),
   },
   { additionalProperties: false },
 );

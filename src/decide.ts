@@ -3,6 +3,7 @@ import { type AddressRange, addressAt, addressCount } from "./addresses.js";
 import { BangerError } from "./errors.js";
 import { event, imageStream, type NewEvent, vmStream } from "./events.js";
 import { isKernelId } from "./handles.js";
+import { type LabelChanges, labelling } from "./labels.js";
 import { imageCan } from "./machines/image.js";
 import { vmCan } from "./machines/vm.js";
 import type { Image, ImageId, ImageSource, State, Vm, VmId, VmSpec } from "./model.js";
@@ -25,6 +26,8 @@ export interface CreateCommand {
   image: string;
   spec: VmSpec;
   start: boolean;
+  labels?: Vm["labels"] | undefined;
+  ttlMs?: number | undefined;
   /** Where its address is from. */
   addresses: AddressRange;
 }
@@ -45,7 +48,7 @@ export type VmVerb = "start" | "stop" | "restart" | "kill" | "delete";
 export type Command =
   | CreateCommand
   | { kind: VmVerb; vmId: VmId }
-  | { kind: "set"; vmId: VmId; changes: Partial<VmSpec> }
+  | { kind: "set"; vmId: VmId; changes: Partial<VmSpec>; labels?: LabelChanges | undefined }
   | PullCommand
   | { kind: "deleteImage"; imageId: ImageId };
 
@@ -107,7 +110,7 @@ export function decide(state: State, command: Command, timeouts: Timeouts): NewE
     case "create":
       return decideCreate(state, command, timeouts);
     case "set":
-      return decideSet(state, command.vmId, command.changes);
+      return decideSet(liveVm(state, command.vmId), command.changes, command.labels);
     case "pullImage":
       return [...(command.need ? decidePull(state, command.need) : []), ...decidePull(state, command)];
     case "deleteImage":
@@ -139,6 +142,8 @@ function decideCreate(state: State, command: CreateCommand, timeouts: Timeouts):
     address: addressAt(command.addresses, addressIndex),
     addressIndex,
     commandId: command.commandId,
+    ...(command.labels && { labels: command.labels }),
+    ...(command.ttlMs !== undefined && { ttlMs: command.ttlMs }),
   });
   if (!command.start) return [created];
   return [created, event(stream, "vm.start_requested", { bootTimeoutMs: timeouts.bootTimeoutMs })];
@@ -185,17 +190,17 @@ const notNow = (verb: string, vm: Vm): BangerError =>
     hint: `banger vm show ${vm.name}`,
   });
 
-function decideSet(state: State, id: VmId, changes: Partial<VmSpec>): NewEvent[] {
-  const vm = liveVm(state, id);
+function decideSet(vm: Vm, changes: Partial<VmSpec>, labels: LabelChanges = {}): NewEvent[] {
   const spec = { ...vm.spec, ...changes };
   if (spec.diskMiB < vm.spec.diskMiB) {
     const message = `the disk of ${vm.name} has ${vm.spec.diskMiB} MiB, and disks only grow`;
     throw new BangerError("disk_shrinks", message, { hint: `banger vm show ${vm.name}` });
   }
   const keys = Object.keys(spec) as (keyof VmSpec)[];
-  if (keys.every((key) => spec[key] === vm.spec[key])) return [];
-  const wanted = event(vmStream(vm.id), "vm.spec_changed", { spec });
-  if (vmCan(vm, wanted)) return [wanted];
+  const same = keys.every((key) => spec[key] === vm.spec[key]);
+  const changed = same ? [] : [event(vmStream(vm.id), "vm.spec_changed", { spec })];
+  const wanted = [...changed, ...labelling(vm, labels)];
+  if (wanted.every((each) => vmCan(vm, each))) return wanted;
   throw notNow("change", vm);
 }
 

@@ -3,6 +3,7 @@ import { BangerError, type ErrorBody } from "./errors.js";
 import type {
   ImageId,
   ImageSource,
+  Labels,
   PauseCause,
   ProcessExit,
   StageReached,
@@ -21,14 +22,21 @@ export interface EventData {
     address: string;
     addressIndex: number;
     commandId: string;
+    labels?: Labels;
+    /** How long it is wanted; without it for good. */
+    ttlMs?: number;
   };
   /** The whole of it; a guest that runs has the old one, but for its disk, until it is started again. */
   "vm.spec_changed": { spec: VmSpec };
+  /** All of them. */
+  "vm.labels_changed": { labels: Labels };
   "vm.start_requested": { bootTimeoutMs: number };
   "vm.stop_requested": { timeoutMs: number };
   "vm.kill_requested": Record<string, never>;
   "vm.restart_requested": { timeoutMs: number; bootTimeoutMs: number };
   "vm.delete_requested": Record<string, never>;
+  /** The time for which it was wanted is over; it is deleted. */
+  "vm.expired": Record<string, never>;
   "vm.disk_attached": Record<string, never>;
   "vm.network_attached": { address: string };
   "vm.process_started": { pid: number };
@@ -88,11 +96,13 @@ export function event<T extends EventType>(stream: string, type: T, data: EventD
 export const schemaVersions: Readonly<Record<EventType, number>> = {
   "vm.created": 1,
   "vm.spec_changed": 1,
+  "vm.labels_changed": 1,
   "vm.start_requested": 1,
   "vm.stop_requested": 1,
   "vm.kill_requested": 1,
   "vm.restart_requested": 1,
   "vm.delete_requested": 1,
+  "vm.expired": 1,
   "vm.disk_attached": 1,
   "vm.network_attached": 1,
   "vm.process_started": 1,

@@ -1,7 +1,7 @@
 /** Pure: events as plain sentences, one VM's life as a list, and the chain of causes behind its state. */
 import { autoStopCause, type StoredEvent, vmStream } from "./events.js";
 import { isKernelId } from "./handles.js";
-import type { PauseCause, Phase, ProcessExit, Vm, VmSpec } from "./model.js";
+import type { Labels, PauseCause, Phase, ProcessExit, Vm, VmSpec } from "./model.js";
 import { fold, initialState } from "./projection.js";
 import { formatDuration, formatSize } from "./sizes.js";
 
@@ -15,11 +15,14 @@ export function sentence(event: StoredEvent): string {
 function clause(event: StoredEvent): string {
   switch (event.type) {
     case "vm.created": {
-      const { name, imageId, spec, address } = event.data;
-      return `it was created as ${name}, from ${imageId} with ${specClause(spec)}, at ${address}`;
+      const { name, imageId, spec, address, ttlMs } = event.data;
+      const until = ttlMs === undefined ? "" : `, for ${formatDuration(ttlMs)}`;
+      return `it was created as ${name}, from ${imageId} with ${specClause(spec)}, at ${address}${until}`;
     }
     case "vm.spec_changed":
       return `a client asked for it to have ${specClause(event.data.spec)}`;
+    case "vm.labels_changed":
+      return `a client labelled it: ${labelsText(event.data.labels) || "no labels"}`;
     case "vm.start_requested":
       return `a client asked for a start (it fails after ${formatDuration(event.data.bootTimeoutMs)})`;
     case "vm.stop_requested":
@@ -28,8 +31,8 @@ function clause(event: StoredEvent): string {
       return "a client asked for a kill";
     case "vm.restart_requested":
       return `a client asked for a restart (killed after ${formatDuration(event.data.timeoutMs)})`;
-    case "vm.delete_requested":
-      return "a client asked for it to be deleted";
+    case "vm.expired":
+      return "the time for which it was wanted is over, so it is deleted";
     case "vm.disk_attached":
       return "its disks are in place";
     case "vm.network_attached":
@@ -54,8 +57,6 @@ function clause(event: StoredEvent): string {
       return `its start failed at the ${event.data.step} step: ${event.data.message}`;
     case "vm.file_skipped":
       return `the host has no ${event.data.host}, so the guest goes without ${event.data.guest}`;
-    case "vm.deleted":
-      return "nothing of it is left on the host";
     case "image.pull_requested":
       return `a client asked for ${isKernelId(event.data.imageId) ? "the kernel" : "the image"} ${event.data.name}`;
     case "image.stage_reached":
@@ -66,8 +67,10 @@ function clause(event: StoredEvent): string {
       return `its making failed: ${event.data.message}`;
     case "image.damaged":
       return event.data.message;
+    case "vm.delete_requested":
     case "image.delete_requested":
       return "a client asked for it to be deleted";
+    case "vm.deleted":
     case "image.deleted":
       return "nothing of it is left on the host";
     case "daemon.started":
@@ -79,6 +82,11 @@ function clause(event: StoredEvent): string {
       return (event as StoredEvent).type;
   }
 }
+
+const labelsText = (labels: Labels): string =>
+  Object.entries(labels)
+    .map(([key, value]) => (value === "" ? key : `${key}=${value}`))
+    .join(", ");
 
 const specClause = ({ vcpu, memoryMiB, diskMiB, nat }: VmSpec): string =>
   `${vcpu} vcpu, ${memoryMiB} MiB and ${formatSize(diskMiB)} of disk${nat ? "" : ", and no way out"}`;

@@ -19,6 +19,8 @@ export interface VmSpec {
 
 /** What a VMM is given at its start, and keeps; disks grow while it runs. */
 export const startFields = ["vcpu", "memoryMiB", "nat"] as const;
+/** What its creator knows a VM by; no command acts on one. */
+export type Labels = Readonly<Record<string, string>>;
 
 export const startSteps = ["disk", "network", "process", "agent"] as const;
 export type StartStep = (typeof startSteps)[number];
@@ -79,6 +81,9 @@ export interface Vm {
   startedAt: number | null;
   readyAt: number | null;
   commandId: string;
+  labels: Labels;
+  /** When it is deleted, in ms since the epoch; null where nobody said so. */
+  expiresAt: number | null;
 }
 
 /** What an image or kernel is made from. Paths are absolute paths of the host; sizes of null follow the content. */

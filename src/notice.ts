@@ -2,12 +2,15 @@
 import type { ErrorBody } from "./errors.js";
 import { event, imageStream, type NewEvent, vmStream } from "./events.js";
 import { isKernelId } from "./handles.js";
+import { vmCan } from "./machines/vm.js";
 import type { Capabilities, Image, ObservedImage, ObservedVm, Part, ProcessExit, Seen, Vm } from "./model.js";
 import { recoverAt } from "./recovery.js";
 
 /** The facts about one VM, one step of the machine at most; ask again after folding them. */
 export function noticeVm(vm: Vm, seen: ObservedVm, capabilities: Capabilities, now: number): NewEvent[] {
   const stream = vmStream(vm.id);
+  const expired = event(stream, "vm.expired", {});
+  if (vm.expiresAt !== null && now >= vm.expiresAt && vmCan(vm, expired)) return [expired];
   switch (vm.phase) {
     case "starting":
       return noticeStart(vm, seen, capabilities, now);

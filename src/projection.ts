@@ -19,7 +19,7 @@ export const initialState: State = {
 };
 
 function newVm(event: Extract<StoredEvent, { type: "vm.created" }>): Vm {
-  const { vmId, name, imageId, spec, address, addressIndex, commandId } = event.data;
+  const { vmId, name, imageId, spec, address, addressIndex, commandId, labels, ttlMs } = event.data;
   return {
     id: vmId,
     name,
@@ -45,6 +45,8 @@ function newVm(event: Extract<StoredEvent, { type: "vm.created" }>): Vm {
     startedAt: null,
     readyAt: null,
     commandId,
+    labels: labels ?? {},
+    expiresAt: ttlMs === undefined ? null : event.at + ttlMs,
   };
 }
 

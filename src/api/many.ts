@@ -28,8 +28,14 @@ export function manyRoutes(handle: Handle, deps: ApiDeps): void {
     return { results: commanded.map((each) => ({ ref: each.ref, after, ...viewOf(observed, each) })) };
   });
   handle<VmSet, unknown>("vmSet", async ({ body, cause }): Promise<VmSetResult> => {
-    const { refs, spec: changes, force } = body;
-    const commanded = commandEach(deps, refs, cause, (vmId) => ({ kind: "set", vmId, changes }), force);
+    const { refs, spec: changes = {}, labels, force } = body;
+    const commanded = commandEach(
+      deps,
+      refs,
+      cause,
+      (vmId) => ({ kind: "set", vmId, changes, labels }),
+      force,
+    );
     const observed = await world.observe();
     return { results: commanded.map((each) => ({ ref: each.ref, ...viewOf(observed, each) })) };
   });

@@ -60,6 +60,8 @@ export function vmView(
     now,
     afterRestart: fixed.filter((field) => now !== null && now[field] !== vm.spec[field]),
     address: vm.address,
+    labels: vm.labels,
+    expiresAt: rfc3339OrNull(vm.expiresAt),
     createdAt: rfc3339(vm.createdAt),
     changedAt: rfc3339(vm.changedAt),
     startedAt: rfc3339OrNull(vm.startedAt),

@@ -101,6 +101,8 @@ function createVm(deps: ApiDeps, body: VmCreate, cause: string): Vm {
       ...(body.spec.imageEnv === false && { imageEnv: false }),
     },
     start: body.start,
+    labels: body.labels,
+    ttlMs: body.ttlMs,
     addresses: deps.world.addresses,
   } as const;
   ledger.commit(decideWithin(roomOf(deps, body.force), ledger.state, command, timeouts), cause);

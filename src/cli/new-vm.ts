@@ -3,9 +3,10 @@ import type { VmCreate, VmView } from "../contract.js";
 import type { DefaultsView } from "../contract-daemon.js";
 import { BangerError } from "../errors.js";
 import { limits } from "../limits.js";
-import { formatSize, parseSize } from "../sizes.js";
+import { formatSize, parseDuration, parseSize } from "../sizes.js";
 import { usageError } from "./check.js";
 import { type Context, call, ensureDaemon, say } from "./context.js";
+import { labelFlag, labelsOf } from "./filter.js";
 import { settle } from "./follow.js";
 import { type Hold, holdVm } from "./hold.js";
 import { pullImage } from "./making.js";
@@ -37,6 +38,12 @@ export const newVmFlags = {
   },
   force: { type: "boolean", description: "Also where this machine has too little memory or disk for it" },
   "image-env": imageEnvFlag,
+  label: labelFlag,
+  ttl: {
+    type: "string",
+    valueHint: "DURATION",
+    description: "Delete the VM when this time is over, such as 30m or 8h",
+  },
 } as const;
 
 /** What `--image-env` says, where it says anything. @throws BangerError `usage` */
@@ -47,6 +54,7 @@ export function imageEnvOf(value: string | undefined): { imageEnv?: boolean } {
 }
 
 export interface NewVmFlags {
+  ttl?: string | undefined;
   name?: string | undefined;
   image?: string | undefined;
   vcpu?: string | undefined;
@@ -91,6 +99,13 @@ export function specOf(flags: NewVmFlags): VmCreate["spec"] {
   };
 }
 
+/** Long enough that a guest can boot and answer. @throws BangerError `usage`, `bad_duration` */
+function ttlFlag(text: string): number {
+  const ttlMs = parseDuration(text);
+  if (ttlMs >= 1000) return ttlMs;
+  throw usageError(`--ttl: ${text} is shorter than a second`, "--ttl 30m");
+}
+
 const mostSends = 4;
 const uninterrupted = new AbortController().signal;
 
@@ -112,6 +127,8 @@ async function sendCreate(context: Context, body: VmCreate, hold?: Hold): Promis
 interface CreateOptions {
   start: boolean;
   quiet: boolean;
+  /** Values of --label. */
+  labels?: readonly string[] | undefined;
   /** The VM goes with this process; `always`: also one whose guest never became reachable. */
   hold?: { always: boolean } | undefined;
 }
@@ -123,16 +140,18 @@ export async function createVm(
   { hold: wish, ...options }: CreateOptions,
 ): Promise<VmView> {
   const commandId = context.clock.hex(16);
-  const hold = wish && (await holdVm(context, commandId, wish.always));
   const body: VmCreate = {
     commandId,
-    ...(hold && { held: true }),
+    ...(wish && { held: true }),
     ...(flags.name !== undefined && { name: flags.name }),
     ...(flags.image !== undefined && { image: flags.image }),
     spec: specOf(flags),
     start: options.start,
+    ...(options.labels && { labels: labelsOf(options.labels) }),
+    ...(flags.ttl !== undefined && { ttlMs: ttlFlag(flags.ttl) }),
     ...(flags.force === true && { force: true }),
   };
+  const hold = wish && (await holdVm(context, commandId, wish.always));
   const saySpec = (spec: Parameters<typeof specText>[0]) => {
     if (!options.quiet) say(context, `spec: ${specText(spec)}`);
   };

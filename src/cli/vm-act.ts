@@ -1,8 +1,10 @@
 /** `banger vm start|stop|restart|kill|delete`: one request for all VMs, then waiting until each is there. */
 import type { VmAction } from "../contract.js";
 import { BangerError } from "../errors.js";
+import { usageError } from "./check.js";
 import { command, manyRefs } from "./command.js";
-import { type Context, call, print, printJson } from "./context.js";
+import { type Context, call, print, printJson, say } from "./context.js";
+import { filterFlag, filterOf } from "./filter.js";
 import { type Goal, settle, verdict, type Wanted } from "./follow.js";
 import { newVmFlags, startReport } from "./new-vm.js";
 import { errorText } from "./render/error.js";
@@ -90,18 +92,40 @@ export async function act(
   return { results, ok: results.every(({ end }) => end === "done") };
 }
 
+/** The VMs that words or filters mean. @throws BangerError `usage` unless it is one of both */
+async function meant(
+  context: Context,
+  action: Action,
+  words: readonly string[],
+  filters: readonly string[] | undefined,
+): Promise<readonly string[]> {
+  const usage = `banger vm ${action} REF, or banger vm ${action} --filter label=K=V`;
+  if (filters === undefined && words.length === 0) throw usageError("REF is missing", usage);
+  if (filters === undefined) return words;
+  if (words.length > 0) throw usageError("a REF and --filter are two ways to say which VMs", usage);
+  const passes = filterOf(filters);
+  return (await call(context, "vmList")).filter(passes).map(({ id }) => id);
+}
+
 function actionCommand(action: Action, summary: string, examples: readonly string[]) {
   return command({
     summary,
     usage: "REF… [flags]",
     examples,
-    words: manyRefs,
+    words: { ...manyRefs, min: 0 },
     flags: {
+      filter: filterFlag,
       quiet: { type: "boolean", alias: "q", description: "Print errors only" },
       ...(action === "start" || action === "restart" ? { force: newVmFlags.force } : {}),
     },
-    async run(flags, { context, words }) {
-      const { results, ok } = await act(context, action, words, {
+    async run(flags, { context, words, all }) {
+      const refs = await meant(context, action, words, all["filter"]);
+      if (refs.length === 0) {
+        if (context.json) await printJson(context, []);
+        else if (flags.quiet !== true) say(context, "no VM is like that");
+        return 0;
+      }
+      const { results, ok } = await act(context, action, refs, {
         quiet: flags.quiet === true,
         force: flags.force === true,
       });
@@ -133,4 +157,5 @@ export const kill = actionCommand("kill", "Stop VMs at once, without asking thei
 export const remove = actionCommand("delete", "Delete VMs and their disks, whether they run or not", [
   "banger vm delete box",
   "banger vm rm 3f2a",
+  "banger vm delete --filter label=task=42",
 ]);

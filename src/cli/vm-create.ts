@@ -20,10 +20,10 @@ export const create = command({
     quiet: { type: "boolean", alias: "q", description: "Print its id only" },
   },
   moreHelp: defaultsHelp,
-  async run(flags, { context }) {
+  async run(flags, { context, all }) {
     const quiet = flags.quiet === true || context.json === true;
     const start = flags.start !== false;
-    const vm = await createVm(context, flags, { start, quiet });
+    const vm = await createVm(context, flags, { start, quiet, labels: all["label"] });
     if (start) await waitUntilReady(context, vm, quiet);
     if (context.json) await printJson(context, await call(context, "vmShow", { ref: vm.id }));
     else await print(context, quiet ? `${vm.id}\n` : `${vm.name} ${start ? "running" : "created"}\n`);

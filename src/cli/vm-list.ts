@@ -1,6 +1,7 @@
 /** `banger vm list` and `vm show`. */
 import { command, oneRef, quietFlag } from "./command.js";
 import { call, print, printJson } from "./context.js";
+import { filterFlag, filterOf } from "./filter.js";
 import { styleFor } from "./render/style.js";
 
 /** Loaded while the daemon thinks: what a command waits for and what it loads add up otherwise. */
@@ -9,10 +10,16 @@ const rendering = () => import("./render/vm.js");
 export const list = command({
   summary: "List VMs",
   usage: "[flags]",
-  examples: ["banger vm list", "banger vm ls --json", "banger vm stop $(banger vm list -q)"],
-  flags: { quiet: quietFlag },
-  async run(flags, { context }) {
-    const [vms, { vmTable }] = await Promise.all([call(context, "vmList"), rendering()]);
+  examples: [
+    "banger vm list",
+    "banger vm ls --json --filter label=task=42",
+    "banger vm stop $(banger vm list -q --filter state=running)",
+  ],
+  flags: { quiet: quietFlag, filter: filterFlag },
+  async run(flags, { context, all }) {
+    const passes = filterOf(all["filter"]);
+    const [every, { vmTable }] = await Promise.all([call(context, "vmList"), rendering()]);
+    const vms = every.filter(passes);
     if (context.json) await printJson(context, vms);
     else if (flags.quiet) await print(context, vms.map(({ id }) => `${id}\n`).join(""));
     else {

@@ -3,6 +3,7 @@ import type { VmView } from "../contract.js";
 import { command } from "./command.js";
 import { confirmed } from "./confirm.js";
 import { type Context, call, print, printJson, say } from "./context.js";
+import { filterFlag, filterOf } from "./filter.js";
 import { styleFor } from "./render/style.js";
 import { vmTable } from "./render/vm.js";
 import { act, resultJson } from "./vm-act.js";
@@ -14,13 +15,15 @@ export const prunable = (vms: readonly VmView[]): VmView[] =>
 export const prune = command({
   summary: "Delete every VM that is stopped or in error, after asking",
   usage: "[flags]",
-  examples: ["banger vm prune --dry-run", "banger vm prune -f"],
+  examples: ["banger vm prune --dry-run", "banger vm prune -f", "banger vm prune -f --filter label=ci"],
   flags: {
     force: { type: "boolean", alias: "f", description: "Do not ask" },
+    filter: filterFlag,
     "dry-run": { type: "boolean", description: "Print what would be deleted; delete nothing" },
   },
-  async run(flags, { context }) {
-    const vms = prunable(await call(context, "vmList"));
+  async run(flags, { context, all }) {
+    const passes = filterOf(all["filter"]);
+    const vms = prunable(await call(context, "vmList")).filter(passes);
     const dryRun = flags["dry-run"] === true;
     if (context.json && (dryRun || vms.length === 0)) {
       await printJson(context, { dryRun, vms: vms.map(({ id, name }) => ({ id, name })) });

@@ -43,6 +43,8 @@ interface RunOptions {
   input: boolean;
   /** Of the shell or command. */
   env: Record<string, string>;
+  /** Values of --label. */
+  labels: readonly string[] | undefined;
   guestCommand: string[] | undefined;
   /** The repository to place in the VM. */
   plan: Plan | undefined;
@@ -97,10 +99,13 @@ export const run = command({
     if (guestCommand === undefined && !detach && !onTerminal(context)) {
       throw usageError("a shell needs a terminal", "banger vm run -- CMD, or banger vm run -d");
     }
-    const input = takesInput(flags);
-    const env = environmentOf(all, context.env);
-    const quiet = flags.quiet === true;
-    return runVm(context, flags, { remove, detach, quiet, input, env, guestCommand, plan });
+    return runVm(context, flags, {
+      ...{ remove, detach, guestCommand, plan },
+      quiet: flags.quiet === true,
+      input: takesInput(flags),
+      env: environmentOf(all, context.env),
+      labels: all["label"],
+    });
   },
 });
 
@@ -120,10 +125,10 @@ async function planOf(
 async function runVm(
   context: Context,
   flags: Parameters<typeof createVm>[1],
-  { remove, detach, quiet, input, env, guestCommand, plan }: RunOptions,
+  { remove, detach, quiet, input, env, labels, guestCommand, plan }: RunOptions,
 ): Promise<number> {
   const hold = remove === "never" ? undefined : { always: remove === "always" };
-  const vm = await createVm(context, flags, { start: true, quiet, hold });
+  const vm = await createVm(context, flags, { start: true, quiet, labels, hold });
   if (!quiet) say(context, `vm: ${vm.name} (${vm.id})`);
   try {
     await waitUntilReady(context, vm, quiet);

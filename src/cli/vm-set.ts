@@ -5,6 +5,7 @@ import { BangerError } from "../errors.js";
 import { usageError } from "./check.js";
 import { command, manyRefs } from "./command.js";
 import { type Context, call, print, printJson, say } from "./context.js";
+import { labelFlag, labelsOf } from "./filter.js";
 import { newVmFlags, specOf, warnOfDisk } from "./new-vm.js";
 import { errorText } from "./render/error.js";
 import { styleFor } from "./render/style.js";
@@ -41,6 +42,9 @@ async function tellGrowth(context: Context, results: VmSetResult["results"]): Pr
   if (names("growing") !== "") say(context, `not grown yet: banger vm why ${names("growing")}`);
 }
 
+/** Labels to take away, as the API has them. */
+const taken = (keys: readonly string[]) => keys.map((key): [string, null] => [key, null]);
+
 const resultJson = ({ ref, vm, error }: VmSetResult["results"][number]) => ({
   ref,
   ...(vm !== undefined && { id: vm.id, name: vm.name, spec: vm.spec, afterRestart: vm.afterRestart }),
@@ -56,6 +60,7 @@ export const set = command({
     "banger vm set box --memory 4G",
     "banger vm set box --disk-size 20G",
     "banger vm set box --nat off",
+    "banger vm set box --label task=42 --unlabel draft",
   ],
   words: manyRefs,
   flags: {
@@ -68,17 +73,26 @@ export const set = command({
       valueHint: "on|off",
       description: "Whether the guest may open connections to the outside",
     },
+    label: labelFlag,
+    unlabel: { type: "string", valueHint: "K", description: "Label to take away; can be given again" },
   },
-  async run({ nat, vcpu, memory, "disk-size": diskSize, force }, { context, words }) {
+  async run({ nat, vcpu, memory, "disk-size": diskSize, force }, { context, words, all }) {
     if (nat !== undefined && nat !== "on" && nat !== "off")
       throw usageError(`--nat: "${nat}" is not on or off`, "--nat on");
     const spec = {
       ...specOf({ vcpu, memory, "disk-size": diskSize }),
       ...(nat !== undefined && { nat: nat === "on" }),
     };
-    if (Object.keys(spec).length === 0)
-      throw usageError("nothing to change", "banger vm set REF --memory 4G");
-    const body = { refs: [...new Set(words)], spec, ...(force && { force }) };
+    const changed = Object.keys(spec).length > 0;
+    const labels = { ...labelsOf(all["label"] ?? []), ...Object.fromEntries(taken(all["unlabel"] ?? [])) };
+    const labelled = Object.keys(labels).length > 0;
+    if (!changed && !labelled) throw usageError("nothing to change", "banger vm set REF --memory 4G");
+    const body = {
+      refs: [...new Set(words)],
+      ...(changed && { spec }),
+      ...(labelled && { labels }),
+      ...(force && { force }),
+    };
     const { results } = await call(context, "vmSet", { body });
     if (context.json) {
       await printJson(context, results.map(resultJson));

@@ -77,12 +77,25 @@ const standstill = {
   "vm.resumed": { actions: "noteResumed" },
 } as const;
 
+/** What can be changed of a VM at any time before its end. */
+const changes = {
+  "vm.spec_changed": { actions: "changeSpec" },
+  "vm.labels_changed": { actions: "changeLabels" },
+} as const;
+
+const start = { target: "starting", actions: "beginStart" } as const;
+const starts = { "vm.start_requested": start, "vm.restart_requested": start } as const;
+
+/** The ways in which a VM is asked to be deleted. */
+const gone = { target: "deleting", actions: "beginDelete" } as const;
+const deletions = { "vm.delete_requested": gone, "vm.expired": gone } as const;
+
 /** The ways in which a VM that starts or runs is asked to end. */
 const endings = {
   "vm.stop_requested": { target: "stopping", actions: "beginStop" },
   "vm.restart_requested": { target: "stopping", actions: "beginRestart" },
   "vm.kill_requested": { target: "stopping", actions: "beginKill" },
-  "vm.delete_requested": { target: "deleting", actions: "beginDelete" },
+  ...deletions,
 } as const;
 
 const machine = setup({
@@ -98,6 +111,11 @@ const machine = setup({
     changeSpec: assign(
       edit<"vm.spec_changed">((vm, event) => {
         vm.spec = event.data.spec;
+      }),
+    ),
+    changeLabels: assign(
+      edit<"vm.labels_changed">((vm, event) => {
+        vm.labels = event.data.labels;
       }),
     ),
     resume: assign(
@@ -194,14 +212,7 @@ const machine = setup({
   context: ({ input }) => input,
   initial: "stopped",
   states: {
-    stopped: {
-      on: {
-        "vm.spec_changed": { actions: "changeSpec" },
-        "vm.start_requested": { target: "starting", actions: "beginStart" },
-        "vm.restart_requested": { target: "starting", actions: "beginStart" },
-        "vm.delete_requested": { target: "deleting", actions: "beginDelete" },
-      },
-    },
+    stopped: { on: { ...changes, ...starts, ...deletions } },
     starting: {
       initial: "disk",
       states: {
@@ -218,14 +229,14 @@ const machine = setup({
         },
       },
       on: {
-        "vm.spec_changed": { actions: "changeSpec" },
+        ...changes,
         "vm.step_failed": { target: "error", actions: "noteFailure" },
         ...endings,
       },
     },
     running: {
       on: {
-        "vm.spec_changed": { actions: "changeSpec" },
+        ...changes,
         "vm.adopted": {},
         "vm.process_exited": [
           { guard: "rebooted", target: "starting", actions: ["noteExit", "comeBack"] },
@@ -237,7 +248,7 @@ const machine = setup({
     },
     stopping: {
       on: {
-        "vm.spec_changed": { actions: "changeSpec" },
+        ...changes,
         "vm.shutdown_asked": { actions: "noteAsked" },
         "vm.process_exited": [
           { guard: "restartWanted", target: "starting", actions: ["noteExit", "resume"] },
@@ -247,17 +258,16 @@ const machine = setup({
         "vm.restart_requested": { actions: "wantRestart" },
         "vm.stop_requested": { actions: "dropRestart" },
         "vm.kill_requested": { actions: "beginKill" },
-        "vm.delete_requested": { target: "deleting", actions: "beginDelete" },
+        ...deletions,
       },
     },
     error: {
       on: {
-        "vm.spec_changed": { actions: "changeSpec" },
-        "vm.start_requested": { target: "starting", actions: "beginStart" },
-        "vm.restart_requested": { target: "starting", actions: "beginStart" },
+        ...changes,
+        ...starts,
         "vm.stop_requested": { target: "stopping", actions: "beginStop" },
         "vm.kill_requested": { target: "stopping", actions: "beginKill" },
-        "vm.delete_requested": { target: "deleting", actions: "beginDelete" },
+        ...deletions,
       },
     },
     deleting: { on: { "vm.deleted": "deleted" } },

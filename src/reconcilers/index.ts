@@ -26,8 +26,16 @@ export function reconcileVm(vm: Vm, seen: ObservedVm, capabilities: Capabilities
 
 /** The next moment (ms since the epoch) at which passing time alone changes what is wanted; null if none is to come. */
 export function nextDeadline(vm: Vm, now: number): number | null {
-  const deadlineAt = deadlineOf(vm, now);
-  return deadlineAt !== null && deadlineAt > now ? deadlineAt : null;
+  const wanted = [deadlineOf(vm, now), expiryOf(vm, now)].filter((at) => at !== null && at > now) as number[];
+  return wanted.length === 0 ? null : Math.min(...wanted);
+}
+
+/** Timers do not reach further than some weeks; until then there are other looks. */
+const longestWaitMs = 24 * 60 * 60_000;
+
+function expiryOf({ phase, expiresAt }: Vm, now: number): number | null {
+  const over = phase === "deleting" || phase === "deleted";
+  return expiresAt === null || over || expiresAt - now > longestWaitMs ? null : expiresAt;
 }
 
 function deadlineOf(vm: Vm, now: number): number | null {

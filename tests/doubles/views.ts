@@ -11,6 +11,8 @@ export function vmView(changes: Partial<VmView> = {}): VmView {
     image: "debian-slim",
     spec: { vcpu: 4, memoryMiB: 8192, diskMiB: 8192, nat: true },
     address: "127.7.0.1",
+    labels: {},
+    expiresAt: null,
     createdAt: "2026-01-01T00:00:00.000Z",
     changedAt: "2026-01-01T00:00:10.000Z",
     startedAt: "2026-01-01T00:00:01.000Z",

@@ -193,7 +193,8 @@ function checkPromise(vm: Vm | undefined, id: string, verb: string): string[] {
     delete: ["deleted"],
     unanswered: [...settledPhases],
   };
-  const phases = allowed[verb] ?? [];
+  // Its time may be over: then it is gone, whatever was asked for.
+  const phases = vm.expiresAt === null ? (allowed[verb] ?? []) : [...(allowed[verb] ?? []), "deleted"];
   if (!phases.includes(vm.phase)) return [`${id}: ${verb} was acknowledged, but it is ${vm.phase}`];
   const unexplained =
     (verb === "start" || verb === "restart") && vm.phase === "stopped" && vm.lastExit === null;

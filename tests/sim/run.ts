@@ -243,7 +243,7 @@ export class Run {
     await this.#command(({ ledger }) => this.#commitWithin(ledger, command, `request:${++this.#commands}`));
   }
 
-  async #create({ name, start }: Extract<Action, { kind: "create" }>): Promise<void> {
+  async #create({ name, start, ttlMs }: Extract<Action, { kind: "create" }>): Promise<void> {
     const number = ++this.#commands;
     const vmId = number.toString(16).padStart(8, "0");
     const command: CreateCommand = {
@@ -254,6 +254,7 @@ export class Run {
       image: "sim-0",
       spec,
       start,
+      ttlMs,
       addresses: loopbackRange(7),
     };
     const done = await this.#command((life) => this.#commitWithin(life.ledger, command, `request:${number}`));

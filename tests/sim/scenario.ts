@@ -4,7 +4,7 @@ import type { VmSpec } from "../../src/model.js";
 import { type Random, seeded } from "./random.js";
 
 export type Action = { afterMs: number } & (
-  | { kind: "create"; name: number; start: boolean }
+  | { kind: "create"; name: number; start: boolean; ttlMs?: number }
   | { kind: VmVerb; name: number }
   | { kind: "set"; name: number; changes: Partial<VmSpec> }
   | { kind: "pull"; image: number }
@@ -64,7 +64,10 @@ const delay = (chance: Random): number =>
 function what(chance: Random): object {
   const name = chance.between(0, names - 1);
   const dice = chance.between(0, 99);
-  if (dice < 25) return { kind: "create", name, start: chance.chance(0.85) };
+  if (dice < 25) {
+    const ttlMs = chance.chance(0.1) ? { ttlMs: chance.pick([0, 5_000, 60_000, 10_000_000]) } : {};
+    return { kind: "create", name, start: chance.chance(0.85), ...ttlMs };
+  }
   if (dice < 53) return { kind: chance.pick(verbs), name };
   if (dice < 56) return { kind: chance.pick(["fillDisk", "freeDisk"] as const) };
   if (dice < 57) return { kind: chance.pick(["pauseGuest", "resumeGuest"] as const), name };

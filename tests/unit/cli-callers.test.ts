@@ -186,3 +186,29 @@ test("without --rm a line on stderr says what is left, and -q leaves it out", ()
     assert.match(loud.stderr, /\nbox still runs; stop it .*; delete it with: banger vm delete box\n$/);
     assert.equal((await host.banger(["vm", "run", "-q", "--", "x"])).stderr, "");
   }));
+
+test("a harness labels its VMs, says how long it wants them, and finds and deletes its own", () =>
+  withHost(async ({ api, banger }) => {
+    bootingVm(api);
+    api.onExec((_asked, stream) => echoingGuest(stream, { code: 0 }));
+    await banger(["vm", "run", "-d", "-q", "--label", "task=42", "--label", "ci", "--ttl", "1h30m"]);
+    const created = api.asked.find(({ line }) => line === "POST /v1/vms")?.body as {
+      labels: object;
+      ttlMs: number;
+    };
+    assert.deepEqual([created.labels, created.ttlMs], [{ task: "42", ci: "" }, 5_400_000]);
+    const own = vmView({ labels: { task: "42" } });
+    api.on("GET /v1/vms", () => [own, vmView({ id: "00000001", name: "other" })]);
+    const mine = ["--filter", "label=task=42"];
+    assert.equal((await banger(["vm", "list", "-q", ...mine])).stdout, `${own.id}\n`);
+    api.asked.length = 0;
+    assert.equal((await banger(["vm", "delete", ...mine])).status, 0);
+    const acted = api.asked.find(({ line }) => line === "POST /v1/vms/actions");
+    assert.deepEqual(acted?.body, { action: "delete", refs: [own.id] });
+    for (const wrong of [
+      ["vm", "delete"],
+      ["vm", "delete", "box", ...mine],
+      ["vm", "run", "-d", "--ttl", "0s"],
+    ])
+      assert.notEqual((await banger(wrong)).status, 0);
+  }));

@@ -332,6 +332,7 @@ for (const [name, archived] of [
   ["v1-2", []],
   ["v1-3", []],
   ["v1-4", []],
+  ["v1-5", []],
 ] as const) {
   test(`the log ${name} opens, folds to what it did, and can be written on`, (t) => {
     const path = scratch(t);

@@ -38,8 +38,8 @@ const facts: EventType[] = [
   "vm.step_failed",
   "vm.deleted",
 ];
-/** What befalls a guest that boots or runs, and goes on. */
-const standstill: EventType[] = ["vm.paused", "vm.resumed"];
+/** What befalls a guest that boots or runs, and goes on; then what a VM is labelled, and that its time is over. */
+const further: EventType[] = ["vm.paused", "vm.resumed", "vm.labels_changed", "vm.expired"];
 /** Known to the log, and changing no VM that there is. */
 const idle: EventType[] = ["vm.created", "vm.effect_failed", "vm.file_skipped"];
 
@@ -71,18 +71,18 @@ error            -                -                -              -       -     
 deleting         -                -                -              -       -                -             -      deleted
 deleted          -                -                -              -       -                -             -      -
 
-                 paused         resumed
-stopped          -              -
-starting.disk    -              -
-starting.network -              -
-starting.process -              -
-starting.agent   starting.agent starting.agent
-running          running        running
-stopping         -              -
-stopping+restart -              -
-error            -              -
-deleting         -              -
-deleted          -              -
+                 paused         resumed        labels           expired
+stopped          -              -              stopped          deleting
+starting.disk    -              -              starting.disk    deleting
+starting.network -              -              starting.network deleting
+starting.process -              -              starting.process deleting
+starting.agent   starting.agent starting.agent starting.agent   deleting
+running          running        running        running          deleting
+stopping         -              -              stopping         deleting
+stopping+restart -              -              stopping+restart deleting
+error            -              -              error            deleting
+deleting         -              -              -                -
+deleted          -              -              -                -
 `;
 
 interface Row {
@@ -98,7 +98,7 @@ const rows: Row[] = table
     const [, ...lines] = half.trim().split("\n");
     return lines.flatMap((line) => {
       const [from = "", ...cells] = line.trim().split(/\s+/);
-      const columns = [[...commands, adopted], facts, standstill][index] ?? [];
+      const columns = [[...commands, adopted], facts, further][index] ?? [];
       assert.equal(cells.length, columns.length, line);
       return cells.map((to, column) => ({ from, type: columns[column] as EventType, to }));
     });
@@ -189,7 +189,7 @@ describe("every path", () => {
   test("the machine's graph and the fold reach the same positions", () => {
     const paths = getShortestPaths(vmMachine, {
       input: vmAfterTypes(),
-      events: [...commands, ...facts, ...standstill, ...idle].map((type) => at(sample(type))),
+      events: [...commands, ...facts, ...further, ...idle].map((type) => at(sample(type))),
       serializeState: ({ value }) => JSON.stringify(value),
     });
     const values = paths.map(({ state }) =>

@@ -60,6 +60,11 @@ export function vmTable(vms: readonly VmView[], nowMs: number, options: TableOpt
   return table(head, rows, { ...options, paint: { STATE: stateColour(options.style) } });
 }
 
+const labelsText = (labels: VmView["labels"]): string =>
+  Object.entries(labels)
+    .map(([key, value]) => (value === "" ? key : `${key}=${value}`))
+    .join(", ");
+
 const diskText = {
   fits: null,
   growing: "is growing",
@@ -89,6 +94,8 @@ export function vmDetails(vm: VmView, notKvm: string | null, nowMs: number, styl
       ["spec", specText(present(vm))],
       ["after a restart", afterRestart(vm)],
       ["disk", vm.phase === "running" ? diskText[vm.diskSize] : null],
+      ["labels", labelsText(vm.labels)],
+      ["expires", vm.expiresAt && `in ${formatDuration(Math.max(0, Date.parse(vm.expiresAt) - nowMs))}`],
       ["address", vm.address],
       ["forwards", vm.forwards.map((each) => `${each.hostPort} → ${each.guestPort}`).join(", ")],
       ["accelerator", acceleratorText(vm, notKvm)],
