@@ -20,7 +20,7 @@ struct request {
   char path[64];
   char query[PATH_LENGTH_MAX * 3];
   size_t content_length;
-  bool upgrades_to_exec;
+  bool upgrades_to_exec, upgrades_to_tcp;
 };
 
 /* Copies the decoded value of the query's `key`; false when it is absent, too long or badly encoded. */
@@ -37,6 +37,7 @@ void http_begin_chunks(struct stream *stream, const char *content_type);
 
 /* The services behind the routes take the stream over at the request's body. */
 void exec_start(struct stream *stream, const struct request *request);
+void connect_start(struct stream *stream, const struct request *request);
 void ports_start(struct stream *stream, const struct request *request);
 void files_get(struct stream *stream, const struct request *request);
 void files_put(struct stream *stream, const struct request *request);

@@ -123,7 +123,9 @@ static void enter_environment(const struct spawn_request *request, const struct 
   if (user || !request->user) set_default("USER", user ? user->pw_name : "root");
   set_default("PATH", DEFAULT_PATH);
   set_default("LANG", "C.UTF-8");
-  if (request->tty) set_default("TERM", "xterm-256color");
+  if (!request->tty) return;
+  const char *wanted = getenv("TERM");
+  setenv("TERM", terminal_for(wanted && *wanted ? wanted : "xterm-256color"), 1);
 }
 
 /* The repository that was put into the guest last, as src/workspace/marks.ts has it; fails where there is none. */

@@ -29,6 +29,9 @@ struct spawn_failure {
   char directory[1024]; /* that could not be entered, cut if it is longer */
 };
 
+/* The wanted terminal where the guest knows it, else one like it that it knows. */
+const char *terminal_for(const char *wanted);
+
 /* Returns 0, or -1 with errno when not even a process could be made. */
 int spawn(const struct spawn_request *request, struct spawned *spawned);
 

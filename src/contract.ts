@@ -83,7 +83,14 @@ export const VmView = Type.Object({
   pid: Nullable(Type.Integer()),
   /** What executes its guest: `kvm`, or `tcg` (software); null without a process. */
   accelerator: Nullable(Type.String()),
-  forwards: Type.Array(Type.Object({ guestPort: Type.Integer(), hostPort: Type.Integer() })),
+  /** `loopback`: the address of the guest's own loopback that the forward leads to, where it does. */
+  forwards: Type.Array(
+    Type.Object({
+      guestPort: Type.Integer(),
+      hostPort: Type.Integer(),
+      loopback: Type.Optional(Type.String()),
+    }),
+  ),
   /** The work disk is as large as the spec says, is being made so, or will be at the next start. */
   diskSize: Type.Union((["fits", "growing", "at_start"] as const).map((state) => Type.Literal(state))),
   consoleLog: Type.String(),
@@ -152,7 +159,7 @@ export const PortView = Type.Object({
   endpoint: Nullable(Type.String()),
   /** The same as `<name>.vm:port`, for hosts whose resolver asks banger. */
   named: Nullable(Type.String()),
-  /** Set when a web server answers there; its host is `<name>.vm`. */
+  /** Set when a web server answers there; its host is the address, which works whatever resolves names. */
   url: Nullable(Type.String()),
   /** Why there is no endpoint. */
   reason: Nullable(Type.String()),

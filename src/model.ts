@@ -181,6 +181,8 @@ export interface Listener {
 export interface Forward {
   guestPort: number;
   hostPort: number;
+  /** Address of the guest's own loopback that it leads to, through the agent; else it leads to the guest's card. */
+  loopback?: string;
 }
 
 /**
@@ -272,8 +274,8 @@ export type Effect =
   | { kind: "ensureAgentLink"; vmId: VmId }
   /** The work disk of a VM that runs is that large, and so is its file system where the guest can do that. */
   | { kind: "ensureDiskSize"; vmId: VmId; diskMiB: number }
-  | { kind: "ensureForward"; vmId: VmId; address: string; guestPort: number }
-  | { kind: "ensureNoForward"; vmId: VmId; address: string; guestPort: number; hostPort: number }
+  | ({ kind: "ensureForward"; vmId: VmId; address: string } & Omit<Forward, "hostPort">)
+  | ({ kind: "ensureNoForward"; vmId: VmId; address: string } & Forward)
   | { kind: "ensureShutdownAsked"; vmId: VmId }
   | { kind: "ensureNoProcess"; vmId: VmId; process: ProcessIdentity }
   | { kind: "ensureNoRuntime"; vmId: VmId }

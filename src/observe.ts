@@ -3,6 +3,7 @@ import { readdirSync, readFileSync, statfsSync, statSync } from "node:fs";
 import type { AgentLinks, GuestAgent } from "./effects/agent-links.js";
 import { type HeldByKernel, type HelperSight, runtimeOf } from "./effects/helper-look.js";
 import type { SeenPartial } from "./effects/image-store.js";
+import type { LoopbackForwards } from "./effects/loopback-forwards.js";
 import { type ProcessScan, scanProcesses } from "./effects/proc.js";
 import type { VmmControls } from "./effects/vmm-controls.js";
 import {
@@ -18,6 +19,7 @@ import {
   vmHandles,
 } from "./handles.js";
 import type {
+  Forward,
   Growing,
   ImageId,
   Observed,
@@ -34,6 +36,8 @@ export interface Instruments {
   home: Home;
   controls: VmmControls;
   links: AgentLinks<GuestAgent>;
+  /** Forwards that are this daemon's own. */
+  own: Pick<LoopbackForwards, "list">;
   /** An image's own directory, which is there: whole, or not. */
   inspectImage: (id: ImageId) => ObservedImage["image"];
   lookAtPartial: (id: ImageId) => SeenPartial;
@@ -107,6 +111,10 @@ function lookAtFiles(instruments: Instruments, id: VmId, removed: boolean): File
   };
 }
 
+/** What QEMU has and what this daemon has; who leads where is in each. */
+const withOwn = (forwards: ObservedVm["forwards"], own: readonly Forward[]): ObservedVm["forwards"] =>
+  forwards.is === "present" ? { is: "present", list: [...forwards.list, ...own] } : forwards;
+
 /** With what room there is for a guest that waits for some; where that cannot be told, none. */
 function pauseOf(cause: ReturnType<VmmControls["pause"]>, directory: string): SeenPause | undefined {
   if (cause === undefined || cause === "unasked") return cause;
@@ -158,7 +166,7 @@ function vmDirectories(names: readonly string[]): Map<VmId, { removed: boolean }
 }
 
 function lookAtVms(instruments: Instruments, sight: HelperSight): Pick<Observed, "vms" | "unlistedVm"> {
-  const { home, controls, links } = instruments;
+  const { home, controls, links, own } = instruments;
   const { vms: vmsPath, runtimeVms } = homeHandles(home);
   const scan = lookAtProcesses(home);
   const listing = list(vmsPath);
@@ -195,7 +203,11 @@ function lookAtVms(instruments: Instruments, sight: HelperSight): Pick<Observed,
       ...(exit === undefined ? {} : { exit }),
       ...(process.is === "absent"
         ? {}
-        : { agent: links.agent(id), forwards: controls.forwards(id), listeners: links.listeners(id) }),
+        : {
+            agent: links.agent(id),
+            forwards: withOwn(controls.forwards(id), own.list(id)),
+            listeners: links.listeners(id),
+          }),
     });
   }
   controls.forgetExitsBut((id) => vms.has(id));

@@ -2,7 +2,7 @@
 import type { Clock } from "../clock.js";
 import type { PortView } from "../contract.js";
 import type { Capabilities, Forward, Listener, ObservedVm, Vm } from "../model.js";
-import { mostForwards, onLoopback, reachable } from "../reconcilers/network.js";
+import { mostForwards, onLoopback } from "../reconcilers/network.js";
 import { webScheme } from "./web-probe.js";
 
 /** A guest may listen on any number of ports; no more of them than this are asked what they speak. */
@@ -41,17 +41,22 @@ function once(listeners: readonly Listener[]): Listener[] {
 /** The port of the VM's loopback address that leads there, or why none does. */
 function forwardedTo(listener: Listener, forwards: readonly Forward[]): number | string {
   if (listener.proto !== "tcp") return "only TCP ports are forwarded";
-  if (!reachable(listener)) return onlyInside;
   const forward = forwards.find(({ guestPort }) => guestPort === listener.port);
-  const none =
-    forwards.length < mostForwards ? "not forwarded yet" : `only ${mostForwards} ports are forwarded`;
-  return forward?.hostPort ?? none;
+  if (forward === undefined)
+    return forwards.length < mostForwards ? notYet : `only ${mostForwards} ports are forwarded`;
+  const other = onLoopback(listener) && forward.loopback === undefined;
+  return other ? "another server has this port" : forward.hostPort;
 }
 
-/** On the bridge the address is the guest's own. */
-const ownPort = (listener: Listener): number | string => (onLoopback(listener) ? onlyInside : listener.port);
+/** On the bridge the address is the guest's own, and nothing of the host's listens for its loopback. */
+const ownPort = (listener: Listener): number | string =>
+  onLoopback(listener) ? "in system mode its own loopback is the guest's alone" : listener.port;
 
-const onlyInside = "it listens on the guest's own loopback only";
+const notYet = "not forwarded yet";
+
+/** Whether a forward is about to be there. */
+export const isForwarding = (ports: readonly PortView[]): boolean =>
+  ports.some(({ reason }) => reason === notYet);
 
 function portView(vm: Vm, listener: Listener, port: number | string): PortView {
   if (typeof port === "string") return { ...listener, endpoint: null, named: null, url: null, reason: port };
@@ -67,5 +72,5 @@ function portView(vm: Vm, listener: Listener, port: number | string): PortView {
 async function addUrl(vm: Vm, view: PortView, clock: Clock, gone: AbortSignal): Promise<void> {
   const [host = "", port = ""] = (view.endpoint ?? "").split(":");
   const scheme = await webScheme({ host, port: Number(port), name: `${vm.name}.vm` }, clock, gone);
-  if (scheme !== null) view.url = new URL(`${scheme}://${view.named}`).href;
+  if (scheme !== null) view.url = new URL(`${scheme}://${view.endpoint}`).href;
 }

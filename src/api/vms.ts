@@ -14,7 +14,7 @@ import { decideWithin } from "../room.js";
 import { inContainer } from "./container.js";
 import { followFile } from "./follow.js";
 import type { Holds } from "./holds.js";
-import { portViews } from "./ports.js";
+import { isForwarding, portViews } from "./ports.js";
 import { type ApiDeps, type Handle, roomOf, stream } from "./route.js";
 import { rfc3339, seenOf, specNow, vmView } from "./views.js";
 
@@ -23,6 +23,9 @@ const healthDeadlineMs = 5_000;
 const linkWaitMs = 10_000;
 const sshWaitMs = 90_000;
 const pollMs = 50;
+/** The daemon hears of a listener within a second, and then forwards its port. */
+const forwardWaitMs = 2_500;
+const forwardPollMs = 250;
 const nameCandidates = 16;
 
 export function vmRoutes(handle: Handle, deps: ApiDeps, holds: Holds): void {
@@ -61,7 +64,12 @@ export function vmRoutes(handle: Handle, deps: ApiDeps, holds: Holds): void {
     const vm = find(call);
     const client = await linked(deps, vm, call.gone);
     const listeners = await client.ports(AbortSignal.timeout(healthDeadlineMs));
-    return portViews(vm, seenOf(await world.observe(), vm), listeners, world.capabilities, clock, call.gone);
+    for (let waited = 0; ; waited += forwardPollMs) {
+      const seen = seenOf(await world.observe(), vm);
+      const views = await portViews(vm, seen, listeners, world.capabilities, clock, call.gone);
+      if (!isForwarding(views) || waited >= forwardWaitMs || call.gone.aborted) return views;
+      await new Promise<void>((resolve) => clock.after(forwardPollMs, resolve));
+    }
   });
   handle("vmSsh", async (call): Promise<SshView> => {
     const vm = find(call);

@@ -50,7 +50,8 @@ export async function ensureDaemon(context: Context): Promise<void> {
   const { mode, home, env } = context;
   const { startDaemon, startService } = await import("../start-daemon.js");
   const { liveLine } = await import("./render/live-line.js");
-  const line = liveLine(context.stderr, context.clock);
+  const { progressOutput } = await import("./render/style.js");
+  const line = liveLine(progressOutput(context), context.clock);
   let said = false;
   const waiting = {
     home,

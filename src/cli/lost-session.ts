@@ -9,7 +9,7 @@ const lookMs = 100;
 
 /** The guest's end after `since` (ms since the epoch) as an error; undefined when it has not ended, or nobody can tell. */
 export async function guestEnded(
-  { client, clock }: Context,
+  { client }: Context,
   ref: string,
   since: number,
 ): Promise<BangerError | undefined> {
@@ -18,13 +18,8 @@ export async function guestEnded(
     if (vm === undefined) return undefined;
     const { lastExit, name } = vm;
     if (lastExit !== null && Date.parse(lastExit.at) >= since) {
-      const again =
-        lastExit.reason === "reboot" ? `banger vm exec ${name} -- CMD, once it is up again` : undefined;
-      const hint = again ?? `banger vm why ${name}`;
-      return new BangerError("guest_ended", `${lastExit.detail} while the session ran`, {
-        hint,
-        retry: "later",
-      });
+      const message = `${lastExit.detail} while the session ran`;
+      return new BangerError("guest_ended", message, { hint: `banger vm why ${name}`, retry: "later" });
     }
     await pause(lookMs);
   }

@@ -7,7 +7,7 @@ import { command, quietFlag } from "./command.js";
 import { type Context, call, print, printJson, say } from "./context.js";
 import { follow } from "./follow.js";
 import { errorText } from "./render/error.js";
-import { styleFor } from "./render/style.js";
+import { progressOutput, styleFor } from "./render/style.js";
 
 export type Noun = "image" | "kernel";
 
@@ -25,7 +25,8 @@ export async function untilReady(
 ): Promise<{ id: string; already: boolean }> {
   const { id, name } = image;
   if (already) return { id, already };
-  const { stderr: output, clock, env } = context;
+  const { clock, env } = context;
+  const output = progressOutput(context);
   if (!quiet) say(context, `${noun}: ${name} is not here yet; getting it`);
   const startedMs = clock.now();
   const { stageReport } = await import("./render/stages.js");

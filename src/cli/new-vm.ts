@@ -11,7 +11,7 @@ import { settle } from "./follow.js";
 import { type Hold, holdVm } from "./hold.js";
 import { pullImage } from "./making.js";
 import { type StageReport, stageReport } from "./render/stages.js";
-import { styleFor } from "./render/style.js";
+import { progressOutput, styleFor } from "./render/style.js";
 import { specText } from "./render/vm.js";
 
 export const imageEnvFlag = {
@@ -205,6 +205,7 @@ export async function waitUntilReady(context: Context, vm: VmView, quiet: boolea
 }
 
 export function startReport(context: Context, quiet: boolean): StageReport {
-  const { stderr: output, clock, env } = context;
+  const { clock, env } = context;
+  const output = progressOutput(context);
   return stageReport({ output, clock, quiet, keep: false, style: styleFor(output, env) });
 }

@@ -18,7 +18,7 @@ import { command } from "./command.js";
 import { confirmed } from "./confirm.js";
 import { answer, type Context, print, printJson, say } from "./context.js";
 import { stageLines } from "./render/stage-lines.js";
-import { styleFor } from "./render/style.js";
+import { progressOutput, styleFor } from "./render/style.js";
 import { statusText } from "./render/system.js";
 import { programVersion } from "./version.js";
 import { act } from "./vm-act.js";
@@ -57,7 +57,7 @@ function hostOf(context: Context): SystemHost {
       }
     },
     daemon: systemContext(context).client,
-    stage: stageLines(context.stderr, context.clock, styleFor(context.stderr, context.env)),
+    stage: stageLines(progressOutput(context), context.clock, styleFor(context.stderr, context.env)),
     note: (text) => say(context, `note: ${text}`),
   };
 }

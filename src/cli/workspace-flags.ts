@@ -87,9 +87,10 @@ export async function placePlan(
 ): Promise<void> {
   const { placeWorkspace } = await import("../workspace/prepare.js");
   const { liveLine } = await import("./render/live-line.js");
+  const { progressOutput } = await import("./render/style.js");
   const { formatDuration } = await import("../sizes.js");
   if (!quiet) sayLeftBehind(context, plan);
-  const line = liveLine(context.stderr, context.clock);
+  const line = liveLine(progressOutput(context), context.clock);
   const warn = (sentence: string) => {
     line.clear();
     say(context, sentence);

@@ -1,4 +1,5 @@
 /** The links to guest agents: connected in the background, kept while their VMM lives, asked what the guest listens on. */
+import type { Duplex } from "node:stream";
 import type { Clock } from "../clock.js";
 import { deadline } from "../deadline.js";
 import { BangerError } from "../errors.js";
@@ -14,6 +15,8 @@ export interface GuestAgent {
    */
   watchPorts(tell: (list: Listener[]) => Promise<void>, signal: AbortSignal): Promise<void>;
   shutdown(signal: AbortSignal): Promise<void>;
+  /** The bytes of a TCP connection to a port of the guest's own loopback. */
+  connect(to: { address: string; port: number }, signal: AbortSignal): Promise<Duplex>;
   /** Runs a command without input; its exit status, 128 and more for a signal. @throws BangerError `exec_*` */
   run(argv: string[], signal: AbortSignal): Promise<number>;
 }
@@ -104,7 +107,8 @@ class AgentLink<C extends GuestAgent> {
       client.watchPorts((list) => {
         this.listeners = { is: "present", list };
         this.#changed();
-        return sleep(this.#clock, listenersMs, over);
+        // A link that ends meanwhile ends the rest, and is no failure of who told.
+        return sleep(this.#clock, listenersMs, over).catch(() => {});
       }, over),
       over,
     );

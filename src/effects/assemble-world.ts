@@ -15,6 +15,7 @@ import { handlesCache, type Warn } from "./handles-cache.js";
 import { lookAtHost } from "./host-room.js";
 import { type ImageDriver, type ImageMaker, imageStore } from "./image-store.js";
 import { boundLogs } from "./log-bound.js";
+import { LoopbackForwards } from "./loopback-forwards.js";
 import type { ModeParts } from "./mode-parts.js";
 import { userForwards } from "./net-user.js";
 import { type Drivers, perform } from "./perform.js";
@@ -79,6 +80,7 @@ function driversOf<C extends GuestAgent>(
   controls: VmmControls,
   links: AgentLinks<C>,
   images: ImageDriver,
+  own: LoopbackForwards,
 ): Drivers {
   const { home, clock, mode, runTool, userFiles, workSeeds } = options;
   const environment = toolEnvironment(options.searchPath);
@@ -95,7 +97,7 @@ function driversOf<C extends GuestAgent>(
       ...mode.vmms(qemu, controls),
       askGuest: (id, signal) => askGuest(links.clientOf(id), signal),
     }),
-    forwards: userForwards(controls),
+    forwards: userForwards(controls, own),
     bridge: mode.bridge,
     rootDevices: mode.rootDevices,
     growth: onlineGrowth(home, controls, links),
@@ -114,15 +116,23 @@ export function assembleWorld<C extends GuestAgent>(options: AssemblyOptions<C>)
   const dial: Dial<C> = async (id, signal) => options.dials[controls.require(id).kind](id, signal);
   const links = new AgentLinks(dial, clock, (id) => wake(vmStream(id)));
   const controls = new VmmControls(home, clock, (id) => {
-    if (!controls.isHeld(id)) links.drop(id);
+    if (!controls.isHeld(id)) {
+      links.drop(id);
+      own.drop(id);
+    }
     wake(vmStream(id));
   });
+  const own = new LoopbackForwards(
+    (id) => links.clientOf(id),
+    (id) => wake(vmStream(id)),
+  );
   const images = imageStore(home, options.images);
-  const drivers = driversOf(options, controls, links, images);
+  const drivers = driversOf(options, controls, links, images, own);
   const instruments: Instruments = {
     home,
     controls,
     links,
+    own,
     inspectImage: (id: ImageId) => images.inspect(id),
     lookAtPartial: (id: ImageId) => images.lookAtPartial(id),
     rootDisk: mode.root.path,
@@ -153,6 +163,7 @@ export function assembleWorld<C extends GuestAgent>(options: AssemblyOptions<C>)
     namesServedAt: (port) => mode.namesServedAt(port),
     endUnreachable: () => endUnreachable([...controls.ids()].map((id) => controls.require(id).identity)),
     async close() {
+      own.close();
       links.close();
       controls.close();
       await mode.close();

@@ -2,6 +2,7 @@
 import { createServer } from "node:net";
 import { BangerError } from "../errors.js";
 import type { Forward, Seen, VmId } from "../model.js";
+import type { LoopbackForwards } from "./loopback-forwards.js";
 import type { QmpClient } from "./qmp.js";
 import type { VmmControls } from "./vmm-controls.js";
 
@@ -53,16 +54,21 @@ function freePort(address: string): Promise<number> {
 const shiftedBy = 10_000;
 const freePortAttempts = 4;
 
-/**
- * Forwards a host port of `address` to `guestPort`: the same number, else the number plus 10000, else any free one.
- * @throws BangerError `port_taken` when QEMU could bind none of them.
- */
-async function addForward(qmp: QmpClient, address: string, guestPort: number): Promise<void> {
+/** Host ports of `address` for a guest's port, best first: the same number, that plus 10000, any free one. */
+export function portAttempts(address: string, guestPort: number): (() => number | Promise<number>)[] {
   const attempts: (() => number | Promise<number>)[] = [() => guestPort];
   if (guestPort + shiftedBy < 65_536) attempts.push(() => guestPort + shiftedBy);
   for (let n = 0; n < freePortAttempts; n++) attempts.push(() => freePort(address));
+  return attempts;
+}
+
+/**
+ * Forwards a host port of `address` to `guestPort`, as `portAttempts` has it.
+ * @throws BangerError `port_taken` when QEMU could bind none of them.
+ */
+async function addForward(qmp: QmpClient, address: string, guestPort: number): Promise<void> {
   let answer = "";
-  for (const attempt of attempts) {
+  for (const attempt of portAttempts(address, guestPort)) {
     const rule = `tcp:${address}:${await attempt()}-:${guestPort}`;
     answer = await monitor(qmp, `hostfwd_add ${netdevId} ${rule}`);
     if (answer === "") return;
@@ -81,21 +87,25 @@ async function removeForward(qmp: QmpClient, address: string, hostPort: number):
 }
 
 export interface ForwardDriver {
-  ensure(id: VmId, address: string, guestPort: number): Promise<void>;
-  ensureNone(id: VmId, address: string, hostPort: number): Promise<void>;
+  ensure(id: VmId, address: string, to: Omit<Forward, "hostPort">): Promise<void>;
+  ensureNone(id: VmId, address: string, forward: Forward): Promise<void>;
 }
 
 /** Forwards of running VMs. Each call asks QEMU what it has, and again after changing it. */
-export function userForwards(controls: VmmControls): ForwardDriver {
+export function userForwards(controls: VmmControls, own: LoopbackForwards): ForwardDriver {
   return {
-    async ensure(id, address, guestPort) {
+    async ensure(id, address, to) {
+      const { guestPort, loopback } = to;
+      // Without a VMM there is nobody to forward to, whichever way.
+      if (loopback !== undefined && controls.require(id)) return own.ensure(id, address, to);
       const control = controls.qemu(id);
       const qmp = await control.client();
       const there = (await readForwards(qmp)).some((forward) => forward.guestPort === guestPort);
       if (!there) await addForward(qmp, address, guestPort);
       await control.refreshForwards();
     },
-    async ensureNone(id, address, hostPort) {
+    async ensureNone(id, address, { hostPort, loopback }) {
+      if (loopback !== undefined) return own.ensureNone(id, hostPort);
       if (!controls.isHeld(id)) return;
       const control = controls.qemu(id);
       await removeForward(await control.client(), address, hostPort);

@@ -52,9 +52,9 @@ export async function perform(drivers: Drivers, effect: Effect, context: Perform
     case "ensureDiskSize":
       return drivers.growth.ensure(effect.vmId, effect.diskMiB, signal);
     case "ensureForward":
-      return forwards.ensure(effect.vmId, effect.address, effect.guestPort);
+      return forwards.ensure(effect.vmId, effect.address, effect);
     case "ensureNoForward":
-      return forwards.ensureNone(effect.vmId, effect.address, effect.hostPort);
+      return forwards.ensureNone(effect.vmId, effect.address, effect);
     case "ensureShutdownAsked":
       return vmm.ensureShutdownAsked(effect.vmId, signal);
     case "ensureNoProcess":

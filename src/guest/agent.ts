@@ -197,14 +197,23 @@ export class AgentClient {
    */
   exec(command: AgentExec, signal?: AbortSignal): Promise<Duplex> {
     const body = Buffer.from(JSON.stringify(command));
-    const headers = { connection: "Upgrade", upgrade: "banger-exec", "content-length": body.length };
+    return this.#upgrade("banger-exec", { method: "POST", path: "/exec", body, signal });
+  }
+
+  /** The bytes of a TCP connection to a port of the guest's own loopback. */
+  connect({ address, port }: Pick<AgentListener, "address" | "port">, signal?: AbortSignal): Promise<Duplex> {
+    const path = `/connect?${new URLSearchParams({ address, port: String(port) })}`;
+    return this.#upgrade("banger-tcp", { method: "POST", path, body: Buffer.alloc(0), signal });
+  }
+
+  #upgrade(protocol: string, { signal, ...call }: Call & { body: Buffer }): Promise<Duplex> {
+    const headers = { connection: "Upgrade", upgrade: protocol, "content-length": call.body.length };
     const giveUp = new AbortController();
     const abort = () => giveUp.abort(signal?.reason);
     signal?.addEventListener("abort", abort);
     if (signal?.aborted) abort();
     return new Promise<Duplex>((resolve, reject) => {
-      const call = { method: "POST", path: "/exec", headers, body, signal: giveUp.signal };
-      const sent = this.#send(call, reject);
+      const sent = this.#send({ ...call, headers, signal: giveUp.signal }, reject);
       sent?.on("upgrade", (_reply: IncomingMessage, stream: Duplex, head: Buffer) => {
         if (head.length > 0) stream.unshift(head);
         resolve(stream);

@@ -8,9 +8,6 @@ export const mostForwards = 256;
 
 export const onLoopback = ({ address }: Listener): boolean => address.startsWith("127.") || address === "::1";
 
-/** A listener on the guest's own loopback cannot be reached through its network card. */
-export const reachable = (listener: Listener): boolean => listener.proto === "tcp" && !onLoopback(listener);
-
 export const reconcileNetwork = (vm: Vm, seen: ObservedVm, capabilities: Capabilities): Effect[] => [
   ...reconcileCard(vm, seen, capabilities),
   ...reconcileForwards(vm, seen, capabilities),
@@ -40,26 +37,47 @@ function reconcileCard(vm: Vm, { process, tap, nat }: ObservedVm, capabilities: 
   return effects;
 }
 
+/** Where each port that is to be forwarded leads: to an address of the guest's own loopback, or to its card. */
+type Wanted = Map<number, string | undefined>;
+
+/** Each listener's port; a server that can be reached through the card is not gone round to. */
+function targetsOf(listeners: ObservedVm["listeners"]): Wanted {
+  const targets: Wanted = new Map([[sshPort, undefined]]);
+  const list = listeners.is === "present" ? listeners.list.filter(({ proto }) => proto === "tcp") : [];
+  // In whatever order the guest tells them, 127.0.0.1 goes before ::1.
+  for (const listener of list.sort((a, b) => (a.address < b.address ? -1 : 1))) {
+    if (!onLoopback(listener)) targets.set(listener.port, undefined);
+    else if (!targets.has(listener.port)) targets.set(listener.port, listener.address);
+  }
+  return targets;
+}
+
 /** sshd's port and the lowest of those that the guest listens on; one that is forwarded is not given up for another. */
-function wantedPorts(listeners: ObservedVm["listeners"], forwarded: ReadonlySet<number>): Set<number> {
-  const ports = listeners.is === "present" ? listeners.list.filter(reachable).map(({ port }) => port) : [];
+function wantedPorts(listeners: ObservedVm["listeners"], forwarded: ReadonlySet<number>): Wanted {
   const later = (port: number): number => (port === sshPort ? -1 : forwarded.has(port) ? 0 : 1);
-  const ordered = [sshPort, ...ports].sort((a, b) => later(a) - later(b) || a - b);
-  return new Set([...new Set(ordered)].slice(0, mostForwards));
+  const targets = [...targetsOf(listeners)].sort(([a], [b]) => later(a) - later(b) || a - b);
+  return new Map(targets.slice(0, mostForwards));
 }
 
 /** Ports are forwarded while the guest listens on them; sshd's always. */
 function reconcileForwards(vm: Vm, seen: ObservedVm, capabilities: Capabilities): Effect[] {
   if (!capabilities.portForwarding || !guestWanted(vm) || seen.forwards.is !== "present") return [];
-  const forwarded = new Set(seen.forwards.list.map((forward) => forward.guestPort));
+  const { list } = seen.forwards;
+  const forwarded = new Set(list.map(({ guestPort }) => guestPort));
   const wanted = wantedPorts(seen.listeners, forwarded);
+  const to = { vmId: vm.id, address: vm.address };
   const effects: Effect[] = [...wanted]
-    .filter((guestPort) => !forwarded.has(guestPort))
-    .map((guestPort) => ({ kind: "ensureForward", vmId: vm.id, address: vm.address, guestPort }));
+    .filter(([guestPort]) => !forwarded.has(guestPort))
+    .map(([guestPort, loopback]) => ({
+      ...({ kind: "ensureForward", ...to, guestPort } as const),
+      ...(loopback !== undefined && { loopback }),
+    }));
   if (seen.listeners.is !== "present") return effects;
-  for (const { guestPort, hostPort } of seen.forwards.list) {
-    if (wanted.has(guestPort)) continue;
-    effects.push({ kind: "ensureNoForward", vmId: vm.id, address: vm.address, guestPort, hostPort });
+  for (const forward of list) {
+    const { guestPort, loopback } = forward;
+    // One that leads elsewhere by now makes room first: the next look misses it.
+    if (wanted.has(guestPort) && wanted.get(guestPort) === loopback) continue;
+    effects.push({ kind: "ensureNoForward", ...to, ...forward });
   }
   return effects;
 }

@@ -23,6 +23,8 @@ export interface Bench {
   address: (n: number) => string;
   /** The daemon dies and another one starts on the same host. */
   restart: () => Promise<void>;
+  /** What is sent to the port comes back. Only where there are ports. */
+  echoes?: (address: string, port: number) => Promise<void>;
   /** SIGKILL from outside. */
   killProcess: (identity: ProcessIdentity) => void;
   /** Makes it impossible to tell what is in the VM's directory; the result undoes that. */

@@ -1,7 +1,11 @@
 /** A bench on this host: real files and real QEMU processes, of a machine that has no CPU running. */
+import assert from "node:assert/strict";
 import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname } from "node:path";
+import { PassThrough } from "node:stream";
+import { text } from "node:stream/consumers";
 import { type AddressRange, addressAt, loopbackRange } from "../../src/addresses.js";
 import { systemClock } from "../../src/clock.js";
 import type { Dial, GuestAgent, Session } from "../../src/effects/agent-links.js";
@@ -73,6 +77,8 @@ function instantAgent(canGrow: () => boolean): Promise<Session<GuestAgent>> {
     close = resolve;
   });
   const client: GuestAgent = {
+    // What is sent comes back.
+    connect: async () => new PassThrough(),
     health: async () => ({ agent: "0" }),
     watchPorts: (tell) => {
       const address = "0.0.0.0";
@@ -144,6 +150,11 @@ export async function makeBench(
     buildableImage,
     address: (n) => addressAt(mode.addresses, n),
     ...(mode.helper && { helper: mode.helper }),
+    async echoes(host, port) {
+      const socket = connect({ host, port });
+      socket.end("there and back");
+      assert.equal(await text(socket), "there and back");
+    },
     async restart() {
       await bench.world.close();
       bench.world = make();

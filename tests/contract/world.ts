@@ -1,8 +1,9 @@
 /** What every world must do, effect by effect: run against the real host and against the simulated one. */
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, test } from "node:test";
-import type { Effect, ObservedVm, VmId } from "../../src/model.js";
+import type { Effect, ObservedVm } from "../../src/model.js";
 import { Actor, type Bench } from "./actor.js";
+import { forwardContract } from "./forwards.js";
 import { growthContract, workDiskOf } from "./growth.js";
 import { systemContract } from "./system.js";
 
@@ -32,7 +33,7 @@ export function worldContract(
     processContract(() => actor);
     growthContract(() => actor, idA);
     endContract(() => actor);
-    if (mode === "user") forwardContract(() => actor);
+    if (mode === "user") forwardContract(() => actor, idA, idB);
     else systemContract(() => actor, idA, idB);
     imageContract(() => actor);
   });
@@ -213,57 +214,6 @@ function endContract(actor: () => Actor): void {
     const again = await actor().process(idA, actor().bench.address(1));
     assert.notDeepEqual(again, process);
     assert.equal((await actor().see(idA)).exit, undefined);
-  });
-}
-
-function forwardContract(actor: () => Actor): void {
-  const forwardsOf = async (vmId: VmId) => {
-    const { forwards } = await actor().see(vmId);
-    assert.equal(forwards.is, "present");
-    return forwards.is === "present" ? forwards.list : [];
-  };
-
-  test("ensureForward forwards a port once; ensureNoForward takes it away; both can run twice", async () => {
-    const address = actor().bench.address(1);
-    await actor().disk(idA);
-    await actor().process(idA, address);
-    assert.deepEqual(await forwardsOf(idA), []);
-    const there: Effect = { kind: "ensureForward", vmId: idA, address, guestPort: 8080 };
-    for (let time = 1; time <= 2; time++) {
-      await actor().perform(there);
-      const list = await forwardsOf(idA);
-      assert.deepEqual(
-        list.map(({ guestPort }) => guestPort),
-        [8080],
-      );
-    }
-    const hostPort = (await forwardsOf(idA))[0]?.hostPort ?? 0;
-    for (let time = 1; time <= 2; time++) {
-      await actor().perform({ kind: "ensureNoForward", vmId: idA, address, guestPort: 8080, hostPort });
-      assert.deepEqual(await forwardsOf(idA), []);
-    }
-  });
-
-  test("two VMs forward the same port, each on its own address", async () => {
-    for (const [n, vmId] of [idA, idB].entries()) {
-      await actor().disk(vmId);
-      const address = actor().bench.address(n + 1);
-      await actor().process(vmId, address);
-      await actor().perform({ kind: "ensureForward", vmId, address, guestPort: 8080 });
-    }
-    for (const vmId of [idA, idB]) assert.equal((await forwardsOf(vmId))[0]?.hostPort, 8080);
-  });
-
-  test("without a process there is nothing to forward to", async () => {
-    const effect: Effect = {
-      kind: "ensureForward",
-      vmId: idA,
-      address: actor().bench.address(1),
-      guestPort: 80,
-    };
-    await assert.rejects(actor().perform(effect));
-    await actor().perform({ ...effect, kind: "ensureNoForward", hostPort: 80 });
-    assert.equal((await actor().see(idA)).forwards.is, "absent");
   });
 }
 

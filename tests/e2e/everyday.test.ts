@@ -43,7 +43,7 @@ test("a web server in a guest is found by name and shown as a URL", () =>
       web = ports.find(({ port }) => port === 3000);
       return web?.url != null;
     });
-    assert.equal(web?.url, "http://box.vm:3000/");
+    assert.equal(web?.url, `http://${address}:3000/`);
     assert.equal(await (await fetch(`http://${web?.endpoint}/`)).text(), "hi\n");
     assert.match(await home.ok("vm", "ports", "box"), new RegExp(`tcp +http://${address}:3000/ +perl`));
     await home.ok("vm", "delete", "box");

@@ -134,8 +134,11 @@ export function checkSettled(
 function checkForwards({ id, name, phase }: Vm, host: SimHost): string[] {
   const { process } = host.vm(id);
   if (phase !== "running") return [];
-  const listeners = [...new Set(process?.listeners.map(({ port }) => port))].sort();
-  const forwards = process?.forwards.map(({ guestPort }) => guestPort).sort();
+  const told = (port: number, loopback: boolean) => `${port}${loopback ? " through the agent" : ""}`;
+  const wanted = process?.listeners.map(({ port, address }) => told(port, address !== "0.0.0.0"));
+  const listeners = [...new Set(wanted)].sort();
+  const there = [...(process?.forwards ?? []), ...(host.own.get(id) ?? [])];
+  const forwards = there.map(({ guestPort, loopback }) => told(guestPort, loopback !== undefined)).sort();
   if (String(listeners) === String(forwards)) return [];
   return [`${id} (${name}): forwards [${forwards}] stand for [${listeners}]`];
 }

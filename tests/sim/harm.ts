@@ -37,7 +37,8 @@ export function harm(host: SimHost, action: Harm, idOf: (name: number) => VmId |
     case "fillDisk":
       return host.fill();
     case "freeDisk":
-      return host.free();
+      host.full = false;
+      return;
     case "damageImage": {
       const image = host.image(imageId(action.image));
       if (image.ready) Object.assign(image, host.chance.chance(0.5) ? { damaged: true } : { ready: false });

@@ -11,6 +11,7 @@ import type {
   VmSpec,
 } from "../../src/model.js";
 import { SimHelper } from "./helper.js";
+import { listener } from "./listeners.js";
 import type { Random } from "./random.js";
 import type { Time } from "./time.js";
 
@@ -94,6 +95,8 @@ export class SimHost {
   readonly helper: SimHelper;
   bridge = false;
   refusesForwards = false;
+  /** Forwards that the daemon itself has, which go with it. */
+  readonly own = new Map<VmId, Forward[]>();
   /** There is no room on its disk. */
   full = false;
   memoryMiB = 1_000_000;
@@ -134,6 +137,7 @@ export class SimHost {
   /** The daemon that lives now is told of what happens; the one before it no more. */
   listen(listener: (id: VmId, exit?: ProcessExit) => void): void {
     this.#listener = listener;
+    this.own.clear();
   }
 
   faulty(probability: number): boolean {
@@ -204,6 +208,7 @@ export class SimHost {
 
   exit(id: VmId, exit: ProcessExit): void {
     this.vm(id).process = null;
+    this.own.delete(id);
     this.#listener(id, exit);
   }
 
@@ -227,10 +232,6 @@ export class SimHost {
     this.full = true;
     if (this.mode === "system") return;
     for (const id of this.vms.keys()) this.time.after(this.chance.between(0, 3000), () => this.#write(id));
-  }
-
-  free(): void {
-    this.full = false;
   }
 
   #write(id: VmId): void {
@@ -288,12 +289,3 @@ export class SimHost {
     for (const vm of this.vms.values()) Object.assign(vm, { guard: false, nat: false });
   }
 }
-
-const listener = (port: number): Listener => ({
-  proto: "tcp",
-  address: "0.0.0.0",
-  port,
-  pid: port,
-  process: `server-${port}`,
-  command: `server-${port}`,
-});

@@ -77,7 +77,7 @@ export class Run {
   /** Faults off: what was begun must now come to its end, and then nothing more may happen. */
   async #settle(): Promise<void> {
     this.#host.faults = false;
-    this.#host.free();
+    this.#host.full = false;
     this.#host.refusesForwards = false;
     this.#killAt = null;
     this.#host.helper.revive();

@@ -18,6 +18,7 @@ import { absentImage } from "../../src/unlisted.js";
 import type { PerformContext, World } from "../../src/world.js";
 import { bridged as systemMode, capabilities as userMode } from "../fixtures.js";
 import { ensureDisk, ensureDiskSize, type Hands } from "./disks.js";
+import { ensureForward, ensureNoForward, forwardsOf } from "./forwards.js";
 import { noImage, type SimHost, type SimImage, type SimProcess, type SimVm } from "./host.js";
 import { SimSystem, unlisted } from "./system.js";
 
@@ -109,7 +110,7 @@ export class SimWorld implements World {
       process: this.#see(process && this.#shown(process)),
       ...(process === null && exit !== undefined && { exit }),
       agent: this.#see(linked && { answering: process.guest === "up", version: "sim" }),
-      forwards: this.#see(this.capabilities.portForwarding && process && { list: [...process.forwards] }),
+      forwards: this.#see(this.capabilities.portForwarding && process && { list: forwardsOf(this.host, id) }),
       listeners:
         linked && process.guest !== "up"
           ? { is: "unknown", cause: "the agent has not said yet" }
@@ -182,13 +183,9 @@ export class SimWorld implements World {
       case "ensureDiskSize":
         return ensureDiskSize(this.#hands, effect);
       case "ensureForward":
-        return this.#ensureForward(effect);
+        return ensureForward(this.#hands, this.clock, effect);
       case "ensureNoForward":
-        return this.#change(() => {
-          const { process } = this.host.vm(effect.vmId);
-          if (process === null) return;
-          process.forwards = process.forwards.filter((each) => each.guestPort !== effect.guestPort);
-        });
+        return ensureNoForward(this.#hands, effect);
       case "ensureShutdownAsked":
         return this.#change(() => this.host.askShutdown(effect.vmId));
       case "ensureNoProcess":
@@ -238,16 +235,6 @@ export class SimWorld implements World {
       });
     }
     await this.#pause(1, 200);
-  }
-
-  #ensureForward({ vmId, guestPort }: EffectOf<"ensureForward">): void {
-    if (this.host.refusesForwards) throw flaky(`${guestPort}: refused at ${this.clock.now()}`);
-    const hostPort = this.host.faulty(0.2) ? guestPort + 10_000 : guestPort;
-    this.#change(() => {
-      const process = this.#running(vmId);
-      if (process.forwards.some((each) => each.guestPort === guestPort)) return;
-      process.forwards.push({ guestPort, hostPort });
-    });
   }
 
   async #ensureImage({ imageId }: EffectOf<"ensureImage">, { signal, note }: PerformContext): Promise<void> {

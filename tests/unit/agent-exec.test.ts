@@ -222,6 +222,21 @@ test("a terminal has the asked size, is told a new one, and ends its input", asy
   assert.match(stdout.text, /end dumb\r\n$/);
 });
 
+test("a terminal that this machine has no description of is one like it that it has", async () => {
+  const termOf = async (TERM: string, tty: boolean) => {
+    const stdout = new Sink();
+    const command = { argv: ["sh", "-c", "echo $TERM"], cwd: "/", tty, env: { TERM } };
+    const exec = new ExecClient(await linked.client.exec(command), { stdout, stderr: new Sink() });
+    await exec.result;
+    return stdout.text.trim();
+  };
+  // Debian's ncurses-base has these two.
+  assert.equal(await termOf("xterm", true), "xterm");
+  assert.equal(await termOf("no-such-terminal", true), "xterm-256color");
+  assert.equal(await termOf("../x/xterm", true), "xterm-256color");
+  assert.equal(await termOf("no-such-terminal", false), "no-such-terminal", "nobody draws there");
+});
+
 test("50 commands at once each get their own", async () => {
   const one = async (i: number) => {
     const ran = await run(linked.client, { argv: ["sh", "-c", `cat; exit ${i}`], cwd: "/" }, `input ${i}`);

@@ -1,5 +1,6 @@
 /** Links to guest agents: kept up in the background, told truly, never reset without need. */
 import assert from "node:assert/strict";
+import { PassThrough } from "node:stream";
 import { beforeEach, describe, test } from "node:test";
 import { AgentLinks, type GuestAgent, type Session } from "../../src/effects/agent-links.js";
 import type { Listener } from "../../src/model.js";
@@ -34,6 +35,7 @@ class Guest {
     });
     const never = new Promise<never>(() => {});
     const client: GuestAgent = {
+      connect: async () => new PassThrough(),
       health: () => (this.healthy ? Promise.resolve({ agent: "1.2" }) : never),
       watchPorts: (tell) => {
         this.tell = tell;

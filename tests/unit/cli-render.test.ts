@@ -6,7 +6,13 @@ import { confirmed } from "../../src/cli/confirm.js";
 import { verdict } from "../../src/cli/follow.js";
 import { errorJson, errorText } from "../../src/cli/render/error.js";
 import { stageReport } from "../../src/cli/render/stages.js";
-import { type Output, plainStyle, stateColour, styleFor } from "../../src/cli/render/style.js";
+import {
+  type Output,
+  plainStyle,
+  progressOutput,
+  stateColour,
+  styleFor,
+} from "../../src/cli/render/style.js";
 import { table } from "../../src/cli/render/table.js";
 import { ago, bytes, clockTime } from "../../src/cli/render/units.js";
 import { causeText, specText, vmDetails, vmTable } from "../../src/cli/render/vm.js";
@@ -103,8 +109,9 @@ test("times are relative, sizes readable", () => {
 
 test("a start is plain lines with durations where there is no terminal, one live line where there is", () => {
   const events = ["start_requested", "disk_attached", "network_attached", "process_started", "ready"];
-  const stages = (isTTY: boolean, quiet = false): string => {
-    const { output, text } = recorder(isTTY);
+  const stages = (isTTY: boolean, quiet = false, env: NodeJS.ProcessEnv = {}): string => {
+    const { output: stderr, text } = recorder(isTTY);
+    const output = progressOutput({ stderr, env });
     const report = stageReport({ output, clock: systemClock, style: plainStyle, quiet, keep: false });
     events.forEach((type, index) => report.see(eventView(index + 1, `vm.${type}`)));
     report.close();
@@ -112,6 +119,7 @@ test("a start is plain lines with durations where there is no terminal, one live
   };
   assert.equal(stages(false), "disk (100ms)\nnetwork (100ms)\nvirtual machine (100ms)\nguest (100ms)\n");
   assert.equal(stages(false, true), "");
+  assert.equal(stages(true, false, { TERM: "dumb" }), stages(false));
   assert.match(stages(true), /booting the guest/);
   assert.doesNotMatch(stages(true), /\n/);
 });

@@ -22,3 +22,34 @@ test("a guest with any number of listeners gets 256 forwards, and keeps those th
   assert.equal(made.length, mostForwards - forwards.length);
   assert.ok(made.every(({ kind }) => kind === "ensureForward"));
 });
+
+const vm = vmAfterTypes(...(ways["running"] ?? []));
+const wants = (list: Listener[], there: { guestPort: number; hostPort: number; loopback?: string }[]) =>
+  reconcileVm(
+    vm,
+    {
+      ...seenRunning,
+      forwards: { is: "present", list: [{ guestPort: 22, hostPort: 22 }, ...there] },
+      listeners: { is: "present", list },
+    },
+    capabilities,
+    t0,
+  ).map((effect) => [effect.kind, "loopback" in effect ? effect.loopback : "card"]);
+const own = (address: string): Listener => ({ ...listens, address });
+
+test("a server on the guest's own loopback is forwarded through the agent, on whichever of its addresses", () => {
+  assert.deepEqual(wants([own("127.0.0.1")], []), [["ensureForward", "127.0.0.1"]]);
+  assert.deepEqual(wants([own("::1"), own("127.0.0.1")], []), [["ensureForward", "127.0.0.1"]]);
+  assert.deepEqual(wants([own("::1")], []), [["ensureForward", "::1"]]);
+  assert.deepEqual(wants([{ ...own("127.0.0.1"), proto: "udp" }], []), []);
+});
+
+test("one that the guest's card reaches is not gone round to, and a forward that leads elsewhere makes room first", () => {
+  const through = { guestPort: 80, hostPort: 80, loopback: "127.0.0.1" };
+  assert.deepEqual(wants([own("127.0.0.1"), listens], []), [["ensureForward", "card"]]);
+  assert.deepEqual(wants([own("127.0.0.1")], [through]), []);
+  assert.deepEqual(wants([listens], [through]), [["ensureNoForward", "127.0.0.1"]]);
+  assert.deepEqual(wants([own("127.0.0.1")], [{ guestPort: 80, hostPort: 80 }]), [
+    ["ensureNoForward", "card"],
+  ]);
+});

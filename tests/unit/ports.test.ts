@@ -67,7 +67,7 @@ function certificate(t: TestContext): { key: Buffer; cert: Buffer } {
   return { key: readFileSync(key), cert: readFileSync(cert) };
 }
 
-test("a web server has a URL on the VM's name, https where it speaks TLS; another server has none", async (t) => {
+test("a web server has a URL that needs no resolver, https where it speaks TLS; another server has none", async (t) => {
   const hosts: (string | undefined)[] = [];
   const http = await listening(
     t,
@@ -90,7 +90,7 @@ test("a web server has a URL on the VM's name, https where it speaks TLS; anothe
   const ports = await views([listener(http), listener(https), listener(banner)]);
   assert.deepEqual(
     ports.map(({ url }) => url),
-    [`http://box.vm:${http}/`, `https://box.vm:${https}/`, null],
+    [`http://127.0.0.1:${http}/`, `https://127.0.0.1:${https}/`, null],
   );
   assert.deepEqual(hosts, [`box.vm:${http}`]);
 });
@@ -126,7 +126,7 @@ test("the table shows names only where they lead to banger", () => {
     ...listener(3000),
     endpoint: "127.7.0.1:13000",
     named: "box.vm:13000",
-    url: "http://box.vm:13000/",
+    url: "http://127.7.0.1:13000/",
     reason: null,
   };
   const cells = (byName: boolean, more: object = {}) =>
@@ -137,6 +137,23 @@ test("the table shows names only where they lead to banger", () => {
   assert.equal(cells(false)?.[1], "http://127.7.0.1:13000/");
   assert.equal(cells(true, { url: null })?.[1], "box.vm:13000");
   assert.equal(cells(false, { url: null })?.[1], "127.7.0.1:13000");
+  const inside = cells(false, { address: "127.0.0.1" });
+  assert.deepEqual(inside?.slice(1, 4), [
+    "http://127.7.0.1:13000/",
+    "server",
+    "on the guest's own 127.0.0.1",
+  ]);
+  const none = cells(false, {
+    endpoint: null,
+    named: null,
+    url: null,
+    reason: "only TCP ports are forwarded",
+  });
+  assert.deepEqual(none?.slice(1, 4), [
+    "0.0.0.0:3000 in the guest",
+    "server",
+    "only TCP ports are forwarded",
+  ]);
 });
 
 test("a name that does not resolve is not routed, and asking does not take long", async () => {

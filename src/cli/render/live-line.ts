@@ -27,7 +27,7 @@ export function liveLine(output: Output, clock: Clock): LiveLine {
     if (shown === undefined) return;
     const spinner = frames[frame++ % frames.length];
     const first = `${spinner} ${clean(shown.text)}  ${formatDuration(clock.now() - shown.since)}`;
-    const width = (output.columns ?? 80) - 1;
+    const width = (output.columns || 80) - 1;
     const lines = [first, ...shown.below.map((line) => `  ${clean(line)}`)].map((line) =>
       line.slice(0, width),
     );

@@ -11,6 +11,17 @@ export interface Style {
   yellow(text: string): string;
 }
 
+/** Where progress is shown: a terminal that cannot go back on its lines (TERM=dumb) gets plain ones, as a file does. */
+export function progressOutput({ stderr, env }: { stderr: Output; env: NodeJS.ProcessEnv }): Output {
+  if (env["TERM"] !== "dumb") return stderr;
+  return {
+    write: stderr.write.bind(stderr) as Output["write"],
+    once: stderr.once.bind(stderr) as Output["once"],
+    isTTY: false,
+    columns: stderr.columns,
+  };
+}
+
 const paint =
   (on: boolean, begin: number, end: number) =>
   (text: string): string =>

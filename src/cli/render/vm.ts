@@ -110,18 +110,27 @@ export function vmDetails(vm: VmView, notKvm: string | null, nowMs: number, styl
 }
 
 /** `byName`: this host resolves `<name>.vm`, so that the name is of use. */
-export const portTable = (ports: readonly PortView[], byName: boolean, options: TableOptions): string =>
-  table(
-    ["PROTO", "ENDPOINT", "PROCESS", "COMMAND"],
-    ports.map((port) => [port.proto, endpointText(port, byName), port.process, port.command]),
-    options,
-  );
-
-function endpointText({ endpoint, named, url, address, port, reason }: PortView, byName: boolean): string {
-  if (endpoint === null || named === null) return `${address}:${port} (${reason ?? "not reachable"})`;
-  if (url === null) return byName ? named : endpoint;
-  return byName ? url : `${new URL(url).protocol}//${endpoint}/`;
+export function portTable(ports: readonly PortView[], byName: boolean, options: TableOptions): string {
+  const noted = ports.some((port) => noteText(port) !== "");
+  const rows = ports.map((port) => {
+    const endpoint = endpointText(port, byName);
+    const note = noted ? [noteText(port)] : [];
+    return [port.proto, endpoint, port.process, ...note, port.command];
+  });
+  return table(["PROTO", "ENDPOINT", "PROCESS", ...(noted ? ["NOTE"] : []), "COMMAND"], rows, options);
 }
+
+function endpointText({ endpoint, named, url, address, port }: PortView, byName: boolean): string {
+  if (endpoint === null || named === null) return `${address}:${port} in the guest`;
+  if (url === null) return byName ? named : endpoint;
+  return byName ? `${new URL(url).protocol}//${named}/` : url;
+}
+
+/** Why there is no way there, or that it is one to the guest's own loopback. */
+const noteText = ({ reason, endpoint, address }: PortView): string =>
+  reason ?? (endpoint !== null && isLoopback(address) ? `on the guest's own ${address}` : "");
+
+const isLoopback = (address: string): boolean => address.startsWith("127.") || address === "::1";
 
 export function healthText(health: HealthView, style: Style): string {
   const word = health.healthy ? style.green("healthy") : style.red("unhealthy");

@@ -1,0 +1,45 @@
+/** Forwards of the simulated host: the VMM's own, and the daemon's, which go with it. */
+import type { Clock } from "../../src/clock.js";
+import { BangerError } from "../../src/errors.js";
+import type { Effect, Forward, VmId } from "../../src/model.js";
+import type { Hands } from "./disks.js";
+import type { SimHost } from "./host.js";
+
+type EffectOf<K extends Effect["kind"]> = Extract<Effect, { kind: K }>;
+
+const ownOf = (host: SimHost, id: VmId): Forward[] => host.own.get(id) ?? [];
+
+export const forwardsOf = (host: SimHost, id: VmId): Forward[] => [
+  ...(host.vm(id).process?.forwards ?? []),
+  ...ownOf(host, id),
+];
+
+export function ensureForward(
+  { host, running, change }: Hands,
+  clock: Clock,
+  { vmId, guestPort, loopback }: EffectOf<"ensureForward">,
+): void {
+  if (host.refusesForwards)
+    throw new BangerError("host_failed", `${guestPort}: refused at ${clock.now()}`, { retry: "later" });
+  const hostPort = host.faulty(0.2) ? guestPort + 10_000 : guestPort;
+  change(() => {
+    const process = running(vmId);
+    const list = loopback === undefined ? process.forwards : ownOf(host, vmId);
+    if (list.some((each) => each.guestPort === guestPort)) return;
+    const forward = { guestPort, hostPort, ...(loopback !== undefined && { loopback }) };
+    if (loopback === undefined) list.push(forward);
+    else host.own.set(vmId, [...list, forward]);
+  });
+}
+
+export function ensureNoForward(
+  { host, change }: Hands,
+  { vmId, guestPort, loopback }: EffectOf<"ensureNoForward">,
+): void {
+  const others = (list: Forward[]) => list.filter((each) => each.guestPort !== guestPort);
+  change(() => {
+    const { process } = host.vm(vmId);
+    if (loopback !== undefined) host.own.set(vmId, others(ownOf(host, vmId)));
+    else if (process !== null) process.forwards = others(process.forwards);
+  });
+}
