@@ -175,9 +175,11 @@ export const VmStats = Type.Object({
   /** Memory of the VMM that is in RAM. */
   rssBytes: Nullable(Type.Integer()),
   memoryMiB: Type.Integer(),
-  /** What root and work disk really take, without the image that VMs share. */
+  /** What the root disk really takes, without the image that VMs share; and its size. */
+  rootBytes: Type.Integer(),
+  rootMiB: Type.Integer(),
+  /** What the work disk, which is /root, really takes; and its size. */
   diskBytes: Type.Integer(),
-  /** Size of the work disk. */
   diskMiB: Type.Integer(),
 });
 

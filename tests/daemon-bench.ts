@@ -207,7 +207,7 @@ export class DaemonBench {
       endUnreachable: () => 0,
       connectedAddresses: () => this.connected,
       machine: () => machineOf(this.host),
-      usageOf: () => ({ cpuMs: null, rssBytes: null, diskBytes: 0 }),
+      usageOf: () => ({ cpuMs: null, rssBytes: null, rootBytes: 0, rootMiB: 0, diskBytes: 0 }),
       clientOf: (id: string) =>
         this.host.vms.get(id)?.process?.guest === "up"
           ? new AgentClient(() => connect(this.guests.path))

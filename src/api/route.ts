@@ -5,14 +5,14 @@ import { pipeline } from "node:stream/promises";
 import type { FastifyReply } from "fastify";
 import type { AddressRange } from "../addresses.js";
 import type { Clock } from "../clock.js";
-import type { routes } from "../contract.js";
+import type { routes, VmStats } from "../contract.js";
 import type { DaemonView, DefaultsView } from "../contract-daemon.js";
 import type { Timeouts } from "../decide.js";
 import type { AgentClient } from "../guest/agent.js";
 import type { Home } from "../handles.js";
 import type { Images } from "../images/shelf.js";
 import type { Ledger } from "../ledger.js";
-import type { ObservedHost, ProcessIdentity, Seen, VmId } from "../model.js";
+import type { ObservedHost, ProcessIdentity, Seen, Vm, VmId } from "../model.js";
 import type { Room } from "../room.js";
 import type { Uses } from "../use.js";
 import type { World } from "../world.js";
@@ -31,9 +31,9 @@ export interface Guests {
   acceleration(): Promise<{ accelerator: string; why: string | null }>;
   /** What the VM takes of its host, as of now. */
   usageOf(
-    id: VmId,
+    vm: Pick<Vm, "id" | "imageId">,
     process: Seen<ProcessIdentity>,
-  ): { cpuMs: number | null; rssBytes: number | null; diskBytes: number };
+  ): Pick<VmStats, "cpuMs" | "rssBytes" | "rootBytes" | "rootMiB" | "diskBytes">;
 }
 
 export interface ApiDeps {

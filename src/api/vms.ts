@@ -56,7 +56,7 @@ export function vmRoutes(handle: Handle, deps: ApiDeps, holds: Holds): void {
   handle("vmStats", async (call): Promise<VmStats> => {
     const vm = find(call);
     const seen = seenOf(await world.observe(), vm);
-    const usage = world.usageOf(vm.id, seen.process);
+    const usage = world.usageOf(vm, seen.process);
     const { vcpu, memoryMiB, diskMiB } = { ...vm.spec, ...specNow(vm, seen, world.capabilities) };
     return { at: rfc3339(clock.now()), phase: vm.phase, vcpu, memoryMiB, diskMiB, ...usage };
   });

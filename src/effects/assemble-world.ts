@@ -3,8 +3,8 @@ import type { AddressRange } from "../addresses.js";
 import type { Clock } from "../clock.js";
 import { BangerError } from "../errors.js";
 import { vmStream } from "../events.js";
-import { type Home, vmHandles } from "../handles.js";
-import type { ImageId, ObservedHost, ProcessIdentity, Seen, VmId } from "../model.js";
+import { type Home, imageHandles, vmHandles } from "../handles.js";
+import type { ImageId, ObservedHost, ProcessIdentity, Seen, Vm, VmId } from "../model.js";
 import { describeHandles, type Instruments, look } from "../observe.js";
 import type { World } from "../world.js";
 import { AgentLinks, type Dial, type GuestAgent } from "./agent-links.js";
@@ -60,7 +60,7 @@ export interface AssembledWorld<C extends GuestAgent> extends World {
   /** Addresses of this host to which something is connected, or was a moment ago. */
   connectedAddresses(): ReadonlySet<string>;
   /** What the VM takes of its host, as of now. */
-  usageOf(id: VmId, process: Seen<ProcessIdentity>): VmUsage;
+  usageOf(vm: Pick<Vm, "id" | "imageId">, process: Seen<ProcessIdentity>): VmUsage;
   /** Where new VMs have their addresses from. */
   addresses: AddressRange;
   /** Names of VMs are answered at this port of 127.0.0.1. */
@@ -154,9 +154,10 @@ export function assembleWorld<C extends GuestAgent>(options: AssemblyOptions<C>)
       listeners.push(listener);
     },
     clientOf: (id) => links.clientOf(id),
-    usageOf(id, process) {
+    usageOf({ id, imageId }, process) {
       const handles = vmHandles(home, id);
-      return usageOf([mode.root.path(handles), handles.workDisk], process);
+      const { rootfs } = imageHandles(home, imageId);
+      return usageOf({ root: mode.root.path(handles), rootfs, work: handles.workDisk }, process);
     },
     connectedAddresses: () => connectedAddresses(mode.addresses),
     addresses: mode.addresses,

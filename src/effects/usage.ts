@@ -8,8 +8,18 @@ export interface VmUsage {
   cpuMs: number | null;
   /** Memory of the VMM that is in RAM now; null without a VMM. */
   rssBytes: number | null;
-  /** What root and work disk really take; the image below them is shared and not counted. */
+  /** What the root disk really takes beside the image below it, which is shared; and its size. */
+  rootBytes: number;
+  rootMiB: number;
+  /** What the work disk really takes. */
   diskBytes: number;
+}
+
+/** Files of a VM: its disks, and the file system below its root disk, which has that disk's size. */
+export interface UsageFiles {
+  root: string;
+  rootfs: string;
+  work: string;
 }
 
 /** `USER_HZ`, in which /proc counts, is 100 on x86 whatever the kernel's own clock. */
@@ -17,13 +27,15 @@ const msPerTick = 10;
 /** Of `st_blocks` (stat(2)). */
 const bytesPerBlock = 512;
 
-/** Looks now; a process that has ended meanwhile counts as none. `disks` are the paths of root and work disk. */
-export function usageOf(disks: readonly string[], process: Seen<ProcessIdentity>): VmUsage {
+/** Looks now; a process that has ended meanwhile counts as none. */
+export function usageOf({ root, rootfs, work }: UsageFiles, process: Seen<ProcessIdentity>): VmUsage {
   const usage = process.is === "present" ? processUsage(process) : undefined;
   return {
     cpuMs: usage?.cpuMs ?? null,
     rssBytes: usage?.rssBytes ?? null,
-    diskBytes: disks.reduce((bytes, path) => bytes + allocated(path), 0),
+    rootBytes: allocated(root),
+    rootMiB: Math.floor((statSync(rootfs, { throwIfNoEntry: false })?.size ?? 0) / 2 ** 20),
+    diskBytes: allocated(work),
   };
 }
 

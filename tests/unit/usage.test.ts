@@ -16,19 +16,23 @@ test("time and memory are those of exactly this process, disks count without the
   t.after(() => rmSync(state, { recursive: true }));
   const home = { state, runtime: state } as Home;
   const { directory, rootDisk, workDisk } = vmHandles(home, id);
-  const disks = [rootDisk, workDisk];
-  assert.deepEqual(usageOf(disks, { is: "absent" }), { cpuMs: null, rssBytes: null, diskBytes: 0 });
+  const disks = { root: rootDisk, rootfs: join(state, "rootfs"), work: workDisk };
+  const nothing = { cpuMs: null, rssBytes: null, rootBytes: 0, rootMiB: 0, diskBytes: 0 };
+  assert.deepEqual(usageOf(disks, { is: "absent" }), nothing);
+  writeFileSync(disks.rootfs, "");
+  truncateSync(disks.rootfs, 4 << 20);
   mkdirSync(directory, { recursive: true });
   writeFileSync(rootDisk, Buffer.alloc(1 << 20, 1));
   writeFileSync(workDisk, "");
   truncateSync(workDisk, 1 << 30);
   const me = identify(process.pid);
   assert.ok(me.is === "present");
-  const { cpuMs, rssBytes, diskBytes } = usageOf(disks, me);
+  const { cpuMs, rssBytes, rootBytes, rootMiB, diskBytes } = usageOf(disks, me);
   const used = process.cpuUsage();
   assert.ok(cpuMs !== null && cpuMs <= (used.user + used.system) / 1000 + 20, `${cpuMs} ms`);
   assert.ok(rssBytes !== null && rssBytes > 10 << 20, `${rssBytes} bytes`);
-  assert.ok(diskBytes >= 1 << 20 && diskBytes < 2 << 20, `${diskBytes} bytes`);
+  assert.ok(rootBytes >= 1 << 20 && rootBytes < 2 << 20, `${rootBytes} bytes`);
+  assert.deepEqual([rootMiB, diskBytes], [4, 0]);
   assert.equal(usageOf(disks, { ...me, startTime: "1" }).cpuMs, null);
 });
 
@@ -40,9 +44,12 @@ test("a line for people", () => {
     vcpu: 2,
     rssBytes: 300 << 20,
     memoryMiB: 4096,
+    rootBytes: 257 << 20,
+    rootMiB: 4096,
     diskBytes: 1 << 30,
     diskMiB: 8192,
   };
-  assert.equal(statsLine(stats, 1.25), " 125%  300 MiB   4.0 GiB   1.0 GiB   8.0 GiB   running\n");
+  const line = " 125%  300 MiB   4.0 GiB   257 MiB   4.0 GiB   1.0 GiB   8.0 GiB   running\n";
+  assert.equal(statsLine(stats, 1.25), line);
   assert.match(statsLine({ ...stats, rssBytes: null, phase: "stopped" }, null), /^ {4}–  – .* stopped\n$/);
 });

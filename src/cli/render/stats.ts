@@ -7,11 +7,13 @@ export function statsLine(stats: VmStats | undefined, cpu: number | null = null)
   const none = "–";
   const cells =
     stats === undefined
-      ? ["CPU", "MEMORY", "OF", "DISK", "OF", "STATE"]
+      ? ["CPU", "MEMORY", "OF", "/", "OF", "/root", "OF", "STATE"]
       : [
           cpu === null ? none : `${Math.round(cpu * 100)}%`,
           stats.rssBytes === null ? none : bytes(stats.rssBytes),
           bytes(stats.memoryMiB * 2 ** 20),
+          bytes(stats.rootBytes),
+          bytes(stats.rootMiB * 2 ** 20),
           bytes(stats.diskBytes),
           bytes(stats.diskMiB * 2 ** 20),
           stats.phase,
