@@ -61,7 +61,7 @@ export function vmDisks(home: Home, tools: DiskTools, root: RootForm): DiskDrive
 
   return {
     async ensure(effect, context) {
-      const { signal } = context;
+      const { signal, note } = context;
       const handles = vmHandles(home, effect.vmId);
       const { rootfs } = imageHandles(home, effect.imageId);
       try {
@@ -74,7 +74,7 @@ export function vmDisks(home: Home, tools: DiskTools, root: RootForm): DiskDrive
         await mkdir(handles.runtime, { recursive: true, mode: 0o700 });
         const parts = await Promise.allSettled([
           root.make(handles, rootfs, tools, signal),
-          ensureWorkDisk(handles, effect, tools, signal),
+          ensureWorkDisk(handles, effect, { ...tools, note }, signal),
           ensureSeed(effect, context),
         ]);
         for (const part of parts) if (part.status === "rejected") throw part.reason;

@@ -1,8 +1,9 @@
 /** The disk that is a VM's /root: cloned of its image's seed or made empty, and grown. */
 import { open, rm, stat, truncate } from "node:fs/promises";
 import { BangerError } from "../errors.js";
+import { event, type NewEvent, vmStream } from "../events.js";
 import type { VmHandles } from "../handles.js";
-import type { Effect, ImageId } from "../model.js";
+import type { Effect, ImageId, VmId } from "../model.js";
 import { exists, publish, publishContent, temporaryName } from "./publish.js";
 import type { RunTool } from "./run-tool.js";
 
@@ -14,6 +15,7 @@ export type WorkSeeds = (id: ImageId, signal: AbortSignal) => Promise<string | n
 interface Tools {
   runTool: RunTool;
   workSeeds: WorkSeeds;
+  note: (event: NewEvent) => void;
 }
 
 /** A file to be made at `path` by a tool. */
@@ -30,18 +32,31 @@ interface Making {
  */
 export async function ensureWorkDisk(
   { workDisk, growingMark }: VmHandles,
-  { imageId, diskMiB }: EnsureDisk,
-  { runTool, workSeeds }: Tools,
+  { vmId, imageId, diskMiB }: EnsureDisk,
+  { runTool, workSeeds, note }: Tools,
   signal: AbortSignal,
 ): Promise<void> {
   const making: Making = { path: workDisk, sizeBytes: diskMiB * 1024 * 1024, runTool, signal };
-  if (await exists(workDisk)) return ensureGrown(making, growingMark);
+  if (await exists(workDisk)) {
+    const damaged = (why: BangerError) => note(damagedDisk(vmId, workDisk, why));
+    return ensureGrown(making, growingMark, damaged);
+  }
   const temporary = { ...making, path: temporaryName(workDisk) };
   const seed = await workSeeds(imageId, signal);
   if (seed === null) await makeEmpty(temporary);
   else await clone(temporary, seed);
   await publish(workDisk);
 }
+
+/** Told, and no ground not to start: the guest may still read it, and its owner is the one to say what may be lost. */
+const damagedDisk = (vmId: VmId, path: string, why: BangerError): NewEvent =>
+  event(vmStream(vmId), "vm.effect_failed", {
+    effect: "ensureDisk",
+    code: "work_disk_damaged",
+    message: `the file system of /root did not grow, because it is damaged: ${why.message}`,
+    hint: `with the VM stopped: e2fsck -f -y ${path}; resize2fs ${path}`,
+    retry: "never",
+  });
 
 /** A file of holes, of the wanted size; what a crash left there goes. */
 async function makeHoles(path: string, sizeBytes: number): Promise<void> {
@@ -82,25 +97,44 @@ async function clone(making: Making, seed: string): Promise<void> {
   if (size > sizeBytes) await truncate(path, sizeBytes);
 }
 
-/** Makes the file system as large as the disk is to be. Status 1 of e2fsck: it was mended. */
+/** Makes the file system as large as the disk is to be. */
 async function fillDisk({ path, sizeBytes, runTool, signal }: Making): Promise<void> {
   const tool = { writes: path, package: "e2fsprogs", signal };
-  await runTool({ ...tool, tool: "e2fsck", argv: ["-f", "-p", path], goodStatus: [0, 1] });
+  await checkDisk({ path, sizeBytes, runTool, signal });
   await runTool({ ...tool, tool: "resize2fs", argv: [path, `${sizeBytes / 1024}K`] });
+}
+
+/** Mends what loses nothing by it. Status 1 of e2fsck: it was mended. @throws BangerError `tool_failed` for the rest */
+async function checkDisk({ path, runTool, signal }: Making): Promise<void> {
+  const argv = ["-f", "-p", path];
+  await runTool({ tool: "e2fsck", argv, writes: path, package: "e2fsprogs", signal, goodStatus: [0, 1] });
 }
 
 /**
  * Makes the disk and the file system on it at least that large. The mark tells, whatever happens meanwhile, that the
- * second may not have followed the first; a disk that holds something else than ext4 gets the room alone.
+ * second may not have followed the first; a disk that holds something else than ext4, or a damaged one, gets the room
+ * alone: it must not keep the VM from starting for ever.
  */
-async function ensureGrown(making: Making, growingMark: string): Promise<void> {
+async function ensureGrown(
+  making: Making,
+  growingMark: string,
+  damaged: (why: BangerError) => void,
+): Promise<void> {
   const { path } = making;
   const { size } = await stat(path);
   const sizeBytes = Math.max(size, making.sizeBytes);
   if (size === sizeBytes && !(await exists(growingMark))) return;
   await publishContent(growingMark, "", 0o600);
   if (size < sizeBytes) await truncate(path, sizeBytes);
-  if (await isExt(path)) await fillDisk({ ...making, sizeBytes });
+  const grown = { ...making, sizeBytes };
+  if (await isExt(path)) {
+    const damage = await checkDisk(grown).catch((error: unknown) => {
+      if (error instanceof BangerError && error.code === "tool_failed") return error;
+      throw error;
+    });
+    if (damage instanceof BangerError) damaged(damage);
+    else await fillDisk(grown);
+  }
   await rm(growingMark);
 }
 

@@ -1,4 +1,4 @@
-/** setup.sh: what it takes from a registry is what was pinned, and what another Node left behind is not used. */
+/** The set-up script: what it takes from a registry is what was pinned, and what another Node left behind is not used. */
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -99,7 +99,7 @@ test("modules that cannot be loaded end the set-up, and nothing is kept of them"
   assert.ok(!existsSync(join(directory, "cache/banger-build")));
 });
 
-test("the lock has the builds of every platform and no download address: what npm ci wants, and any registry can serve", () => {
+test("the lock has the builds of every platform, as npm ci wants it, and no download address", () => {
   const text = readFileSync(`${checkout}package-lock.json`, "utf8");
   assert.doesNotMatch(text, /"resolved"/);
   const { packages } = JSON.parse(text) as {

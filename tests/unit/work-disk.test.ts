@@ -1,10 +1,12 @@
 /** The disk that is a VM's /root: cloned of its image's seed in any size, or made empty, and never half-made. */
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { chmodSync, existsSync, mkdtempSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
 import { toolRunner } from "../../src/effects/run-tool.js";
 import { ensureWorkDisk } from "../../src/effects/work-disk.js";
+import type { NewEvent } from "../../src/events.js";
 import { type VmHandles, vmHandles } from "../../src/handles.js";
 import { findWorkSeed, makeWorkSeed } from "../../src/images/work-seed.js";
 import { convert, fsck, treeOf } from "../images/convert.js";
@@ -14,6 +16,7 @@ const runTool = toolRunner(process.env["PATH"] ?? "");
 const { signal } = new AbortController();
 let directory: string;
 let handles: VmHandles;
+const noted: NewEvent[] = [];
 
 /** The seed of an image that has these files in /root. */
 async function seedOf(files: Record<string, string | Buffer>): Promise<string> {
@@ -26,7 +29,8 @@ async function seedOf(files: Record<string, string | Buffer>): Promise<string> {
 
 const ensure = (diskMiB: number, seed: string | null): Promise<void> => {
   const effect = { kind: "ensureDisk", vmId: "0123abcd", imageId: "x-00000001", name: "x", diskMiB } as const;
-  return ensureWorkDisk(handles, effect, { runTool, workSeeds: async () => seed }, signal);
+  const note = (event: NewEvent) => void noted.push(event);
+  return ensureWorkDisk(handles, effect, { runTool, workSeeds: async () => seed, note }, signal);
 };
 
 /** Names on the disk, once e2fsck has nothing to say of it and it is as large as it must be. */
@@ -85,4 +89,23 @@ test("the disk that is there is not cloned again, only grown; without a seed it 
   await ensure(96, await seedOf({ file: "content" }));
   assert.equal(statSync(handles.workDisk).ino, before);
   assert.equal(statSync(handles.workDisk).size, 96 << 20);
+});
+
+test("a damaged disk gets its room, is told with what mends it, and keeps nobody from starting", async () => {
+  await ensure(64, null);
+  execFileSync("debugfs", ["-w", "-R", "clri <2>", handles.workDisk], { stdio: "ignore" });
+  noted.length = 0;
+  await ensure(128, null);
+  assert.equal(statSync(handles.workDisk).size, 128 << 20);
+  assert.ok(!existsSync(handles.growingMark));
+  const [told, ...more] = noted as { type: string; data: { code: string; message: string; hint: string } }[];
+  assert.deepEqual([told?.type, told?.data.code, more.length], ["vm.effect_failed", "work_disk_damaged", 0]);
+  assert.match(told?.data.message ?? "", /is damaged: e2fsck/);
+  // The hint is what mends it.
+  const commands = (told?.data.hint ?? "").replace(/^[^:]*: /, "");
+  execFileSync("sh", ["-c", `${commands} || true`], { stdio: "ignore" });
+  noted.length = 0;
+  await ensure(200, null);
+  assert.deepEqual(noted, []);
+  await namesOn(200);
 });
