@@ -1,9 +1,10 @@
 /** Guests that stand still, under a real QEMU whose machine only writes: seen, told apart, and let go on. */
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { test } from "node:test";
+import { setTimeout } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { vmHandles } from "../../src/handles.js";
 import type { ObservedVm, SeenPause } from "../../src/model.js";
@@ -71,6 +72,8 @@ async function observePauses(root: string): Promise<unknown> {
     await bench.restart();
     await paused(undefined);
     spawnSync("kill", ["-STOP", `${process.pid}`]);
+    // The signal is on its way when kill returns, and nothing of a VMM tells that it has arrived.
+    while (!/\) T /.test(readFileSync(`/proc/${process.pid}/stat`, "utf8"))) await setTimeout(10);
     const frozen = await actor.see(id);
     shown.push(frozen.process.is === "present" && frozen.process.pause);
     spawnSync("kill", ["-CONT", `${process.pid}`]);

@@ -181,6 +181,6 @@ describe("a refusal is an error in JSON", () => {
       await bench.ask("POST", "/v1/vms", { commandId: `command-stopped`, spec: {}, start: false })
     ).json;
     const ref = (stopped as { id: string }).id;
-    assert.match(await answer(send(headOf(ref, '{"argv":["true"]}'))), /^HTTP\/1\.1 503 /);
+    assert.match(await answer(send(headOf(ref, '{"argv":["true"]}'))), /^HTTP\/1\.1 409 /);
   });
 });
