@@ -62,7 +62,8 @@ export function sshArguments(
     ...(guestCommand.length === 0 && !switches.includes("N") ? ["-t"] : []),
     "--",
     `${view.user}@${view.address}`,
-    ...(switches.includes("N") ? [] : ["--", guestCommand.map(shellQuote).join(" ") || quietShell]),
+    // The first `--` ended the options: a second one would be the first word of the command.
+    ...(switches.includes("N") ? [] : [guestCommand.map(shellQuote).join(" ") || quietShell]),
   ];
 }
 
