@@ -33,7 +33,10 @@ struct header {
 
 struct entry {
   char path[PATH_SIZE], target[101];
-  char type, once; /* `once`: only where there is nothing of that name */
+  char type;
+  char once;   /* only where there is nothing of that name */
+  char placed; /* only where its directory is there */
+  char append; /* to the end of the file that is there, unless it holds it */
   mode_t mode;
   uid_t uid;
   gid_t gid;
@@ -79,7 +82,9 @@ static void parse(const struct header *header, struct entry *entry) {
   entry->type = header->type ? header->type : '0';
   entry->mode = octal(header->mode, sizeof header->mode) & 07777;
   entry->once = (entry->mode & S_ISVTX) != 0;
-  entry->mode &= ~S_ISVTX;
+  entry->placed = (entry->mode & S_ISUID) != 0;
+  entry->append = (entry->mode & S_ISGID) != 0;
+  entry->mode &= 0777;
   entry->uid = octal(header->uid, sizeof header->uid);
   entry->gid = octal(header->gid, sizeof header->gid);
   entry->size = octal(header->size, sizeof header->size);
@@ -98,11 +103,14 @@ static int normalize(char *path) {
   return 0;
 }
 
-/* Opens a directory as if `root` were the file system's root, so that no symbolic link leads out of it. */
-static int open_in_root(int root, const char *path) {
-  struct open_how how = {.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC,
-                         .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
+/* Opens a path as if `root` were the file system's root, so that no symbolic link leads out of it. */
+static int open_at_root(int root, const char *path, int flags) {
+  struct open_how how = {.flags = flags | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
   return syscall(SYS_openat2, root, *path ? path : ".", &how, sizeof how);
+}
+
+static int open_in_root(int root, const char *path) {
+  return open_at_root(root, path, O_RDONLY | O_DIRECTORY);
 }
 
 /* Opens the directory `path`, made with mode 0755 where it, or one above it, is missing. */
@@ -158,6 +166,55 @@ static int put_symlink(int parent, const char *leaf, const struct entry *entry) 
   return fchownat(parent, leaf, entry->uid, entry->gid, AT_SYMLINK_NOFOLLOW);
 }
 
+/* Reads the content, and adds it to the file behind `fd`, on a line of its own, unless it is somewhere in it. */
+static int append_to(int fd, int archive, const struct entry *entry, uint64_t *taken) {
+  struct stat status;
+  if (fstat(fd, &status) < 0) return -1;
+  if (!S_ISREG(status.st_mode)) {
+    errno = EINVAL;
+    return -1;
+  }
+  size_t size = entry->size, has = status.st_size;
+  char *text = malloc(has + size + 1), *added = text ? text + has + 1 : NULL;
+  if (!text) return -1;
+  int result = -1;
+  if (read_all(archive, added, size) < 0) goto end;
+  *taken = size;
+  if (read_all(fd, text, has) < 0) goto end;
+  result = 0;
+  if (memmem(text, has, added, size)) goto end;
+  if (has && text[has - 1] != '\n') *--added = '\n', size++;
+  if (write(fd, added, size) == (ssize_t)size) goto end;
+  result = -1;
+  if (ftruncate(fd, has) < 0) init_say(errno, "seed: /%s ends with half of what was added", entry->path);
+end:;
+  int error = errno;
+  free(text);
+  errno = error;
+  return result;
+}
+
+/* Nobody reads the file yet: at this moment of the boot nothing else runs. */
+static int append_file(int archive, int root, const struct entry *entry, uint64_t *taken) {
+  int fd = open_at_root(root, entry->path, O_RDWR | O_APPEND);
+  if (fd < 0) return errno == ENOENT ? 0 : -1;
+  int result = append_to(fd, archive, entry, taken);
+  int error = errno;
+  close(fd);
+  errno = error;
+  return result;
+}
+
+/* Whether the directory that the path would be in is there. */
+static int has_place(int root, const char *path) {
+  char directory[PATH_SIZE];
+  const char *slash = strrchr(path, '/');
+  snprintf(directory, sizeof directory, "%.*s", slash ? (int)(slash - path) : 0, path);
+  int fd = open_in_root(root, directory);
+  if (fd >= 0) close(fd);
+  return fd >= 0;
+}
+
 static int put_directory(int root, struct entry *entry) {
   int fd = entry->once ? open_in_root(root, entry->path) : -1;
   if (fd >= 0) return close(fd);
@@ -172,7 +229,9 @@ static int put_directory(int root, struct entry *entry) {
 
 /* Writes one entry; `taken` counts the bytes of its content that were read from the archive. */
 static int put(int archive, int root, struct entry *entry, uint64_t *taken) {
+  if (entry->placed && !has_place(root, entry->path)) return 0;
   if (entry->type == '5') return put_directory(root, entry);
+  if (entry->append) return append_file(archive, root, entry, taken);
   char *slash = strrchr(entry->path, '/');
   if (slash) *slash = 0;
   const char *leaf = slash ? slash + 1 : entry->path;

@@ -117,12 +117,30 @@ static int become_user(const char *text, bool tty, const struct passwd **user) {
   return grouped < 0 || setgid(only) < 0 || setuid((uid_t)uid) < 0 ? -1 : 0;
 }
 
+/* What the host handed in for every command of this guest, as the seed has it: NAME=VALUE, a line each. */
+static void set_handed_in(void) {
+  FILE *file = fopen("/etc/banger/environment", "re");
+  if (!file) return;
+  char *line = NULL;
+  size_t size = 0;
+  for (ssize_t length; (length = getline(&line, &size, file)) > 0;) {
+    if (line[length - 1] == '\n') line[length - 1] = '\0';
+    char *value = strchr(line, '=');
+    if (!value || value == line) continue;
+    *value++ = '\0';
+    set_default(line, value);
+  }
+  free(line);
+  fclose(file);
+}
+
 static void enter_environment(const struct spawn_request *request, const struct passwd *user) {
   environ = request->env;
   set_default("HOME", user ? user->pw_dir : request->user ? "/" : "/root");
   if (user || !request->user) set_default("USER", user ? user->pw_name : "root");
   set_default("PATH", DEFAULT_PATH);
   set_default("LANG", "C.UTF-8");
+  set_handed_in();
   if (!request->tty) return;
   const char *wanted = getenv("TERM");
   setenv("TERM", terminal_for(wanted && *wanted ? wanted : "xterm-256color"), 1);

@@ -1,4 +1,5 @@
 /** What a configuration says once it is read: every key with its value or its default. */
+import type { GuestConfig } from "./config-guest.js";
 import type { FileSync, ListenAddress } from "./config-values.js";
 import type { RegistryOption } from "./images/oci/registry.js";
 import type { Proxies } from "./images/proxies.js";
@@ -41,5 +42,6 @@ export interface Config {
   allowed: { memoryPercent: number; reserveMiB: number | null };
   /** Of each VM under Firecracker; null: no limit. */
   rateLimits: { diskMiB: number | null; diskOperations: number | null; networkMiB: number | null };
+  guest: GuestConfig;
   vmDefaults: { vcpu: number | null; memoryMiB: number | null; diskMiB: number | null };
 }

@@ -13,8 +13,10 @@ export interface ConfigKey<T = unknown> {
   /** What error messages and the documentation say is allowed. */
   allowed: string;
   /** As the file would have it; left out where the key has no fixed default. */
-  default?: string | number;
+  default?: string | number | boolean;
   about: string;
+  /** Whether a value may hold a password, so that no message shows it. */
+  secret?: boolean;
   /** Whether the key is written any number of times, each as a table of its own, `[[key]]`. */
   list?: boolean;
 }
@@ -193,5 +195,6 @@ export function checkInto(
   } catch {
     // What `read` refuses is as wrong as what the schema refuses, and told in the same words.
   }
+  if (key.secret) return `${name} must be ${key.allowed}`;
   return `${name} must be ${key.allowed}, not ${JSON.stringify(value) ?? typeof value}`;
 }

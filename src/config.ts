@@ -1,6 +1,7 @@
 /** The configuration file: its keys, and how it is read and refused. */
 import { configEntries, readConfigText } from "./config-file.js";
 import type { Config } from "./config-form.js";
+import { guestKeys, guestOf } from "./config-guest.js";
 import {
   address,
   bridgeName,
@@ -75,6 +76,7 @@ export const configKeys = {
   },
   proxy: {
     ...text("^https?://\\S+$", "an http or https URL"),
+    secret: true,
     about:
       "HTTP proxy that images are fetched through where the calling shell sets no `http_proxy` or `https_proxy`.",
   },
@@ -177,6 +179,7 @@ export const configKeys = {
   "vm_defaults.vcpu": { ...count(limits.vcpu), about: "CPUs of a new VM." },
   "vm_defaults.memory": { ...size(limits.memoryMiB), about: "Memory of a new VM." },
   "vm_defaults.disk_size": { ...size(limits.diskMiB), about: "Size of a new VM's disk for `/root`." },
+  ...guestKeys,
 } satisfies Record<string, ConfigKey>;
 
 type KeyName = keyof typeof configKeys;
@@ -256,6 +259,7 @@ export function parseConfig(text: string, path: string): Config {
       diskOperations: get("disk_operations"),
       networkMiB: get("network_rate"),
     },
+    guest: guestOf(values),
     vmDefaults: {
       vcpu: get("vm_defaults.vcpu"),
       memoryMiB: get("vm_defaults.memory"),

@@ -112,6 +112,10 @@ export const vmCodes = {
   tool_failed: ["a program failed; its last words follow", "as they say"],
   effect_without_effect: ["what was done is not to be seen", "`daemon.log`; it is tried again"],
   file_sync_failed: ["a file of `[[file_sync]]` cannot be copied", "the message has its path"],
+  ca_certificates_failed: [
+    "a file of `[guest] ca_certificates` holds no certificate, or cannot be read",
+    "the message has its path",
+  ],
   ssh_missing: ["OpenSSH's client is not installed", "`sudo apt-get install openssh-client`"],
   ssh_key_unusable: ["the key of `ssh_key_path` cannot be used", "`ssh-keygen` as in the hint"],
   ssh_config_unreadable: ["`~/.ssh/config` cannot be read", "`ls -l` shows whose it is"],

@@ -127,7 +127,7 @@ export async function createLocalWorld(options: LocalWorldOptions): Promise<Loca
   const maker = imageMaker({ home, clock, mirror, searchPath, registry, proxies, builderSocket });
   const userHome = environment["HOME"] ?? homedir();
   const runTool = toolRunner(searchPath);
-  const { fileSync, sshKeyPath } = config;
+  const { fileSync, guest, sshKeyPath } = config;
   const warn: Warn = (message, details) => logger.warn(details, message);
   const mode = await localMode({
     ...{ place, config, clock, warn },
@@ -160,7 +160,7 @@ export async function createLocalWorld(options: LocalWorldOptions): Promise<Loca
     dials: { qemu: agentDial(home, clock), firecracker: vsockDial(home, clock) },
     images: maker,
     workSeeds: seedFinder(home, runTool),
-    userFiles: userFilesReader({ fileSync, userHome, environment, runTool }),
+    userFiles: userFilesReader({ fileSync, userHome, environment, runTool, guest }),
     sshKey: sshKeyPath && expandHome(sshKeyPath, userHome),
     runTool,
     warn,

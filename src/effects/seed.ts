@@ -11,6 +11,10 @@ export interface SeedFile {
   link?: string;
   /** Only where the guest has nothing of that name: what its user changes later stays. */
   once?: boolean;
+  /** Only where the directory that it would be in is there: places that only some distributions have. */
+  placed?: boolean;
+  /** Added to the end of the file that is there, wherever links lead, unless it holds it already. */
+  append?: boolean;
 }
 
 export interface SeedContent {
@@ -21,8 +25,14 @@ export interface SeedContent {
 }
 
 const blockSize = 512;
-/** The sticky bit, which means nothing on a file: so the agent is told `once`. */
-const onceBit = 0o1000;
+/** Bits that mean nothing on these files: so the agent is told. Sticky: `once`; setuid: `placed`; setgid: `append`. */
+const bits = { once: 0o1000, placed: 0o4000, append: 0o2000 } as const;
+
+const modeOf = (file: SeedFile): number =>
+  (["once", "placed", "append"] as const).reduce(
+    (mode, key) => (file[key] ? mode | bits[key] : mode),
+    file.mode,
+  );
 
 /** An archive of `files`, all owned by root, in the order given. `mtimeMs` is ms since the epoch. */
 export function packSeed(files: readonly SeedFile[], mtimeMs: number): Buffer {
@@ -32,7 +42,7 @@ export function packSeed(files: readonly SeedFile[], mtimeMs: number): Buffer {
     const header = new Header({
       path: file.path,
       type: typeOf(file),
-      mode: file.once ? file.mode | onceBit : file.mode,
+      mode: modeOf(file),
       ...(file.link !== undefined && { linkpath: file.link }),
       uid: 0,
       gid: 0,

@@ -1,9 +1,11 @@
 /** What a new guest takes over from its user: the files that the configuration names, and who commits. */
 import type { Dirent } from "node:fs";
 import { lstat, readdir, readFile, readlink, stat } from "node:fs/promises";
+import type { GuestConfig } from "../config-guest.js";
 import type { FileSync } from "../config-values.js";
 import { BangerError } from "../errors.js";
 import { expandHome } from "../home.js";
+import { guestCertificates, guestProxies, networkFiles } from "./guest-network.js";
 import type { RunTool } from "./run-tool.js";
 import type { SeedFile } from "./seed.js";
 
@@ -22,6 +24,8 @@ export interface UserFilesOptions {
   /** The user's own environment, which says where git's configuration is. */
   environment: Readonly<Record<string, string | undefined>>;
   runTool: RunTool;
+  /** What new guests are given of the network around them. */
+  guest: GuestConfig;
 }
 
 /** The seed goes through memory, and over a virtual disk at every boot: it is no way to move a tree of code. */
@@ -37,7 +41,8 @@ export function userFilesReader(options: UserFilesOptions): ReadUserFiles {
     }
     const identity = await gitConfig(options, signal);
     if (identity !== undefined) taken.files.push(identity);
-    return { files: taken.files, skipped };
+    const certificates = await guestCertificates(options.guest, options.userHome);
+    return { files: [...taken.files, ...networkFiles(certificates, guestProxies(options.guest))], skipped };
   };
 }
 

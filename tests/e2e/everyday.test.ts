@@ -50,6 +50,28 @@ test("a web server in a guest is found by name and shown as a URL", () =>
     await assert.rejects(resolver.resolve4("box.vm"), { code: "ENOTFOUND" });
   }));
 
+const proxy = "http://ann:p%40ss@proxy.invalid:3128";
+const near = "localhost,127.0.0.1,::1,.vm";
+
+/** Makes `ca.pem` of a server that vouches for itself; returns its key. */
+async function certificate(directory: string): Promise<string> {
+  const name = ["-subj", "/CN=Test", "-addext", "subjectAltName=DNS:localhost"];
+  const out = ["-keyout", join(directory, "key.pem"), "-out", join(directory, "ca.pem")];
+  const kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
+  await run("openssl", ["req", "-x509", ...kind, "-days", "2", ...name, ...out]);
+  return readFileSync(join(directory, "key.pem"), "utf8");
+}
+
+/** curl believes the server with the guest's bundle alone and with the environment; the bundle has it once. */
+const tlsScript = `set -e; cd "$(mktemp -d)"; cat >both.pem
+openssl s_server -quiet -accept 4433 -www -cert both.pem -key both.pem >/dev/null 2>&1 & server=$!
+ask() {
+  "$@" curl -sS --retry 20 --retry-connrefused --retry-delay 1 -o /dev/null -w '%{http_code}' https://localhost:4433/
+}
+echo "$(ask env -u SSL_CERT_FILE -u CURL_CA_BUNDLE) $(ask env)"
+kill $server
+grep -cF "$(sed -n '/BEGIN CERT/{n;p;q}' both.pem)" "$SSL_CERT_FILE"`;
+
 test("the user's files and name are in a new guest, and stay as the guest then has them; ssh knows the VM", () =>
   withHome(
     async (home) => {
@@ -61,22 +83,32 @@ test("the user's files and name are in a new guest, and stay as the guest then h
         "[user]\n\tname = Ann O'Neil\n\temail = ann@example.org\n",
       );
       mkdirSync(home.home.config, { recursive: true });
+      const key = await certificate(home.root);
       const sync = (host: string, guest: string) => `[[file_sync]]\nhost = "${host}"\nguest = "${guest}"\n`;
       writeFileSync(
         join(home.home.config, "config.toml"),
-        sync("~/tree", "~/bin") + sync("~/none", "~/none"),
+        `[guest]\nca_certificates = ["~/ca.pem"]\nproxy = "${proxy}"\n` +
+          sync("~/tree", "~/bin") +
+          sync("~/none", "~/none"),
       );
       const { stderr } = await home.run(["vm", "run", "-d", "--name", "box", ...size]);
       assert.match(stderr, /note: The host has no ~\/none/);
       const inGuest = (script: string) => home.ok("vm", "exec", "box", "--", "sh", "-c", script);
       assert.equal(await inGuest("~/bin/tool; git config --global user.name"), "first\nAnn O'Neil\n");
+      const served = { input: key + readFileSync(join(home.root, "ca.pem"), "utf8") };
+      const secure = await home.run(["vm", "exec", "box", "--", "sh", "-c", tlsScript], served);
+      assert.deepEqual([secure.status, secure.stdout], [0, "200 200\n1\n"], secure.stderr);
+      assert.equal(await inGuest('echo "$http_proxy $HTTPS_PROXY $no_proxy"'), `${proxy} ${proxy} ${near}\n`);
       await inGuest("echo 'echo second' >~/bin/tool; git config --global user.name Bob; sync");
       await home.ok("vm", "restart", "box");
       assert.equal(await inGuest("~/bin/tool; git config --global user.name"), "second\nBob\n");
+      assert.equal(await inGuest("grep -c ^http_proxy= /etc/environment"), "1\n", "added once");
       await home.ok("ssh-config", "--install");
       const config = join(home.root, ".ssh/config");
       const { stdout } = await run("ssh", ["-F", config, "box.vm", "hostname"], { env: home.env });
       assert.equal(stdout, "box\n");
+      const login = await run("ssh", ["-F", config, "box.vm", "env"], { env: home.env });
+      assert.match(login.stdout, new RegExp(`^http_proxy=${proxy}$`, "m"));
       await home.ok("ssh-config", "--uninstall");
       assert.throws(() => readFileSync(config), { code: "ENOENT" });
     },

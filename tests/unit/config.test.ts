@@ -146,6 +146,50 @@ test("file_sync: where files come from and go to, and nothing outside of /root",
   for (const entry of bad) assert.match(refusal(good + one(entry)), /^c\.toml:8: file_sync must be/, entry);
 });
 
+test("what guests are given of the network: a proxy that they can reach, and no password in a message", () => {
+  const { guest } = parseConfig(
+    [
+      "[guest]",
+      "trust_host_ca = true",
+      'ca_certificates = ["~/a.pem"]',
+      'proxy = "http://u:p%40@proxy.corp:3128"',
+      'no_proxy = ".corp,10.0.0.0/8"',
+    ].join("\n"),
+    "c",
+  );
+  assert.deepEqual(guest, {
+    trustHostCa: true,
+    caCertificates: ["~/a.pem"],
+    proxy: "http://u:p%40@proxy.corp:3128",
+    noProxy: ".corp,10.0.0.0/8",
+  });
+  assert.equal(parseConfig("", "c").guest.proxy, null);
+  const loopback = [
+    "127.0.0.1",
+    "127.1",
+    "2130706433",
+    "localhost",
+    "a.localhost.",
+    "[::1]",
+    "0.0.0.0",
+    "[::ffff:127.0.0.1]",
+  ];
+  const bad = [
+    ...loopback.map((host) => `guest.proxy = "http://u:secret@${host}:3128"`),
+    ...["socks5://u:secret@h:1", "http://u:secret@h:1 x", "http://u:secret'@h", "http://"].map(
+      (url) => `guest.proxy = "${url}"`,
+    ),
+    'proxy = "socks5://u:secret@h:1"',
+  ];
+  for (const text of bad) {
+    assert.match(refusal(text), /proxy must be an http or https URL/, text);
+    assert.doesNotMatch(refusal(text), /secret/);
+  }
+  assert.match(refusal('guest.ca_certificates = ["a.pem"]'), /a list of files/);
+  assert.match(refusal('guest.no_proxy = "a b"'), /guest.no_proxy must be/);
+  assert.match(refusal("guest = true"), /write \[guest\]/);
+});
+
 test("VM defaults come from the config, else from the host, else are built in", () => {
   const host = (cpus: number, memoryMiB: number, text = "") =>
     resolveDefaults(parseConfig(text, "c"), { cpus, memoryMiB });

@@ -18,8 +18,9 @@ function userHome(t: TestContext): string {
   return home;
 }
 
+const guest = { trustHostCa: false, caCertificates: [], proxy: null, noProxy: null };
 const read = (home: string, fileSync: FileSync[], path = process.env["PATH"] ?? "") =>
-  userFilesReader({ fileSync, userHome: home, environment: {}, runTool: toolRunner(path) })(signal);
+  userFilesReader({ fileSync, userHome: home, environment: {}, runTool: toolRunner(path), guest })(signal);
 
 const sync = (host: string, guest = "root/x", mode = 0o600): FileSync => ({ host, guest, mode });
 
