@@ -36,6 +36,8 @@ const requestLines = {
   vmHistory: "GET /v1/vms/:ref/history",
   vmWhy: "GET /v1/vms/:ref/why",
   vmExec: "POST /v1/vms/:ref/exec",
+  unknownVmList: "GET /v1/unknown-vms",
+  unknownVmKill: "POST /v1/unknown-vms/:ref/kill",
   imageList: "GET /v1/images",
   imageAvailable: "GET /v1/catalog/images",
   imageShow: "GET /v1/images/:ref",

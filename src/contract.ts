@@ -5,6 +5,7 @@ import { daemonRoutes } from "./contract-daemon.js";
 import { eventRoutes } from "./contract-events.js";
 import { ExecRequest, SshView, VmHold } from "./contract-guest.js";
 import { imageRoutes } from "./contract-images.js";
+import { unknownRoutes } from "./contract-unknown.js";
 import { limits } from "./limits.js";
 import { startFields } from "./model.js";
 
@@ -270,6 +271,7 @@ export const routes = {
       "could not be started as JSON (`{code, message}`), 20 how many more bytes of input may be sent beyond the first " +
       "65536 (32 bits, little-endian). Frame 18 or 19 is the last one.",
   },
+  ...unknownRoutes,
   ...imageRoutes,
   ...eventRoutes,
 } as const satisfies Record<string, Route>;

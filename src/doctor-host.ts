@@ -73,6 +73,10 @@ export async function readHost(
     image: "ok" in config ? await factOf(() => imageOf(home, config.ok.defaultImage)) : config,
     defaults: "ok" in config ? { ok: defaultsOf(config.ok) } : config,
     daemon,
+    unknownVms: await factOf(async () => {
+      if (!("ok" in daemon) || daemon.ok === null) return [];
+      return client.call("unknownVmList", { timeoutMs: toolDeadlineMs });
+    }),
     dnsListen: "ok" in config ? { ok: written(config.ok.dnsListen) } : config,
     ssh: await factOf(() => sshOf(home)),
     log: await factOf(() => logOf(home, "ok" in daemon && daemon.ok !== null)),

@@ -1,5 +1,6 @@
 /** What this machine has and lacks for banger, as checks over facts: each passes, warns or fails, with one mend. */
 import type { DaemonView, DefaultsView } from "./contract-daemon.js";
+import type { UnknownVm } from "./contract-unknown.js";
 import { type Check, type Fact, fail, judge, pass, warn } from "./doctor-check.js";
 import { type ProcessFacts, processChecks } from "./doctor-process.js";
 import { roomChecks } from "./doctor-room.js";
@@ -23,6 +24,8 @@ export interface HostFacts {
   image: Fact<{ name: string; is: "here" | "in the catalog" | "in a registry" }>;
   defaults: Fact<DefaultsView>;
   daemon: Fact<{ pid: number; dns: string | null; room?: DaemonView["room"] } | null>;
+  /** VMs that run and that the log does not know; none where no daemon tells. */
+  unknownVms: Fact<UnknownVm[]>;
   /** Where names should be answered, `host:port` or "off". */
   dnsListen: Fact<string>;
   /** Number of faults found in the log; null when there is no log yet. */
@@ -79,12 +82,21 @@ export function doctorChecks(facts: HostFacts): Check[] {
         daemon === null ? "not running; the next command starts it" : `runs as pid ${daemon.pid}`,
       ),
     ),
+    judge("unknown vms", facts.unknownVms, "banger daemon status", unknownVms),
     ...roomChecks("ok" in facts.daemon ? facts.daemon.ok?.room : undefined),
     ...systemChecks(facts.system),
     judge("dns", facts.dnsListen, "banger doctor", (wanted) => dns(wanted, facts.daemon)),
     judge("ssh-config", facts.ssh, "banger ssh-config", sshConfig),
     judge("log", facts.log, "banger events verify", log),
   ];
+}
+
+function unknownVms(found: UnknownVm[]): Check {
+  if (found.length === 0) return pass("unknown vms", "the log knows every VM that runs");
+  const each = found.map(({ id, pid }) => `${id} (pid ${pid})`).join(", ");
+  const detail = `run here and are not in the log, which may be a backup's; they are left alone: ${each}`;
+  const mend = `banger vm kill --unknown ${found.map(({ id }) => id).join(" ")}`;
+  return warn("unknown vms", detail, mend);
 }
 
 function architecture(name: string): Check {

@@ -10,6 +10,7 @@ import { pino } from "pino";
 import { loopbackRange } from "../src/addresses.js";
 import { parseConfig } from "../src/config.js";
 import { type Daemon, startDaemon } from "../src/daemon.js";
+import type { ProcessScan } from "../src/effects/proc.js";
 import { BangerError } from "../src/errors.js";
 import { AgentClient } from "../src/guest/agent.js";
 import { type Home, homeHandles } from "../src/handles.js";
@@ -146,9 +147,14 @@ export class DaemonBench {
 
   static async open(): Promise<DaemonBench> {
     const bench = new DaemonBench();
-    await new Promise<void>((resolve) => bench.guests.server.listen(bench.guests.path, resolve));
-    bench.#ticking = bench.#tick();
+    await bench.begin();
     return bench;
+  }
+
+  /** Guests answer from now on, and time goes by. */
+  async begin(): Promise<void> {
+    await new Promise<void>((resolve) => this.guests.server.listen(this.guests.path, resolve));
+    this.#ticking = this.#tick();
   }
 
   /** Simulated time goes by of itself. Its timers keep their order, however busy the machine that runs the test. */
@@ -206,6 +212,7 @@ export class DaemonBench {
       namesServedAt: () => undefined,
       endUnreachable: () => 0,
       connectedAddresses: () => this.connected,
+      vmms: () => this.vmms(),
       machine: () => machineOf(this.host),
       usageOf: () => ({ cpuMs: null, rssBytes: null, rootBytes: 0, rootMiB: 0, diskBytes: 0 }),
       clientOf: (id: string) =>
@@ -213,6 +220,11 @@ export class DaemonBench {
           ? new AgentClient(() => connect(this.guests.path))
           : undefined,
     });
+  }
+
+  /** None but those that the log knows: what is simulated has no other. */
+  vmms(): ProcessScan {
+    return { byVm: new Map(), unreadable: undefined };
   }
 
   async close(): Promise<void> {

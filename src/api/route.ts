@@ -25,6 +25,8 @@ export interface Guests {
   machine(): ObservedHost;
   /** The client of the guest's agent; undefined while no link is up. */
   clientOf(id: VmId): AgentClient | undefined;
+  /** Every VMM of this home, whether the log knows its VM or not. */
+  vmms(): { byVm: ReadonlyMap<VmId, ProcessIdentity>; unreadable: string | undefined };
   /** Addresses of this host to which something is connected, or was a moment ago. */
   connectedAddresses(): ReadonlySet<string>;
   /** What would execute the guest of a VM that is started now, and why that is not KVM. @throws BangerError */

@@ -10,6 +10,7 @@ import { Holds, holdRoutes } from "./holds.js";
 import { imageRoutes } from "./images.js";
 import { manyRoutes } from "./many.js";
 import type { ApiDeps, Call, Handle } from "./route.js";
+import { unknownVmRoutes } from "./unknown.js";
 import { validator } from "./validation.js";
 import { guestCommands, vmRoutes } from "./vms.js";
 
@@ -69,6 +70,7 @@ export function buildApi(deps: ApiDeps): FastifyInstance {
   vmRoutes(handle, deps, holds);
   holdRoutes(handle, deps, holds);
   manyRoutes(handle, deps);
+  unknownVmRoutes(handle, deps);
   imageRoutes(handle, deps);
   eventRoutes(handle, deps);
   daemonRoutes(handle, deps);

@@ -107,6 +107,11 @@ async function meant(
   return (await call(context, "vmList")).filter(passes).map(({ id }) => id);
 }
 
+const unknownFlag = {
+  type: "boolean",
+  description: "The words are ids of VMs that the log does not know (vm list --unknown); their disks stay",
+} as const;
+
 function actionCommand(action: Action, summary: string, examples: readonly string[]) {
   return command({
     summary,
@@ -116,9 +121,16 @@ function actionCommand(action: Action, summary: string, examples: readonly strin
     flags: {
       filter: filterFlag,
       quiet: { type: "boolean", alias: "q", description: "Print errors only" },
+      ...(action === "kill" ? { unknown: unknownFlag } : {}),
       ...(action === "start" || action === "restart" ? { force: newVmFlags.force } : {}),
     },
     async run(flags, { context, words, all }) {
+      if (flags.unknown === true) {
+        const { killUnknown } = await import("./kill-unknown.js");
+        if (all["filter"] !== undefined)
+          throw usageError("--unknown takes ids and no --filter", "banger vm kill --unknown ID");
+        return (await killUnknown(context, words, flags.quiet === true)) ? 0 : 1;
+      }
       const refs = await meant(context, action, words, all["filter"]);
       if (refs.length === 0) {
         if (context.json) await printJson(context, []);
@@ -153,6 +165,7 @@ export const restart = actionCommand("restart", "Shut VMs down and start them ag
 ]);
 export const kill = actionCommand("kill", "Stop VMs at once, without asking their guests", [
   "banger vm kill box",
+  "banger vm kill --unknown 3f2a91c0",
 ]);
 export const remove = actionCommand("delete", "Delete VMs and their disks, whether they run or not", [
   "banger vm delete box",

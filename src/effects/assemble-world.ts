@@ -19,7 +19,7 @@ import { LoopbackForwards } from "./loopback-forwards.js";
 import type { ModeParts } from "./mode-parts.js";
 import { userForwards } from "./net-user.js";
 import { type Drivers, perform } from "./perform.js";
-import type { VmmKind } from "./proc.js";
+import { type ProcessScan, scanProcesses, type VmmKind } from "./proc.js";
 import { qemuVmm } from "./qemu.js";
 import type { Launch } from "./qemu-launch.js";
 import { type RunTool, toolEnvironment } from "./run-tool.js";
@@ -57,6 +57,8 @@ export interface AssembledWorld<C extends GuestAgent> extends World {
   clientOf(id: VmId): C | undefined;
   /** What the machine has for VMs, as of now. */
   machine(): ObservedHost;
+  /** Every VMM of this home, whether the log knows its VM or not. */
+  vmms(): ProcessScan;
   /** Addresses of this host to which something is connected, or was a moment ago. */
   connectedAddresses(): ReadonlySet<string>;
   /** What the VM takes of its host, as of now. */
@@ -154,6 +156,7 @@ export function assembleWorld<C extends GuestAgent>(options: AssemblyOptions<C>)
       listeners.push(listener);
     },
     clientOf: (id) => links.clientOf(id),
+    vmms: () => scanProcesses(home),
     usageOf({ id, imageId }, process) {
       const handles = vmHandles(home, id);
       const { rootfs } = imageHandles(home, imageId);

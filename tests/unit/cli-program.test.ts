@@ -15,6 +15,41 @@ import {
 import { sendError, sendEvents } from "../doubles/fake-api.js";
 import { eventView, vmView } from "../doubles/views.js";
 
+test("VMs that the log does not know are told below a list, listed and ended when that is asked", () =>
+  withHost(async ({ api, banger }) => {
+    const directory = "/state/vms/0123abcd";
+    const unknown = { id: "0123abcd", pid: 42, directory };
+    api.on("GET /v1/vms", () => [vmView()]).on("GET /v1/unknown-vms", () => [unknown]);
+    api.on("POST /v1/unknown-vms/0123abcd/kill", () => unknown);
+    api.on("POST /v1/unknown-vms/beef/kill", (_asked, response) =>
+      sendError(response, 404, { code: "vm_not_found", message: "no such", retry: "never" }),
+    );
+    const told = "banger: a VM runs here that the log does not know\n  try: banger vm list --unknown\n";
+    const list = (...flags: string[]) => banger(["vm", "list", ...flags]);
+    assert.equal((await list()).stderr, told);
+    for (const flags of [["--json"], ["-q"], ["--filter", "name=x"]])
+      assert.equal((await list(...flags)).stderr, "", flags.join(" "));
+    assert.match(
+      (await list("--unknown")).stdout,
+      /^ID +PID +DIRECTORY\n0123abcd +42 +\/state\/vms\/0123abcd\n$/,
+    );
+    assert.deepEqual(JSON.parse((await list("--unknown", "--json")).stdout), [unknown]);
+    assert.equal((await list("--unknown", "-q")).stdout, "0123abcd\n");
+    assert.equal((await list("--unknown", "--filter", "name=x")).status, 2);
+    const kill = (...words: string[]) => banger(["vm", "kill", "--unknown", ...words]);
+    assert.deepEqual(await kill("0123abcd", "beef"), {
+      status: 1,
+      stdout: `0123abcd killed; its disks stay in ${directory}\n`,
+      stderr: "banger: beef: no such\n",
+    });
+    assert.deepEqual(JSON.parse((await kill("0123abcd", "--json")).stdout), [
+      { ref: "0123abcd", id: "0123abcd", name: "0123abcd", ok: true, result: "killed" },
+    ]);
+    assert.equal((await kill()).status, 2);
+    api.on("GET /v1/unknown-vms", () => []);
+    assert.equal((await list()).stderr, "");
+  }));
+
 test("vm list prints a table, JSON or ids", () =>
   withHost(async ({ api, banger }) => {
     api.on("GET /v1/vms", () => [vmView()]);

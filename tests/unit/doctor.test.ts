@@ -37,6 +37,7 @@ const healthy: HostFacts = {
     },
   },
   daemon: { ok: null },
+  unknownVms: { ok: [] },
   dnsListen: { ok: "127.0.0.1:42069" },
   ssh: { ok: { included: false, written: false } },
   log: { ok: null },
@@ -96,6 +97,12 @@ test("each lack is a warning or a failure of its own", () => {
   assert.equal(statusOf({ image: failed }, "image"), "fail");
   assert.equal(statusOf({ defaults: failed }, "vm defaults"), "fail");
   assert.equal(statusOf({ daemon: failed }, "daemon"), "fail");
+  const unknownVms = { ok: [{ id: "0123abcd", pid: 42, directory: null }] };
+  assert.equal(statusOf({ unknownVms }, "unknown vms"), "warn");
+  const [told] = doctorChecks({ ...healthy, unknownVms }).filter(({ status }) => status === "warn");
+  assert.match(told?.detail ?? "", /0123abcd \(pid 42\)/);
+  assert.equal(told?.mend, "banger vm kill --unknown 0123abcd");
+  assert.equal(statusOf({ unknownVms: failed }, "unknown vms"), "fail");
   const serving = (dns: string | null) => ({ daemon: { ok: { pid: 1, dns } } });
   assert.equal(statusOf(serving("127.0.0.1:42069"), "dns"), "pass");
   assert.equal(statusOf(serving("127.0.0.1:999"), "dns"), "warn");
