@@ -43,11 +43,15 @@ const AvailableView = Type.Object({
   here: Type.Boolean(),
 });
 
-/** `after` is the seq to follow the image's stream from; `already` says that nothing had to be done. */
+/**
+ * `after` is the seq to follow the image's stream from; `already` says that nothing had to be done, and `here` that its
+ * files lie on the disk whole, so that it only has to be seen: another home, which shares the images, had it made.
+ */
 export const ImagePullResult = Type.Object({
   image: ImageView,
   after: Type.Integer(),
   already: Type.Boolean(),
+  here: Type.Boolean(),
 });
 
 /** Variables of the client's shell, which the daemon does not have; with none of them the configuration's count. */

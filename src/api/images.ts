@@ -51,12 +51,13 @@ function act(
   command: PullCommand | { kind: "deleteImage"; imageId: string },
   cause: string,
 ): ImagePullResult {
-  const { ledger, timeouts } = deps;
+  const { images, ledger, timeouts } = deps;
   const after = ledger.state.seq;
   const events = ledger.commit(decideWithin(roomOf(deps), ledger.state, command, timeouts), cause);
   const image = ledger.state.images[command.imageId] as Image;
   const already = events.length === 0 && (command.kind === "deleteImage" || image.phase === "ready");
-  return { image: imageView(ledger.state, image), after, already };
+  const here = images.isHere(image.id);
+  return { image: imageView(ledger.state, image), after, already, here };
 }
 
 export function imageRoutes(handle: Handle, deps: ApiDeps): void {

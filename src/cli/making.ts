@@ -20,17 +20,19 @@ const rendering = () => import("./render/image.js");
 export async function untilReady(
   context: Context,
   noun: Noun,
-  { image, after, already }: ImagePullResult,
+  { image, after, already, here }: ImagePullResult,
   quiet: boolean,
 ): Promise<{ id: string; already: boolean }> {
   const { id, name } = image;
   if (already) return { id, already };
   const { clock, env } = context;
   const output = progressOutput(context);
-  if (!quiet) say(context, `${noun}: ${name} is not here yet; getting it`);
+  // What only has to be seen is there in a moment, and nothing to tell of.
+  const silent = quiet || here;
+  if (!silent) say(context, `${noun}: ${name} is not here yet; getting it`);
   const startedMs = clock.now();
   const { stageReport } = await import("./render/stages.js");
-  const report = stageReport({ output, clock, quiet, keep: true, style: styleFor(output, env) });
+  const report = stageReport({ output, clock, quiet: silent, keep: true, style: styleFor(output, env) });
   try {
     for await (const event of follow(context, { ref: `image/${id}`, after })) {
       report.see(event);
@@ -43,8 +45,8 @@ export async function untilReady(
   } finally {
     report.close();
   }
-  if (!quiet) say(context, `${noun}: ${name} is ready (${formatDuration(clock.now() - startedMs)})`);
-  return { id, already };
+  if (!silent) say(context, `${noun}: ${name} is ready (${formatDuration(clock.now() - startedMs)})`);
+  return { id, already: here };
 }
 
 const notMade = (noun: Noun, name: string, error: ErrorBody): BangerError =>

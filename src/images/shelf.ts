@@ -24,7 +24,7 @@ export interface Images extends ImageResolver {
   available(noun: "image" | "kernel"): Promise<Available[]>;
   /** Null when it is not there, or not to be read. */
   manifestOf(id: ImageId): Record<string, unknown> | null;
-  /** Whether the image lies on the disk, whichever home had it made. */
+  /** Whether the image lies on the disk whole, whichever home had it made. */
   isHere(id: ImageId): boolean;
   /** @throws BangerError `image_in_use` while VMs of another home, which shares the images, are made from it */
   refuseUsedElsewhere(id: ImageId): void;
@@ -70,7 +70,10 @@ export function imageShelf(home: Home, access: RegistryAccess, proxies: ProxyBoo
     fullReference,
     available: (noun) => (noun === "image" ? availableImages() : availableKernels()),
 
-    isHere: (id) => inspectImage(imageHandles(home, id).directory).is === "present",
+    isHere(id) {
+      const seen = inspectImage(imageHandles(home, id).directory);
+      return seen.is === "present" && seen.damage === null;
+    },
     refuseUsedElsewhere: (id) => refuseUsed(home, id),
 
     manifestOf(id) {

@@ -11,7 +11,8 @@ import {
   type ImageView,
   imageRoutes,
 } from "../../src/contract-images.js";
-import { homeHandles } from "../../src/handles.js";
+import { homeHandles, imageHandles } from "../../src/handles.js";
+import { filesOf, manifestFile } from "../../src/images/manifest.js";
 import { ask, askWrong, type Parts } from "../api-checks.js";
 import { DaemonBench } from "../daemon-bench.js";
 
@@ -113,6 +114,31 @@ test("files are registered with their kernel, and promoted to a copy that has th
   await bench.event(`image/${registered.image.id}`, "image.deleted", seq);
   const nameless = { ...body, name: "kernel-like" };
   assert.equal(await refused("imageRegister", 400, { body: nameless }), "name_invalid");
+});
+
+test("what another home has made lies here: it is told as that, and as whole only where it is", async () => {
+  const kernels = await ok<{ name: string; id: string; here: boolean }[]>("kernelAvailable");
+  const { id = "" } = kernels.find(({ name }) => name === "debian-cloud") ?? {};
+  const { directory } = imageHandles(bench.home, id);
+  mkdirSync(directory, { recursive: true });
+  const files = Object.fromEntries(filesOf(id).map((name) => [name, { bytes: 1 }]));
+  const manifest = {
+    schema: 1,
+    name: "debian-cloud",
+    kernelRelease: "6",
+    bootArguments: "",
+    sizeBytes: 3,
+    files,
+  };
+  writeFileSync(join(directory, manifestFile), JSON.stringify(manifest));
+  for (const name of filesOf(id).slice(1)) writeFileSync(join(directory, name), "x");
+  const here = async () => (await ok<typeof kernels>("kernelAvailable")).find((each) => each.id === id)?.here;
+  assert.equal(await here(), false, "a file of it is not there");
+  writeFileSync(join(directory, filesOf(id)[0] ?? ""), "x");
+  assert.equal(await here(), true);
+  const pulled = await ok<ImagePullResult>("kernelPull", { body: { ref: "debian-cloud" } });
+  assert.deepEqual([pulled.already, pulled.here], [false, true]);
+  await ready(pulled);
 });
 
 test("the cache is emptied whole, and first only told of", async () => {

@@ -63,7 +63,7 @@ test("what changes something tells as one value what happened, and says nothing 
     api.on("GET /v1/vms", () => [off]);
     const dry = await result("vm", "prune", "--dry-run");
     assert.deepEqual(dry.value, { dryRun: true, vms: [{ id: "0000000f", name: "off" }] });
-    api.on("DELETE /v1/images/a-1", () => ({ image: image("a-1"), after: 8, already: false }));
+    api.on("DELETE /v1/images/a-1", () => ({ image: image("a-1"), after: 8, already: false, here: false }));
     api.on("DELETE /v1/images/b-2", (_asked, response) =>
       sendError(response, 409, { ...notFound, code: "image_in_use" }),
     );
@@ -76,7 +76,7 @@ test("what changes something tells as one value what happened, and says nothing 
     );
     api.on("POST /v1/images/cache/prune", () => ({ blobs: 2, bytes: 10 }));
     assert.deepEqual((await result("image", "cache", "prune")).value, { dryRun: false, blobs: 2, bytes: 10 });
-    api.on("POST /v1/images/pull", () => ({ image: image("a-1"), after: 8, already: true }));
+    api.on("POST /v1/images/pull", () => ({ image: image("a-1"), after: 8, already: true, here: true }));
     api.on("GET /v1/images/a-1", () => image("a-1"));
     assert.equal((await result("image", "pull", "a")).value.id, "a-1");
     api.on(

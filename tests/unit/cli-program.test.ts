@@ -233,3 +233,24 @@ test("prune asks nobody where there is no terminal: it wants -f", () =>
     assert.match(refused.stderr, /try: banger vm prune -f/);
     assert.equal((await banger(["vm", "prune", "--dry-run"])).stdout, "box would be deleted\n");
   }));
+
+test("an image whose files lie here is not said to be fetched; one that is made shows how far it is", () =>
+  withHost(async ({ api, banger }) => {
+    const image = { id: "a-1", name: "a", phase: "building", seq: 8 };
+    let here = true;
+    api.on("POST /v1/images/pull", () => ({ image, after: 7, already: false, here }));
+    api.on("GET /v1/events", (_asked, response) =>
+      sendEvents(
+        response,
+        [eventView(8, "image.pull_requested"), eventView(9, "image.ready")].map((event) => ({
+          ...event,
+          stream: "image/a-1",
+        })),
+      ),
+    );
+    const found = await banger(["image", "pull", "a"]);
+    assert.deepEqual(found, { status: 0, stdout: "a-1\n", stderr: "a is here already\n" });
+    here = false;
+    const made = await banger(["image", "pull", "a"]);
+    assert.match(made.stderr, /^image: a is not here yet; getting it\n[^]*image: a is ready \(/);
+  }));
