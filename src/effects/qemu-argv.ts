@@ -93,7 +93,9 @@ export function qemuArgv(machine: QemuMachine): string[] {
   const listening = "server=on,wait=off";
   return [
     ...["-name", `guest=${handles.guestName}`],
-    ...["-M", "microvm,acpi=on,pit=off,pic=off,rtc=on,isa-serial=on,pcie=off,usb=off"],
+    // The old timer is there for a guest that finds the APIC's too slow, which it does for ever when this process had no
+    // turn while the guest measured it: without another one its time would stand still.
+    ...["-M", "microvm,acpi=on,pit=on,pic=on,rtc=on,isa-serial=on,pcie=off,usb=off"],
     ...["-accel", accelerator === "kvm" ? "kvm" : "tcg,thread=multi,tb-size=256"],
     ...["-cpu", accelerator === "kvm" ? "host" : "max,la57=off"],
     ...["-smp", `${spec.vcpu}`, "-m", `${spec.memoryMiB}M`],

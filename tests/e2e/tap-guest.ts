@@ -36,7 +36,7 @@ function argvOf({ metadata, vmId, address, kernel, initrd }: Boot): string[] {
     `console=ttyS0 quiet panic=-1 pci=off reboot=t mitigations=off ${clock}banger.root=root ` +
     `banger.ip=${address}/${prefixLength} banger.gw=${gateway} banger.dns=192.0.2.9`;
   return [
-    ...["-M", "microvm,acpi=on,pit=off,pic=off,rtc=on,isa-serial=on,pcie=off,usb=off"],
+    ...["-M", "microvm,acpi=on,pit=on,pic=on,rtc=on,isa-serial=on,pcie=off,usb=off"],
     ...["-accel", "tcg,thread=multi,tb-size=256", "-cpu", "max,la57=off", "-smp", "1", "-m", "256M"],
     ...["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
     ...["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
