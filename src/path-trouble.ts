@@ -100,7 +100,10 @@ export function pathTrouble(path: string, { code }: NodeJS.ErrnoException): Path
       return { cause: `no space is left where ${path} lies`, hint: `df -h ${dirname(path)}` };
     case "ENOTDIR":
     case "EEXIST":
-      return { cause: `${notDirectory(path)} is not a directory`, hint: `ls -ld ${notDirectory(path)}` };
+      return {
+        cause: `${notDirectory(path)} is not a directory`,
+        hint: `ls -ld ${notDirectory(path)}; or: export XDG_STATE_HOME=/another/place`,
+      };
     case "ELOOP":
     case "ENOENT": {
       const link = parts(path).find(isLoop);

@@ -23,10 +23,10 @@ export function parseSize(text: string): number {
   return mib;
 }
 
-/** MiB in the largest unit that leaves a whole number: 8192 → "8G". `parseSize` reads it back. */
+/** MiB in the largest unit that leaves a whole number: 8192 → "8G", 0 → "0M". `parseSize` reads it back. */
 export function formatSize(mib: number): string {
-  if (mib % (1024 * 1024) === 0) return `${mib / (1024 * 1024)}T`;
-  return mib % 1024 === 0 ? `${mib / 1024}G` : `${mib}M`;
+  if (mib > 0 && mib % (1024 * 1024) === 0) return `${mib / (1024 * 1024)}T`;
+  return mib > 0 && mib % 1024 === 0 ? `${mib / 1024}G` : `${mib}M`;
 }
 
 /** Millions of bytes, without the unit; below ten with one decimal: "1.5", "38". */

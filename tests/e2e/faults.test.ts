@@ -44,8 +44,8 @@ test("a missing QEMU names its package, and nothing of the VM is left behind", (
     await fails(
       home,
       ["vm", "run", "--name", "unable", ...small, "--", "true"],
-      /qemu-system-nowhere is not installed/,
-      /apt-get install qemu-system-x86/,
+      /qemu-system-nowhere is not in the daemon's PATH/,
+      /apt-get install -y qemu-system-x86/,
     );
     const vm = await home.vm("unable");
     assert.equal(vm.error?.step, "process");
@@ -72,9 +72,10 @@ test("a full disk during a create is said, rolled back, and the VM starts once t
           "-c",
           `cat /dev/zero > ${disk}/crowd 2>/dev/null; truncate -s -250K ${disk}/crowd`,
         ]);
+        await fails(home, ["vm", "create", ...small], /0M free, and 1M are kept/, /image cache prune/);
         await fails(
           home,
-          ["vm", "run", "--name", "cramped", ...small, "--", "true"],
+          ["vm", "run", "--force", "--name", "cramped", ...small, "--", "true"],
           /no space is left/,
           /df -h/,
         );

@@ -38,6 +38,7 @@ test("negative, zero, absurd, fractional and unknown sizes are refused", () => {
 });
 
 test("any size that is written reads back", () => {
+  assert.equal(formatSize(0), "0M");
   fc.assert(fc.property(fc.integer({ min: 1, max: 2 ** 24 }), (mib) => parseSize(formatSize(mib)) === mib));
 });
 
