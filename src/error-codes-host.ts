@@ -25,7 +25,7 @@ export const startCodes = {
     "any command starts a daemon for what is there now",
   ],
   argument_not_utf8: [
-    "an argument has bytes that are no UTF-8 and would reach the guest as others",
+    "an argument, or a variable of `--env`, has bytes that are no UTF-8 and would reach the guest as others",
     "name it in the guest's own shell, with `printf`",
   ],
   client_gone: [
@@ -45,6 +45,10 @@ export const startCodes = {
   files_limit: [
     "the caller's limit of open files is too low for the command or for the daemon ([inherited.md](inherited.md))",
     "`ulimit -n 1024`; its hard limit (`ulimit -Hn`) can only be raised by root",
+  ],
+  file_size_limit: [
+    "the caller's limit of file sizes is too low for the daemon ([inherited.md](inherited.md))",
+    "`ulimit -f unlimited`; its hard limit (`ulimit -Hf`) can only be raised by root",
   ],
   config_invalid: [
     "the configuration has a wrong key or value; the message has file and line",

@@ -3,7 +3,10 @@ import type { CodeTexts } from "./error-codes.js";
 
 /** VMs and what runs in them. */
 export const vmCodes = {
-  cwd_unusable: ["the directory that banger was called in was deleted, or may not be read", "`cd`"],
+  cwd_unusable: [
+    "the directory that banger was called in was deleted, or may not be read or entered",
+    "`cd`",
+  ],
   work_disk_damaged: [
     "the file system of `/root` has damage that e2fsck does not mend by itself; the VM starts, and it did not grow",
     "the command that the message has, with the VM stopped",

@@ -56,6 +56,13 @@ export const filesLimit = (message: string, cause?: unknown): BangerError =>
     cause,
   });
 
+/** The same of how large a file may become. */
+export const fileSizeLimit = (message: string, cause?: unknown): BangerError =>
+  new BangerError("file_size_limit", `the limit of file sizes (ulimit -f) is too low: ${message}`, {
+    hint: "ulimit -f unlimited; where that is refused, start banger from where ulimit -Hf says more",
+    cause,
+  });
+
 /** Whatever asked for it: Node tells of it by a system call that nobody has heard of. */
 const cwdUnusable: ErrorBody = {
   code: "cwd_unusable",

@@ -1,6 +1,7 @@
 /** What SQLite and the file system say about the log, as errors that a user can act on. */
+import { readFileSync } from "node:fs";
 import { dirname } from "node:path";
-import { BangerError } from "./errors.js";
+import { BangerError, fileSizeLimit } from "./errors.js";
 
 const corruptCodes = /^SQLITE_(CORRUPT|NOTADB|FORMAT)/;
 const unwritableCodes = /^(SQLITE_(CANTOPEN|READONLY|PERM|AUTH|IOERR_ACCESS|IOERR_LOCK)|EACCES|EPERM|EROFS)/;
@@ -24,6 +25,15 @@ export function newer(path: string, what: string): BangerError {
 export function versionConflict(stream: string, expected: number, found: number): BangerError {
   const message = `${stream} is at version ${found}, not ${expected}: it changed meanwhile`;
   return new BangerError("version_conflict", message, { hint: "run the command again", retry: "later" });
+}
+
+/** SQLite does not tell a limit from a failing disk. */
+function fileSizesAreLimited(): boolean {
+  try {
+    return /^Max file size +\d/m.test(readFileSync("/proc/self/limits", "latin1"));
+  } catch {
+    return false;
+  }
 }
 
 /** A thrown value of better-sqlite3 as a `BangerError`; a `BangerError` stays what it is. */
@@ -55,6 +65,8 @@ export function logError(path: string, thrown: unknown): unknown {
       cause: thrown,
     });
   }
+  if (kind === "SQLITE_IOERR_WRITE" && fileSizesAreLimited())
+    return fileSizeLimit(`the log ${path} cannot be written`, thrown);
   if (/^SQLITE_IOERR/.test(kind)) {
     return new BangerError("log_io", `reading or writing the log ${path} failed: ${because}`, {
       hint: "look for disk errors: dmesg | tail",

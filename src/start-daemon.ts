@@ -4,7 +4,7 @@ import { closeSync, fstatSync, mkdirSync, openSync, readSync } from "node:fs";
 import { promisify } from "node:util";
 import { Client } from "./client.js";
 import { pause } from "./clock.js";
-import { BangerError, type ErrorBody, filesLimit } from "./errors.js";
+import { BangerError, type ErrorBody, fileSizeLimit, filesLimit } from "./errors.js";
 import { daemonUnit, type Home, homeHandles } from "./handles.js";
 import { daemonArguments, daemonEnvironment, launcherProgram } from "./launcher.js";
 import { unwritable } from "./path-trouble.js";
@@ -43,7 +43,7 @@ type Fate = { is: "running" } | { is: "ended"; status: number | null; how: strin
 /**
  * Returns once the daemon of `home` answers on its socket. The one that held the home may have been ending, so
  * a process that left it to another is followed by the next, as long as nobody answers.
- * @throws BangerError `home_unwritable`, `daemon_failed` with the daemon's last words, or `daemon_silent`.
+ * @throws BangerError `home_unwritable`, `file_size_limit`, `daemon_failed` with the last words, or `daemon_silent`.
  */
 export async function startDaemon(options: StartDaemonOptions): Promise<void> {
   const { home, deadlineMs = defaultDeadlineMs } = options;
@@ -54,6 +54,8 @@ export async function startDaemon(options: StartDaemonOptions): Promise<void> {
     let started = watch(spawnDaemon(options, log));
     const pid = await answered(options, (late) => {
       const now = started.fate();
+      if (now.is === "ended" && now.how === "SIGXFSZ")
+        throw fileSizeLimit("the daemon cannot write anything");
       if (now.is === "ended" && now.status !== 0) {
         throw failed(`the daemon ended while starting (${now.how})`, daemonLog, logStart);
       }

@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { BangerError } from "../errors.js";
 import { usageError } from "./check.js";
+import { refuseOtherBytesOf } from "./other-bytes.js";
 
 export const environmentFlags = {
   env: {
@@ -22,7 +23,7 @@ type Pair = readonly [name: string, value: string];
 
 /**
  * What all flags of a command line come to; files first, so that what was typed counts.
- * @throws BangerError `usage`, `env_file_unreadable`
+ * @throws BangerError `usage`, `env_file_unreadable`, `argument_not_utf8`
  */
 export function environmentOf(given: Given, own: Own): Record<string, string> {
   const pairs = [
@@ -41,7 +42,9 @@ function pairOf(word: string, own: Own): Pair[] {
   const at = word.indexOf("=");
   if (at > 0) return [[word.slice(0, at), word.slice(at + 1)]];
   const value = own[word];
-  return value === undefined ? [] : [[word, value]];
+  if (value === undefined) return [];
+  refuseOtherBytesOf(word, value);
+  return [[word, value]];
 }
 
 /** A line is taken as it stands, without quotes, escapes or comments behind a value: that is what such files mean. */

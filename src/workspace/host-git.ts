@@ -1,7 +1,8 @@
 /** The host's own `git`, run by argv in one directory, with bytes in and bytes out. */
 import { spawn } from "node:child_process";
-import { existsSync } from "node:fs";
+import { accessSync, constants, existsSync } from "node:fs";
 import { BangerError } from "../errors.js";
+import { pathTrouble } from "../path-trouble.js";
 import { shellQuote } from "../shell.js";
 
 /**
@@ -152,7 +153,28 @@ function endError(argv: readonly string[], status: number | null, stderr: string
   );
 }
 
+/** A directory that git cannot work in, with whose it is. */
+export function unusable(path: string, error: NodeJS.ErrnoException): BangerError {
+  const trouble = pathTrouble(path, error);
+  return new BangerError("cwd_unusable", `git cannot work in ${path}: ${trouble?.cause ?? error.message}`, {
+    hint: trouble?.hint.startsWith("chmod") ? trouble.hint : "cd, and name a directory of yours",
+    cause: error,
+  });
+}
+
+function mayEnter(directory: string): boolean {
+  try {
+    accessSync(directory, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 function startError(error: NodeJS.ErrnoException, directory: string): BangerError {
+  if (error.code === "EACCES" && !mayEnter(directory)) {
+    return unusable(directory, error);
+  }
   if (error.code !== "ENOENT" || !existsSync(directory)) {
     return new BangerError("git_failed", `git could not be started: ${error.message}`, { cause: error });
   }

@@ -1,8 +1,8 @@
 /** The repository that a path of the host lies in: its top directory, where its HEAD is, and its settings. */
-import { statSync } from "node:fs";
+import { type Stats, statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { BangerError } from "../errors.js";
-import { GitError, HostGit, type PathBytes } from "./host-git.js";
+import { GitError, HostGit, type PathBytes, unusable } from "./host-git.js";
 
 export interface Repository {
   /** Runs in the top directory of the work tree. */
@@ -56,9 +56,18 @@ export async function readRepository(git: HostGit, top: string): Promise<Reposit
   return { git, top, below: "", branch, commit, settings };
 }
 
+/** @throws BangerError `cwd_unusable` for a path that this user may not look at, or that leads nowhere */
+function lookAt(path: string): Stats | undefined {
+  try {
+    return statSync(path, { throwIfNoEntry: false });
+  } catch (error) {
+    throw unusable(path, error as NodeJS.ErrnoException);
+  }
+}
+
 function directoryOf(path: string): string {
   const whole = resolve(path);
-  const found = statSync(whole, { throwIfNoEntry: false });
+  const found = lookAt(whole);
   if (found === undefined) throw notARepository(path, "does not exist");
   return found.isDirectory() ? whole : dirname(whole);
 }

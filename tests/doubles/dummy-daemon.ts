@@ -17,6 +17,11 @@ if (mode === "refuse") {
   process.stdout.write(`${JSON.stringify({ level: 60, error, msg: "the daemon cannot start" })}\n`);
   process.exit(1);
 }
+if (mode === "no file size") {
+  // What the kernel does to one that may write no file. Node ignores the signal until somebody has listened to it.
+  process.once("SIGXFSZ", () => undefined).removeAllListeners("SIGXFSZ");
+  process.kill(process.pid, "SIGXFSZ");
+}
 if (mode === "few files") {
   // As the launcher says it where it may not raise the limit.
   process.stderr.write(

@@ -22,6 +22,25 @@ test("in a directory that is gone, what needs none works, and the rest says so i
     }
   }));
 
+test("a directory that the caller may not enter is named, with whose it is or what opens it", () =>
+  withHost(async ({ through }) => {
+    const asNobody = "setpriv --reuid 65534 --regid 65534 --clear-groups";
+    const script =
+      process.getuid?.() === 0
+        ? `exec ${asNobody} "$@"`
+        : 'mkdir -p shut && cd shut && chmod 000 . && "$@"; status=$?; cd .. && chmod 700 shut; exit $status';
+    const [others, own] = [
+      /belongs to root, and you .* to enter it\n {2}try: cd,/,
+      /enter .*\n {2}try: chmod u\+rwx /,
+    ];
+    for (const path of [".", "below"]) {
+      const { status, stderr } = await through(script, ["vm", "run", path, "--", "true"]);
+      assert.equal(status, 125, stderr);
+      assert.match(stderr, process.getuid?.() === 0 ? others : own);
+      assert.match(stderr, /^banger: git cannot work in \//);
+    }
+  }));
+
 test("an export says how to apply it whole when it is asked for below the top of a repository", () =>
   withHost(async ({ api, through }) => {
     api.onExec((_asked, stream) => {

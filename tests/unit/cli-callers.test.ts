@@ -52,6 +52,29 @@ function runningCommand({ api }: Host) {
   };
 }
 
+test("a variable of --env that is no UTF-8 is refused by its name, and what such bytes become is passed", () =>
+  withHost(async (host) => {
+    const asked: unknown[] = [];
+    host.api.onExec((request, stream) => {
+      asked.push((request.body as { env: object }).env);
+      stream.write(switching);
+      stream.write(exit({ code: 0 }));
+    });
+    const exec = "banger vm exec --env WORD box -- x; echo status $?";
+    const said = await shell(host, `export WORD="$(printf 'caf\\351')"; ${exec}`);
+    assert.match(said, /banger: the value of WORD is not UTF-8: .*\n {2}try: .*\n?/);
+    assert.match(said, /status 125/);
+    assert.deepEqual(asked, []);
+    assert.equal(await shell(host, `export WORD="$(printf 'caf\\357\\277\\275')"; ${exec}`), "status 0\n");
+    assert.deepEqual(asked, [{ WORD: "caf\uFFFD" }]);
+  }));
+
+test("a flag that Node has, too, is the command's: its file is read by nobody else", () =>
+  withHost(async ({ banger }) => {
+    const { status, stderr } = await banger(["vm", "exec", "box", "--env-file", "none", "--", "x"]);
+    assert.deepEqual([status, stderr.split("\n")[1]], [125, "  try: ls -ld none"]);
+  }));
+
 test("a signal that its caller had it ignore is ignored, and every other one goes to the command", () =>
   withHost(async (host) => {
     const command = runningCommand(host);

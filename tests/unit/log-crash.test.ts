@@ -88,6 +88,25 @@ test("a write-ahead log cut anywhere leaves a sound beginning of the log", async
   }
 });
 
+test("a limit of file sizes is told from a failing disk, at the start and later", (t) => {
+  const under = (blocks: number) => {
+    const argv = [
+      "-c",
+      `ulimit -f ${blocks}; exec "$@"`,
+      "sh",
+      process.execPath,
+      program,
+      "append",
+      scratch(t),
+    ];
+    return spawnSync("sh", argv, { encoding: "utf8" }).stdout.trim().split("\n");
+  };
+  assert.deepEqual(under(8), ["file_size_limit"]);
+  const later = under(800);
+  assert.equal(later.at(-1), "file_size_limit");
+  assert.ok(later.length > 2, "it was opened and written to");
+});
+
 /** Runs a command as root of namespaces of its own: what it mounts ends with it. */
 function isolated(...command: string[]): SpawnSyncReturns<string> {
   const program = "unshare";

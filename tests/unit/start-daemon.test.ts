@@ -97,8 +97,9 @@ test("what a daemon refuses by name is the error, with its own mend", () =>
     await assert.rejects(start("refuse"), failsWith("log_newer", /cannot start: the log is too new/));
   }));
 
-test("a limit of open files that is too low is named, with its number", { timeout: 60_000 }, () =>
+test("a limit of files that is too low is named", { timeout: 60_000 }, () =>
   withHome(async ({ start }) => {
+    await assert.rejects(start("no file size"), failsWith("file_size_limit", /ulimit -f\) is too low/));
     await assert.rejects(start("few files"), failsWith("files_limit", /ulimit -n\) is 40; at least 128 are/));
   }),
 );
