@@ -264,6 +264,9 @@ int init_main(void) {
     enter_root();
   else if (mount(NULL, "/", NULL, MS_REMOUNT | MS_NOATIME, NULL) < 0)
     init_say(errno, "cannot make the root disk writable");
+  const char *root_name = init_option("banger.root");
+  char root_disk[64];
+  if (root_name && find_disk(root_name, root_disk, sizeof root_disk)) root_grow(root_disk);
   mount_at("tmpfs", "/run", MS_NOSUID | MS_NODEV, "mode=0755");
   mount_at("devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, "mode=0620,gid=5,ptmxmode=0666");
   mount_at("tmpfs", "/dev/shm", MS_NOSUID | MS_NODEV, "mode=1777");

@@ -16,6 +16,9 @@ const char *init_option(const char *key);
 /* Loads what /modules.list in the first root names, as far as this machine has a use for it. */
 void modules_load(void);
 
+/* Makes the file system at /, which is on `device`, fill it where that was made larger; else it costs one read. */
+void root_grow(const char *device);
+
 /*
  * Unpacks the ustar archive read from `archive` over the directory `root`. Entries that name `..`, that are of an
  * unknown type or that cannot be written are reported and left out. Returns how many were left out, -1 when

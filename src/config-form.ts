@@ -42,6 +42,6 @@ export interface Config {
   allowed: { memoryPercent: number; reserveMiB: number | null };
   /** Of each VM under Firecracker; null: no limit. */
   rateLimits: { diskMiB: number | null; diskOperations: number | null; networkMiB: number | null };
+  vmDefaults: Record<"vcpu" | "memoryMiB" | "diskMiB" | "rootMiB", number | null>;
   guest: GuestConfig;
-  vmDefaults: { vcpu: number | null; memoryMiB: number | null; diskMiB: number | null };
 }

@@ -179,6 +179,10 @@ export const configKeys = {
   "vm_defaults.vcpu": { ...count(limits.vcpu), about: "CPUs of a new VM." },
   "vm_defaults.memory": { ...size(limits.memoryMiB), about: "Memory of a new VM." },
   "vm_defaults.disk_size": { ...size(limits.diskMiB), about: "Size of a new VM's disk for `/root`." },
+  "vm_defaults.root_size": {
+    ...size(limits.diskMiB),
+    about: "Size of a new VM's disk for `/` in user mode, where that is larger than the image's.",
+  },
   ...guestKeys,
 } satisfies Record<string, ConfigKey>;
 
@@ -264,6 +268,7 @@ export function parseConfig(text: string, path: string): Config {
       vcpu: get("vm_defaults.vcpu"),
       memoryMiB: get("vm_defaults.memory"),
       diskMiB: get("vm_defaults.disk_size"),
+      rootMiB: get("vm_defaults.root_size"),
     },
   };
 }

@@ -36,6 +36,8 @@ export const DefaultsView = Type.Object({
   vcpu: Type.Object({ value: Type.Integer(), source: Type.String() }),
   memoryMiB: Type.Object({ value: Type.Integer(), source: Type.String() }),
   diskMiB: Type.Object({ value: Type.Integer(), source: Type.String() }),
+  /** Null: as large as the image's. */
+  rootMiB: Type.Object({ value: Nullable(Type.Integer()), source: Type.String() }),
 });
 
 export const daemonRoutes = {

@@ -21,6 +21,8 @@ export const VmSpecSchema = Type.Object(
     vcpu: Type.Integer(limits.vcpu),
     memoryMiB: Type.Integer(limits.memoryMiB),
     diskMiB: Type.Integer(limits.diskMiB),
+    /** Size of the root disk; where it is left out, that of the image's. */
+    rootMiB: Type.Optional(Type.Integer(limits.diskMiB)),
     nat: Type.Boolean(),
     /** Whether commands get the environment, directory and user that a container image names; they do without it. */
     imageEnv: Type.Optional(Type.Boolean()),
@@ -92,7 +94,7 @@ export const VmView = Type.Object({
       loopback: Type.Optional(Type.String()),
     }),
   ),
-  /** The work disk is as large as the spec says, is being made so, or will be at the next start. */
+  /** The disks are as large as the spec says, are being made so, or will be at the next start. */
   diskSize: Type.Union((["fits", "growing", "at_start"] as const).map((state) => Type.Literal(state))),
   consoleLog: Type.String(),
   vmmLog: Type.String(),

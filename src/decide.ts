@@ -1,5 +1,6 @@
 /** Pure: what a command makes of the present state: new events, nothing when it is already so, or a rejection. */
 import { type AddressRange, addressAt, addressCount } from "./addresses.js";
+import { refuseShrinking } from "./disk-growth.js";
 import { BangerError } from "./errors.js";
 import { event, imageStream, type NewEvent, vmStream } from "./events.js";
 import { isKernelId } from "./handles.js";
@@ -192,10 +193,7 @@ const notNow = (verb: string, vm: Vm): BangerError =>
 
 function decideSet(vm: Vm, changes: Partial<VmSpec>, labels: LabelChanges = {}): NewEvent[] {
   const spec = { ...vm.spec, ...changes };
-  if (spec.diskMiB < vm.spec.diskMiB) {
-    const message = `the disk of ${vm.name} has ${vm.spec.diskMiB} MiB, and disks only grow`;
-    throw new BangerError("disk_shrinks", message, { hint: `banger vm show ${vm.name}` });
-  }
+  refuseShrinking(vm, spec);
   const keys = Object.keys(spec) as (keyof VmSpec)[];
   const same = keys.every((key) => spec[key] === vm.spec[key]);
   const changed = same ? [] : [event(vmStream(vm.id), "vm.spec_changed", { spec })];

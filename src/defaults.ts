@@ -20,16 +20,13 @@ const hostShare = { cpus: 4, memory: 8 } as const;
 const mostFromHost = { vcpu: 4, memoryMiB: 8192 } as const;
 
 /** What a VM gets without being asked: each from the config, else a share of the host, else built in. */
-export function resolveDefaults(
-  config: Config,
-  host: Host,
-): { vcpu: Default; memoryMiB: Default; diskMiB: Default } {
+export function resolveDefaults(config: Config, host: Host): Omit<DefaultsView, "image"> {
   const resolve = (configured: number | null, share: number, most: number, least: number): Default => {
     if (configured !== null) return { value: configured, source: "config" };
     const value = Math.min(most, Math.floor(share));
     return value >= least ? { value, source: "host" } : { value: least, source: "built-in" };
   };
-  const { vcpu, memoryMiB, diskMiB } = config.vmDefaults;
+  const { vcpu, memoryMiB, diskMiB, rootMiB } = config.vmDefaults;
   return {
     vcpu: resolve(vcpu, host.cpus / hostShare.cpus, mostFromHost.vcpu, builtIn.vcpu),
     memoryMiB: resolve(
@@ -39,6 +36,7 @@ export function resolveDefaults(
       builtIn.memoryMiB,
     ),
     diskMiB: resolve(diskMiB, 0, 0, builtIn.diskMiB),
+    rootMiB: { value: rootMiB, source: rootMiB === null ? "built-in" : "config" },
   };
 }
 

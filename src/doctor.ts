@@ -154,9 +154,10 @@ function log(found: { faults: string[] } | null): Check {
   return fail("log", `${found.faults.length} faults, the first: ${first}`, "banger events verify");
 }
 
-const defaultsLine = ({ vcpu, memoryMiB, diskMiB }: DefaultsView): string =>
+const defaultsLine = ({ vcpu, memoryMiB, diskMiB, rootMiB }: DefaultsView): string =>
   [
     `${vcpu.value} vcpu (${vcpu.source})`,
     `${memoryMiB.value} MiB (${memoryMiB.source})`,
     `${formatSize(diskMiB.value)} disk (${diskMiB.source})`,
+    ...(rootMiB.value === null ? [] : [`${formatSize(rootMiB.value)} for / (${rootMiB.source})`]),
   ].join(", ");

@@ -55,7 +55,14 @@ export const vmCodes = {
   port_taken: ["another program has an address that the VM needs", "`ss -ltnp` shows which"],
   disk_full: ["no space is left on the host", "`banger vm prune`, `banger image cache prune`"],
   disk_too_small: ["what the image has in /root does not fit the VM's disk", "a larger `--disk-size`"],
-  disk_shrinks: ["a disk only grows", "a larger `--disk-size`, or a new VM"],
+  disk_shrinks: [
+    "a disk only grows, and that for `/` from its image's size on",
+    "a larger `--disk-size` or `--root-size`, or a new VM",
+  ],
+  root_size_unsupported: [
+    "in system mode the disk for `/` is as large as its image's",
+    "`--disk-size` for `/root`, or an image made with a larger `--size`",
+  ],
   addresses_exhausted: ["every address that VMs of this home can have is in use", "`banger vm prune`"],
   vmm_unusable: [
     '`vmm = "firecracker"` stands in the configuration, but this is user mode',

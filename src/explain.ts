@@ -88,8 +88,9 @@ const labelsText = (labels: Labels): string =>
     .map(([key, value]) => (value === "" ? key : `${key}=${value}`))
     .join(", ");
 
-const specClause = ({ vcpu, memoryMiB, diskMiB, nat }: VmSpec): string =>
-  `${vcpu} vcpu, ${memoryMiB} MiB and ${formatSize(diskMiB)} of disk${nat ? "" : ", and no way out"}`;
+const specClause = ({ vcpu, memoryMiB, diskMiB, rootMiB, nat }: VmSpec): string =>
+  `${vcpu} vcpu, ${memoryMiB} MiB and ${formatSize(diskMiB)} of disk` +
+  `${rootMiB === undefined ? "" : `, ${formatSize(rootMiB)} for /`}${nat ? "" : ", and no way out"}`;
 
 /** What the daemon asks for of itself has a cause of its own; everything else comes from a client. */
 const asker = ({ cause }: StoredEvent): string =>

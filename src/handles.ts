@@ -99,6 +99,8 @@ export interface VmHandles {
   workDisk: string;
   /** Is there from before the work disk gets longer until its file system has grown with it; see `atStartMark`. */
   growingMark: string;
+  /** The same of the root disk, whose file system the guest makes grow at each boot. */
+  rootGrowingMark: string;
   seed: string;
   /** Private ed25519 host key of the guest; its public half lies beside it with ".pub". */
   hostKey: string;
@@ -203,6 +205,7 @@ export function vmHandles(home: Home, id: VmId): VmHandles {
     rootCow: `${directory}/root.cow`,
     workDisk: `${directory}/work.raw`,
     growingMark: `${directory}/work.growing`,
+    rootGrowingMark: `${directory}/root.growing`,
     seed: `${directory}/seed.tar`,
     hostKey: `${directory}/ssh_host_ed25519_key`,
     consoleLog: `${directory}/console.log`,

@@ -9,8 +9,9 @@ export type ImageId = string;
 export interface VmSpec {
   vcpu: number;
   memoryMiB: number;
-  /** Size of the /root work disk. */
+  /** Sizes of the /root work disk, and of the root disk; where that is left out, it has its image's. */
   diskMiB: number;
+  rootMiB?: number;
   /** Whether the guest may open connections to the outside. */
   nat: boolean;
   /** False where commands do not get what the image says of its containers' environment, directory and user. */
@@ -185,11 +186,11 @@ export interface Forward {
   loopback?: string;
 }
 
-/**
- * Whether a work disk was given more room than its file system has been seen to fill: not so, so from now on, or so
- * until the next start, because the guest cannot change it.
- */
+/** Whether a disk has room that its file system was not seen to fill; `at_start`: the guest cannot fill it before. */
 export type Growing = "no" | "begun" | "at_start";
+export type SeenDisk = Seen<{ miB: number; growing: Growing }>;
+/** At least so large; a root disk of 0 as large as its image's. */
+export type DiskSizes = Required<Pick<VmSpec, "diskMiB" | "rootMiB">>;
 
 /** A handle of several parts: there as soon as one of them is. */
 export type Part = Seen<{ whole: boolean }>;
@@ -204,8 +205,8 @@ export type SeenPause =
 export interface ObservedVm {
   /** The VM's state directory, disks included. */
   directory: Seen;
-  rootDisk: Seen;
-  workDisk: Seen<{ miB: number; growing: Growing }>;
+  rootDisk: SeenDisk;
+  workDisk: SeenDisk;
   seed: Seen;
   /** What the VMM opens as root disk, where that is a device; `whole` when it is fit to be opened. */
   rootDevice: Part;
@@ -259,7 +260,7 @@ export interface Observed {
 
 /** What becomes true, never how. Each can run twice; the second time it is already true. */
 export type Effect =
-  | { kind: "ensureDisk"; vmId: VmId; imageId: ImageId; name: string; diskMiB: number }
+  | ({ kind: "ensureDisk"; vmId: VmId; imageId: ImageId; name: string } & DiskSizes)
   | { kind: "ensureRootDevice"; vmId: VmId; imageId: ImageId }
   | { kind: "ensureNoRootDevice"; vmId: VmId }
   /** The guest's card, from which only this address may speak. */
@@ -272,8 +273,8 @@ export type Effect =
   /** A guest that stood still for want of room on the host goes on. */
   | { kind: "ensureRunning"; vmId: VmId }
   | { kind: "ensureAgentLink"; vmId: VmId }
-  /** The work disk of a VM that runs is that large, and so is its file system where the guest can do that. */
-  | { kind: "ensureDiskSize"; vmId: VmId; diskMiB: number }
+  /** The disks of a VM that runs are that large, and so are their file systems where the guest can do that. */
+  | ({ kind: "ensureDiskSize"; vmId: VmId } & DiskSizes)
   | ({ kind: "ensureForward"; vmId: VmId; address: string } & Omit<Forward, "hostPort">)
   | ({ kind: "ensureNoForward"; vmId: VmId; address: string } & Forward)
   | { kind: "ensureShutdownAsked"; vmId: VmId }

@@ -1,4 +1,5 @@
 /** Pure: what an observation tells that the log does not know yet, as events. Unknown handles tell nothing. */
+import { growthOf } from "./disk-growth.js";
 import type { ErrorBody } from "./errors.js";
 import { event, imageStream, type NewEvent, vmStream } from "./events.js";
 import { isKernelId } from "./handles.js";
@@ -79,12 +80,8 @@ export const nothingLeft = (seen: ObservedVm): boolean =>
   [seen.process, seen.tap, seen.nat, seen.rootDevice, seen.runtime, seen.directory].every(isAbsent);
 
 /** Everything that a start needs of disks is there, as large as it is wanted. */
-export const disksFit = ({ spec }: Vm, { rootDisk, workDisk, seed, runtime }: ObservedVm): boolean =>
-  [rootDisk, seed].every((handle) => handle.is === "present") &&
-  isWhole(runtime) &&
-  workDisk.is === "present" &&
-  workDisk.miB >= spec.diskMiB &&
-  workDisk.growing === "no";
+export const disksFit = (vm: Vm, seen: ObservedVm): boolean =>
+  seen.seed.is === "present" && isWhole(seen.runtime) && growthOf(vm, seen) === "no";
 
 const isAbsent = ({ is }: Seen): boolean => is === "absent";
 const isWhole = (part: Part): boolean => part.is === "present" && part.whole;

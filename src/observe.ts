@@ -1,6 +1,7 @@
 /** One look at the whole host: what is there of each VM and image, told as present, absent or unknown. */
 import { readdirSync, readFileSync, statfsSync, statSync } from "node:fs";
 import type { AgentLinks, GuestAgent } from "./effects/agent-links.js";
+import type { RootForm } from "./effects/disks.js";
 import { type HeldByKernel, type HelperSight, runtimeOf } from "./effects/helper-look.js";
 import type { SeenPartial } from "./effects/image-store.js";
 import type { LoopbackForwards } from "./effects/loopback-forwards.js";
@@ -26,6 +27,7 @@ import type {
   ObservedImage,
   ObservedVm,
   Seen,
+  SeenDisk,
   SeenPause,
   VmId,
 } from "./model.js";
@@ -42,7 +44,7 @@ export interface Instruments {
   inspectImage: (id: ImageId) => ObservedImage["image"];
   lookAtPartial: (id: ImageId) => SeenPartial;
   /** The file that is the VM's root disk, whole or in part. */
-  rootDisk: (handles: VmHandles) => string;
+  root: Pick<RootForm, "path" | "bytes">;
 }
 
 const present = { is: "present" } as const;
@@ -83,10 +85,10 @@ function growingOf(path: string, mark: Seen): Growing {
 }
 
 /** A disk that is there, with its size. */
-function sized(disk: Seen, path: string, markPath: string, mark: Seen): ObservedVm["workDisk"] {
+function sized(disk: Seen, bytes: () => number, markPath: string, mark: Seen): SeenDisk {
   if (disk.is !== "present") return disk;
   try {
-    return { ...present, miB: Math.floor(statSync(path).size / 2 ** 20), growing: growingOf(markPath, mark) };
+    return { ...present, miB: Math.floor(bytes() / 2 ** 20), growing: growingOf(markPath, mark) };
   } catch (error) {
     return unknown(error);
   }
@@ -96,17 +98,20 @@ type Files = Pick<ObservedVm, "directory" | "rootDisk" | "workDisk" | "seed">;
 
 function lookAtFiles(instruments: Instruments, id: VmId, removed: boolean): Files {
   const handles = vmHandles(instruments.home, id);
-  const { directory, workDisk, growingMark, seed } = handles;
+  const { directory, workDisk, growingMark, rootGrowingMark, seed } = handles;
+  const rootDisk = instruments.root.path(handles);
   const listing = list(directory);
   const at = (path: string): Seen => {
     if (listing.is !== "present") return listing;
     return listing.names.includes(path.slice(directory.length + 1)) ? present : absent;
   };
+  // Of what cannot grow nothing is asked.
+  const rootBytes = instruments.root.bytes ?? (() => 0);
   const own = listing.is === "unknown" ? listing : listing.is === "present" || removed ? present : absent;
   return {
     directory: own,
-    rootDisk: at(instruments.rootDisk(handles)),
-    workDisk: sized(at(workDisk), workDisk, growingMark, at(growingMark)),
+    rootDisk: sized(at(rootDisk), () => rootBytes(handles), rootGrowingMark, at(rootGrowingMark)),
+    workDisk: sized(at(workDisk), () => statSync(workDisk).size, growingMark, at(growingMark)),
     seed: at(seed),
   };
 }

@@ -17,6 +17,7 @@ import { type Home, homeHandles } from "../src/handles.js";
 import { ProxyBook } from "../src/images/proxies.js";
 import { registryAccess } from "../src/images/registry-access.js";
 import { type Images, imageShelf } from "../src/images/shelf.js";
+import { imageRootMiB } from "./sim/disks.js";
 import { SimHost } from "./sim/host.js";
 import { machineOf } from "./sim/machine.js";
 import { seeded } from "./sim/random.js";
@@ -181,6 +182,7 @@ export class DaemonBench {
           vcpu: { value: 1, source: "built-in" },
           memoryMiB: { value: 512, source: "built-in" },
           diskMiB: { value: 1024, source: "built-in" },
+          rootMiB: { value: null, source: "built-in" },
         },
         sshKey: homeHandles(this.home).sshKey,
         images: this.images(),
@@ -215,6 +217,7 @@ export class DaemonBench {
       vmms: () => this.vmms(),
       machine: () => machineOf(this.host),
       usageOf: () => ({ cpuMs: null, rssBytes: null, rootBytes: 0, rootMiB: 0, diskBytes: 0 }),
+      leastRootMiB: () => imageRootMiB,
       clientOf: (id: string) =>
         this.host.vms.get(id)?.process?.guest === "up"
           ? new AgentClient(() => connect(this.guests.path))

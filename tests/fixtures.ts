@@ -160,7 +160,7 @@ const absent = { is: "absent" } as const;
 /** What a look shows of a VM whose guest is up and whose link answers. */
 export const seenRunning: ObservedVm = {
   directory: present,
-  rootDisk: present,
+  rootDisk: { ...present, miB: 4096, growing: "no" },
   workDisk: { ...present, miB: spec.diskMiB, growing: "no" },
   seed: present,
   rootDevice: absent,

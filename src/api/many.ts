@@ -4,6 +4,7 @@ import { type Command, resolveVm } from "../decide.js";
 import { errorBody } from "../errors.js";
 import type { Observed, VmId } from "../model.js";
 import { decideWithin } from "../room.js";
+import { refuseRootSize } from "./root-size.js";
 import { type ApiDeps, type Handle, roomOf } from "./route.js";
 import { seenOf, vmView } from "./views.js";
 
@@ -33,7 +34,12 @@ export function manyRoutes(handle: Handle, deps: ApiDeps): void {
       deps,
       refs,
       cause,
-      (vmId) => ({ kind: "set", vmId, changes, labels }),
+      (vmId) => {
+        const { imageId = "" } = ledger.state.vms[vmId] ?? {};
+        const image = ledger.state.images[imageId]?.name ?? imageId;
+        refuseRootSize(changes.rootMiB, world.leastRootMiB(imageId), image);
+        return { kind: "set", vmId, changes, labels };
+      },
       force,
     );
     const observed = await world.observe();

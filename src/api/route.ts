@@ -12,7 +12,7 @@ import type { AgentClient } from "../guest/agent.js";
 import type { Home } from "../handles.js";
 import type { Images } from "../images/shelf.js";
 import type { Ledger } from "../ledger.js";
-import type { ObservedHost, ProcessIdentity, Seen, Vm, VmId } from "../model.js";
+import type { ImageId, ObservedHost, ProcessIdentity, Seen, Vm, VmId } from "../model.js";
 import type { Room } from "../room.js";
 import type { Uses } from "../use.js";
 import type { World } from "../world.js";
@@ -31,6 +31,8 @@ export interface Guests {
   connectedAddresses(): ReadonlySet<string>;
   /** What would execute the guest of a VM that is started now, and why that is not KVM. @throws BangerError */
   acceleration(): Promise<{ accelerator: string; why: string | null }>;
+  /** The size of root disks over that image, which they can only grow from; null where they cannot grow. */
+  leastRootMiB(imageId: ImageId): number | null;
   /** What the VM takes of its host, as of now. */
   usageOf(
     vm: Pick<Vm, "id" | "imageId">,

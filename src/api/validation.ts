@@ -68,6 +68,7 @@ function unknownField(schema: TSchema, fields: readonly string[], part: Part): B
 const flagOf: Readonly<Record<string, string>> = {
   memoryMiB: "--memory",
   diskMiB: "--disk-size",
+  rootMiB: "--root-size",
   sizeMiB: "--size",
   kernelRef: "--kernel-ref",
   workSeed: "--work-seed",

@@ -2,6 +2,7 @@
 import type { VmView } from "../contract.js";
 import type { DaemonView } from "../contract-daemon.js";
 import type { ImageView } from "../contract-images.js";
+import { growthOf, wantedSizes } from "../disk-growth.js";
 import { pauseText } from "../explain.js";
 import { type Home, vmHandles } from "../handles.js";
 import {
@@ -24,10 +25,10 @@ const rfc3339OrNull = (at: number | null): string | null => (at === null ? null 
 export const seenOf = (observed: Observed, vm: Vm): ObservedVm =>
   observed.vms.get(vm.id) ?? observed.unlistedVm;
 
-function diskSizeOf({ phase, spec }: Vm, { workDisk }: ObservedVm): VmView["diskSize"] {
-  if (workDisk.is === "present" && workDisk.miB >= spec.diskMiB && workDisk.growing !== "begun")
-    return workDisk.growing === "no" ? "fits" : "at_start";
-  return phase === "running" ? "growing" : "at_start";
+function diskSizeOf(vm: Vm, seen: ObservedVm): VmView["diskSize"] {
+  const growth = growthOf(vm, seen);
+  if (growth === "no") return "fits";
+  return vm.phase === "running" && growth !== "at_start" ? "growing" : "at_start";
 }
 
 /**
@@ -128,8 +129,10 @@ export function phaseCounts(state: State): DaemonView["vms"] {
 /** What VMs have of this machine, and may have. */
 export function roomView(state: State, room: Room): DaemonView["room"] {
   const disk = room.host.stateDisk;
-  const sizes = Object.values(state.vms).map(({ phase, spec }) => (phase === "deleted" ? 0 : spec.diskMiB));
-  const promised = sizes.reduce((sum, each) => sum + each, 0);
+  const sizes = Object.values(state.vms)
+    .filter(({ phase }) => phase !== "deleted")
+    .map(wantedSizes);
+  const promised = sizes.reduce((sum, { diskMiB, rootMiB }) => sum + diskMiB + rootMiB, 0);
   return {
     memoryMiB: { promised: promisedMiB(state), limit: memoryLimitMiB(room) },
     diskMiB: disk.is === "present" ? { promised, free: disk.freeMiB, reserve: reserveOf(disk, room) } : null,

@@ -15,6 +15,7 @@ import { inContainer } from "./container.js";
 import { followFile } from "./follow.js";
 import type { Holds } from "./holds.js";
 import { isForwarding, portViews } from "./ports.js";
+import { rootSize } from "./root-size.js";
 import { type ApiDeps, type Handle, roomOf, stream } from "./route.js";
 import { rfc3339, seenOf, specNow, vmView } from "./views.js";
 
@@ -94,17 +95,19 @@ export function vmRoutes(handle: Handle, deps: ApiDeps, holds: Holds): void {
 
 function createVm(deps: ApiDeps, body: VmCreate, cause: string): Vm {
   const { ledger, clock, defaults, timeouts } = deps;
+  const image = deps.images.fullReference(body.image ?? defaults.image);
   const candidates = () => Array.from({ length: nameCandidates }, () => suggestName(() => clock.random()));
   const command = {
     kind: "create",
     commandId: body.commandId,
     vmId: clock.hex(4),
     name: body.name ?? candidates(),
-    image: deps.images.fullReference(body.image ?? defaults.image),
+    image,
     spec: {
       vcpu: body.spec.vcpu ?? defaults.vcpu.value,
       memoryMiB: body.spec.memoryMiB ?? defaults.memoryMiB.value,
       diskMiB: body.spec.diskMiB ?? defaults.diskMiB.value,
+      ...rootSize(deps, image, body.spec.rootMiB),
       nat: body.spec.nat ?? true,
       ...(body.spec.imageEnv === false && { imageEnv: false }),
     },

@@ -30,6 +30,11 @@ export const newVmFlags = {
   vcpu: { type: "string", valueHint: "N", description: "Virtual CPUs" },
   memory: { type: "string", valueHint: "SIZE", description: "Memory, such as 512M or 4G" },
   "disk-size": { type: "string", valueHint: "SIZE", description: "Size of the work disk at /root" },
+  "root-size": {
+    type: "string",
+    valueHint: "SIZE",
+    description: "Size of the root disk at /, in user mode; the image's without it",
+  },
   nat: {
     type: "boolean",
     default: true,
@@ -60,6 +65,7 @@ export interface NewVmFlags {
   vcpu?: string | undefined;
   memory?: string | undefined;
   "disk-size"?: string | undefined;
+  "root-size"?: string | undefined;
   nat?: boolean | undefined;
   force?: boolean | undefined;
   "image-env"?: string | undefined;
@@ -85,7 +91,7 @@ export function sizeFlag(flag: string, text: string, { minimum, maximum }: Range
 
 /** The fields that the flags set. @throws BangerError `usage` */
 export function specOf(flags: NewVmFlags): VmCreate["spec"] {
-  const { vcpu, memory, "disk-size": diskSize, nat } = flags;
+  const { vcpu, memory, "disk-size": diskSize, "root-size": rootSize, nat } = flags;
   const { minimum, maximum } = limits.vcpu;
   if (vcpu !== undefined && !(/^\d{1,4}$/.test(vcpu) && Number(vcpu) >= minimum && Number(vcpu) <= maximum)) {
     throw usageError(`--vcpu: "${vcpu}" is not a number from ${minimum} to ${maximum}`, "--vcpu 2");
@@ -94,6 +100,7 @@ export function specOf(flags: NewVmFlags): VmCreate["spec"] {
     ...(vcpu !== undefined && { vcpu: Number(vcpu) }),
     ...(memory !== undefined && { memoryMiB: sizeFlag("memory", memory, limits.memoryMiB) }),
     ...(diskSize !== undefined && { diskMiB: sizeFlag("disk-size", diskSize, limits.diskMiB) }),
+    ...(rootSize !== undefined && { rootMiB: sizeFlag("root-size", rootSize, limits.diskMiB) }),
     ...(nat === false && { nat }),
     ...imageEnvOf(flags["image-env"]),
   };
@@ -158,7 +165,7 @@ export async function createVm(
   try {
     const vm = await sendCreate(context, body, hold);
     saySpec(vm.spec);
-    if (!options.quiet) await warnOfDisk(context, vm.spec.diskMiB);
+    if (!options.quiet) await warnOfDisk(context, vm.spec);
     return vm;
   } catch (error) {
     const missing = error instanceof BangerError && error.code === "image_missing";
@@ -171,10 +178,14 @@ export async function createVm(
 }
 
 /** Disks take only what is written: a large one is no mistake, but nothing keeps room for it. */
-export async function warnOfDisk(context: Context, diskMiB: number): Promise<void> {
+export async function warnOfDisk(
+  context: Context,
+  { diskMiB = 0, rootMiB = 0 }: Partial<VmView["spec"]>,
+): Promise<void> {
+  const largest = Math.max(diskMiB, rootMiB);
   const { diskMiB: disk } = (await call(context, "daemon")).room;
-  if (disk === null || diskMiB <= disk.free) return;
-  const sizes = `of ${formatSize(diskMiB)} is larger than what is free here, ${formatSize(disk.free)}`;
+  if (disk === null || largest <= disk.free) return;
+  const sizes = `of ${formatSize(largest)} is larger than what is free here, ${formatSize(disk.free)}`;
   say(context, `warning: a disk ${sizes}: a guest that fills it stands still until there is room`);
 }
 
@@ -182,6 +193,7 @@ const withDefaults = (spec: VmCreate["spec"], defaults: DefaultsView) => ({
   vcpu: spec.vcpu ?? defaults.vcpu.value,
   memoryMiB: spec.memoryMiB ?? defaults.memoryMiB.value,
   diskMiB: spec.diskMiB ?? defaults.diskMiB.value,
+  ...(spec.rootMiB !== undefined && { rootMiB: spec.rootMiB }),
 });
 
 /** Returns when the VM's guest answers. @throws BangerError with the step that failed */

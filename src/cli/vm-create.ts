@@ -38,11 +38,12 @@ export async function defaultsHelp(context: Context): Promise<string> {
   return defaultsText(defaultsOf(loadConfig(homeHandles(context.home).configFile)));
 }
 
-export const defaultsText = ({ vcpu, memoryMiB, diskMiB, image }: DefaultsView): string =>
+export const defaultsText = ({ vcpu, memoryMiB, diskMiB, rootMiB, image }: DefaultsView): string =>
   [
     "Defaults:\n",
     `  --vcpu ${vcpu.value} (${vcpu.source})\n`,
     `  --memory ${formatSize(memoryMiB.value)} (${memoryMiB.source})\n`,
     `  --disk-size ${formatSize(diskMiB.value)} (${diskMiB.source})\n`,
+    `  --root-size ${rootMiB.value === null ? "the image's" : formatSize(rootMiB.value)} (${rootMiB.source})\n`,
     `  --image ${image}\n`,
   ].join("");

@@ -37,7 +37,7 @@ async function tellGrowth(context: Context, results: VmSetResult["results"]): Pr
   if (names("at_start") !== "")
     say(
       context,
-      `the guest cannot grow its disk while it runs; it has it after: banger vm restart ${names("at_start")}`,
+      `the guest cannot make its disk grow while it runs; it has it after: banger vm restart ${names("at_start")}`,
     );
   if (names("growing") !== "") say(context, `not grown yet: banger vm why ${names("growing")}`);
 }
@@ -54,11 +54,12 @@ const resultJson = ({ ref, vm, error }: VmSetResult["results"][number]) => ({
 
 export const set = command({
   summary:
-    "Change what VMs have; a larger disk, and in system mode the way out, at once; the rest at the next start",
+    "Change what VMs have; larger disks, and in system mode the way out, at once; the rest at the next start",
   usage: "REF… [flags]",
   examples: [
     "banger vm set box --memory 4G",
     "banger vm set box --disk-size 20G",
+    "banger vm set box --root-size 10G",
     "banger vm set box --nat off",
     "banger vm set box --label task=42 --unlabel draft",
   ],
@@ -67,6 +68,10 @@ export const set = command({
     vcpu: newVmFlags.vcpu,
     memory: newVmFlags.memory,
     "disk-size": { ...newVmFlags["disk-size"], description: "Size of the work disk at /root; it only grows" },
+    "root-size": {
+      ...newVmFlags["root-size"],
+      description: "Size of the root disk at /, in user mode; it only grows",
+    },
     force: newVmFlags.force,
     nat: {
       type: "string",
@@ -76,11 +81,14 @@ export const set = command({
     label: labelFlag,
     unlabel: { type: "string", valueHint: "K", description: "Label to take away; can be given again" },
   },
-  async run({ nat, vcpu, memory, "disk-size": diskSize, force }, { context, words, all }) {
+  async run(
+    { nat, vcpu, memory, "disk-size": diskSize, "root-size": rootSize, force },
+    { context, words, all },
+  ) {
     if (nat !== undefined && nat !== "on" && nat !== "off")
       throw usageError(`--nat: "${nat}" is not on or off`, "--nat on");
     const spec = {
-      ...specOf({ vcpu, memory, "disk-size": diskSize }),
+      ...specOf({ vcpu, memory, "disk-size": diskSize, "root-size": rootSize }),
       ...(nat !== undefined && { nat: nat === "on" }),
     };
     const changed = Object.keys(spec).length > 0;
@@ -109,8 +117,10 @@ export const set = command({
         if (vm.afterRestart.length > 0) restart.push(name);
       }
     }
-    if (diskSize !== undefined) await tellGrowth(context, results);
-    if (spec.diskMiB !== undefined) await warnOfDisk(context, spec.diskMiB);
+    if (diskSize !== undefined || rootSize !== undefined) {
+      await tellGrowth(context, results);
+      await warnOfDisk(context, spec);
+    }
     if (restart.length > 0)
       say(context, `running with what it was; to have it now: banger vm restart ${restart.join(" ")}`);
     return results.every(({ error }) => error === undefined) ? 0 : 1;

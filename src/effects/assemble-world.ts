@@ -3,7 +3,7 @@ import type { AddressRange } from "../addresses.js";
 import type { Clock } from "../clock.js";
 import { BangerError } from "../errors.js";
 import { vmStream } from "../events.js";
-import { type Home, imageHandles, vmHandles } from "../handles.js";
+import { type Home, vmHandles } from "../handles.js";
 import type { ImageId, ObservedHost, ProcessIdentity, Seen, Vm, VmId } from "../model.js";
 import { describeHandles, type Instruments, look } from "../observe.js";
 import type { World } from "../world.js";
@@ -22,6 +22,7 @@ import { type Drivers, perform } from "./perform.js";
 import { type ProcessScan, scanProcesses, type VmmKind } from "./proc.js";
 import { qemuVmm } from "./qemu.js";
 import type { Launch } from "./qemu-launch.js";
+import { rootSizes } from "./root-sizes.js";
 import { type RunTool, toolEnvironment } from "./run-tool.js";
 import { sharedRun } from "./shared-run.js";
 import { sshKeys } from "./ssh-keys.js";
@@ -63,6 +64,8 @@ export interface AssembledWorld<C extends GuestAgent> extends World {
   connectedAddresses(): ReadonlySet<string>;
   /** What the VM takes of its host, as of now. */
   usageOf(vm: Pick<Vm, "id" | "imageId">, process: Seen<ProcessIdentity>): VmUsage;
+  /** The size of root disks over that image, which they can only grow from; null where they cannot grow. */
+  leastRootMiB(imageId: ImageId): number | null;
   /** Where new VMs have their addresses from. */
   addresses: AddressRange;
   /** Names of VMs are answered at this port of 127.0.0.1. */
@@ -102,7 +105,7 @@ function driversOf<C extends GuestAgent>(
     forwards: userForwards(controls, own),
     bridge: mode.bridge,
     rootDevices: mode.rootDevices,
-    growth: onlineGrowth(home, controls, links),
+    growth: onlineGrowth({ home, root: mode.root }, controls, links),
     images,
     ensureRunning: (id) => controls.require(id).resume(),
     ensureAgentLink: (id) => links.ensure(id, controls.require(id).identity),
@@ -137,9 +140,10 @@ export function assembleWorld<C extends GuestAgent>(options: AssemblyOptions<C>)
     own,
     inspectImage: (id: ImageId) => images.inspect(id),
     lookAtPartial: (id: ImageId) => images.lookAtPartial(id),
-    rootDisk: mode.root.path,
+    root: mode.root,
   };
   const cache = handlesCache(home, options.warn);
+  const sizes = rootSizes(home, mode.root);
   const endBounding = boundLogs(home, clock, () => controls.ids(), options.warn);
 
   return {
@@ -159,9 +163,10 @@ export function assembleWorld<C extends GuestAgent>(options: AssemblyOptions<C>)
     vmms: () => scanProcesses(home),
     usageOf({ id, imageId }, process) {
       const handles = vmHandles(home, id);
-      const { rootfs } = imageHandles(home, imageId);
-      return usageOf({ root: mode.root.path(handles), rootfs, work: handles.workDisk }, process);
+      const rootBytes = sizes.bytes(handles, imageId);
+      return usageOf({ root: mode.root.path(handles), rootBytes, work: handles.workDisk }, process);
     },
+    leastRootMiB: sizes.leastMiB,
     connectedAddresses: () => connectedAddresses(mode.addresses),
     addresses: mode.addresses,
     namesServedAt: (port) => mode.namesServedAt(port),

@@ -1,12 +1,14 @@
-/** Growth of the /root disk of a VM that runs: its VMM gives the room, and the guest's own resize2fs fills it. */
+/** Growth of the disks of a VM that runs: its VMM gives the room, and the guest's own resize2fs fills it. */
 import { unlinkSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { BangerError } from "../errors.js";
 import { atStartMark, type Home, vmHandles } from "../handles.js";
-import type { VmId } from "../model.js";
+import type { DiskSizes, VmId } from "../model.js";
 import type { AgentLinks, GuestAgent } from "./agent-links.js";
+import type { RootForm } from "./disks.js";
 import { hostError } from "./host-error.js";
 import { exists, publishContent } from "./publish.js";
+import type { DiskName } from "./vmm-control.js";
 import type { VmmControls } from "./vmm-controls.js";
 import { orAborted } from "./wait.js";
 
@@ -35,7 +37,7 @@ exit 127
 
 export interface OnlineGrowth {
   /** @throws BangerError `vm_not_running` or `agent_unreachable`, before anything is changed. */
-  ensure(id: VmId, diskMiB: number, signal: AbortSignal): Promise<void>;
+  ensure(id: VmId, sizes: DiskSizes, signal: AbortSignal): Promise<void>;
 }
 
 /** Whether the file system has grown; false where this guest cannot do that. @throws BangerError */
@@ -56,31 +58,59 @@ async function growInGuest(
   });
 }
 
-/** The growth of running VMs of one home. The mark is set and taken away as `ensureDisk` does it. */
-export function onlineGrowth(home: Home, controls: VmmControls, links: AgentLinks<GuestAgent>): OnlineGrowth {
-  async function grow(id: VmId, diskMiB: number, signal: AbortSignal): Promise<void> {
-    const { workDisk, growingMark } = vmHandles(home, id);
+/** One of a VM's disks that is to grow. */
+interface Growth {
+  disk: DiskName;
+  mark: string;
+  before: number;
+  wantedMiB: number;
+}
+
+/** The growth of running VMs of one home. The marks are set and taken away as `ensureDisk` does it. */
+export function onlineGrowth(
+  { home, root }: { home: Home; root: RootForm },
+  controls: VmmControls,
+  links: AgentLinks<GuestAgent>,
+): OnlineGrowth {
+  async function growthsOf(id: VmId, { diskMiB, rootMiB }: DiskSizes): Promise<Growth[]> {
+    const handles = vmHandles(home, id);
+    const { workDisk, growingMark, rootGrowingMark } = handles;
+    const before = (await stat(workDisk)).size;
+    const work: Growth = { disk: "work", mark: growingMark, before, wantedMiB: diskMiB };
+    if (root.bytes === undefined) return [work];
+    const bytes = root.bytes(handles);
+    return [work, { disk: "root", mark: rootGrowingMark, before: bytes, wantedMiB: rootMiB }];
+  }
+
+  async function grow(
+    id: VmId,
+    { disk, mark, before, wantedMiB }: Growth,
+    signal: AbortSignal,
+  ): Promise<void> {
     const control = controls.require(id);
     const client = links.clientOf(id);
     if (client === undefined)
       throw new BangerError("agent_unreachable", "the guest's agent does not answer", { retry: "later" });
-    const before = (await stat(workDisk)).size;
-    const sizeBytes = Math.max(before, diskMiB * 2 ** 20);
-    if (before === sizeBytes && !(await exists(growingMark))) return;
-    await publishContent(growingMark, "", 0o600);
+    const sizeBytes = Math.max(before, wantedMiB * 2 ** 20);
+    if (before === sizeBytes && !(await exists(mark))) return;
+    await publishContent(mark, "", 0o600);
     signal.throwIfAborted();
-    await orAborted(control.resizeWork(sizeBytes), signal);
-    const grown = await growInGuest(client, control.workDisk, sizeBytes, signal);
+    await orAborted(control.resize(disk, sizeBytes), signal);
+    const grown = await growInGuest(client, control.disks[disk], sizeBytes, signal);
     // Whoever takes up an effect that was aborted sets the mark again: it must not go after that.
     signal.throwIfAborted();
-    if (grown) unlinkSync(growingMark);
-    else await publishContent(growingMark, atStartMark, 0o600);
+    if (grown) unlinkSync(mark);
+    else await publishContent(mark, atStartMark, 0o600);
   }
 
   return {
-    ensure: (id, diskMiB, signal) =>
-      grow(id, diskMiB, signal).catch((error: unknown) => {
-        throw hostError(error, vmHandles(home, id).workDisk);
-      }),
+    async ensure(id, sizes, signal) {
+      try {
+        controls.require(id);
+        for (const growth of await growthsOf(id, sizes)) await grow(id, growth, signal);
+      } catch (error) {
+        throw hostError(error, vmHandles(home, id).directory);
+      }
+    },
   };
 }

@@ -43,7 +43,7 @@ async function refuseLinked(rootfs: string): Promise<void> {
 /** Where the kernel has device-mapper: all zeroes, from which a snapshot begins. */
 export const snapshotRoot: RootForm = {
   path: ({ rootCow }) => rootCow,
-  async make({ rootCow, rootFile }, rootfs) {
+  async make({ rootCow, rootFile }, { rootfs }) {
     if (await exists(rootCow)) return;
     await refuseLinked(rootfs);
     await refuseOther(rootFile, "this kernel has device-mapper, and had none when the VM was made");
@@ -55,7 +55,7 @@ export const snapshotRoot: RootForm = {
 /** Elsewhere: a copy, which shares its blocks with the image where the file system can do that. */
 export const copiedRoot: RootForm = {
   path: ({ rootFile }) => rootFile,
-  async make({ rootCow, rootFile }, rootfs, { runTool }, signal) {
+  async make({ rootCow, rootFile }, { rootfs }, { runTool }, signal) {
     if (await exists(rootFile)) return;
     await refuseLinked(rootfs);
     await refuseOther(rootCow, "this kernel has no device-mapper, and had it when the VM was made");

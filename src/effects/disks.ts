@@ -32,11 +32,19 @@ export interface DiskTools {
   clock: Clock;
 }
 
+/** The image's root file system, and how large the disk over it is to be at least; 0: as large as that. */
+export interface RootOf {
+  rootfs: string;
+  rootMiB: number;
+}
+
 /** The form that a world's root disks have. */
 export interface RootForm {
   path(handles: VmHandles): string;
-  /** Makes the file from the image's root file system, unless it is there. */
-  make(handles: VmHandles, rootfs: string, tools: DiskTools, signal: AbortSignal): Promise<void>;
+  /** Makes the file from the image's root file system, unless it is there; and makes it grow, where it can do that. */
+  make(handles: VmHandles, root: RootOf, tools: DiskTools, signal: AbortSignal): Promise<void>;
+  /** Its size as the guest sees it, in bytes; undefined where it is always the image's. */
+  bytes?(handles: VmHandles): number;
 }
 
 /** The disk driver of one home. */
@@ -73,7 +81,7 @@ export function vmDisks(home: Home, tools: DiskTools, root: RootForm): DiskDrive
         await mkdir(handles.directory, { recursive: true, mode: 0o700 });
         await mkdir(handles.runtime, { recursive: true, mode: 0o700 });
         const parts = await Promise.allSettled([
-          root.make(handles, rootfs, tools, signal),
+          root.make(handles, { rootfs, rootMiB: effect.rootMiB }, tools, signal),
           ensureWorkDisk(handles, effect, { ...tools, note }, signal),
           ensureSeed(effect, context),
         ]);

@@ -1,14 +1,15 @@
 /** The hold on one Firecracker: whether its guest runs, whether it has halted, and how the process ended. */
 import { stat, truncate } from "node:fs/promises";
 import { createConnection, type Socket } from "node:net";
+import { BangerError } from "../errors.js";
 import type { VmHandles } from "../handles.js";
 import type { ProcessExit, ProcessIdentity } from "../model.js";
 import { type FirecrackerApi, firecrackerApi } from "./firecracker-api.js";
 import { describeFirecrackerEnd, hasHalted } from "./firecracker-exit.js";
-import { workDevice, workResizedCall } from "./firecracker-machine.js";
+import { rootDevice, workDevice, workResizedCall } from "./firecracker-machine.js";
 import { endOf } from "./log-end.js";
 import type { SeenForwards } from "./net-user.js";
-import { type ControlHooks, type GuestState, VmmControl } from "./vmm-control.js";
+import { type ControlHooks, type DiskName, type GuestState, VmmControl } from "./vmm-control.js";
 import { sleep } from "./wait.js";
 
 /** How often the console is looked at for a guest that has halted. */
@@ -20,7 +21,7 @@ export class FirecrackerControl extends VmmControl {
   readonly kind = "firecracker";
   /** Its guest has an address of its own. */
   readonly forwards: SeenForwards = { is: "present", list: [] };
-  readonly workDisk = workDevice;
+  readonly disks = { root: rootDevice, work: workDevice };
   /** It hands what it cannot write back to its guest as an error. */
   readonly pause = undefined;
   readonly api: FirecrackerApi;
@@ -46,7 +47,12 @@ export class FirecrackerControl extends VmmControl {
     this.#show("runs");
   }
 
-  async resizeWork(sizeBytes: number): Promise<void> {
+  async resize(disk: DiskName, sizeBytes: number): Promise<void> {
+    if (disk === "root")
+      throw new BangerError(
+        "root_size_unsupported",
+        "Firecracker's root disks have the size of their images",
+      );
     await truncate(this.#handles.workDisk, sizeBytes);
     await this.api.tell(workResizedCall, this.stopped.signal);
   }

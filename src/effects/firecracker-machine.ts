@@ -39,6 +39,7 @@ const drives = [
 
 /** Firecracker's disks have no serials. */
 export const workDevice = drives[1].device;
+export const rootDevice = drives[0].device;
 
 /** Every VM has its own vsock device in its own process, so all can have the first number that is a guest's. */
 const guestCid = 3;

@@ -50,7 +50,7 @@ export async function perform(drivers: Drivers, effect: Effect, context: Perform
     case "ensureAgentLink":
       return drivers.ensureAgentLink(effect.vmId);
     case "ensureDiskSize":
-      return drivers.growth.ensure(effect.vmId, effect.diskMiB, signal);
+      return drivers.growth.ensure(effect.vmId, effect, signal);
     case "ensureForward":
       return forwards.ensure(effect.vmId, effect.address, effect);
     case "ensureNoForward":

@@ -8,14 +8,14 @@ import { endOf } from "./log-end.js";
 import { readForwards, type SeenForwards } from "./net-user.js";
 import { connectQmp, type QmpClient } from "./qmp.js";
 import { sharedRun } from "./shared-run.js";
-import { type ControlHooks, VmmControl } from "./vmm-control.js";
+import { type ControlHooks, type DiskName, VmmControl } from "./vmm-control.js";
 import { type ChildExit, describeEnd, lastLines } from "./vmm-exit.js";
 
 /** An answer of QEMU about its forwards is asked for again after this time: others may change them. */
 const forwardsFreshMs = 10_000;
 
-/** The id that the work disk has on QEMU's command line; the guest sees it as the disk's serial. */
-const workDriveId = "work";
+/** The ids that disks have on QEMU's command line; the guest sees them as serials. */
+const driveIds = { root: "root", work: "work" } as const;
 
 /** Run states (qapi/run-state.json) in which a guest stands still; with `werror=enospc` only a full disk is an I/O error. */
 const pauses: Readonly<Record<string, PauseCause>> = {
@@ -32,7 +32,7 @@ export class QemuControl extends VmmControl {
   readonly kind = "qemu";
   /** A QEMU has its guest from the first moment and ends with it. */
   readonly guest = "runs";
-  readonly workDisk = workDriveId;
+  readonly disks = driveIds;
   readonly #handles: VmHandles;
   readonly #childExit: Promise<ChildExit> | undefined;
   #qmp: QmpClient | undefined;
@@ -119,9 +119,9 @@ export class QemuControl extends VmmControl {
     await this.#refreshPause();
   }
 
-  async resizeWork(sizeBytes: number): Promise<void> {
+  async resize(disk: DiskName, sizeBytes: number): Promise<void> {
     const qmp = await this.client();
-    await qmp.execute("block_resize", { device: workDriveId, size: sizeBytes });
+    await qmp.execute("block_resize", { device: driveIds[disk], size: sizeBytes });
   }
 
   override close(): void {

@@ -15,10 +15,10 @@ export interface VmUsage {
   diskBytes: number;
 }
 
-/** Files of a VM: its disks, and the file system below its root disk, which has that disk's size. */
+/** Files of a VM: its disks; and the size of the root disk as its guest sees it. */
 export interface UsageFiles {
   root: string;
-  rootfs: string;
+  rootBytes: number;
   work: string;
 }
 
@@ -28,13 +28,13 @@ const msPerTick = 10;
 const bytesPerBlock = 512;
 
 /** Looks now; a process that has ended meanwhile counts as none. */
-export function usageOf({ root, rootfs, work }: UsageFiles, process: Seen<ProcessIdentity>): VmUsage {
+export function usageOf({ root, rootBytes, work }: UsageFiles, process: Seen<ProcessIdentity>): VmUsage {
   const usage = process.is === "present" ? processUsage(process) : undefined;
   return {
     cpuMs: usage?.cpuMs ?? null,
     rssBytes: usage?.rssBytes ?? null,
     rootBytes: allocated(root),
-    rootMiB: Math.floor((statSync(rootfs, { throwIfNoEntry: false })?.size ?? 0) / 2 ** 20),
+    rootMiB: Math.floor(rootBytes / 2 ** 20),
     diskBytes: allocated(work),
   };
 }

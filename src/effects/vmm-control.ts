@@ -24,14 +24,16 @@ const reconnect = { firstMs: 10, maxMs: 1_000 };
 /** How long a process may take to vanish after it closed its control socket. */
 const vanishMs = 5_000;
 
+export type DiskName = "root" | "work";
+
 export abstract class VmmControl {
   abstract readonly kind: VmmKind;
   abstract readonly guest: GuestState;
   /** Why the guest stands still; undefined while it runs. */
   abstract readonly pause: PauseCause | "unasked" | undefined;
   abstract readonly forwards: SeenForwards;
-  /** By what the guest knows its work disk: a device name or a serial. */
-  abstract readonly workDisk: string;
+  /** By what the guest knows its disks: device names or serials. */
+  abstract readonly disks: Readonly<Record<DiskName, string>>;
   readonly identity: ProcessIdentity;
   /** Set before this daemon asks the process to end, so that its end is not taken for a loss. */
   asked = false;
@@ -47,8 +49,8 @@ export abstract class VmmControl {
     this.gone = Promise.resolve().then(() => this.#hold());
   }
 
-  /** Makes the work disk that large, for the guest to see while it runs. @throws BangerError */
-  abstract resizeWork(sizeBytes: number): Promise<void>;
+  /** Makes the disk that large, for the guest to see while it runs. @throws BangerError */
+  abstract resize(disk: DiskName, sizeBytes: number): Promise<void>;
 
   /** A guest that stands still for want of room goes on; any other is left as it is. @throws BangerError */
   abstract resume(): Promise<void>;

@@ -79,9 +79,9 @@ export class Actor {
     });
   }
 
-  disk(vmId: VmId, diskMiB = spec.diskMiB): Promise<void> {
+  disk(vmId: VmId, diskMiB = spec.diskMiB, rootMiB = 0): Promise<void> {
     const { readyImage: imageId } = this.bench;
-    return this.perform({ kind: "ensureDisk", vmId, imageId, name: `vm-${vmId}`, diskMiB });
+    return this.perform({ kind: "ensureDisk", vmId, imageId, name: `vm-${vmId}`, diskMiB, rootMiB });
   }
 
   /** What a VMM of this mode stands on beside the VM's files. */

@@ -33,7 +33,14 @@ async function outcome(home: Home): Promise<string> {
   const userFiles = async () => ({ files: [], skipped: [] });
   const workSeeds = async () => null;
   const tools = { runTool, workSeeds, keys, userFiles, clock: systemClock };
-  const effect = { kind: "ensureDisk", vmId: id, imageId, name: "calm-otter", diskMiB: 256 } as const;
+  const effect = {
+    kind: "ensureDisk",
+    vmId: id,
+    imageId,
+    name: "calm-otter",
+    diskMiB: 256,
+    rootMiB: 0,
+  } as const;
   try {
     await vmDisks(home, tools, overlayRoot("qemu-img")).ensure(effect, {
       signal: AbortSignal.timeout(60_000),

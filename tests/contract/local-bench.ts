@@ -47,7 +47,7 @@ function launch(handles: VmHandles, mode: BenchMode, images: string): Launch {
       ...["-M", "none", "-nodefaults", "-display", "none", "-S", "-name", `guest=${guestName}`],
       ...["-qmp", `unix:${qmpSocket},server=on,wait=off`, "-netdev", card],
       ...["-drive", `if=none,id=work,format=raw,file=${workDisk}`],
-      ...["-blockdev", `${root},node-name=root`],
+      ...["-drive", `if=none,id=root,${root}`],
     ],
   };
 }
@@ -97,7 +97,7 @@ function instantAgent(canGrow: () => boolean): Promise<Session<GuestAgent>> {
 export interface BenchMode {
   addresses: AddressRange;
   parts(home: Home): ModeParts;
-  /** What a QEMU is given as root disk (-blockdev) and as network card (-netdev). */
+  /** What a QEMU is given as root disk (-drive) and as network card (-netdev). */
   root(handles: VmHandles): string;
   card(handles: VmHandles): string;
   helper?: HelperBench;
@@ -108,7 +108,7 @@ export const userMode = (): BenchMode => {
   return {
     addresses,
     parts: () => userParts("qemu-img", addresses),
-    root: ({ rootDisk }) => `driver=qcow2,file.driver=file,file.filename=${rootDisk}`,
+    root: ({ rootDisk }) => `format=qcow2,file=${rootDisk}`,
     card: () => "user,id=net0",
   };
 };

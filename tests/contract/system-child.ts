@@ -61,7 +61,7 @@ async function makeSystemBench(): Promise<Bench> {
     {
       addresses,
       parts,
-      root: ({ rootFile }) => `driver=raw,file.driver=file,file.filename=${rootFile}`,
+      root: ({ rootFile }) => `format=raw,file=${rootFile}`,
       card: ({ tap }) => `tap,id=net0,ifname=${tap},script=no,downscript=no`,
       helper,
     },

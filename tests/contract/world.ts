@@ -4,7 +4,7 @@ import { after, afterEach, before, describe, test } from "node:test";
 import type { Effect, ObservedVm } from "../../src/model.js";
 import { Actor, type Bench } from "./actor.js";
 import { forwardContract } from "./forwards.js";
-import { growthContract, workDiskOf } from "./growth.js";
+import { growthContract, rootGrowthContract, workDiskOf } from "./growth.js";
 import { systemContract } from "./system.js";
 
 const idA = "0a0a0a0a";
@@ -33,8 +33,10 @@ export function worldContract(
     processContract(() => actor);
     growthContract(() => actor, idA);
     endContract(() => actor);
-    if (mode === "user") forwardContract(() => actor, idA, idB);
-    else systemContract(() => actor, idA, idB);
+    if (mode === "user") {
+      rootGrowthContract(() => actor, idB);
+      forwardContract(() => actor, idA, idB);
+    } else systemContract(() => actor, idA, idB);
     imageContract(() => actor);
   });
 }
@@ -71,6 +73,7 @@ function diskContract(actor: () => Actor): void {
       imageId: "nothing-00000000",
       name: "a",
       diskMiB: 64,
+      rootMiB: 0,
     };
     await assert.rejects(actor().perform(effect), { code: "image_missing" });
   });

@@ -117,10 +117,16 @@ test("the user's files and name are in a new guest, and stay as the guest then h
 
 const dfScript = "df -m --output=size /root; cat /root/kept";
 
-test("the disk of a VM that runs grows under it, and keeps what is on it", () =>
+test("the disks of a VM that runs grow under it, and keep what is on them", () =>
   withHome(async (home) => {
-    await home.ok("vm", "run", "-d", "--name", "box", ...size);
+    await home.ok("vm", "run", "-d", "--name", "box", ...size, "--root-size", "6G");
     const inGuest = (script: string) => home.ok("vm", "exec", "box", "--", "sh", "-c", script);
+    const rootMiB = async () => Number((await inGuest("df -m --output=size /")).split(/\s+/)[1]);
+    assert.ok((await rootMiB()) > 5700, "as large as asked for from the first boot on");
+    await inGuest("echo root >/opt/kept");
+    assert.equal((await home.run(["vm", "set", "box", "--root-size", "7G"])).status, 0);
+    assert.ok((await rootMiB()) > 6700, "it grew while the VM ran");
+    assert.match((await home.run(["vm", "set", "box", "--root-size", "6G"])).stderr, /disks only grow/);
     await inGuest("echo keep >/root/kept; cat /proc/sys/kernel/random/boot_id >/root/boot");
     const { status, stderr } = await home.run(["vm", "set", "box", "--disk-size", "3G"]);
     assert.deepEqual([status, stderr.includes("restart")], [0, false], stderr);
@@ -131,8 +137,13 @@ test("the disk of a VM that runs grows under it, and keeps what is on it", () =>
     await inGuest("mv $(command -v resize2fs || echo /usr/sbin/resize2fs) /root/");
     const second = await home.run(["vm", "set", "box", "--disk-size", "4G"]);
     assert.match(second.stderr, /banger vm restart box/);
+    assert.equal((await home.run(["vm", "set", "box", "--root-size", "8G"])).status, 0);
     await home.ok("vm", "restart", "box");
     assert.ok(Number((await inGuest(dfScript)).trim().split(/\s+/)[1]) > 3900);
+    assert.ok((await rootMiB()) > 7700, "without resize2fs it grew at the next boot");
+    assert.equal(await inGuest("cat /opt/kept"), "root\n");
+    const { rootMiB: shown } = await home.json<VmStats>("vm", "stats", "box");
+    assert.equal(shown, 8192);
   }));
 
 test("a VM that gets a larger disk has it after its next start, with what was on it, even after a kill", () =>

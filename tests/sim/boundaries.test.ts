@@ -60,9 +60,9 @@ const scenes: Readonly<Record<string, Scene>> = {
     to: "stopped",
     boots: 1,
   },
-  "a larger disk while it runs": {
+  "larger disks while it runs": {
     before: up,
-    action: { kind: "set", name: 0, changes: { diskMiB: 4096 }, afterMs: 0 },
+    action: { kind: "set", name: 0, changes: { diskMiB: 4096, rootMiB: 4096 }, afterMs: 0 },
     from: "running",
     to: "running",
     boots: 1,

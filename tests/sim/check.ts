@@ -6,6 +6,7 @@ import type { Ledger } from "../../src/ledger.js";
 import { type Capabilities, type Observed, type State, startFields, type Vm } from "../../src/model.js";
 import { planFor } from "../../src/plan.js";
 import { fold, initialState } from "../../src/projection.js";
+import { imageRootMiB } from "./disks.js";
 import { noImage, noVm, type SimHost, type SimVm } from "./host.js";
 
 /** What clients were told is done. */
@@ -154,6 +155,17 @@ function checkHeld({ id, name, phase, spec }: Vm, host: SimHost): string[] {
     : [`${id} (${name}) is ${phase} and holds [${there}], not [${right}]`];
 }
 
+function checkDisk(on: SimVm, disk: "work" | "root", wantedMiB: number, wrong: (what: string) => void): void {
+  const [miB, fileSystemMiB, growing] =
+    disk === "work"
+      ? [on.workMiB, on.fileSystemMiB, on.growing]
+      : [on.rootMiB, on.rootFileSystemMiB, on.rootGrowing];
+  if (miB < wantedMiB) wrong(`its ${disk} disk is smaller than was asked for`);
+  const waits = growing === "at_start" && on.process?.growsFileSystem === false;
+  if (growing !== "no" && !waits) wrong(`its ${disk} disk is half grown`);
+  if (growing === "no" && fileSystemMiB < miB) wrong(`its ${disk} disk is larger than its file system`);
+}
+
 function checkVm(vm: Vm, host: SimHost): string[] {
   const on = host.vm(vm.id);
   const problems: string[] = [];
@@ -169,13 +181,12 @@ function checkVm(vm: Vm, host: SimHost): string[] {
     if (on.runtime) wrong("its sockets are left");
   }
   if (vm.phase === "running") {
-    if (on.workMiB < vm.spec.diskMiB) wrong("its disk is smaller than was asked for");
-    const waits = on.growing === "at_start" && on.process?.growsFileSystem === false;
-    if (on.growing !== "no" && !waits) wrong("its disk is half grown");
-    if (on.growing === "no" && on.fileSystemMiB < on.workMiB)
-      wrong("its file system is smaller than its disk");
+    checkDisk(on, "work", vm.spec.diskMiB, wrong);
+    checkDisk(on, "root", vm.spec.rootMiB ?? 0, wrong);
   }
   if (on.workDisk && on.workMiB > vm.spec.diskMiB) wrong("its disk is larger than anybody asked for");
+  if (on.rootDisk && on.rootMiB > Math.max(imageRootMiB, vm.spec.rootMiB ?? 0))
+    wrong("its root disk is larger than anybody asked for");
   const disks = on.directory || on.rootDisk || on.workDisk || on.seed;
   const unused = (vm.phase === "stopped" || vm.phase === "error") && !vm.disksHoldData;
   if ((vm.phase === "deleted" || unused) && disks) wrong("its directory is left");

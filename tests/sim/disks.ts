@@ -3,6 +3,9 @@ import { BangerError } from "../../src/errors.js";
 import type { Effect, VmId } from "../../src/model.js";
 import type { SimHost, SimProcess } from "./host.js";
 
+/** The size of the root disk of every image. */
+export const imageRootMiB = 1024;
+
 type EffectOf<K extends Effect["kind"]> = Extract<Effect, { kind: K }>;
 
 /** What a daemon works with as long as it lives. */
@@ -17,7 +20,7 @@ export interface Hands {
 
 export async function ensureDisk(
   { host, change, pause }: Hands,
-  { vmId, imageId, diskMiB }: EffectOf<"ensureDisk">,
+  { vmId, imageId, diskMiB, rootMiB }: EffectOf<"ensureDisk">,
 ): Promise<void> {
   if (!host.image(imageId).ready) throw new BangerError("image_missing", `${imageId} is not there`);
   for (const part of ["runtime", "directory", "rootDisk", "workDisk", "seed"] as const) {
@@ -27,20 +30,30 @@ export async function ensureDisk(
       const vm = host.vm(vmId);
       if (part === "workDisk" && !vm.workDisk)
         Object.assign(vm, { workMiB: diskMiB, fileSystemMiB: diskMiB });
+      if (part === "rootDisk" && !vm.rootDisk)
+        Object.assign(vm, { rootMiB: Math.max(imageRootMiB, rootMiB), rootFileSystemMiB: imageRootMiB });
       vm[part] = true;
     });
   }
   const vm = host.vm(vmId);
+  if (vm.rootMiB < rootMiB) change(() => Object.assign(vm, { rootMiB }));
+  if (vm.rootGrowing !== "no") change(() => Object.assign(vm, { rootGrowing: "no" }));
   if (vm.workMiB >= diskMiB && vm.growing === "no") return;
   change(() => Object.assign(vm, { growing: "begun", workMiB: Math.max(vm.workMiB, diskMiB) }));
   await pause(1, 400);
   change(() => Object.assign(vm, { growing: "no", fileSystemMiB: vm.workMiB }));
 }
 
-/** Mark, VMM, guest and mark again. */
+/** What each of the two disks is called in the simulated VM. */
+const fields = {
+  work: { size: "workMiB", fileSystem: "fileSystemMiB", growing: "growing" },
+  root: { size: "rootMiB", fileSystem: "rootFileSystemMiB", growing: "rootGrowing" },
+} as const;
+
+/** Each disk in its turn: mark, VMM, guest and mark again. */
 export async function ensureDiskSize(
   { host, running, change, pause }: Hands,
-  { vmId, diskMiB }: EffectOf<"ensureDiskSize">,
+  { vmId, diskMiB, rootMiB }: EffectOf<"ensureDiskSize">,
 ): Promise<void> {
   const vm = host.vm(vmId);
   const process = running(vmId);
@@ -48,16 +61,19 @@ export async function ensureDiskSize(
     if (host.vm(vmId).process !== process || process.guest !== "up")
       throw new BangerError("host_failed", "the guest's agent does not answer", { retry: "later" });
   };
-  guest();
-  if (vm.workMiB >= diskMiB && vm.growing === "no") return;
-  change(() => Object.assign(vm, { growing: "begun" }));
-  await pause(1, 20);
-  guest();
-  change(() => Object.assign(vm, { workMiB: Math.max(vm.workMiB, diskMiB) }));
-  await pause(1, 400);
-  guest();
-  const grows = process.growsFileSystem;
-  if (grows) change(() => Object.assign(vm, { fileSystemMiB: vm.workMiB }));
-  await pause(1, 20);
-  change(() => Object.assign(vm, { growing: grows ? "no" : "at_start" }));
+  for (const [disk, wanted] of [["work", diskMiB] as const, ["root", rootMiB] as const]) {
+    const { size, fileSystem, growing } = fields[disk];
+    guest();
+    if (vm[size] >= wanted && vm[growing] === "no") continue;
+    change(() => Object.assign(vm, { [growing]: "begun" }));
+    await pause(1, 20);
+    guest();
+    change(() => Object.assign(vm, { [size]: Math.max(vm[size], wanted) }));
+    await pause(1, 400);
+    guest();
+    const grows = process.growsFileSystem;
+    if (grows) change(() => Object.assign(vm, { [fileSystem]: vm[size] }));
+    await pause(1, 20);
+    change(() => Object.assign(vm, { [growing]: grows ? "no" : "at_start" }));
+  }
 }

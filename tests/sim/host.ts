@@ -37,6 +37,10 @@ export interface SimVm {
   /** What of it the file system fills. */
   fileSystemMiB: number;
   growing: Growing;
+  /** The same of the root disk, which the guest itself makes its file system fill when it boots. */
+  rootMiB: number;
+  rootFileSystemMiB: number;
+  rootGrowing: Growing;
   seed: boolean;
   /** The directory of sockets. */
   runtime: boolean;
@@ -71,6 +75,9 @@ export const noVm = (): SimVm => ({
   workMiB: 0,
   fileSystemMiB: 0,
   growing: "no",
+  rootMiB: 0,
+  rootFileSystemMiB: 0,
+  rootGrowing: "no",
   seed: false,
   runtime: false,
   ...withoutKernel,
@@ -191,7 +198,9 @@ export class SimHost {
       return;
     }
     process.guest = "up";
-    this.vm(id).holdsData = true;
+    const vm = this.vm(id);
+    vm.rootFileSystemMiB = vm.rootMiB;
+    vm.holdsData = true;
     process.listeners = [listener(22)];
     this.#listener(id);
   }

@@ -26,6 +26,7 @@ function* hosts(): IterableIterator<Found> {
     { directory: true, rootDisk: true, workDisk: true, workMiB: 1024, seed: true },
     { directory: true, rootDisk: true, workDisk: true, workMiB: 512, growing: "begun", seed: true },
     { directory: true, rootDisk: true, workDisk: true, workMiB: 1024, growing: "at_start", seed: true },
+    { directory: true, rootDisk: true, rootGrowing: "begun", workDisk: true, workMiB: 1024, seed: true },
   ];
   for (const files of disks) {
     for (const runtime of [false, true]) {
@@ -146,8 +147,10 @@ async function comesToRest(vm: Vm, found: Found, mode: "user" | "system"): Promi
   assert.ok(["stopped", "running", "error", "deleted"].includes(bout.vm.phase), told());
   if (bout.vm.phase === "running") {
     assert.ok(left.process, told());
-    if (left.workDisk && left.process.guest === "up")
+    if (left.workDisk && left.rootDisk && left.process.guest === "up") {
       assert.ok(left.workMiB >= bout.vm.spec.diskMiB && left.growing !== "begun", told());
+      assert.notEqual(left.rootGrowing, "begun", told());
+    }
     if (mode === "user") checkForwards(left.process, told);
     else
       assert.deepEqual([left.device, left.tap, left.guard, left.nat], [true, true, true, bout.vm.spec.nat]);

@@ -49,11 +49,12 @@ const verbs: readonly VmVerb[] = ["start", "stop", "restart", "kill", "delete"];
 export function scenario(seed: number): Scenario {
   const chance = seeded(seed);
   const length = chance.between(5, 40);
+  const mode = seed % 2 === 0 ? "user" : "system";
   return {
     seed,
-    mode: seed % 2 === 0 ? "user" : "system",
+    mode,
     faults: chance.chance(0.8),
-    actions: Array.from({ length }, () => ({ afterMs: delay(chance), ...what(chance) }) as Action),
+    actions: Array.from({ length }, () => ({ afterMs: delay(chance), ...what(chance, mode) }) as Action),
   };
 }
 
@@ -61,7 +62,7 @@ export function scenario(seed: number): Scenario {
 const delay = (chance: Random): number =>
   chance.chance(0.5) ? chance.between(0, 200) : chance.between(200, chance.chance(0.3) ? 90_000 : 8000);
 
-function what(chance: Random): object {
+function what(chance: Random, mode: Scenario["mode"]): object {
   const name = chance.between(0, names - 1);
   const dice = chance.between(0, 99);
   if (dice < 25) {
@@ -71,7 +72,10 @@ function what(chance: Random): object {
   if (dice < 53) return { kind: chance.pick(verbs), name };
   if (dice < 56) return { kind: chance.pick(["fillDisk", "freeDisk"] as const) };
   if (dice < 57) return { kind: chance.pick(["pauseGuest", "resumeGuest"] as const), name };
-  if (dice < 59) return { kind: "set", name, changes: { diskMiB: chance.pick([512, 2048, 4096]) } };
+  if (dice < 59) {
+    const field = mode === "user" ? chance.pick(["diskMiB", "rootMiB"] as const) : "diskMiB";
+    return { kind: "set", name, changes: { [field]: chance.pick([512, 2048, 4096]) } };
+  }
   if (dice < 60) return { kind: "set", name, changes: { memoryMiB: chance.pick([256, 512]) } };
   if (dice < 61) return { kind: "set", name, changes: { nat: chance.chance(0.5) } };
   if (dice < 64) return { kind: "pull", image: chance.between(0, images - 1) };

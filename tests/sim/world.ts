@@ -102,7 +102,7 @@ export class SimWorld implements World {
     const here = (there: boolean): Seen => (vm.hidden ? hidden : this.#see(there && {}));
     return {
       directory: here(vm.directory),
-      rootDisk: here(vm.rootDisk),
+      rootDisk: vm.hidden ? hidden : this.#see(vm.rootDisk && { miB: vm.rootMiB, growing: vm.rootGrowing }),
       workDisk: this.#see(vm.workDisk && { miB: vm.workMiB, growing: vm.growing }),
       seed: here(vm.seed),
       ...held,

@@ -11,7 +11,7 @@ const strangers = (target: RegExp, allowed: RegExp) =>
   show(imports.filter(({ from, to }) => target.test(to) && !allowed.test(from)));
 
 const pureFiles = [
-  "addresses|decide|events|explain|handles|ipv4|labels|model|names",
+  "addresses|decide|disk-growth|events|explain|handles|ipv4|labels|model|names",
   "notice|openapi|plan|projection|recovery|room|telling|unlisted",
 ].join("|");
 const pure = new RegExp(`^src/(machines/|reconcilers/|(${pureFiles})\\.ts)`);

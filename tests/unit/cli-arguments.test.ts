@@ -190,12 +190,9 @@ test("the edit distance counts a swap of neighbours once", () => {
 });
 
 test("sizes and numbers that make no VM are refused with the flag's name", () => {
-  assert.deepEqual(specOf({ vcpu: "2", memory: "4GiB", "disk-size": "1024", nat: false }), {
-    vcpu: 2,
-    memoryMiB: 4096,
-    diskMiB: 1024,
-    nat: false,
-  });
+  const given = { vcpu: "2", memory: "4GiB", "disk-size": "1024", "root-size": "6G", nat: false };
+  const spec = { vcpu: 2, memoryMiB: 4096, diskMiB: 1024, rootMiB: 6144, nat: false };
+  assert.deepEqual(specOf(given), spec);
   assert.deepEqual(specOf({ nat: true }), {});
   for (const flags of [
     { vcpu: "0" },

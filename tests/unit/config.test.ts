@@ -27,7 +27,7 @@ test("a missing file means the defaults, an unreadable one is an error", (t) => 
   writeFileSync(path, 'stop_timeout = "1m"\n[vm_defaults]\nmemory = "4G"\nvcpu = 2\n');
   const config = loadConfig(path);
   assert.equal(config.stopTimeoutMs, 60_000);
-  assert.deepEqual(config.vmDefaults, { vcpu: 2, memoryMiB: 4096, diskMiB: null });
+  assert.deepEqual(config.vmDefaults, { vcpu: 2, memoryMiB: 4096, diskMiB: null, rootMiB: null });
 });
 
 test("the default image is a name, an id, or a reference as image pull takes it", () => {
@@ -76,6 +76,7 @@ test("wrong types and bad values are refused with key, line and what is allowed"
       'a = 1\n[vm_defaults]\nvcpu = 0\nmemory = "4X"',
       /c\.toml:1: .*; c\.toml:3: .*; c\.toml:4: vm_defaults\.memory/,
     ],
+    ['[vm_defaults]\nroot_size = "1M"', /root_size must be a size from 64M to 16T/],
     ['[vm_defaults]\ndisk_size = "1M"', /disk_size must be a size from 64M to 16T/],
     ["x = [\n", /^c\.toml:\d: Invalid TOML/],
   ];
@@ -197,7 +198,10 @@ test("VM defaults come from the config, else from the host, else are built in", 
     vcpu: { value: 2, source: "host" },
     memoryMiB: { value: 4096, source: "host" },
     diskMiB: { value: 8192, source: "built-in" },
+    rootMiB: { value: null, source: "built-in" },
   });
+  const { rootMiB } = host(8, 32_768, '[vm_defaults]\nroot_size = "10G"');
+  assert.deepEqual(rootMiB, { value: 10_240, source: "config" });
   assert.deepEqual(host(128, 1_000_000).vcpu, { value: 4, source: "host" });
   assert.deepEqual(host(128, 1_000_000).memoryMiB, { value: 8192, source: "host" });
   assert.deepEqual(host(2, 2048).vcpu, { value: 1, source: "built-in" });

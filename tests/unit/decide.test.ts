@@ -49,6 +49,9 @@ describe("set", () => {
 
   test("no disk shrinks, and a VM that is being deleted stays as it is", () => {
     assert.throws(() => set({ diskMiB: spec.diskMiB - 1 }), { code: "disk_shrinks" });
+    const larger = given(set({ rootMiB: 4096 }), 0, made);
+    assert.throws(() => set({ rootMiB: 2048 }, larger), { code: "disk_shrinks" });
+    assert.deepEqual(set({ rootMiB: 4096 }, larger), []);
     const deleting = given(decided(made, { kind: "delete", vmId: "00000001" }), 0, made);
     assert.throws(() => set({ vcpu: 2 }, deleting), { code: "not_now" });
   });

@@ -34,6 +34,7 @@ const healthy: HostFacts = {
       vcpu: { value: 1, source },
       memoryMiB: { value: 512, source },
       diskMiB: { value: 8192, source },
+      rootMiB: { value: null, source },
     },
   },
   daemon: { ok: null },

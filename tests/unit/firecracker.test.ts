@@ -191,9 +191,10 @@ describe("Firecracker", () => {
   test("a disk that grows is told to the guest", async () => {
     await daemon.driver.ensureProcess(effect, never);
     const control = daemon.controls.require(id);
-    await control.resizeWork(1 << 20);
+    await control.resize("work", 1 << 20);
     assert.equal(statSync(vmHandles(home, id).workDisk).size, 1 << 20);
     assert.match(readFileSync(vmHandles(home, id).vmmLog, "utf8"), /PATCH \/drives\/work/);
-    assert.equal(control.workDisk, "vdb");
+    assert.equal(control.disks.work, "vdb");
+    await assert.rejects(control.resize("root", 1 << 30), { code: "root_size_unsupported" });
   });
 });

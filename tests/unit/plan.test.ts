@@ -16,7 +16,7 @@ const types = (position: string, effect: Effect, how: typeof last) =>
   );
 
 test("a start fails with its disks or its process, at the last try", () => {
-  const disk: Effect = { kind: "ensureDisk", vmId, imageId, name: "ann", diskMiB: 64 };
+  const disk: Effect = { kind: "ensureDisk", vmId, imageId, name: "ann", diskMiB: 64, rootMiB: 0 };
   const process: Effect = { kind: "ensureProcess", vmId, imageId, name: "ann", spec, address };
   assert.deepEqual(types("starting.disk", disk, last), ["vm.step_failed"]);
   assert.deepEqual(types("starting.process", process, last), ["vm.step_failed"]);

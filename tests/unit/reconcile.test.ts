@@ -46,12 +46,13 @@ const forwards = fc.uniqueArray(port).map((ports) => ({
 }));
 const bare = seenAs(fc.constant({}));
 const part = seenAs(fc.record({ whole: fc.boolean() }));
+const disk = seenAs(
+  fc.record({ miB: fc.constantFrom(512, 1024, 2048), growing: fc.constantFrom("no", "begun", "at_start") }),
+);
 const anySeen: fc.Arbitrary<ObservedVm> = fc.record({
   directory: bare,
-  rootDisk: bare,
-  workDisk: seenAs(
-    fc.record({ miB: fc.constantFrom(512, 1024, 2048), growing: fc.constantFrom("no", "begun", "at_start") }),
-  ),
+  rootDisk: disk,
+  workDisk: disk,
   seed: bare,
   rootDevice: part,
   tap: part,
@@ -80,7 +81,7 @@ const evidence: Readonly<
   ensureNat: { process: "known" },
   ensureNoNat: { process: "known", nat: "present" },
   ensureProcess: { process: "absent", rootDisk: "present", workDisk: "present", runtime: "present" },
-  ensureDiskSize: { process: "present", agent: "present", workDisk: "present" },
+  ensureDiskSize: { process: "present", agent: "present", workDisk: "present", rootDisk: "present" },
   ensureAgentLink: { process: "present", agent: "absent" },
   ensureForward: { forwards: "present" },
   ensureNoForward: { forwards: "present", listeners: "present" },

@@ -46,26 +46,26 @@ describe("root disks", () => {
 
   test("a snapshot begins as holes with room for every block of the image, and is made once", async (t) => {
     const { handles, rootfs } = place(t);
-    await snapshotRoot.make(handles, rootfs, tools, signal);
+    await snapshotRoot.make(handles, { rootfs, rootMiB: 0 }, tools, signal);
     const made = statSync(handles.rootCow);
     // Of 4 KiB chunks each takes 16 bytes of metadata, in chunks of their own.
     const chunks = (256 << 20) / 4096;
     assert.ok(made.size >= (chunks + Math.ceil(chunks / 256) + 2) * 4096, `${made.size} bytes`);
     assert.deepEqual([made.blocks, made.mode & 0o777], [0, 0o600]);
     writeFileSync(handles.rootCow, "written");
-    await snapshotRoot.make(handles, rootfs, tools, signal);
+    await snapshotRoot.make(handles, { rootfs, rootMiB: 0 }, tools, signal);
     assert.equal(readFileSync(handles.rootCow, "utf8"), "written");
   });
 
   test("a copy has the image's content, none of its holes, and is made once", async (t) => {
     const { handles, rootfs } = place(t);
-    await copiedRoot.make(handles, rootfs, tools, signal);
+    await copiedRoot.make(handles, { rootfs, rootMiB: 0 }, tools, signal);
     const made = statSync(handles.rootFile);
     assert.ok(readFileSync(handles.rootFile).equals(readFileSync(rootfs)));
     assert.ok(made.blocks * 512 < 4 << 20, `${made.blocks} blocks`);
     assert.equal(made.mode & 0o777, 0o600);
     writeFileSync(handles.rootFile, "written");
-    await copiedRoot.make(handles, rootfs, tools, signal);
+    await copiedRoot.make(handles, { rootfs, rootMiB: 0 }, tools, signal);
     assert.equal(readFileSync(handles.rootFile, "utf8"), "written");
   });
 
@@ -74,7 +74,7 @@ describe("root disks", () => {
     const link = `${rootfs}-link`;
     symlinkSync(rootfs, link);
     for (const form of [snapshotRoot, copiedRoot]) {
-      await assert.rejects(form.make(handles, link, tools, signal), {
+      await assert.rejects(form.make(handles, { rootfs: link, rootMiB: 0 }, tools, signal), {
         code: "image_unmanaged",
         hint: /^banger image promote /,
       });
@@ -85,10 +85,14 @@ describe("root disks", () => {
   test("no empty disk of one form takes the place of a written one of the other", async (t) => {
     const { handles, rootfs } = place(t);
     writeFileSync(handles.rootFile, "written");
-    await assert.rejects(snapshotRoot.make(handles, rootfs, tools, signal), { code: "root_disk_form" });
+    await assert.rejects(snapshotRoot.make(handles, { rootfs, rootMiB: 0 }, tools, signal), {
+      code: "root_disk_form",
+    });
     rmSync(handles.rootFile);
     writeFileSync(handles.rootCow, "written");
-    await assert.rejects(copiedRoot.make(handles, rootfs, tools, signal), { code: "root_disk_form" });
+    await assert.rejects(copiedRoot.make(handles, { rootfs, rootMiB: 0 }, tools, signal), {
+      code: "root_disk_form",
+    });
   });
 });
 

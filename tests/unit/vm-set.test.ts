@@ -6,6 +6,7 @@ import type { VmSetResult, VmStats, VmView } from "../../src/contract.js";
 import type { Daemon } from "../../src/daemon.js";
 import { ask, askWrong } from "../api-checks.js";
 import { DaemonBench } from "../daemon-bench.js";
+import { imageRootMiB } from "../sim/disks.js";
 
 let bench: DaemonBench;
 let serving: Daemon;
@@ -82,6 +83,18 @@ test("the disk of a VM that runs grows under it", async () => {
   assert.equal(await restingDisk(), "fits");
   const { workMiB, fileSystemMiB } = bench.host.vm(result?.vm?.id ?? "");
   assert.deepEqual([workMiB, fileSystemMiB], [3072, 3072]);
+});
+
+test("the root disk of a VM that runs grows under it too, and is never smaller than the image's", async () => {
+  const [result] = await set(["up"], { rootMiB: 3000 });
+  assert.deepEqual([result?.error, result?.vm?.afterRestart], [undefined, []]);
+  assert.equal(await restingDisk(), "fits");
+  const { rootMiB, rootFileSystemMiB } = bench.host.vm(result?.vm?.id ?? "");
+  assert.deepEqual([rootMiB, rootFileSystemMiB], [3000, 3000]);
+  for (const [ref, small] of [["up", 2999] as const, ["down", imageRootMiB - 1] as const])
+    assert.equal((await set([ref], { rootMiB: small }))[0]?.error?.code, "disk_shrinks", ref);
+  const body = { commandId: "command-tiny", name: "tiny", spec: { rootMiB: 512 }, start: false };
+  assert.equal(await askWrong(bench, "vmCreate", 422, { body }), "disk_shrinks");
 });
 
 test("where the guest cannot follow, the disk is there in its new size after the next start", async () => {

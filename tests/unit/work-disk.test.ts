@@ -28,7 +28,14 @@ async function seedOf(files: Record<string, string | Buffer>): Promise<string> {
 }
 
 const ensure = (diskMiB: number, seed: string | null): Promise<void> => {
-  const effect = { kind: "ensureDisk", vmId: "0123abcd", imageId: "x-00000001", name: "x", diskMiB } as const;
+  const effect = {
+    kind: "ensureDisk",
+    vmId: "0123abcd",
+    imageId: "x-00000001",
+    name: "x",
+    diskMiB,
+    rootMiB: 0,
+  } as const;
   const note = (event: NewEvent) => void noted.push(event);
   return ensureWorkDisk(handles, effect, { runTool, workSeeds: async () => seed, note }, signal);
 };

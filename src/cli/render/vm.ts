@@ -7,9 +7,10 @@ import { ago, clockTime } from "./units.js";
 
 type Spec = VmView["spec"];
 
-/** "4 vcpu · 8192 MiB · 8G disk". */
+/** "4 vcpu · 8192 MiB · 8G disk · 6G root". */
 export const specText = (spec: Omit<Spec, "nat"> & Partial<Spec>): string =>
   `${spec.vcpu} vcpu · ${spec.memoryMiB} MiB · ${formatSize(spec.diskMiB)} disk` +
+  (spec.rootMiB === undefined ? "" : ` · ${formatSize(spec.rootMiB)} root`) +
   (spec.nat === false ? ", no network beyond the host" : "");
 
 /** What a VM has: of one that runs, what its guest has at the moment. */
