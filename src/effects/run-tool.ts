@@ -13,6 +13,8 @@ interface ToolRun {
   package: string;
   /** What the tool needs to know beside where tools are. */
   env?: Readonly<Record<string, string>>;
+  /** Where it runs; what it is told by relative names lies there. */
+  cwd?: string;
   /** Exit statuses that are no failure; 0 alone when left out. */
   goodStatus?: readonly number[];
   signal: AbortSignal;
@@ -49,6 +51,7 @@ export function toolRunner(searchPath: string): RunTool {
   return (run) => {
     const options = {
       env: { ...env, ...run.env },
+      ...(run.cwd === undefined ? {} : { cwd: run.cwd }),
       timeout: run.deadlineMs ?? usualDeadlineMs,
       killSignal: "SIGKILL",
       maxBuffer: maximumOutput,

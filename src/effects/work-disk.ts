@@ -1,5 +1,6 @@
 /** The disk that is a VM's /root: cloned of its image's seed or made empty, and grown. */
 import { open, rm, stat, truncate } from "node:fs/promises";
+import { basename, dirname } from "node:path";
 import { BangerError } from "../errors.js";
 import { event, type NewEvent, vmStream } from "../events.js";
 import type { VmHandles } from "../handles.js";
@@ -68,12 +69,15 @@ async function makeHoles(path: string, sizeBytes: number): Promise<void> {
   }
 }
 
+/** e2fsprogs takes what follows a "?" in a name for options: its tools get the file's own name, in its directory. */
+const diskTool = (path: string) => ({ cwd: dirname(path), writes: path, package: "e2fsprogs" });
+
 async function makeEmpty({ path, sizeBytes, runTool, signal }: Making): Promise<void> {
   await makeHoles(path, sizeBytes);
   // The file is all holes, so what lazy initialisation would write is zero already: mke2fs touches a few blocks.
   const extended = "lazy_itable_init=1,lazy_journal_init=1,nodiscard,root_owner=0:0";
-  const argv = ["-q", "-F", "-t", "ext4", "-m", "0", "-L", "banger-work", "-E", extended, path];
-  await runTool({ tool: "mke2fs", argv, writes: path, package: "e2fsprogs", signal });
+  const argv = ["-q", "-F", "-t", "ext4", "-m", "0", "-L", "banger-work", "-E", extended, basename(path)];
+  await runTool({ ...diskTool(path), tool: "mke2fs", argv, signal });
 }
 
 /** A copy of the seed that shares its blocks where the host can do that, made as large as wanted. */
@@ -99,15 +103,15 @@ async function clone(making: Making, seed: string): Promise<void> {
 
 /** Makes the file system as large as the disk is to be. */
 async function fillDisk({ path, sizeBytes, runTool, signal }: Making): Promise<void> {
-  const tool = { writes: path, package: "e2fsprogs", signal };
   await checkDisk({ path, sizeBytes, runTool, signal });
-  await runTool({ ...tool, tool: "resize2fs", argv: [path, `${sizeBytes / 1024}K`] });
+  const argv = [basename(path), `${sizeBytes / 1024}K`];
+  await runTool({ ...diskTool(path), tool: "resize2fs", argv, signal });
 }
 
 /** Mends what loses nothing by it. Status 1 of e2fsck: it was mended. @throws BangerError `tool_failed` for the rest */
 async function checkDisk({ path, runTool, signal }: Making): Promise<void> {
-  const argv = ["-f", "-p", path];
-  await runTool({ tool: "e2fsck", argv, writes: path, package: "e2fsprogs", signal, goodStatus: [0, 1] });
+  const argv = ["-f", "-p", basename(path)];
+  await runTool({ ...diskTool(path), tool: "e2fsck", argv, signal, goodStatus: [0, 1] });
 }
 
 /**

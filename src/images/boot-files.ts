@@ -23,20 +23,21 @@ export async function extractBootFiles(
   runTool: RunTool,
   signal: AbortSignal,
 ): Promise<string> {
-  const disk = `${directory}/${rootfsFile}`;
+  // By names relative to the directory: in a path, debugfs takes "?" for options and quotes for its own.
   const debugfs = (request: string) =>
     runTool({
       tool: "debugfs",
-      argv: ["-R", request, disk],
+      argv: ["-R", request, rootfsFile],
+      cwd: directory,
       writes: directory,
       package: "e2fsprogs",
       signal,
     });
-  const scratch = `${directory}/extracted`;
+  const scratch = "extracted";
   const take = async (path: string): Promise<Buffer> => {
     await debugfs(`dump "${path}" "${scratch}"`);
-    const content = await readFile(scratch);
-    await rm(scratch);
+    const content = await readFile(`${directory}/${scratch}`);
+    await rm(`${directory}/${scratch}`);
     return content;
   };
   const release = newestKernel(parseListing(await debugfs("ls -p /boot")));

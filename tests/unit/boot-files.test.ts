@@ -1,16 +1,27 @@
 /** What a guest boots from: archives, modules and kernels are taken apart and put together byte by byte. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
-import { newestKernel, parseListing } from "../../src/images/boot-files.js";
+import { toolRunner } from "../../src/effects/run-tool.js";
+import { extractBootFiles, newestKernel, parseListing } from "../../src/images/boot-files.js";
 import { ensureInitrd, modulesArchive } from "../../src/images/initrd.js";
 import { loadOrder } from "../../src/images/kernel-modules.js";
 import { unpackLz4Legacy } from "../../src/images/lz4.js";
 import { extractVmlinux } from "../../src/images/vmlinux.js";
+import { convert } from "../images/convert.js";
+import { tar } from "../images/tar-maker.js";
 
 /** Reads "newc" archives that follow one another, as the kernel does. */
 function readCpio(archive: Buffer): Map<string, { mode: number; content: Buffer }> {
@@ -151,4 +162,17 @@ test("the newest kernel of /boot is found by version, not by spelling", () => {
   ].join("\n");
   assert.equal(newestKernel(parseListing(listing)), "6.1.0-56-cloud-amd64");
   assert.equal(newestKernel(["config-6.1"]), undefined);
+});
+
+test("boot files are found wherever the root disk lies", async () => {
+  const top = mkdtempSync(join(tmpdir(), "banger-boot-files-"));
+  const odd = join(top, `a?b "c"`);
+  mkdirSync(odd);
+  const kernel = { name: "boot/vmlinuz-6.1.0-13-amd64", data: "no kernel" };
+  const { path } = await convert(top, [tar([kernel])]);
+  renameSync(path, join(odd, "rootfs.ext4"));
+  const taking = extractBootFiles(odd, toolRunner(process.env["PATH"] ?? ""), new AbortController().signal);
+  // What is in there is read, and refused for what it is.
+  await assert.rejects(taking, { message: /cannot be unpacked: it is not a bzImage/ });
+  rmSync(top, { recursive: true });
 });

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
+import { dirname } from "node:path";
 import type { Duplex } from "node:stream";
 import { test } from "node:test";
 import { encodeFrame, FrameReader, frameType } from "../../src/guest/exec-frames.js";
@@ -67,6 +68,23 @@ test("a variable of --env that is no UTF-8 is refused by its name, and what such
     assert.deepEqual(asked, []);
     assert.equal(await shell(host, `export WORD="$(printf 'caf\\357\\277\\275')"; ${exec}`), "status 0\n");
     assert.deepEqual(asked, [{ WORD: "caf\uFFFD" }]);
+  }));
+
+test("a limit of virtual memory below what Node reserves is told in a sentence, with what mends it", () =>
+  withHost(async (host) => {
+    const said = await shell(
+      host,
+      "ulimit -v 500000; for c in list exec; do banger vm $c; echo status $?; done",
+    );
+    const told =
+      "banger: the limit of virtual memory \\(ulimit -v\\) is too low: .*\\n  try: ulimit -v unlimited\\n";
+    assert.match(said, new RegExp(`^${told}status 1\\n${told}status 125\\n$`));
+  }));
+
+test("a shell that is told to read the program by its bare name runs it", () =>
+  withHost(async (host) => {
+    const said = await shell(host, `cd '${dirname(program)}'; sh banger --version; bash banger --version`);
+    assert.match(said, /^(banger \d.*\n){2}$/);
   }));
 
 test("a flag that Node has, too, is the command's: its file is read by nobody else", () =>

@@ -1,7 +1,18 @@
 /** The disk that is a VM's /root: cloned of its image's seed in any size, or made empty, and never half-made. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { chmodSync, existsSync, mkdtempSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
 import { toolRunner } from "../../src/effects/run-tool.js";
@@ -115,4 +126,21 @@ test("a damaged disk gets its room, is told with what mends it, and keeps nobody
   await ensure(200, null);
   assert.deepEqual(noted, []);
   await namesOn(200);
+});
+
+test("a home whose path has what the tools read as options has disks like any other", async () => {
+  const odd = join(directory, `a?offset=4096 "b" %h`);
+  const plain = join(directory, "plain");
+  mkdirSync(odd);
+  symlinkSync(odd, plain);
+  handles = { ...handles, workDisk: join(odd, "work.raw"), growingMark: join(odd, "work.growing") };
+  noted.length = 0;
+  for (const diskMiB of [64, 128]) {
+    await ensure(diskMiB, null);
+    await fsck(join(plain, "work.raw"));
+    const superblock = readFileSync(handles.workDisk).subarray(1024, 2048);
+    const blockSize = 1024 << superblock.readUInt32LE(24);
+    assert.equal(superblock.readUInt32LE(4) * blockSize, diskMiB << 20);
+  }
+  assert.deepEqual(noted, []);
 });
