@@ -81,6 +81,13 @@ test("a limit of virtual memory below what Node reserves is told in a sentence, 
     assert.match(said, new RegExp(`^${told}status 1\\n${told}status 125\\n$`));
   }));
 
+test("where /proc is not mounted that is said, and not what fails of it", () =>
+  withHost(async (host) => {
+    const script = `mount -t tmpfs none /proc; "$0" vm list; echo status $?`;
+    const said = await shell(host, `unshare -rm sh -c '${script}' '${program}'`);
+    assert.match(said, /^banger: \/proc is not there: .*\n {2}try: mount -t proc proc \/proc\nstatus 1\n$/);
+  }));
+
 test("a shell that is told to read the program by its bare name runs it", () =>
   withHost(async (host) => {
     const said = await shell(host, `cd '${dirname(program)}'; sh banger --version; bash banger --version`);
