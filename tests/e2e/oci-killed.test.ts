@@ -12,7 +12,7 @@ import { tool } from "../images/oci-layout.js";
 import { type RealRegistry, startRegistry } from "../images/real-registry.js";
 import { type Call, stopBuilderAt } from "../images/stopped-builder.js";
 import { tar } from "../images/tar-maker.js";
-import { type Started, TestHome, until } from "./harness.js";
+import { isRunning, type Started, TestHome, until } from "./harness.js";
 
 let home: TestHome;
 let registry: RealRegistry;
@@ -112,9 +112,9 @@ async function completes(whole: readonly string[], askedBefore: number): Promise
 }
 
 /** The daemon dies now; a pull that had been acknowledged goes on with the next daemon, which its client starts. */
-async function diesNow(started?: Started): Promise<void> {
+async function diesNow(started?: Started, kill = () => home.killDaemon()): Promise<void> {
   const [whole, askedBefore] = [wholeBlobs(), door.asked.length];
-  await home.killDaemon();
+  await kill();
   door.release();
   if (started !== undefined) {
     const { status, stderr } = await started.ended;
@@ -199,8 +199,13 @@ describe("a daemon killed in a pull", () => {
       try {
         door.resume();
         await builder.stopped();
-        process.kill(pid, "SIGKILL");
-        await diesNow(started);
+        const daemon = await home.daemonPid();
+        // The daemon first: one that sees its builder die takes what it left away, and begins anew.
+        await diesNow(started, async () => {
+          process.kill(daemon, "SIGKILL");
+          process.kill(pid, "SIGKILL");
+          await until("the daemon is dead", () => !isRunning(daemon));
+        });
         const [image] = await home.json<ImageView[]>("image", "list");
         const events = await home.events(`image/${image?.id}`);
         const asked = events.findLastIndex(({ type }) => type === "image.pull_requested");
