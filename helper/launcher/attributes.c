@@ -41,8 +41,9 @@ static void close_descriptors(void) {
 }
 
 static void reset_signals(void) {
-  struct sigaction standard = {.sa_handler = SIG_DFL};
-  for (int number = 1; number < NSIG; number++) sigaction(number, &standard, NULL);
+  /* Asked of the kernel: a libc keeps the signals that its threads use, and they are inherited like the others. */
+  static const unsigned long standard[4];
+  for (int number = 1; number <= 64; number++) syscall(SYS_rt_sigaction, number, standard, NULL, 8);
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);

@@ -138,10 +138,13 @@ function holds(path: string, files: readonly string[]): boolean {
  */
 function isOfHome(home: Home, { id, kind }: Served, path: string): boolean {
   const { jailRoot, runtime, directory, workDisk, rootDisk, rootFile } = vmHandles(home, id);
+  const places = kind === "firecracker" ? [jailRoot] : [runtime, directory];
+  const disks = kind === "firecracker" ? [] : [workDisk, rootDisk, rootFile];
+  // Of what this home has nothing, nothing can be held: what such a process hides is no doubt about a VM of this home.
+  if (![...places, ...disks].some((each) => statSync(each, { throwIfNoEntry: false }) !== undefined))
+    return false;
   try {
-    const places = kind === "firecracker" ? [jailRoot] : [runtime, directory];
-    if (places.some((place) => isSameFile(`${path}/cwd`, place))) return true;
-    return kind === "qemu" && holds(path, [workDisk, rootDisk, rootFile]);
+    return places.some((place) => isSameFile(`${path}/cwd`, place)) || holds(path, disks);
   } catch (error) {
     // What a process of ours hides from us is unknown; anybody may run something of that name.
     if (hidden(error) && /^Uid:\t(\d+)/m.exec(readProc(`${path}/status`))?.[1] === `${process.getuid?.()}`)

@@ -97,6 +97,15 @@ describe("scanProcesses", () => {
     assert.match(scanProcesses(here, `${root}/a`).unreadable ?? "", /15\/stat/);
   });
 
+  test("a process that hides where it sits is a doubt about a VM of this home, and about no other", () => {
+    const hides = (proc: string, pid: string, vmId: string) =>
+      put(proc, pid, argvOf(vmId), stat("S", pid), `${root}/${proc}/${pid}/cwd`);
+    hides("d", "40", "0badcafe");
+    assert.equal(scanProcesses(here, `${root}/d`).unreadable, undefined);
+    hides("d", "41", id);
+    assert.match(scanProcesses(here, `${root}/d`).unreadable ?? "", /41\/cwd/);
+  });
+
   test("a /proc that cannot be listed is an error", () => {
     assert.throws(() => scanProcesses(here, `${root}/nowhere`));
   });
