@@ -5,6 +5,9 @@ import { spawn } from "node:child_process";
 /** Why such tests cannot run here; false where they can. */
 export const noNamespaces = process.getuid?.() === 0 ? false : "needs root: taps for another user";
 
+/** A test that runs beside this one has VMs of the same ids. */
+const ownProcesses = ["--pid", "--fork", "--kill-child", "--mount-proc"];
+
 /**
  * Fails with what the program said unless it ends well. The namespaces end with their last process. `/sys` is mounted
  * anew, for it shows the network that it was mounted in; `/run` is empty.
@@ -18,7 +21,7 @@ export async function runInNamespace(
   const set = 'mount -t sysfs sysfs /sys && mount -t tmpfs tmpfs /run && ip link set lo up && exec "$@"';
   const command = ["sh", "-c", set, "sh", process.execPath, "--test-reporter=spec", program, ...argv];
   const options = { env, timeout: longestMs, killSignal: "SIGKILL" } as const;
-  const run = spawn("unshare", ["--net", "--mount", "--", ...command], options);
+  const run = spawn("unshare", ["--net", "--mount", ...ownProcesses, "--", ...command], options);
   let output = "";
   for (const stream of [run.stdout, run.stderr]) {
     stream.setEncoding("utf8").on("data", (text: string) => {
