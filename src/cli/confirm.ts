@@ -12,7 +12,12 @@ export async function confirmed(context: Context, question: string, instead: str
   const lines = createInterface({ input: stdin, output: stderr, terminal: false });
   try {
     return await new Promise<boolean>((resolve, reject) => {
-      interrupts.signal.addEventListener("abort", () => reject(interrupts.signal.reason), { once: true });
+      const interrupted = () => {
+        // The terminal shows ^C behind the question, and whatever comes next begins a line of its own.
+        stderr.write("\n");
+        reject(interrupts.signal.reason);
+      };
+      interrupts.signal.addEventListener("abort", interrupted, { once: true });
       lines.once("close", () => resolve(false));
       lines.question(`${question} [y/N] `, (answer) => resolve(/^\s*y(es)?\s*$/i.test(answer)));
     });

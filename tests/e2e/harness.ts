@@ -188,7 +188,14 @@ function processesOf(root: string): number[] {
 }
 
 const vmmPids = (root: string): number[] =>
-  processesOf(root).filter((pid) => readFileSync(`/proc/${pid}/cmdline`, "latin1").includes("guest=banger-"));
+  processesOf(root).filter((pid) => {
+    try {
+      return readFileSync(`/proc/${pid}/cmdline`, "latin1").includes("guest=banger-");
+    } catch {
+      // It has ended since it was listed.
+      return false;
+    }
+  });
 
 /** A zombie has ended; it is only not yet waited for. */
 export function isRunning(pid: number): boolean {

@@ -20,9 +20,12 @@ let home: TestHome;
 /** A root disk with an own kernel beside it: what somebody who builds images has. */
 let files: string;
 
-const boot = (image: string) => {
+const boot = async (image: string) => {
   const words = ["--rm", "--image", image, "--memory", "256M", "--vcpu", "1", "--", "uname", "-r"];
-  return home.ok("vm", "run", ...words);
+  const release = await home.ok("vm", "run", ...words);
+  // The daemon has taken the deletion down when the command ends, and carries it out; until then the image is used.
+  await until("the VM has gone", async () => (await home.ok("vm", "list", "-q")) === "");
+  return release;
 };
 const show = (image: string) => home.json<ImageDetails>("image", "show", image);
 

@@ -124,10 +124,10 @@ test(
     await home.ok("vm", "create", "--no-start", "--name", "spare", ...small.split(" "));
     const names = async () => (await home.json<{ name: string }[]>("vm", "list")).map(({ name }) => name);
     const answers = [
-      { keys: ["n"], end: /nothing was deleted\nstatus 1$/m, left: ["spare"] },
+      { keys: ["n", "Enter"], end: /nothing was deleted\nstatus 1$/m, left: ["spare"] },
       { keys: ["Enter"], end: /nothing was deleted\nstatus 1$/m, left: ["spare"] },
-      { keys: ["C-c"], end: /nothing was deleted\nstatus 1$/m, left: ["spare"] },
-      { keys: ["y"], end: /spare.*\nstatus 0$/m, left: [] },
+      { keys: ["C-c"], end: /^status 130$/m, left: ["spare"] },
+      { keys: ["y", "Enter"], end: /spare.*\nstatus 0$/m, left: [] },
     ];
     for (const { keys, end, left } of answers) {
       await terminal.line("clear");
