@@ -122,6 +122,10 @@ export const vmCodes = {
   ssh_config_unwritable: ["banger's SSH configuration cannot be written", "`ls -ld` as in the hint"],
   memory_short: ["the host has too little memory left", "fewer VMs, or a smaller `--memory`"],
   boot_timeout: ["the guest did not answer in time", "`banger vm logs`; a longer `boot_timeout`"],
+  wait_timeout: [
+    "`vm wait --timeout`: the VM has not come as far in that time",
+    "`banger vm why`; systemd's own account: `banger vm exec NAME -- systemctl list-jobs`",
+  ],
   not_here: ["user mode has no such thing", "`sudo banger system install`"],
 } as const satisfies CodeTexts;
 

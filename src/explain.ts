@@ -41,6 +41,9 @@ function clause(event: StoredEvent): string {
       return `its VMM process started (pid ${event.data.pid})`;
     case "vm.ready":
       return `its guest answered (agent ${event.data.agent})`;
+    case "vm.booted":
+    case "vm.clock_set":
+      return "init" in event.data ? bootClauses[event.data.init] : clockClause(event.data.behindMs);
     case "vm.adopted":
       return `a newly started daemon found its VMM process (pid ${event.data.pid}) and took it over`;
     case "vm.shutdown_asked":
@@ -105,6 +108,11 @@ export const pauseText: Readonly<Record<PauseCause, string>> = {
 
 const untold = ({ untold: count = 0 }: { untold?: number }): string =>
   count === 0 ? "" : ` (it had failed ${count} more times)`;
+
+const bootClauses = { up: "its init had come up", unsaid: "its init does not say when it is up" };
+
+const clockClause = (behindMs: number): string =>
+  `its clock was set right: it was ${formatDuration(Math.abs(behindMs))} ${behindMs > 0 ? "behind" : "ahead"}`;
 
 const again = (retry: "never" | "later"): string => (retry === "later" ? "is tried again" : "is given up");
 

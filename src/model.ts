@@ -80,6 +80,8 @@ export interface Vm {
   changedAt: number;
   startedAt: number | null;
   readyAt: number | null;
+  /** When the guest's init had come up; the same as `readyAt` where the init is none that says so. */
+  bootedAt: number | null;
   commandId: string;
   labels: Labels;
   /** When it is deleted, in ms since the epoch; null where nobody said so. */
@@ -201,6 +203,12 @@ export type SeenPause =
   /** `freeMiB`: what room there is now where its disks lie. */
   | { cause: "host_disk_full"; freeMiB: number };
 
+/** What a guest says of itself; `unsaid`: its init is none that says when it is up. `behindMs`: 0 below a second. */
+export interface SeenGuest {
+  init: "starting" | "up" | "unsaid";
+  behindMs: number;
+}
+
 export interface ObservedVm {
   /** The VM's state directory, disks included. */
   directory: Seen;
@@ -220,7 +228,7 @@ export interface ObservedVm {
   /** How the VMM ended, where somebody was there to see it. */
   exit?: ProcessExit;
   /** The agent link: connecting, or answering /healthz. */
-  agent: Seen<{ answering: boolean; version: string }>;
+  agent: Seen<{ answering: boolean; version: string } & Partial<SeenGuest>>;
   forwards: Seen<{ list: Forward[] }>;
   /** What the guest listens on, as its agent last said. */
   listeners: Seen<{ list: Listener[] }>;
@@ -272,6 +280,8 @@ export type Effect =
   /** A guest that stood still for want of room on the host goes on. */
   | { kind: "ensureRunning"; vmId: VmId }
   | { kind: "ensureAgentLink"; vmId: VmId }
+  /** The guest's clock shows the host's time. */
+  | { kind: "ensureClock"; vmId: VmId }
   /** The work disk of a VM that runs is that large, and so is its file system where the guest can do that. */
   | { kind: "ensureDiskSize"; vmId: VmId; diskMiB: number }
   | ({ kind: "ensureForward"; vmId: VmId; address: string } & Omit<Forward, "hostPort">)

@@ -7,7 +7,7 @@ import type { Image, State, Vm } from "./model.js";
 import { noRecoveries } from "./recovery.js";
 
 /** Raised whenever the fold changes meaning: snapshots of another number are ignored and the log is folded anew. */
-export const stateSchema = 5;
+export const stateSchema = 6;
 
 export const initialState: State = {
   seq: 0,
@@ -44,6 +44,7 @@ function newVm(event: Extract<StoredEvent, { type: "vm.created" }>): Vm {
     changedAt: event.at,
     startedAt: null,
     readyAt: null,
+    bootedAt: null,
     commandId,
     labels: labels ?? {},
     expiresAt: ttlMs === undefined ? null : event.at + ttlMs,

@@ -59,6 +59,8 @@ export const sampleData: EventData = {
   "vm.network_attached": { address: "127.7.0.1" },
   "vm.process_started": { pid: identity.pid },
   "vm.ready": { agent: "1.0" },
+  "vm.booted": { init: "up" },
+  "vm.clock_set": { behindMs: 30_000 },
   "vm.adopted": { pid: identity.pid },
   "vm.shutdown_asked": {},
   "vm.process_exited": { reason: "guest", detail: "powered off" },

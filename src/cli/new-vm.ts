@@ -4,6 +4,7 @@ import type { DefaultsView } from "../contract-daemon.js";
 import { BangerError } from "../errors.js";
 import { limits } from "../limits.js";
 import { formatSize, parseDuration, parseSize } from "../sizes.js";
+import { awaitBoot, type WaitFor, waitFlag } from "./boot-wait.js";
 import { usageError } from "./check.js";
 import { type Context, call, ensureDaemon, say } from "./context.js";
 import { labelFlag, labelsOf } from "./filter.js";
@@ -21,6 +22,7 @@ export const imageEnvFlag = {
 } as const;
 
 export const newVmFlags = {
+  ...waitFlag,
   name: { type: "string", valueHint: "NAME", description: "Name; two words are chosen without one" },
   image: {
     type: "string",
@@ -55,6 +57,7 @@ export function imageEnvOf(value: string | undefined): { imageEnv?: boolean } {
 
 export interface NewVmFlags {
   ttl?: string | undefined;
+  wait?: string | undefined;
   name?: string | undefined;
   image?: string | undefined;
   vcpu?: string | undefined;
@@ -184,8 +187,13 @@ const withDefaults = (spec: VmCreate["spec"], defaults: DefaultsView) => ({
   diskMiB: spec.diskMiB ?? defaults.diskMiB.value,
 });
 
-/** Returns when the VM's guest answers. @throws BangerError with the step that failed */
-export async function waitUntilReady(context: Context, vm: VmView, quiet: boolean): Promise<void> {
+/** Returns when the VM's guest answers, or has booted. @throws BangerError with the step that failed */
+export async function waitUntilReady(
+  context: Context,
+  vm: VmView,
+  quiet: boolean,
+  until: WaitFor,
+): Promise<void> {
   const report = startReport(context, quiet);
   try {
     let failure: BangerError | undefined;
@@ -199,6 +207,7 @@ export async function waitUntilReady(context: Context, vm: VmView, quiet: boolea
       report.see,
     );
     if (failure !== undefined) throw failure;
+    if (until === "boot") await awaitBoot(context, [vm], quiet);
   } finally {
     report.close();
   }

@@ -58,6 +58,10 @@ const vm: Group = {
       summary: "Shut VMs down and start them again",
       load: async () => (await import("./vm-act.js")).restart,
     },
+    wait: {
+      summary: "Wait until VMs are up, or have stopped",
+      load: async () => (await import("./vm-wait.js")).wait,
+    },
     kill: {
       summary: "Stop VMs at once",
       destroys: true,

@@ -1,6 +1,7 @@
 /** `banger vm start|stop|restart|kill|delete`: one request for all VMs, then waiting until each is there. */
 import type { VmAction } from "../contract.js";
 import { BangerError } from "../errors.js";
+import { awaitBoot, waitFlag, waitOf } from "./boot-wait.js";
 import { usageError } from "./check.js";
 import { command, manyRefs } from "./command.js";
 import { type Context, call, print, printJson, say } from "./context.js";
@@ -112,7 +113,25 @@ const unknownFlag = {
   description: "The words are ids of VMs that the log does not know (vm list --unknown); their disks stay",
 } as const;
 
+async function printResults(context: Context, action: Action, results: readonly Result[]): Promise<void> {
+  if (!context.json) return;
+  const { done } = outcomes[action];
+  await printJson(
+    context,
+    results.map((result) => resultJson(result, done)),
+  );
+}
+
+/** Waits for the inits of those that were started. */
+async function awaitInits(context: Context, results: readonly Result[], quiet: boolean): Promise<void> {
+  const up = results.flatMap(({ id, name, end }) =>
+    id !== undefined && end === "done" ? [{ id, name }] : [],
+  );
+  await awaitBoot(context, up, quiet);
+}
+
 function actionCommand(action: Action, summary: string, examples: readonly string[]) {
+  const starts = action === "start" || action === "restart";
   return command({
     summary,
     usage: "REF… [flags]",
@@ -122,9 +141,10 @@ function actionCommand(action: Action, summary: string, examples: readonly strin
       filter: filterFlag,
       quiet: { type: "boolean", alias: "q", description: "Print errors only" },
       ...(action === "kill" ? { unknown: unknownFlag } : {}),
-      ...(action === "start" || action === "restart" ? { force: newVmFlags.force } : {}),
+      ...(starts ? { force: newVmFlags.force, ...waitFlag } : {}),
     },
     async run(flags, { context, words, all }) {
+      const until = waitOf(flags.wait);
       if (flags.unknown === true) {
         const { killUnknown } = await import("./kill-unknown.js");
         if (all["filter"] !== undefined)
@@ -141,13 +161,9 @@ function actionCommand(action: Action, summary: string, examples: readonly strin
         quiet: flags.quiet === true,
         force: flags.force === true,
       });
-      if (context.json) {
-        const { done } = outcomes[action];
-        await printJson(
-          context,
-          results.map((result) => resultJson(result, done)),
-        );
-      }
+      if (starts && until === "boot")
+        await awaitInits(context, results, flags.quiet === true || context.json);
+      await printResults(context, action, results);
       return ok ? 0 : 1;
     },
   });

@@ -2,6 +2,7 @@
 import type { DefaultsView } from "../contract-daemon.js";
 import { homeHandles } from "../handles.js";
 import { formatSize } from "../sizes.js";
+import { waitOf } from "./boot-wait.js";
 import { command } from "./command.js";
 import { type Context, call, print, printJson } from "./context.js";
 import { createVm, newVmFlags, waitUntilReady } from "./new-vm.js";
@@ -23,8 +24,9 @@ export const create = command({
   async run(flags, { context, all }) {
     const quiet = flags.quiet === true || context.json === true;
     const start = flags.start !== false;
+    const until = waitOf(flags.wait);
     const vm = await createVm(context, flags, { start, quiet, labels: all["label"] });
-    if (start) await waitUntilReady(context, vm, quiet);
+    if (start) await waitUntilReady(context, vm, quiet, until);
     if (context.json) await printJson(context, await call(context, "vmShow", { ref: vm.id }));
     else await print(context, quiet ? `${vm.id}\n` : `${vm.name} ${start ? "running" : "created"}\n`);
     return 0;

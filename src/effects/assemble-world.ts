@@ -104,6 +104,7 @@ function driversOf<C extends GuestAgent>(
     rootDevices: mode.rootDevices,
     growth: onlineGrowth(home, controls, links),
     images,
+    setClock: (id, signal) => links.setClock(id, signal),
     ensureRunning: (id) => controls.require(id).resume(),
     ensureAgentLink: (id) => links.ensure(id, controls.require(id).identity),
   };

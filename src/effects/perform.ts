@@ -1,5 +1,5 @@
 /** From an effect to the driver that makes it true. */
-import { event, imageStream } from "../events.js";
+import { event, imageStream, vmStream } from "../events.js";
 import type { Effect } from "../model.js";
 import type { PerformContext } from "../world.js";
 import type { OnlineGrowth } from "./disk-online.js";
@@ -20,6 +20,8 @@ export interface Drivers {
   growth: OnlineGrowth;
   /** A guest that stands still for want of room goes on. @throws BangerError `vm_not_running`. */
   ensureRunning: (vmId: string) => Promise<void>;
+  /** How far the guest's clock had been behind; it no longer is. */
+  setClock: (vmId: string, signal: AbortSignal) => Promise<number>;
   /** Keeps a link to the guest's agent; returns at once. @throws BangerError `vm_not_running`. */
   ensureAgentLink: (vmId: string) => void;
 }
@@ -49,6 +51,11 @@ export async function perform(drivers: Drivers, effect: Effect, context: Perform
       return drivers.ensureRunning(effect.vmId);
     case "ensureAgentLink":
       return drivers.ensureAgentLink(effect.vmId);
+    case "ensureClock": {
+      const behindMs = await drivers.setClock(effect.vmId, signal);
+      if (behindMs !== 0) note(event(vmStream(effect.vmId), "vm.clock_set", { behindMs }));
+      return;
+    }
     case "ensureDiskSize":
       return drivers.growth.ensure(effect.vmId, effect.diskMiB, signal);
     case "ensureForward":

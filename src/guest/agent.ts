@@ -14,6 +14,10 @@ const Health = Type.Object({
   uptimeMs: Type.Number(),
   /** Another one after each boot of the guest. */
   bootId: Type.String({ maxLength: 64 }),
+  /** The guest's time, in ms since the epoch. */
+  unixMs: Type.Optional(Type.Number()),
+  /** `unsaid`: its init is none that says when it is up. */
+  init: Type.Optional(Type.Union([Type.Literal("starting"), Type.Literal("up"), Type.Literal("unsaid")])),
 });
 const Ports = Type.Object({
   ports: Type.Array(
@@ -140,25 +144,17 @@ export class AgentClient {
    * goes away.
    */
   async watchPorts(listener: (ports: AgentListener[]) => Promise<void>, signal: AbortSignal): Promise<void> {
-    try {
-      const reply = await this.#request({ method: "GET", path: "/ports?watch=1", signal });
-      const line = new ByteQueue();
-      for await (const chunk of reply as AsyncIterable<Buffer>) {
-        let start = 0;
-        for (let end = chunk.indexOf(lineEnd); end >= 0; end = chunk.indexOf(lineEnd, start)) {
-          line.add(chunk.subarray(start, end));
-          start = end + 1;
-          await listener(parse(Ports, line.takeAll().toString("utf8")).ports);
-          if (signal.aborted) return;
-        }
-        line.add(chunk.subarray(start));
-        if (line.length > replyMaxBytes) throw garbled();
-      }
-    } catch (error) {
-      if (signal.aborted) return;
-      throw unreachable(error);
-    }
-    if (!signal.aborted) throw unreachable(new Error("it stopped telling its ports"));
+    await this.#watch("/ports?watch=1", (line) => listener(parse(Ports, line).ports), signal);
+  }
+
+  /** The same with the guest's health: at once, again when its init has come up, and every ten seconds. */
+  async watchHealth(listener: (health: AgentHealth) => Promise<void>, signal: AbortSignal): Promise<void> {
+    await this.#watch("/healthz?watch=1", (line) => listener(parse(Health, line)), signal);
+  }
+
+  /** Sets the guest's clock forward by that, or back where it is negative. */
+  async addToClock(ms: number, signal?: AbortSignal): Promise<void> {
+    await this.#json(Done, { method: "POST", path: `/clock?add=${Math.round(ms)}`, signal });
   }
 
   /** Asks the guest to end itself; resolves when it has begun to. */
@@ -238,6 +234,29 @@ export class AgentClient {
     } finally {
       signal.removeEventListener("abort", giveUp);
     }
+  }
+
+  async #watch(path: string, take: (line: string) => Promise<void>, signal: AbortSignal): Promise<void> {
+    try {
+      const reply = await this.#request({ method: "GET", path, signal });
+      const line = new ByteQueue();
+      for await (const chunk of reply as AsyncIterable<Buffer>) {
+        let start = 0;
+        for (let end = chunk.indexOf(lineEnd); end >= 0; end = chunk.indexOf(lineEnd, start)) {
+          line.add(chunk.subarray(start, end));
+          start = end + 1;
+          await take(line.takeAll().toString("utf8"));
+          if (signal.aborted) return;
+        }
+        line.add(chunk.subarray(start));
+        if (line.length > replyMaxBytes) throw garbled();
+      }
+      if (line.length > 0) await take(line.takeAll().toString("utf8"));
+    } catch (error) {
+      if (signal.aborted) return;
+      throw unreachable(error);
+    }
+    if (!signal.aborted) throw unreachable(new Error("it stopped telling"));
   }
 
   async #json<T extends TSchema>(schema: T, call: Call): Promise<Static<T>> {

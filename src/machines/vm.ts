@@ -21,6 +21,7 @@ const beginStart = edit<"vm.start_requested" | "vm.restart_requested">((vm, even
   vm.restart = false;
   vm.startedAt = at;
   vm.readyAt = null;
+  vm.bootedAt = null;
   vm.recoveries = noRecoveries;
   vm.bootTimeoutMs = event.data.bootTimeoutMs;
 });
@@ -71,6 +72,12 @@ const noteResumed = edit<"vm.resumed">((vm, _event, at) => {
   if (vm.bootDeadlineAt !== null) vm.bootDeadlineAt = at + vm.bootTimeoutMs;
 });
 
+/** A guest whose clock runs wrong again and again is set right ever more rarely. */
+const noteGuest = edit<"vm.booted" | "vm.clock_set">((vm, event, at) => {
+  if (event.type === "vm.booted") vm.bootedAt = at;
+  else vm.recoveries = countRecovery(vm.recoveries, at);
+});
+
 /** What may befall a guest that boots or runs, whichever. */
 const standstill = {
   "vm.paused": { actions: "notePause" },
@@ -108,6 +115,7 @@ const machine = setup({
     noteExit: assign(noteExit),
     notePause: assign(notePause),
     noteResumed: assign(noteResumed),
+    noteGuest: assign(noteGuest),
     changeSpec: assign(
       edit<"vm.spec_changed">((vm, event) => {
         vm.spec = event.data.spec;
@@ -124,6 +132,7 @@ const machine = setup({
         vm.recoveries = noRecoveries;
         vm.startedAt = at;
         vm.readyAt = null;
+        vm.bootedAt = null;
       }),
     ),
     /** A start like any other, but that a guest which reboots on and on waits ever longer for it. */
@@ -132,6 +141,7 @@ const machine = setup({
         vm.recoveries = countRecovery(vm.recoveries, at);
         vm.startedAt = at;
         vm.readyAt = null;
+        vm.bootedAt = null;
       }),
     ),
     wantRestart: assign(
@@ -238,6 +248,8 @@ const machine = setup({
       on: {
         ...changes,
         "vm.adopted": {},
+        "vm.booted": { actions: "noteGuest" },
+        "vm.clock_set": { actions: "noteGuest" },
         "vm.process_exited": [
           { guard: "rebooted", target: "starting", actions: ["noteExit", "comeBack"] },
           { target: "stopped", actions: "noteExit" },

@@ -5,7 +5,7 @@ import { reconcileDisk, reconcileDiskSize } from "./disk.js";
 import { reconcileNetwork } from "./network.js";
 import { nextLookForRoom, reconcilePause } from "./pause.js";
 import { reconcileProcess } from "./process.js";
-import { reconcileReadiness } from "./readiness.js";
+import { reconcileClock, reconcileReadiness } from "./readiness.js";
 import { reconcileRootDevice } from "./root-device.js";
 
 export { needOf, reconcileImage } from "./image.js";
@@ -18,6 +18,7 @@ export function reconcileVm(vm: Vm, seen: ObservedVm, capabilities: Capabilities
     ...reconcileDisk(vm, seen),
     ...reconcileRootDevice(vm, seen, capabilities),
     ...reconcileReadiness(vm, seen),
+    ...reconcileClock(vm, seen, now),
     ...reconcileNetwork(vm, seen, capabilities),
     // Last, because it waits for the guest.
     ...reconcileDiskSize(vm, seen),

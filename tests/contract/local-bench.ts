@@ -80,6 +80,11 @@ function instantAgent(canGrow: () => boolean): Promise<Session<GuestAgent>> {
     // What is sent comes back.
     connect: async () => new PassThrough(),
     health: async () => ({ agent: "0" }),
+    watchHealth: (tell) => {
+      void tell({ agent: "0", unixMs: Date.now(), init: "up" });
+      return closed;
+    },
+    addToClock: async () => {},
     watchPorts: (tell) => {
       const address = "0.0.0.0";
       const sshd = { proto: "tcp", address, port: 22, pid: 1, process: "sshd", command: "sshd -D" } as const;

@@ -2,7 +2,10 @@
 import assert from "node:assert/strict";
 import { connect } from "node:net";
 import { after, test } from "node:test";
-import type { PortView, VmView } from "../../src/contract.js";
+import { pause, systemClock } from "../../src/clock.js";
+import type { HealthView, PortView, VmView } from "../../src/contract.js";
+import { connectQmp } from "../../src/effects/qmp.js";
+import { vmHandles } from "../../src/handles.js";
 import { TestHome, until } from "./harness.js";
 
 const home = new TestHome();
@@ -54,6 +57,38 @@ test("both disks keep what was written through stop, start, restart and kill", a
     events: (await home.json<{ events: number }>("events", "verify")).events,
     differences: [],
   });
+});
+
+test("a VM that was waited for has its init up, and says so; one that was not can be waited for", async () => {
+  // Restarted with the default wait by the test before: the first command may use the init.
+  await home.ok("vm", "restart", "keeper");
+  assert.equal(await home.ok("vm", "exec", "keeper", "--", "systemctl", "is-system-running"), "running\n");
+  const health = await home.json<HealthView>("vm", "health", "keeper");
+  assert.deepEqual([health.healthy, health.init], [true, "up"]);
+  await home.ok("vm", "restart", "keeper", "--wait", "agent");
+  const early = await home.vm("keeper");
+  assert.equal(early.bootedAt, null);
+  await home.ok("vm", "wait", "keeper", "--timeout", "2m");
+  const vm = await home.vm("keeper");
+  assert.ok((vm.bootedAt ?? "") > (vm.readyAt ?? ""));
+  const late = await home.run(["vm", "wait", "keeper", "--for", "stopped", "--timeout", "1s"]);
+  assert.match(late.stderr, /keeper: it has not stopped after 1s/);
+});
+
+test("a guest that stood still has the host's time again, and the log tells of it", async () => {
+  const { id } = await home.vm("keeper");
+  await home.ok("daemon", "stop");
+  const qmp = await connectQmp(vmHandles(home.home, id).qmpSocket, systemClock);
+  await qmp.execute("stop");
+  await pause(4_000);
+  await qmp.execute("cont");
+  qmp.close();
+  const behindMs = async () =>
+    Date.now() - 1000 * Number(await home.ok("vm", "exec", "keeper", "--", "date", "+%s.%N"));
+  await until("the clock is set", async () =>
+    (await home.events("keeper")).some(({ type }) => type === "vm.clock_set"),
+  );
+  assert.ok(Math.abs(await behindMs()) < 2_000);
 });
 
 test("ports are forwarded while the guest listens on them", async () => {

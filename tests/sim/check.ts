@@ -43,6 +43,8 @@ export function checkFact(
     "vm.process_started": process !== null && process.guest !== "idle",
     "vm.adopted": process !== null,
     "vm.ready": process?.guest === "up",
+    "vm.booted": process?.init === (type === "vm.booted" ? data.init : null),
+    "vm.clock_set": process?.guest === "up" && process.behindMs === 0,
     "vm.paused": process?.pause === (type === "vm.paused" ? data.cause : null),
     "vm.resumed": process?.pause === null,
     "vm.process_exited": process === null,

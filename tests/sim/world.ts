@@ -2,7 +2,7 @@
 import type { Clock } from "../../src/clock.js";
 import { type HeldByKernel, runtimeOf } from "../../src/effects/helper-look.js";
 import { BangerError } from "../../src/errors.js";
-import { event, imageStream } from "../../src/events.js";
+import { event, imageStream, vmStream } from "../../src/events.js";
 import type {
   Capabilities,
   Effect,
@@ -20,6 +20,7 @@ import { bridged as systemMode, capabilities as userMode } from "../fixtures.js"
 import { ensureDisk, ensureDiskSize, type Hands } from "./disks.js";
 import { ensureForward, ensureNoForward, forwardsOf } from "./forwards.js";
 import { noImage, type SimHost, type SimImage, type SimProcess, type SimVm } from "./host.js";
+import { agentOf, shownOf } from "./seen.js";
 import { SimSystem, unlisted } from "./system.js";
 
 type EffectOf<K extends Effect["kind"]> = Extract<Effect, { kind: K }>;
@@ -27,9 +28,6 @@ type EffectOf<K extends Effect["kind"]> = Extract<Effect, { kind: K }>;
 const hidden = { is: "unknown", cause: "its directory cannot be listed" } as const;
 
 const flaky = (message: string) => new BangerError("host_failed", message, { retry: "later" });
-
-const pauseOf = ({ pause }: SimProcess, full: boolean): SeenPause | null =>
-  pause === "host_disk_full" ? { cause: pause, freeMiB: full ? 0 : 1000 } : pause && { cause: pause };
 
 const never = new Promise<never>(() => {});
 
@@ -107,24 +105,14 @@ export class SimWorld implements World {
       seed: here(vm.seed),
       ...held,
       runtime: runtimeOf(this.#see(vm.runtime && {}), jail),
-      process: this.#see(process && this.#shown(process)),
+      process: this.#see(process && shownOf(process, this.host)),
       ...(process === null && exit !== undefined && { exit }),
-      agent: this.#see(linked && { answering: process.guest === "up", version: "sim" }),
+      agent: this.#see(linked && agentOf(process)),
       forwards: this.#see(this.capabilities.portForwarding && process && { list: forwardsOf(this.host, id) }),
       listeners:
         linked && process.guest !== "up"
           ? { is: "unknown", cause: "the agent has not said yet" }
           : this.#see(linked && { list: [...process.listeners] }),
-    };
-  }
-
-  #shown(process: SimProcess) {
-    const { pid, startTime, guest } = process;
-    const pause = this.host.faulty(0.1) ? "unasked" : pauseOf(process, this.host.full);
-    return {
-      ...{ pid, startTime },
-      ...(guest === "idle" && { idle: true as const }),
-      ...(pause !== null && { pause }),
     };
   }
 
@@ -180,6 +168,8 @@ export class SimWorld implements World {
       case "ensureAgentLink":
         this.#links.set(effect.vmId, this.#running(effect.vmId));
         return;
+      case "ensureClock":
+        return this.#setClock(effect.vmId, context);
       case "ensureDiskSize":
         return ensureDiskSize(this.#hands, effect);
       case "ensureForward":
@@ -217,6 +207,15 @@ export class SimWorld implements World {
       default:
         effect satisfies never;
     }
+  }
+
+  #setClock(id: VmId, { note }: PerformContext): void {
+    const process = this.#running(id);
+    const { behindMs } = process;
+    this.#change(() => {
+      process.behindMs = 0;
+    });
+    if (behindMs !== 0) note(event(vmStream(id), "vm.clock_set", { behindMs }));
   }
 
   async #ensureProcess({ vmId, imageId, spec }: EffectOf<"ensureProcess">): Promise<void> {

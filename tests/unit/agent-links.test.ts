@@ -2,7 +2,12 @@
 import assert from "node:assert/strict";
 import { PassThrough } from "node:stream";
 import { beforeEach, describe, test } from "node:test";
-import { AgentLinks, type GuestAgent, type Session } from "../../src/effects/agent-links.js";
+import {
+  AgentLinks,
+  type GuestAgent,
+  type GuestHealth,
+  type Session,
+} from "../../src/effects/agent-links.js";
 import type { Listener } from "../../src/model.js";
 import { ManualClock } from "../manual-clock.js";
 
@@ -23,8 +28,18 @@ class Guest {
   up = true;
   healthy = true;
   tell: (list: Listener[]) => Promise<void> = async () => {};
+  tellHealth: (health: GuestHealth) => Promise<void> = async () => {};
   hangUp: () => void = () => {};
+  init: "starting" | "up" | "unsaid" = "up";
+  /** How far its clock is ahead of the host's. */
+  aheadMs = 0;
   closed = false;
+
+  constructor(readonly clock: ManualClock) {}
+
+  health(): GuestHealth {
+    return { agent: "1.2", unixMs: this.clock.now() + this.aheadMs, init: this.init };
+  }
 
   dial = async (_id: string, signal: AbortSignal): Promise<Session<GuestAgent>> => {
     this.dials += 1;
@@ -36,7 +51,15 @@ class Guest {
     const never = new Promise<never>(() => {});
     const client: GuestAgent = {
       connect: async () => new PassThrough(),
-      health: () => (this.healthy ? Promise.resolve({ agent: "1.2" }) : never),
+      health: () => (this.healthy ? Promise.resolve(this.health()) : never),
+      watchHealth: (tell) => {
+        this.tellHealth = tell;
+        if (this.healthy) tell(this.health()).catch(() => {});
+        return this.healthy ? closed : never;
+      },
+      addToClock: async (ms) => {
+        this.aheadMs += ms;
+      },
       watchPorts: (tell) => {
         this.tell = tell;
         return closed;
@@ -55,7 +78,7 @@ describe("AgentLinks", () => {
   let wakes: string[];
   beforeEach(() => {
     clock = new ManualClock();
-    guest = new Guest();
+    guest = new Guest(clock);
     wakes = [];
     links = new AgentLinks(guest.dial, clock, (vmId) => wakes.push(vmId));
   });
@@ -77,7 +100,13 @@ describe("AgentLinks", () => {
     assert.deepEqual([answering(), wakes], [false, []]);
     guest.up = true;
     await clock.advance(2_000);
-    assert.deepEqual(links.agent(id), { is: "present", answering: true, version: "1.2" });
+    assert.deepEqual(links.agent(id), {
+      is: "present",
+      answering: true,
+      version: "1.2",
+      init: "up",
+      behindMs: 0,
+    });
     assert.deepEqual(wakes, [id]);
     assert.equal(links.listeners(id).is, "unknown");
     guest.tell([sshd]).catch(() => {});
@@ -140,5 +169,54 @@ describe("AgentLinks", () => {
     links.drop(id);
     await clock.advance(10_000);
     assert.deepEqual([guest.closed, guest.dials, links.agent(id).is], [true, 1, "absent"]);
+  });
+
+  test("that the guest's init has come up is told when it says so", async () => {
+    guest.init = "starting";
+    links.ensure(id, process1);
+    await clock.settle();
+    const init = () => (links.agent(id) as { init?: string }).init;
+    assert.equal(init(), "starting");
+    wakes.length = 0;
+    guest.init = "up";
+    guest.tellHealth(guest.health()).catch(() => {});
+    assert.deepEqual([init(), wakes], ["up", [id]]);
+  });
+
+  test("an agent that tells its version alone is served all the same, and its clock is left alone", async () => {
+    guest.health = () => ({ agent: "0.9" });
+    links.ensure(id, process1);
+    await clock.settle();
+    assert.deepEqual(links.agent(id), { is: "present", answering: true, version: "0.9" });
+    assert.equal(await links.setClock(id, new AbortController().signal), 0);
+    assert.equal(guest.aheadMs, 0);
+  });
+
+  test("a clock that is off by more than a second is told and set right, in both directions", async () => {
+    const { signal } = new AbortController();
+    links.ensure(id, process1);
+    await clock.settle();
+    for (const aheadMs of [-30_000, 3_600_000]) {
+      wakes.length = 0;
+      guest.aheadMs = aheadMs;
+      guest.tellHealth(guest.health()).catch(() => {});
+      assert.deepEqual([(links.agent(id) as { behindMs?: number }).behindMs, wakes], [-aheadMs, [id]]);
+      assert.equal(await links.setClock(id, signal), -aheadMs);
+      assert.deepEqual([guest.aheadMs, (links.agent(id) as { behindMs?: number }).behindMs], [0, 0]);
+    }
+    guest.aheadMs = -900;
+    guest.tellHealth(guest.health()).catch(() => {});
+    assert.equal((links.agent(id) as { behindMs?: number }).behindMs, 0);
+  });
+
+  test("what only took its time to get here is no clock that is behind", async () => {
+    links.ensure(id, process1);
+    await clock.settle();
+    const late = guest.health();
+    await clock.advance(5_000);
+    guest.tellHealth(late).catch(() => {});
+    assert.equal((links.agent(id) as { behindMs?: number }).behindMs, 5_000);
+    assert.equal(await links.setClock(id, new AbortController().signal), 0);
+    assert.equal(guest.aheadMs, 0);
   });
 });

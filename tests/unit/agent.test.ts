@@ -30,6 +30,23 @@ test("health names the agent's version, which is the package's", async () => {
   assert.equal(linked.mux.up, true);
 });
 
+test("who watches the health is told at once, and a program that is no guest's init says nothing of it", async () => {
+  const stop = new AbortController();
+  const before = Date.now();
+  await linked.client.watchHealth(async ({ unixMs = 0, init, agent }) => {
+    assert.deepEqual([init, agent], ["unsaid", (await linked.client.health()).agent]);
+    assert.ok(unixMs >= before && unixMs <= Date.now());
+    stop.abort();
+  }, stop.signal);
+});
+
+test("the agent sets no clock but that of its own guest, and by no nonsense", async () => {
+  await assert.rejects(linked.client.addToClock(5_000), { code: "agent_refused", message: /not_a_guest/ });
+  for (const query of ["", "?add=", "?add=1x", "?add=99999999999999999999"]) {
+    assert.match(await raw(`POST /clock${query} HTTP/1.1\r\n\r\n`), /^HTTP\/1.1 400 /, query);
+  }
+});
+
 test("streams are given back: many more exchanges than channels, one after the other", async () => {
   for (let i = 0; i < 200; i++) await linked.client.health();
 });

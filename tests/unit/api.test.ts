@@ -167,7 +167,8 @@ describe("one VM", () => {
       healthy: true,
       agent: "played",
       uptimeMs: 1234,
-      detail: "the guest agent answers",
+      init: "starting",
+      detail: "the guest agent answers, its init is still coming up",
     });
     assert.equal((await ok<{ phase: string }>("vmStats", { ref: "ann" })).phase, "running");
     bench.guests.status = 503;
