@@ -6,6 +6,7 @@ import type { Static, TSchema } from "@sinclair/typebox";
 import type { ApiErrorBody, LogsQuery, routes } from "./contract.js";
 import type { EventsQuery, EventView } from "./contract-events.js";
 import type { ExecRequest, VmHold } from "./contract-guest.js";
+import { logOffsetHeader } from "./contract-headers.js";
 import { BangerError } from "./errors.js";
 import { pathTrouble } from "./path-trouble.js";
 import { bodyOf, exchange, type Reply } from "./socket-http.js";
@@ -182,9 +183,15 @@ export class Client {
     }
   }
 
-  /** The bytes of a VM's console or VMM log. */
-  logs(ref: string, query: LogsQuery, signal?: AbortSignal): AsyncGenerator<Buffer> {
-    return this.#bytes(requestLines.vmLogs, { ref, query, signal });
+  /** The bytes of a VM's console or VMM log; `began` is told where in it they begin. */
+  logs(
+    ref: string,
+    query: LogsQuery,
+    signal?: AbortSignal,
+    began?: (offset: number) => void,
+  ): AsyncGenerator<Buffer> {
+    const headed = ({ headers }: Reply) => began?.(Number(headers.get(logOffsetHeader) ?? 0));
+    return this.#bytes(requestLines.vmLogs, { ref, query, signal }, headed);
   }
 
   /** Asks for a command in the guest; the connection then speaks the frames of src/guest/exec-frames.ts, once resumed. */
@@ -206,11 +213,12 @@ export class Client {
     });
   }
 
-  async *#bytes(line: string, options: RawOptions): AsyncGenerator<Buffer> {
+  async *#bytes(line: string, options: RawOptions, headed?: (reply: Reply) => void): AsyncGenerator<Buffer> {
     let socket: Socket | undefined;
     try {
       const reply = await this.#open(line, options);
       socket = reply.socket;
+      headed?.(reply);
       yield* bodyOf(reply);
     } catch (error) {
       throw this.#failure(error as Error, options.signal);

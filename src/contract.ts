@@ -201,6 +201,8 @@ export const LogsQuery = Type.Object(
     follow: Type.Optional(Type.Boolean()),
     /** Last lines only. */
     tail: Type.Optional(Type.Integer({ minimum: 0, maximum: 1_000_000 })),
+    /** Without that many bytes of the log: to go on where an earlier reply broke off. */
+    from: Type.Optional(Type.Integer({ minimum: 0 })),
   },
   { additionalProperties: false },
 );

@@ -204,10 +204,7 @@ export type SeenPause =
   | { cause: "host_disk_full"; freeMiB: number };
 
 /** What a guest says of itself; `unsaid`: its init is none that says when it is up. `behindMs`: 0 below a second. */
-export interface SeenGuest {
-  init: "starting" | "up" | "unsaid";
-  behindMs: number;
-}
+export type SeenGuest = { init: "starting" | "up" | "unsaid"; behindMs: number };
 
 export interface ObservedVm {
   /** The VM's state directory, disks included. */

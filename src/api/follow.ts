@@ -103,26 +103,37 @@ async function tailOffset(file: FileHandle, sizeBytes: number, lines: number): P
   return 0;
 }
 
+/** Where the last lines of what is there now begin. */
+export async function tailBegin(path: string, lines: number): Promise<number> {
+  const file = await open(path, "r").catch(() => undefined);
+  if (file === undefined) return 0;
+  try {
+    const { size } = await file.stat();
+    return lines === 0 ? size : await tailOffset(file, size, lines);
+  } finally {
+    await file.close();
+  }
+}
+
 export interface FileFollow {
   follow: boolean;
-  /** Only the last lines of what is there now. */
-  tail?: number;
+  /** Without so many bytes of its beginning; a file that is shorter was cut, and is read from there. */
+  from: number;
 }
 
 /** The bytes of a file; with `follow` those to come as well. A missing file is an empty one. */
 export async function* followFile(
   path: string,
-  { follow, tail }: FileFollow,
+  { follow, from }: FileFollow,
   clock: Clock,
   signal: AbortSignal,
 ): AsyncGenerator<Buffer> {
-  let offset: number | undefined;
+  let offset = from;
   while (!signal.aborted) {
     const file = await open(path, "r").catch(() => undefined);
     if (file !== undefined) {
       try {
         const { size } = await file.stat();
-        offset ??= tail === undefined ? 0 : tail === 0 ? size : await tailOffset(file, size, tail);
         if (size < offset) offset = 0;
         while (offset < size && !signal.aborted) {
           // No more memory than there are bytes: a reader that is slow keeps many of these.

@@ -82,10 +82,11 @@ export async function stream(
   reply: FastifyReply,
   contentType: string,
   chunks: AsyncIterable<string | Buffer>,
+  headers: Record<string, string> = {},
 ): Promise<void> {
   reply.hijack();
   const response: ServerResponse = reply.raw;
-  response.writeHead(200, { "content-type": contentType });
+  response.writeHead(200, { "content-type": contentType, ...headers });
   response.flushHeaders();
   // A client that goes away is how most endless streams end.
   await pipeline(Readable.from(chunks), response).catch(() => undefined);

@@ -2,6 +2,7 @@
 import type { Duplex } from "node:stream";
 import type { HealthView, LogsQuery, PortView, VmCreate, VmStats, VmView } from "../contract.js";
 import type { ExecRequest, SshView } from "../contract-guest.js";
+import { logOffsetHeader } from "../contract-headers.js";
 import { createdBy, decide, isLive, resolveVm } from "../decide.js";
 import type { ErrorCode } from "../error-codes.js";
 import { BangerError, errorBody } from "../errors.js";
@@ -12,7 +13,7 @@ import type { Observed, Vm } from "../model.js";
 import { suggestName } from "../names.js";
 import { decideWithin } from "../room.js";
 import { inContainer } from "./container.js";
-import { followFile } from "./follow.js";
+import { followFile, tailBegin } from "./follow.js";
 import type { Holds } from "./holds.js";
 import { isForwarding, portViews } from "./ports.js";
 import { type ApiDeps, type Handle, roomOf, stream } from "./route.js";
@@ -83,12 +84,13 @@ export function vmRoutes(handle: Handle, deps: ApiDeps, holds: Holds): void {
       hostKeyAlias: vmHandles(home, vm.id).hostKeyAlias,
     };
   });
-  handle<unknown, LogsQuery>("vmLogs", (call) => {
-    const { source = "console", follow = false, tail } = call.query;
+  handle<unknown, LogsQuery>("vmLogs", async (call) => {
+    const { source = "console", follow = false, tail, from } = call.query;
     const { consoleLog, vmmLog } = vmHandles(home, find(call).id);
     const path = source === "console" ? consoleLog : vmmLog;
-    const file = { follow, ...(tail !== undefined && { tail }) };
-    return stream(call.reply, "text/plain; charset=utf-8", followFile(path, file, clock, call.gone));
+    const begin = from ?? (tail === undefined ? 0 : await tailBegin(path, tail));
+    const chunks = followFile(path, { follow, from: begin }, clock, call.gone);
+    return stream(call.reply, "text/plain; charset=utf-8", chunks, { [logOffsetHeader]: String(begin) });
   });
 }
 

@@ -7,16 +7,16 @@ import { type Context, call, ensureDaemon } from "./context.js";
 const losses = new Set(["daemon_lost", "daemon_not_running"]);
 const mostLosses = 5;
 
-/** The events after `query.after`, without end; gives up when the daemon is lost again and again without news. */
-export async function* follow(context: Context, query: EventsQuery): AsyncGenerator<EventView> {
-  const { signal } = context.interrupts;
-  let after = query.after ?? 0;
+/**
+ * What `open` yields, which never ends by itself, opened again each time that the daemon went away; gives up when that
+ * happens again and again without anything to yield.
+ */
+export async function* surviving<T>(context: Context, open: () => AsyncIterable<T>): AsyncGenerator<T> {
   for (let lost = 0; lost < mostLosses; lost++) {
     try {
-      for await (const event of context.client.events({ ...query, after, follow: true }, signal)) {
-        after = event.seq;
+      for await (const item of open()) {
         lost = 0;
-        yield event;
+        yield item;
       }
     } catch (error) {
       if (!(error instanceof BangerError && losses.has(error.code))) throw error;
@@ -24,6 +24,17 @@ export async function* follow(context: Context, query: EventsQuery): AsyncGenera
     await ensureDaemon(context);
   }
   throw new BangerError("daemon_lost", "the daemon keeps going away", { hint: "banger doctor" });
+}
+
+/** The events after `query.after`, without end. */
+export async function* follow(context: Context, query: EventsQuery): AsyncGenerator<EventView> {
+  const { signal } = context.interrupts;
+  let after = query.after ?? 0;
+  const open = () => context.client.events({ ...query, after, follow: true }, signal);
+  for await (const event of surviving(context, open)) {
+    after = event.seq;
+    yield event;
+  }
 }
 
 /** `booted`: it runs, and its init has come up. */

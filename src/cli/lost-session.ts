@@ -1,4 +1,4 @@
-/** Why a session in a guest broke off, where it was the guest that ended. */
+/** Why a session in a guest broke off: the guest ended, or the daemon that carried it went away. */
 import { pause } from "../clock.js";
 import { BangerError } from "../errors.js";
 import type { Context } from "./context.js";
@@ -24,4 +24,22 @@ export async function guestEnded(
     await pause(lookMs);
   }
   return undefined;
+}
+
+const daemonGone = new Set(["daemon_lost", "daemon_not_running"]);
+
+/** That the daemon is not there any more, as an error; undefined when it is. */
+export async function daemonWent({ client }: Context, ref: string): Promise<BangerError | undefined> {
+  try {
+    await client.call("vmShow", { ref });
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof BangerError && daemonGone.has(error.code))) return undefined;
+    const message = "the daemon went away, which ended what ran in the session; the VM keeps running";
+    return new BangerError("exec_lost", message, {
+      hint: `banger vm exec ${ref} -- CMD, which starts the daemon again`,
+      retry: "later",
+      cause: error,
+    });
+  }
 }

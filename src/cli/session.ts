@@ -6,7 +6,7 @@ import { BangerError } from "../errors.js";
 import { ExecClient, type ExecResult, OutputError } from "../guest/exec-stream.js";
 import { type Context, withDaemon } from "./context.js";
 import { Interrupted } from "./interrupts.js";
-import { guestEnded } from "./lost-session.js";
+import { daemonWent, guestEnded } from "./lost-session.js";
 import { flushed, outputEnd } from "./output.js";
 import { inForeground, TerminalInput } from "./terminal-input.js";
 
@@ -104,7 +104,10 @@ export async function joinSession(
     return result;
   } catch (error) {
     const lost = error instanceof BangerError && error.code === "exec_lost";
-    const ended = left === undefined && lost ? await guestEnded(context, ref, begun) : undefined;
+    const ended =
+      left === undefined && lost
+        ? ((await guestEnded(context, ref, begun)) ?? (await daemonWent(context, ref)))
+        : undefined;
     throw left ?? ended ?? named(error, request.argv[0] ?? "");
   } finally {
     if (stdin instanceof TerminalInput) stdin.destroy();

@@ -1,8 +1,10 @@
 /** `banger vm logs`. */
 import { StringDecoder } from "node:string_decoder";
+import type { LogsQuery } from "../contract.js";
 import { usageError } from "./check.js";
 import { command, oneRef, rawFlag } from "./command.js";
-import { print, withDaemon } from "./context.js";
+import { type Context, print, withDaemon } from "./context.js";
+import { surviving } from "./follow.js";
 import { guestOutput, write } from "./output.js";
 import { jsonText } from "./render/style.js";
 import { wholeNumber } from "./whole-number.js";
@@ -53,7 +55,10 @@ export const logs = command({
     const ref = words[0] ?? "";
     const output = guestOutput(context.stdout, flags.raw === true);
     await withDaemon(context, async () => {
-      const chunks = context.client.logs(ref, query, context.interrupts.signal);
+      const chunks =
+        flags.follow === true
+          ? followed(context, ref, query)
+          : context.client.logs(ref, query, context.interrupts.signal);
       if (context.json) {
         for await (const text of linesOf(chunks)) await print(context, `${jsonText({ text })}\n`);
         return;
@@ -63,3 +68,18 @@ export const logs = command({
     return 0;
   },
 });
+
+/** The log's bytes without end. Goes on where it was when the daemon went away, without a byte lost or doubled. */
+async function* followed(context: Context, ref: string, query: LogsQuery): AsyncGenerator<Buffer> {
+  const { source = "console" } = query;
+  let [asked, at] = [query, 0];
+  const began = (offset: number) => {
+    at = offset;
+  };
+  const open = () => context.client.logs(ref, asked, context.interrupts.signal, began);
+  for await (const chunk of surviving(context, open)) {
+    at += chunk.length;
+    asked = { source, follow: true, from: at };
+    yield chunk;
+  }
+}

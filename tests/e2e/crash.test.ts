@@ -50,6 +50,32 @@ for (const damage of ["nothing", "deleted", "garbage"] as const) {
   });
 }
 
+test("a log that is followed misses nothing over the daemon's death, and a command is told that it ended", async () => {
+  await home.ok("vm", "run", "-d", "--name", "followed", "--wait", "agent", ...small);
+  const line = (text: string) =>
+    home.ok("vm", "exec", "followed", "--", "sh", "-c", `echo ${text} > /dev/console`);
+  await line("before-1");
+  const follower = home.start(["vm", "logs", "followed", "-f", "--tail", "1"]);
+  let seen = "";
+  follower.child.stdout?.on("data", (text: Buffer) => {
+    seen += text.toString();
+  });
+  await until("the follower reads", async () => seen.includes("before-1"));
+  const command = home.start(["vm", "exec", "followed", "--", "sleep", "1000"]);
+  await until("the command runs", async () =>
+    /sleep 1000/.test(await home.ok("vm", "exec", "followed", "--", "ps", "-e", "-o", "args")),
+  );
+  await home.killDaemon();
+  const ended = await command.ended;
+  assert.equal(ended.status, 125);
+  assert.match(ended.stderr, /the daemon went away, .*\n {2}try: banger vm exec followed -- CMD/);
+  await line("after-1");
+  await until("the follower goes on", async () => seen.includes("after-1"));
+  follower.child.kill("SIGKILL");
+  assert.deepEqual(seen.match(/(before|after)-1/g), ["before-1", "after-1"]);
+  await home.ok("vm", "delete", "followed");
+});
+
 for (const stage of ["vm.created", "vm.disk_attached", "vm.process_started", "vm.ready"]) {
   test(`a create whose daemon dies after ${stage} goes on to running`, async () => {
     const created = home.start(["vm", "create", "--name", "phoenix", ...small]);

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, test } from "node:test";
 import fc from "fast-check";
-import { followEvents, followFile, globMatcher } from "../../src/api/follow.js";
+import { followEvents, followFile, globMatcher, tailBegin } from "../../src/api/follow.js";
 import { daemonStream, event } from "../../src/events.js";
 import { Ledger } from "../../src/ledger.js";
 import { Log } from "../../src/log.js";
@@ -66,7 +66,7 @@ describe("followFile", () => {
 
   const read = async (tail?: number) => {
     const chunks: Buffer[] = [];
-    const options = { follow: false, ...(tail !== undefined && { tail }) };
+    const options = { follow: false, from: tail === undefined ? 0 : await tailBegin(path, tail) };
     const never = new AbortController().signal;
     for await (const chunk of followFile(path, options, new ManualClock(), never))
       chunks.push(Buffer.from(chunk));
@@ -95,10 +95,22 @@ describe("followFile", () => {
     );
   });
 
+  test("a reader goes on where it was; where the file was cut meanwhile, at its beginning", async () => {
+    writeFileSync(path, "0123456789");
+    const from = async (offset: number) => {
+      const never = new AbortController().signal;
+      const chunks = followFile(path, { follow: false, from: offset }, new ManualClock(), never);
+      let text = "";
+      for await (const chunk of chunks) text += chunk.toString();
+      return text;
+    };
+    assert.deepEqual([await from(4), await from(10), await from(11)], ["456789", "", "0123456789"]);
+  });
+
   test("a few bytes hold no more memory than that, however long their reader keeps them", async () => {
     writeFileSync(path, "few");
     const never = new AbortController().signal;
-    for await (const chunk of followFile(path, { follow: false }, new ManualClock(), never))
+    for await (const chunk of followFile(path, { follow: false, from: 0 }, new ManualClock(), never))
       assert.equal(chunk.buffer.byteLength, 3);
   });
 
@@ -106,7 +118,7 @@ describe("followFile", () => {
     assert.equal(await read(), "");
     const clock = new ManualClock();
     const gone = new AbortController();
-    const chunks = followFile(path, { follow: true }, clock, gone.signal);
+    const chunks = followFile(path, { follow: true, from: 0 }, clock, gone.signal);
     const next = async () => {
       const chunk = chunks.next();
       for (let done = false; !done; ) {
