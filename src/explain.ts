@@ -1,5 +1,5 @@
 /** Pure: events as plain sentences, one VM's life as a list, and the chain of causes behind its state. */
-import { autoStopCause, type StoredEvent, vmStream } from "./events.js";
+import { autoStopCause, type EventData, type StoredEvent, vmStream } from "./events.js";
 import { isKernelId } from "./handles.js";
 import type { Labels, PauseCause, Phase, ProcessExit, Vm, VmSpec } from "./model.js";
 import { fold, initialState } from "./projection.js";
@@ -14,11 +14,8 @@ export function sentence(event: StoredEvent): string {
 /** The event as a main clause, to be used within a sentence. */
 function clause(event: StoredEvent): string {
   switch (event.type) {
-    case "vm.created": {
-      const { name, imageId, spec, address, ttlMs } = event.data;
-      const until = ttlMs === undefined ? "" : `, for ${formatDuration(ttlMs)}`;
-      return `it was created as ${name}, from ${imageId} with ${specClause(spec)}, at ${address}${until}`;
-    }
+    case "vm.created":
+      return createdClause(event.data);
     case "vm.spec_changed":
       return `a client asked for it to have ${specClause(event.data.spec)}`;
     case "vm.labels_changed":
@@ -93,6 +90,11 @@ const labelsText = (labels: Labels): string =>
 
 const specClause = ({ vcpu, memoryMiB, diskMiB, nat }: VmSpec): string =>
   `${vcpu} vcpu, ${memoryMiB} MiB and ${formatSize(diskMiB)} of disk${nat ? "" : ", and no way out"}`;
+
+function createdClause({ name, imageId, spec, address, ttlMs }: EventData["vm.created"]): string {
+  const until = ttlMs === undefined ? "" : `, for ${formatDuration(ttlMs)}`;
+  return `it was created as ${name}, from ${imageId} with ${specClause(spec)}, at ${address}${until}`;
+}
 
 /** What the daemon asks for of itself has a cause of its own; everything else comes from a client. */
 const asker = ({ cause }: StoredEvent): string =>

@@ -238,21 +238,6 @@ export interface ObservedImage {
   partial: Seen<{ building: boolean }>;
 }
 
-export interface SeenSpace {
-  path: string;
-  freeMiB: number;
-  totalMiB: number;
-}
-
-/** What the machine has for all VMs together; looked at by itself, since that is cheap and asks nobody. */
-export interface ObservedHost {
-  /** RAM, or what the control group that the daemon is in may take of it. */
-  memory: Seen<{ totalMiB: number }>;
-  /** Where disks of VMs are, and where images are. */
-  stateDisk: Seen<SeenSpace>;
-  dataDisk: Seen<SeenSpace>;
-}
-
 /** One look at the host. Handles of ids that the state does not know are in here too. */
 export interface Observed {
   vms: ReadonlyMap<VmId, ObservedVm>;

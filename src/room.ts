@@ -2,8 +2,23 @@
 import { type Command, decide, type Timeouts } from "./decide.js";
 import { BangerError } from "./errors.js";
 import type { NewEvent } from "./events.js";
-import type { ObservedHost, Seen, SeenSpace, State, Vm, VmId } from "./model.js";
+import type { Seen, State, Vm, VmId } from "./model.js";
 import { formatSize } from "./sizes.js";
+
+export interface SeenSpace {
+  path: string;
+  freeMiB: number;
+  totalMiB: number;
+}
+
+/** What the machine has for all VMs together; looked at by itself, since that is cheap and asks nobody. */
+export interface ObservedHost {
+  /** RAM, or what the control group that the daemon is in may take of it. */
+  memory: Seen<{ totalMiB: number }>;
+  /** Where disks of VMs are, and where images are. */
+  stateDisk: Seen<SeenSpace>;
+  dataDisk: Seen<SeenSpace>;
+}
 
 /** What is judged by: the host as it was just seen, and what its owner allows. */
 export interface Room {

@@ -12,8 +12,8 @@ import type { AgentClient } from "../guest/agent.js";
 import type { Home } from "../handles.js";
 import type { Images } from "../images/shelf.js";
 import type { Ledger } from "../ledger.js";
-import type { ObservedHost, ProcessIdentity, Seen, Vm, VmId } from "../model.js";
-import type { Room } from "../room.js";
+import type { ProcessIdentity, Seen, Vm, VmId } from "../model.js";
+import type { ObservedHost, Room } from "../room.js";
 import type { Uses } from "../use.js";
 import type { World } from "../world.js";
 

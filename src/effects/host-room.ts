@@ -2,7 +2,8 @@
 import { statfsSync } from "node:fs";
 import type { Home } from "../handles.js";
 import { memoryLimit } from "../memory-limit.js";
-import type { ObservedHost, Seen, SeenSpace } from "../model.js";
+import type { Seen } from "../model.js";
+import type { ObservedHost, SeenSpace } from "../room.js";
 
 const miB = 2 ** 20;
 

@@ -1,43 +1,12 @@
 /** The client of a guest's agent: one HTTP exchange per stream, whatever carries the streams. */
 import { type ClientRequest, request as httpRequest, type IncomingMessage } from "node:http";
 import { type Duplex, type Readable, Writable } from "node:stream";
-import { type Static, type TSchema, Type } from "@sinclair/typebox";
+import type { Static, TSchema } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import { BangerError } from "../errors.js";
+import { type AgentHealth, type AgentListener, Done, Failure, Health, Ports } from "./agent-replies.js";
 import { ByteQueue } from "./bytes.js";
 import { ExecClient } from "./exec-stream.js";
-
-const Health = Type.Object({
-  status: Type.Literal("ok"),
-  agent: Type.String({ maxLength: 64 }),
-  /** Since the guest's kernel started. */
-  uptimeMs: Type.Number(),
-  /** Another one after each boot of the guest. */
-  bootId: Type.String({ maxLength: 64 }),
-  /** The guest's time, in ms since the epoch. */
-  unixMs: Type.Optional(Type.Number()),
-  /** `unsaid`: its init is none that says when it is up. */
-  init: Type.Optional(Type.Union([Type.Literal("starting"), Type.Literal("up"), Type.Literal("unsaid")])),
-});
-const Ports = Type.Object({
-  ports: Type.Array(
-    Type.Object({
-      proto: Type.Union([Type.Literal("tcp"), Type.Literal("udp")]),
-      address: Type.String({ maxLength: 64 }),
-      port: Type.Integer({ minimum: 1, maximum: 65_535 }),
-      /** 0 when the socket is the kernel's own or its owner is unknown. */
-      pid: Type.Integer({ minimum: 0 }),
-      process: Type.String({ maxLength: 256 }),
-      command: Type.String({ maxLength: 1024 }),
-    }),
-    { maxItems: 1024 },
-  ),
-});
-const Failure = Type.Object({ code: Type.String({ pattern: "^[a-z_]{1,64}$" }), message: Type.String() });
-const Done = Type.Object({});
-
-export type AgentHealth = Static<typeof Health>;
-export type AgentListener = Static<typeof Ports>["ports"][number];
 
 export interface AgentExec {
   argv: string[];

@@ -1,6 +1,5 @@
 /** What the simulated machine has for all VMs together, and what commands are judged by there. */
-import type { ObservedHost } from "../../src/model.js";
-import type { Room } from "../../src/room.js";
+import type { ObservedHost, Room } from "../../src/room.js";
 import type { SimHost } from "./host.js";
 
 export function machineOf({ memoryMiB, full }: SimHost): ObservedHost {

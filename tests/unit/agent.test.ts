@@ -5,7 +5,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { after, before, test } from "node:test";
-import type { AgentListener } from "../../src/guest/agent.js";
+import type { AgentListener } from "../../src/guest/agent-replies.js";
 import { type Linked, startAgent, startLinked } from "./agent-process.js";
 
 let linked: Linked;
