@@ -23,6 +23,7 @@ import { BangerError } from "./errors.js";
 import type { RegistryOption } from "./images/oci/registry.js";
 import { type Ipv4Network, isHostOf } from "./ipv4.js";
 import { limits } from "./limits.js";
+import type { Accelerator } from "./model.js";
 
 const program = text("^(/.*)?[^/]+$", "the name of a program in PATH, or an absolute path");
 
@@ -40,6 +41,12 @@ export const configKeys = {
     ...choice("auto", "qemu", "firecracker"),
     default: "auto",
     about: "What runs the VMs; `auto` takes what the host can run.",
+  },
+  accelerator: {
+    ...choice("auto", "kvm", "tcg"),
+    default: "auto",
+    about:
+      "Whether QEMU's guests run on the processor (`kvm`) or in software (`tcg`); `auto` tries KVM at each start.",
   },
   qemu_bin: {
     ...program,
@@ -174,6 +181,7 @@ const lists = new Set(
 export interface Config {
   logLevel: "trace" | "debug" | "info" | "warn" | "error";
   vmm: "auto" | "qemu" | "firecracker";
+  accelerator: "auto" | Accelerator;
   qemuBin: string;
   firecrackerBin: string;
   jailerBin: string;
@@ -246,6 +254,7 @@ export function parseConfig(text: string, path: string): Config {
   return {
     logLevel: get("log_level"),
     vmm: get("vmm"),
+    accelerator: get("accelerator"),
     qemuBin: get("qemu_bin"),
     firecrackerBin: get("firecracker_bin"),
     jailerBin: get("jailer_bin"),

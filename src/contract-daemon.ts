@@ -10,7 +10,10 @@ export const DaemonView = Type.Object({
   seq: Type.Integer(),
   vms: Type.Record(Type.String(), Type.Integer()),
   vmm: Type.String(),
+  /** What executes the guest of a QEMU that is started now: `kvm` or `tcg`, or `none` where KVM is wanted and fails. */
   accelerator: Type.String(),
+  /** Why that is not KVM; null where it is. */
+  notKvm: Nullable(Type.String()),
   /** Where names are answered, `host:port`; null when nothing answers. */
   dns: Nullable(Type.String()),
   /** Where the daemon looks programs up, as in PATH: its first caller's. */

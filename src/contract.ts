@@ -66,6 +66,8 @@ export const VmView = Type.Object({
   paused: Nullable(Type.Object({ cause: Type.String(), detail: Type.String(), at: Time })),
   /** Last observed VMM process, null when there is none. */
   pid: Nullable(Type.Integer()),
+  /** What executes its guest: `kvm`, or `tcg` (software); null without a process. */
+  accelerator: Nullable(Type.String()),
   forwards: Type.Array(Type.Object({ guestPort: Type.Integer(), hostPort: Type.Integer() })),
   /** The work disk is as large as the spec says, is being made so, or will be at the next start. */
   diskSize: Type.Union((["fits", "growing", "at_start"] as const).map((state) => Type.Literal(state))),

@@ -36,7 +36,7 @@ export interface DaemonOptions {
 }
 
 type OpenedWorld = ApiDeps["world"] &
-  Pick<ApiDeps["about"], "vmm" | "accelerator"> & {
+  Pick<ApiDeps["about"], "vmm"> & {
     /** Names of VMs are answered at this port of 127.0.0.1. */
     namesServedAt(port: number): void;
   };
@@ -129,14 +129,13 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
 
 const aboutOf = (
   { version, searchPath, clock }: DaemonOptions,
-  { vmm, accelerator }: Pick<ApiDeps["about"], "vmm" | "accelerator">,
+  { vmm }: OpenedWorld,
   dns: DnsServer | undefined,
 ): ApiDeps["about"] => ({
   pid: process.pid,
   version,
   startedAt: rfc3339(clock.now()),
   vmm,
-  accelerator,
   dns: dns?.address ?? null,
   searchPath,
 });

@@ -53,8 +53,7 @@ export async function readHost(
   );
   return {
     architecture: process.arch,
-    // In system mode it is the daemon's groups that count.
-    kvm: "ok" in daemon && daemon.ok?.accelerator === "kvm" ? { usable: true } : kvmState(),
+    kvm: await kvmOf(daemon, config),
     qemu: { program, version: await factOf(() => qemuVersion(program, paths)) },
     process: {
       landlock: await factOf(landlockVersion),
@@ -76,6 +75,26 @@ export async function readHost(
     dnsListen: "ok" in config ? { ok: written(config.ok.dnsListen) } : config,
     ssh: await factOf(() => sshOf(home)),
     log: await factOf(() => logOf(home, "ok" in daemon && daemon.ok !== null)),
+  };
+}
+
+/** A daemon that runs says what counts: its groups are those of the moment in which it was started. */
+async function kvmOf(daemon: Fact<DaemonView | null>, config: Fact<Config>): Promise<HostFacts["kvm"]> {
+  if ("ok" in config && config.ok.accelerator === "tcg")
+    return {
+      usable: false,
+      why: 'accelerator = "tcg" is configured',
+      mend: 'accelerator = "auto" in config.toml',
+    };
+  const mine = await kvmState();
+  if (!("ok" in daemon) || daemon.ok === null) return mine;
+  const { accelerator, notKvm } = daemon.ok;
+  if (accelerator === "kvm") return { usable: true };
+  if (!mine.usable || notKvm === null) return mine;
+  return {
+    usable: false,
+    why: `you can use it, but the running daemon cannot: ${notKvm}`,
+    mend: "banger daemon stop",
   };
 }
 

@@ -152,6 +152,9 @@ export interface State {
 /** Looking at a handle: only `absent` and `present` are evidence. */
 export type Seen<T = object> = ({ is: "present" } & T) | { is: "absent" } | { is: "unknown"; cause: string };
 
+/** How a guest's instructions are executed: by the processor itself, or translated by QEMU. */
+export type Accelerator = "kvm" | "tcg";
+
 /** A process is its pid and its start time (field 22 of /proc/PID/stat), never the pid alone. */
 export interface ProcessIdentity {
   pid: number;
@@ -204,7 +207,7 @@ export interface ObservedVm {
   /** Where the VM's sockets are: a directory of its own, which is needed to be whole, and the VMM's jail. */
   runtime: Part;
   /** `idle`: no guest runs in it, because none was started or because it has halted. `pause`: it stands still. */
-  process: Seen<ProcessIdentity & { idle?: true; pause?: SeenPause }>;
+  process: Seen<ProcessIdentity & { idle?: true; pause?: SeenPause; accelerator?: Accelerator }>;
   /** How the VMM ended, where somebody was there to see it. */
   exit?: ProcessExit;
   /** The agent link: connecting, or answering /healthz. */

@@ -127,7 +127,7 @@ function lookAtProcess(
 ): ObservedVm["process"] {
   const found = scan.byVm.get(id);
   if (found !== undefined) {
-    const { pid, startTime } = found;
+    const { pid, startTime, accelerator } = found;
     const guest = controls.guest(id);
     if (guest === "unasked") return { is: "unknown", cause: "the VMM has not said yet whether a guest runs" };
     const pause = pauseOf(found.frozen ? "frozen" : controls.pause(id), directory);
@@ -135,6 +135,7 @@ function lookAtProcess(
       is: "present",
       pid,
       startTime,
+      ...(accelerator && { accelerator }),
       ...(guest === "idle" && { idle: true }),
       ...(pause && { pause }),
     };

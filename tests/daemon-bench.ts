@@ -200,7 +200,7 @@ export class DaemonBench {
   async openWorld() {
     return Object.assign(new SimWorld(this.host, this.clock, () => {}), {
       vmm: "simulated",
-      accelerator: "none",
+      acceleration: async () => ({ accelerator: "tcg", why: "it is simulated" }),
       addresses: loopbackRange(7),
       namesServedAt: () => undefined,
       connectedAddresses: () => this.connected,

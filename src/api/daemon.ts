@@ -3,9 +3,20 @@ import type { DaemonView, DefaultsView } from "../contract-daemon.js";
 import { type ApiDeps, type Handle, roomOf } from "./route.js";
 import { phaseCounts, roomView } from "./views.js";
 
+/** What a QEMU that is started now would have; `none` where KVM is wanted alone, and cannot be used. */
+async function accelerationOf({ world }: ApiDeps): Promise<Pick<DaemonView, "accelerator" | "notKvm">> {
+  try {
+    const { accelerator, why } = await world.acceleration();
+    return { accelerator, notKvm: why };
+  } catch (error) {
+    return { accelerator: "none", notKvm: (error as Error).message };
+  }
+}
+
 export function daemonRoutes(handle: Handle, deps: ApiDeps): void {
-  const view = (): DaemonView => ({
+  const view = async (): Promise<DaemonView> => ({
     ...deps.about,
+    ...(await accelerationOf(deps)),
     stateDir: deps.home.state,
     seq: deps.ledger.state.seq,
     vms: phaseCounts(deps.ledger.state),
@@ -14,7 +25,7 @@ export function daemonRoutes(handle: Handle, deps: ApiDeps): void {
   });
   handle("daemon", view);
   handle("defaults", (): DefaultsView => deps.defaults);
-  handle("daemonStop", ({ reply }): DaemonView => {
+  handle("daemonStop", ({ reply }): Promise<DaemonView> => {
     reply.raw.on("finish", deps.stop);
     return view();
   });

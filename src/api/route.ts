@@ -27,6 +27,8 @@ export interface Guests {
   clientOf(id: VmId): AgentClient | undefined;
   /** Addresses of this host to which something is connected, or was a moment ago. */
   connectedAddresses(): ReadonlySet<string>;
+  /** What would execute the guest of a VM that is started now, and why that is not KVM. @throws BangerError */
+  acceleration(): Promise<{ accelerator: string; why: string | null }>;
   /** What the VM takes of its host, as of now. */
   usageOf(
     id: VmId,
@@ -47,7 +49,7 @@ export interface ApiDeps {
   /** The user's key for ssh. */
   sshKey: string;
   images: Images;
-  about: Pick<DaemonView, "pid" | "version" | "startedAt" | "vmm" | "accelerator" | "dns" | "searchPath">;
+  about: Pick<DaemonView, "pid" | "version" | "startedAt" | "vmm" | "dns" | "searchPath">;
   warn(message: string, details: object): void;
   /** Ends the daemon after the reply. */
   stop(): void;

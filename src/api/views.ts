@@ -72,6 +72,7 @@ export function vmView(
       at: rfc3339(vm.paused.at),
     },
     pid: seen.process.is === "present" ? seen.process.pid : null,
+    accelerator: (seen.process.is === "present" && seen.process.accelerator) || null,
     forwards: seen.forwards.is === "present" ? seen.forwards.list : [],
     diskSize: diskSizeOf(vm, seen),
     consoleLog,

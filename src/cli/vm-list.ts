@@ -33,7 +33,11 @@ export const show = command({
     const ref = words[0] ?? "";
     const [vm, { vmDetails }] = await Promise.all([call(context, "vmShow", { ref }), rendering()]);
     if (flags.json) await printJson(context, vm);
-    else await print(context, vmDetails(vm, context.clock.now(), styleFor(context.stdout, context.env)));
+    else {
+      const notKvm = vm.accelerator === "tcg" ? (await call(context, "daemon")).notKvm : null;
+      const style = styleFor(context.stdout, context.env);
+      await print(context, vmDetails(vm, notKvm, context.clock.now(), style));
+    }
     return 0;
   },
 });

@@ -14,6 +14,7 @@ import type { FirecrackerOptions } from "./firecracker.js";
 import type { Warn } from "./handles-cache.js";
 import { helperClient } from "./helper.js";
 import type { HelperCalls } from "./helper-calls.js";
+import { kvmState } from "./kvm.js";
 import { type ModeParts, userParts } from "./mode-parts.js";
 import { systemParts } from "./mode-system.js";
 import type { QemuNetwork, RootDisk } from "./qemu-argv.js";
@@ -33,7 +34,6 @@ export interface LocalModeOptions {
   place: Place;
   config: Config;
   clock: Clock;
-  accelerator: "kvm" | "tcg";
   prepare: FirecrackerOptions["prepare"];
   warn: Warn;
 }
@@ -80,7 +80,7 @@ const isUsable = (about: About | undefined, { firecracker }: Installed): boolean
 
 /** @throws BangerError `vmm_unusable` for a VMM that this mode does not have */
 export async function localMode(options: LocalModeOptions): Promise<LocalMode> {
-  const { place, config, clock, accelerator, prepare, warn } = options;
+  const { place, config, clock, prepare, warn } = options;
   if (place.mode === "user") {
     if (config.vmm === "firecracker")
       throw new BangerError("vmm_unusable", "Firecracker runs VMs in system mode alone", {
@@ -100,7 +100,7 @@ export async function localMode(options: LocalModeOptions): Promise<LocalMode> {
   const about = await askAbout(helper, clock, warn);
   const deviceMapper = about?.deviceMapper ?? kernelHasMapper();
   const vmm = systemVmm(config.vmm, {
-    kvm: accelerator === "kvm",
+    kvm: (await kvmState()).usable,
     firecracker: isUsable(about, installed),
   });
   const network = { prefixLength, gateway, dns: config.network.dns };

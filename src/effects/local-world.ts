@@ -21,7 +21,7 @@ import { agentDial } from "./agent-dial.js";
 import { vsockDial } from "./agent-vsock.js";
 import { type AssembledWorld, assembleWorld } from "./assemble-world.js";
 import type { Warn } from "./handles-cache.js";
-import { kvmState } from "./kvm.js";
+import { type Acceleration, accelerationOf } from "./kvm.js";
 import { localMode } from "./local-mode.js";
 import { hostTscKHz, qemuArgv } from "./qemu-argv.js";
 import type { Launch } from "./qemu-launch.js";
@@ -44,7 +44,8 @@ export interface LocalWorldOptions {
 
 export interface LocalWorld extends AssembledWorld<AgentClient> {
   vmm: "firecracker" | "qemu";
-  accelerator: "kvm" | "tcg";
+  /** What a QEMU that is started now would have. */
+  acceleration(): Promise<Acceleration>;
 }
 
 const builtAgent = fileURLToPath(new URL("../../../build/banger-agent", import.meta.url));
@@ -115,7 +116,7 @@ export async function createLocalWorld(options: LocalWorldOptions): Promise<Loca
   const { place, config, clock, logger, environment } = options;
   const { home } = place;
   const searchPath = searchPathOf(environment);
-  const accelerator = kvmState().usable ? "kvm" : "tcg";
+  const acceleration = () => accelerationOf(config.accelerator);
   const prepare = preparer(home, options.agentPath ?? builtAgent);
   const registry = registryAccess(home, config.registries, environment, searchPath);
   const builderSocket = place.mode === "system" ? systemHandles().builderSocket : null;
@@ -126,7 +127,7 @@ export async function createLocalWorld(options: LocalWorldOptions): Promise<Loca
   const { fileSync, sshKeyPath } = config;
   const warn: Warn = (message, details) => logger.warn(details, message);
   const mode = await localMode({
-    ...{ place, config, clock, accelerator, warn },
+    ...{ place, config, clock, warn },
     prepare: async (imageId) => {
       const { initrd, bootArguments } = await prepare(imageId);
       return { initrd: basename(initrd), bootArguments };
@@ -136,7 +137,7 @@ export async function createLocalWorld(options: LocalWorldOptions): Promise<Loca
   const launch = async ({ vmId, imageId, spec, address }: EnsureProcess): Promise<Launch> => {
     const handles = vmHandles(home, vmId);
     const [root, network] = [mode.rootOf(handles), mode.networkOf(address)];
-    const boot = await prepare(imageId);
+    const [boot, { accelerator }] = await Promise.all([prepare(imageId), acceleration()]);
     const machine = { handles, spec, accelerator, tscKHz, root, network, ...boot } as const;
     const { directory, rootfs } = imageHandles(home, imageId);
     return {
@@ -161,5 +162,5 @@ export async function createLocalWorld(options: LocalWorldOptions): Promise<Loca
     runTool,
     warn,
   });
-  return { ...world, vmm: mode.vmm, accelerator };
+  return { ...world, vmm: mode.vmm, acceleration };
 }

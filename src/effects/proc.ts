@@ -3,12 +3,13 @@ import { closeSync, openSync, readdirSync, readSync, statSync } from "node:fs";
 import { basename } from "node:path";
 import { BangerError } from "../errors.js";
 import { type Home, parseGuestName, parseJailId, vmHandles } from "../handles.js";
-import type { ProcessIdentity, Seen, VmId } from "../model.js";
+import type { Accelerator, ProcessIdentity, Seen, VmId } from "../model.js";
 
 export type VmmKind = "qemu" | "firecracker";
 
 export interface FoundVmm extends ProcessIdentity {
   kind: VmmKind;
+  accelerator?: Accelerator;
   /** A signal has stopped it. */
   frozen?: true;
 }
@@ -46,6 +47,7 @@ export function parseOption(option: string): string[] {
 interface Served {
   id: VmId;
   kind: VmmKind;
+  accelerator: Accelerator;
 }
 
 /** The VM that a QEMU is for, as its argv says. Its home it does not say. */
@@ -55,6 +57,10 @@ export function vmOfArgv(argv: readonly string[]): VmId | undefined {
   const guest = parseOption(name).find((part) => part.startsWith("guest="));
   return guest === undefined ? undefined : parseGuestName(guest.slice("guest=".length));
 }
+
+/** What executes the guest of a QEMU, as its argv says: QEMU itself translates where it is told nothing. */
+const acceleratorOf = (argv: readonly string[]): Accelerator =>
+  parseOption(argv[argv.indexOf("-accel") + 1] ?? "")[0] === "kvm" ? "kvm" : "tcg";
 
 /** The VM that a Firecracker is for, as its argv says; jailer made that argv. Its home it does not say. */
 export function vmOfJailedArgv(argv: readonly string[]): VmId | undefined {
@@ -153,7 +159,8 @@ function vmOfProcess(home: Home, pid: number, procRoot: string): Served | undefi
   const guest = vmOfArgv(argv);
   const id = guest ?? vmOfJailedArgv(argv);
   if (id === undefined) return undefined;
-  const served: Served = { id, kind: guest === undefined ? "firecracker" : "qemu" };
+  const kind = guest === undefined ? "firecracker" : "qemu";
+  const served: Served = { id, kind, accelerator: kind === "qemu" ? acceleratorOf(argv) : "kvm" };
   return isOfHome(home, served, path) ? served : undefined;
 }
 
@@ -189,13 +196,19 @@ export function scanProcesses(home: Home, procRoot = "/proc"): ProcessScan {
     try {
       const served = vmOfProcess(home, pid, procRoot);
       if (served === undefined) continue;
-      const { id, kind } = served;
+      const { id, kind, accelerator } = served;
       const seen = identify(pid, procRoot);
       if (seen.is === "unknown") unreadable ??= seen.cause;
       if (seen.is !== "present") continue;
       const known = byVm.get(id);
       if (known === undefined || Number(seen.startTime) < Number(known.startTime))
-        byVm.set(id, { pid, startTime: seen.startTime, kind, ...(seen.frozen && { frozen: true }) });
+        byVm.set(id, {
+          pid,
+          startTime: seen.startTime,
+          kind,
+          accelerator,
+          ...(seen.frozen && { frozen: true }),
+        });
     } catch (error) {
       if (!vanished(error) && !hidden(error)) unreadable ??= (error as Error).message;
     }

@@ -21,6 +21,7 @@ export function vmView(changes: Partial<VmView> = {}): VmView {
     lastExit: null,
     paused: null,
     pid: 4242,
+    accelerator: "kvm",
     forwards: [],
     diskSize: "fits",
     consoleLog: "/state/vms/0a1b2c3d/console.log",

@@ -36,14 +36,25 @@ test("a VM that runs is shown with what its guest has, and beside it what a rest
     now: { vcpu: 2, memoryMiB: 512, nat: true },
     afterRestart: ["memoryMiB", "nat"],
   });
-  const text = vmDetails(changed, now, plainStyle);
+  const text = vmDetails(changed, null, now, plainStyle);
   assert.match(text, /^spec +2 vcpu · 512 MiB · 8G disk$/m);
   assert.match(text, /^after a restart +1024 MiB, no network beyond the host$/m);
   assert.match(
     vmTable([changed], now, { style: plainStyle, width: undefined }),
     / 2\/512M\/8G .*after a restart: 1024 MiB/,
   );
-  assert.doesNotMatch(vmDetails(vmView(), now, plainStyle), /restart/);
+  assert.doesNotMatch(vmDetails(vmView(), null, now, plainStyle), /restart/);
+});
+
+test("a VM in software is shown with the reason, or with how it gets KVM by now", () => {
+  const emulated = vmView({ accelerator: "tcg" });
+  const why = "/dev/kvm: Permission denied";
+  assert.match(
+    vmDetails(emulated, why, now, plainStyle),
+    /^accelerator +tcg: .*\(\/dev\/kvm: Permission denied\)$/m,
+  );
+  assert.match(vmDetails(emulated, null, now, plainStyle), /^accelerator +tcg: .*banger vm restart box\)$/m);
+  assert.match(vmDetails(vmView(), null, now, plainStyle), /^accelerator +kvm$/m);
 });
 
 test("a VM's line has its phase, and a cause only when there is one", () => {

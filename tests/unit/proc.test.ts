@@ -67,17 +67,18 @@ describe("scanProcesses", () => {
   test("finds the older of two VMMs of a VM, and neither zombies nor others", () => {
     put("a", "10", ["sh"], stat("S", "1"), "/");
     put("a", "11", argvOf(id), stat("S", "1000"), runtime);
-    put("a", "12", argvOf(id), stat("R", "999"), runtime);
+    put("a", "12", [...argvOf(id), "-accel", "kvm"], stat("R", "999"), runtime);
     put("a", "13", argvOf(id), stat("Z", "5"), runtime);
     mkdirSync(`${root}/a/14`);
     const scan = scanProcesses(here, `${root}/a`);
-    assert.deepEqual([...scan.byVm], [[id, { pid: 12, startTime: "999", kind: "qemu" }]]);
+    assert.deepEqual([...scan.byVm], [[id, { pid: 12, startTime: "999", kind: "qemu", accelerator: "kvm" }]]);
     assert.equal(scan.unreadable, undefined);
   });
 
   test("a home is its directories, not a spelling of them", () => {
     symlinkSync(`${root}/home`, `${root}/link`);
-    put("b", "20", argvOf(id), stat("S", "20"), runtime);
+    put("b", "20", [...argvOf(id), "-accel", "tcg,thread=multi"], stat("S", "20"), runtime);
+    assert.equal(scanProcesses(here, `${root}/b`).byVm.get(id)?.accelerator, "tcg");
     for (const spelling of ["home", "link", "home/../link", "./home"])
       assert.equal(found(at(spelling), "b").length, 1, spelling);
     mkdirSync(vmHandles(at("other"), id).runtime, { recursive: true });
@@ -129,7 +130,10 @@ describe("a jailed Firecracker", () => {
     put("21", jailedArgv(`banger-${other}`), `${root}/elsewhere`);
     put("22", jailedArgv(`banger-${other}`), vmHandles(jailed, id).jailRoot);
     const scan = scanProcesses(jailed, `${root}/proc`);
-    assert.deepEqual([...scan.byVm], [[id, { pid: 20, startTime: "20", kind: "firecracker" }]]);
+    assert.deepEqual(
+      [...scan.byVm],
+      [[id, { pid: 20, startTime: "20", kind: "firecracker", accelerator: "kvm" }]],
+    );
     assert.equal(scan.unreadable, undefined);
   });
 });

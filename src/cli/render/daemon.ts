@@ -11,7 +11,7 @@ export function daemonDetails(daemon: DaemonView, nowMs: number, style: Style): 
       ["pid", String(daemon.pid)],
       ["version", daemon.version],
       ["started", ago(daemon.startedAt, nowMs)],
-      ["vmm", `${daemon.vmm} (${daemon.accelerator})`],
+      ["vmm", `${daemon.vmm} (${daemon.accelerator}${daemon.notKvm === null ? "" : `: ${daemon.notKvm}`})`],
       ["dns", daemon.dns ?? "none"],
       ["vms", vms.length === 0 ? "none" : vms.join(", ")],
       ["events", String(daemon.seq)],

@@ -66,7 +66,14 @@ const diskText = {
   at_start: "has its size after the next start",
 } as const;
 
-export function vmDetails(vm: VmView, nowMs: number, style: Style): string {
+/** What executes the guest; `notKvm` is why one that is started now would not have KVM, null where it would. */
+function acceleratorText({ accelerator, name }: VmView, notKvm: string | null): string | null {
+  if (accelerator !== "tcg") return accelerator;
+  const why = notKvm ?? `KVM can be used by now: banger vm restart ${name}`;
+  return `tcg: runs in software, slowly (${why})`;
+}
+
+export function vmDetails(vm: VmView, notKvm: string | null, nowMs: number, style: Style): string {
   const bootMs = Date.parse(vm.readyAt ?? "") - Date.parse(vm.startedAt ?? "");
   const booted = Number.isNaN(bootMs) ? "" : `, ready after ${formatDuration(bootMs)}`;
   return details(
@@ -84,6 +91,7 @@ export function vmDetails(vm: VmView, nowMs: number, style: Style): string {
       ["disk", vm.phase === "running" ? diskText[vm.diskSize] : null],
       ["address", vm.address],
       ["forwards", vm.forwards.map((each) => `${each.hostPort} → ${each.guestPort}`).join(", ")],
+      ["accelerator", acceleratorText(vm, notKvm)],
       ["pid", vm.pid === null ? null : String(vm.pid)],
       ["created", ago(vm.createdAt, nowMs)],
       ["started", vm.startedAt && `${ago(vm.startedAt, nowMs)}${booted}`],
