@@ -23,6 +23,10 @@ done
 exec qemu-system-x86_64 "$@"
 `;
 
+const homeOf = (user: string): string => (user === "root" ? "/root" : `/home/${user}`);
+/** That user's XDG_DATA_HOME: on the root disk, as the images that came with the lab; /root is a small disk of its own. */
+const dataOf = (user: string): string => `/var/lib/data-of-${user}`;
+
 export class Lab {
   private constructor(private readonly home: TestHome) {}
 
@@ -31,12 +35,12 @@ export class Lab {
     return this.home.root;
   }
 
-  /** Boots a new lab of so many processors; the first one on a machine builds its image, which takes a minute or two. */
-  static async boot(vcpus: number): Promise<Lab> {
+  /** Boots a new lab of one processor; the first one on a machine builds its image, which takes a minute or two. */
+  static async boot(): Promise<Lab> {
     const home = new TestHome();
     const lab = new Lab(home);
     try {
-      await lab.create(vcpus);
+      await lab.create();
     } catch (error) {
       await home.dispose();
       throw error;
@@ -44,7 +48,7 @@ export class Lab {
     return lab;
   }
 
-  private async create(vcpus: number): Promise<void> {
+  private async create(): Promise<void> {
     const { home } = this;
     const qemu = join(home.root, "qemu");
     writeFileSync(qemu, qemuWithSvm);
@@ -57,7 +61,7 @@ export class Lab {
     const image = await labImage(join(sharedData, "hostlab"), guest, AbortSignal.timeout(600_000));
     const files = ["--rootfs", image.rootfs, "--kernel", image.kernel, "--initrd", image.modules];
     const registered = await home.ok("image", "register", "--name", "hostlab", "--quiet", ...files);
-    const size = ["--vcpu", String(vcpus), "--memory", "4G", "--disk-size", "1G"];
+    const size = ["--vcpu", "1", "--memory", "4G", "--disk-size", "1G"];
     await home.ok("vm", "run", "-d", "--name", "lab", "--image", registered.trim(), ...size);
     await this.settled();
   }
@@ -94,6 +98,12 @@ export class Lab {
     );
   }
 
+  /** Runs `banger …` in user mode, in the home of that user. */
+  inUserMode(user: string, words: string, options: RunOptions = {}): Promise<Ended> {
+    const environment = `HOME=${homeOf(user)} XDG_DATA_HOME=${dataOf(user)} BANGER_MODE=user NO_COLOR=1`;
+    return this.root(`exec runuser -u ${user} -- env ${environment} banger ${words}`, options);
+  }
+
   async bangerOk(words: string, options: RunOptions = {}): Promise<string> {
     const { status, stdout, stderr } = await this.banger(words, options);
     assert.equal(status, 0, `banger ${words}\nended with ${status}\n${stdout}${stderr}`);
@@ -120,6 +130,16 @@ export class Lab {
     await this.copyIn("/", ["-C", scratch, "usr/local"]);
     await this.copyIn("/usr/local/bin", ["-h", "-C", join(process.execPath, ".."), "node"]);
     rmSync(scratch, { recursive: true });
+  }
+
+  /**
+   * Puts the images that came with the lab where that user's banger has its own. The files are the same ones, which
+   * everybody may read: copies would take the lab most of a minute.
+   */
+  async giveImages(user: string): Promise<void> {
+    const images = `${dataOf(user)}/banger/images`;
+    await this.ok(`set -e; install -d -o ${user} ${dataOf(user)} ${dataOf(user)}/banger ${images}
+      cp -al /opt/guest-images/* ${images}/; chmod -R a+rX ${images}; chown ${user}: ${images}/*`);
   }
 
   /** The power is cut, and comes back. */

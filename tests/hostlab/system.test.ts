@@ -12,6 +12,7 @@ import { installVmm, realFirecracker } from "./doubles.js";
 import { type Facts, factsOf } from "./facts.js";
 import { Lab } from "./lab.js";
 import { differences, type Snapshot, snapshot } from "./snapshot.js";
+import { userModeSteps } from "./user-mode.js";
 
 let lab: Lab;
 let pristine: Snapshot;
@@ -54,7 +55,7 @@ function step(name: string, body: (t: TestContext) => Promise<void>, skip: strin
 
 before(async () => {
   // On two processors QEMU's emulation of SVM hangs now and then, the guest's or the lab's.
-  lab = await within(bootMs, Lab.boot(realFirecracker === undefined ? 2 : 1));
+  lab = await within(bootMs, Lab.boot());
 });
 after(() => lab?.dispose());
 
@@ -90,6 +91,7 @@ step("it is installed as the README says, and everything runs", async (t) => {
   t.diagnostic(realFirecracker === undefined ? "VMs are doubles" : "VMs are guests of a real Firecracker");
   await lab.installTree();
   await installVmm(lab, lab.scratch);
+  for (const user of ["ann", "root"]) await lab.giveImages(user);
   pristine = await snapshot(lab);
   await lab.ok("banger system install --owner ann");
   const status = JSON.parse(await lab.ok("banger system status --json")) as { problems: string[] };
@@ -266,3 +268,5 @@ step("uninstalled, it leaves the host as it was", async () => {
   await lab.ok("banger system uninstall --purge --yes");
   assert.deepEqual(differences(pristine, await snapshot(lab)), []);
 });
+
+userModeSteps(step, () => lab, size);
