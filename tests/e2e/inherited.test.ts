@@ -130,10 +130,7 @@ const ordinary: Record<string, (found: Found) => void> = {
   signals(found) {
     assert.equal(BigInt(`0x${found.status("SigBlk")}`), 0n);
     // Node ignores SIGPIPE and SIGXFSZ for itself, and puts them back for what it starts.
-    const own = (1n << 12n) | (1n << 24n);
-    // As long as a Node is just starting it ignores SIGUSR1, too, until its own code says what that does.
-    const starting = / \S*builder-main\.js/.test(found.command) ? 1n << 9n : 0n;
-    const nodes = /^(banger daemon|\S*node) /.test(`${found.command} `) ? own | starting : 0n;
+    const nodes = /^(banger daemon|\S*node) /.test(`${found.command} `) ? (1n << 12n) | (1n << 24n) : 0n;
     assert.equal(BigInt(`0x${found.status("SigIgn")}`) & ~nodes, 0n);
   },
   "nice value, scheduling policy, I/O class"(found) {
