@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { AgentClient } from "../src/guest/agent.js";
 import { MuxHost } from "../src/guest/mux.js";
-import { vmHandles } from "../src/handles.js";
+import { vmHandles } from "../src/home/handles.js";
 import type { TestHome } from "../tests/e2e/harness.js";
 import { type Figure, median, pairs, ratio, type Timed } from "./measure.js";
 

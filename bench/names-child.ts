@@ -1,7 +1,7 @@
 /** One server of the names benchmark, `dns` or `echo`; prints its port. */
 import { createSocket } from "node:dgram";
-import { loopbackRange } from "../src/addresses.js";
 import { serveDns } from "../src/dns/server.js";
+import { loopbackRange } from "../src/home/addresses.js";
 
 const vms = 1000;
 

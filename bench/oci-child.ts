@@ -1,8 +1,8 @@
 /** The measured half of the OCI benchmark: a process of its own, so that its peak memory is its own. */
 import { readFileSync } from "node:fs";
-import { systemClock } from "../src/clock.js";
-import { writeRootfs } from "../src/images/oci/layers.js";
-import { pullOci } from "../src/images/oci/pull.js";
+import { systemClock } from "../src/lib/clock.js";
+import { writeRootfs } from "../src/oci/layers.js";
+import { pullOci } from "../src/oci/pull.js";
 
 const [reference, directory] = process.argv.slice(2) as [string, string];
 const searchPath = process.env.PATH ?? "";

@@ -2,9 +2,9 @@
 import { execFileSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { sshArguments } from "../src/cli/vm-ssh.js";
-import { Client } from "../src/client.js";
-import { homeHandles } from "../src/handles.js";
+import { sshArguments } from "../src/cli/vm/ssh.js";
+import { Client } from "../src/client/client.js";
+import { homeHandles } from "../src/home/handles.js";
 import { program, type TestHome } from "../tests/e2e/harness.js";
 import { type Figure, median, pairs, ratio, type Timed } from "./measure.js";
 

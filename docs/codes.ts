@@ -1,7 +1,7 @@
 /** Pure: the tables of error codes in docs/troubleshooting.md, from the one in the code. */
-import { type CodeTexts, errorCodes } from "../src/error-codes.js";
+import { type CodeTexts, errorCodes } from "../src/lib/error-codes.js";
 
-const begin = "<!-- codes: npm run docs makes them from src/error-codes.ts -->\n";
+const begin = "<!-- codes: npm run docs makes them from src/lib/error-codes.ts -->\n";
 const end = "<!-- end of codes -->\n";
 
 /** Codes that mean the same share a row. */

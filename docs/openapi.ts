@@ -1,4 +1,6 @@
 /** The text of docs/openapi.json. */
+
+import { ApiError } from "../src/contract/basics.js";
 import {
   HealthView,
   HistoryView,
@@ -10,13 +12,12 @@ import {
   VmSpecSchema,
   VmView,
   WhyView,
-} from "../src/contract.js";
-import { ApiError } from "../src/contract-basics.js";
-import { DaemonView, DefaultsView } from "../src/contract-daemon.js";
-import { EventView, ReplayView, VerifyView } from "../src/contract-events.js";
-import { ExecRequest, SshView } from "../src/contract-guest.js";
-import { CachePruneResult, ImageDetails, ImagePullResult, ImageView } from "../src/contract-images.js";
-import { openApiDocument } from "../src/openapi.js";
+} from "../src/contract/contract.js";
+import { DaemonView, DefaultsView } from "../src/contract/daemon.js";
+import { EventView, ReplayView, VerifyView } from "../src/contract/events.js";
+import { ExecRequest, SshView } from "../src/contract/guest.js";
+import { CachePruneResult, ImageDetails, ImagePullResult, ImageView } from "../src/contract/images.js";
+import { openApiDocument } from "../src/contract/openapi.js";
 
 /** Schemas that have a name in the document. */
 const schemas = {

@@ -1,5 +1,5 @@
 /** One line of JSON for every call: who asked for what, what became of it and how long it took. */
-import type { Clock } from "../src/clock.js";
+import type { Clock } from "../src/lib/clock.js";
 import type { Failure } from "./contract.js";
 import type { Peer } from "./peer.js";
 

@@ -1,6 +1,6 @@
 /** Runs the calls: those about one VM in the order of their arrival, others side by side, all within their deadlines. */
-import type { Clock } from "../src/clock.js";
-import { deadline } from "../src/deadline.js";
+import type { Clock } from "../src/lib/clock.js";
+import { deadline } from "../src/lib/deadline.js";
 import type { MethodName, Request } from "./contract.js";
 import { deadlinesMs, limits } from "./limits.js";
 import type { Metadata } from "./metadata.js";

@@ -1,6 +1,6 @@
 /** One client of the helper: reads its requests, writes its answers, and lets it cost no more than its share. */
 import type { Socket } from "node:net";
-import type { Clock, Timer } from "../src/clock.js";
+import type { Clock, Timer } from "../src/lib/clock.js";
 import type { Audit } from "./audit.js";
 import type { Calls } from "./calls.js";
 import type { Answer, Failure, Request } from "./contract.js";

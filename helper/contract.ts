@@ -22,7 +22,7 @@ const process = Type.Object({ pid, startTime }, closed);
 const method = <P extends TObject, R extends TSchema>(params: P, result: R) => ({ params, result });
 
 /**
- * Requests carry identities and small options. Every name and path is derived from them (src/handles.ts) and from the
+ * Requests carry identities and small options. Every name and path is derived from them (src/home/handles.ts) and from the
  * root-owned metadata of the installation (metadata.ts).
  */
 export const methods = {

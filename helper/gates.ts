@@ -1,5 +1,5 @@
 /** The bounds of SPEC 6 on what is named in metadata and calls: interfaces, networks, addresses. */
-import { type Ipv4Network, ipv4Pattern, isGuestNetwork, isHostOf, parseNetwork } from "../src/ipv4.js";
+import { type Ipv4Network, ipv4Pattern, isGuestNetwork, isHostOf, parseNetwork } from "../src/home/ipv4.js";
 import type { Metadata } from "./metadata.js";
 import { Refusal } from "./refusal.js";
 

@@ -1,7 +1,7 @@
 /** What a look finds of devices and jails: by their names in the kernel and in the file system alone. */
 import { closeSync, readdirSync } from "node:fs";
 import { dirname } from "node:path";
-import { parseJailId, vmHandles } from "../src/handles.js";
+import { parseJailId, vmHandles } from "../src/home/handles.js";
 import type { Result } from "./contract.js";
 import { type DeviceHost, thisHost } from "./devices/mapper.js";
 import { deviceParts, isWhole } from "./devices/seen.js";

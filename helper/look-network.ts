@@ -1,6 +1,6 @@
 /** What of the network is there: the bridge, and which VMs have taps and NAT. */
-import { vmHandles } from "../src/handles.js";
-import type { VmId } from "../src/model.js";
+import { vmHandles } from "../src/home/handles.js";
+import type { VmId } from "../src/model/model.js";
 import type { Result } from "./contract.js";
 import type { HelperContext } from "./method.js";
 import { readRules } from "./network/firewall.js";

@@ -36,7 +36,7 @@ function readArguments(): Arguments {
 async function main(): Promise<void> {
   const { metadata: file, socket } = readArguments();
   // Only now: nothing that these load is to see the environment that was.
-  const { systemClock } = await import("../src/clock.js");
+  const { systemClock } = await import("../src/lib/clock.js");
   const { auditTo } = await import("./audit.js");
   const { readMetadata } = await import("./metadata.js");
   const { methodTable } = await import("./methods/index.js");

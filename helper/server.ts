@@ -1,6 +1,6 @@
 /** Accepts the helper's clients: the owner and root, so many at a time and no more. */
 import { createServer, type Server, type Socket } from "node:net";
-import type { Clock } from "../src/clock.js";
+import type { Clock } from "../src/lib/clock.js";
 import type { Audit } from "./audit.js";
 import { Calls } from "./calls.js";
 import { Connection } from "./connection.js";

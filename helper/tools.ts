@@ -1,8 +1,8 @@
 /** Runs the host's own programs as root: only such that nobody else could have replaced, by their open file. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync } from "node:fs";
-import type { Clock } from "../src/clock.js";
-import { deadline } from "../src/deadline.js";
+import type { Clock } from "../src/lib/clock.js";
+import { deadline } from "../src/lib/deadline.js";
 import type { Metadata } from "./metadata.js";
 import { pathOf } from "./paths.js";
 import { HostFailure, Refusal } from "./refusal.js";

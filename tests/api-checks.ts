@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { FormatRegistry, type TSchema } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
-import type { RouteName } from "../src/client.js";
-import { routes } from "../src/contract.js";
-import { ApiError, type Route } from "../src/contract-basics.js";
+import type { RouteName } from "../src/client/client.js";
+import { ApiError, type Route } from "../src/contract/basics.js";
+import { routes } from "../src/contract/contract.js";
 import type { DaemonBench } from "./daemon-bench.js";
 
 FormatRegistry.Set("date-time", (text) => /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/.test(text));

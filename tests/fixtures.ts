@@ -1,4 +1,7 @@
 /** Values that tests of the pure core share: one event of each type, VMs and images brought into a phase by events. */
+
+import { fold, initialState } from "../src/core/projection.js";
+import { vmAfter, vmCan } from "../src/machines/vm.js";
 import {
   daemonStream,
   type EventData,
@@ -9,10 +12,8 @@ import {
   type NewEvent,
   type StoredEvent,
   vmStream,
-} from "../src/events.js";
-import { vmAfter, vmCan } from "../src/machines/vm.js";
-import type { Capabilities, Image, ObservedVm, State, Vm, VmSpec } from "../src/model.js";
-import { fold, initialState } from "../src/projection.js";
+} from "../src/model/events.js";
+import type { Capabilities, Image, ObservedVm, State, Vm, VmSpec } from "../src/model/model.js";
 
 export const vmId = "0a0b0c0d";
 export const imageId = "debian-slim-0badcafe";

@@ -1,6 +1,6 @@
 /** A clock that a test moves by hand: nothing happens but what the test lets happen. */
 import { setImmediate as nextTurn } from "node:timers/promises";
-import type { Clock } from "../src/clock.js";
+import type { Clock } from "../src/lib/clock.js";
 
 interface Alarm {
   at: number;

@@ -1,7 +1,7 @@
 /** Makes a VM's root device and takes it away: two loop devices and a snapshot over them, in that order and back. */
 import { type BigIntStats, closeSync, constants } from "node:fs";
-import { imageHandles, vmHandles } from "../../src/handles.js";
-import type { ImageId, VmId } from "../../src/model.js";
+import { imageHandles, vmHandles } from "../../src/home/handles.js";
+import type { ImageId, VmId } from "../../src/model/model.js";
 import type { HelperContext } from "../method.js";
 import { gateFile, openBelow } from "../paths.js";
 import { HostFailure, Refusal } from "../refusal.js";

@@ -1,6 +1,6 @@
 /** Loop devices by the kernel's own calls, from open file to device: no name of a file is ever looked up on the way. */
 import { closeSync, constants, existsSync, openSync, readdirSync } from "node:fs";
-import { pause } from "../../src/clock.js";
+import { pause } from "../../src/lib/clock.js";
 import { libc } from "../libc.js";
 
 const ioctlNumber = libc("int ioctl(int fd, unsigned long request, long argument)");

@@ -1,7 +1,7 @@
 /** The device-mapper, through `dmsetup`: which snapshots there are, making and removing one. */
 import { chownSync, closeSync, fstatSync, openSync, readFileSync } from "node:fs";
-import { parseDeviceName } from "../../src/handles.js";
-import type { VmId } from "../../src/model.js";
+import { parseDeviceName } from "../../src/home/handles.js";
+import type { VmId } from "../../src/model/model.js";
 import { pathOnly } from "../libc.js";
 import type { Metadata } from "../metadata.js";
 import { pathOf } from "../paths.js";

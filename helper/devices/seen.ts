@@ -1,6 +1,6 @@
 /** What there is of the VMs' root devices: found through the kernel alone, whatever became of who made it. */
-import { parseDeviceName, vmHandles } from "../../src/handles.js";
-import type { VmId } from "../../src/model.js";
+import { parseDeviceName, vmHandles } from "../../src/home/handles.js";
+import type { VmId } from "../../src/model/model.js";
 import type { HelperContext } from "../method.js";
 import { boundLoops, type Loop } from "./loop.js";
 import { type DeviceHost, isGiven, type MappedDevice, mappedDevices } from "./mapper.js";

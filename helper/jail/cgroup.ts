@@ -1,8 +1,8 @@
 /** The control group of a VM's Firecracker: what it may use at most, where the kernel can hold it to that. */
 import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
-import { pause } from "../../src/clock.js";
-import { vmHandles } from "../../src/handles.js";
-import type { VmId } from "../../src/model.js";
+import { vmHandles } from "../../src/home/handles.js";
+import { pause } from "../../src/lib/clock.js";
+import type { VmId } from "../../src/model/model.js";
 import type { Metadata } from "../metadata.js";
 import { HostFailure } from "../refusal.js";
 

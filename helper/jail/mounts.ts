@@ -1,6 +1,6 @@
 /** Unmounts what is mounted below a directory, deepest first, whoever mounted it: the owner may with FUSE. */
 import { closeSync, readFileSync } from "node:fs";
-import { type Mount, mountsBelow, parseMounts } from "../../src/mounts.js";
+import { type Mount, mountsBelow, parseMounts } from "../../src/host/mounts.js";
 import { unmountAt } from "./mount-calls.js";
 import { openPlace } from "./place.js";
 import { openDirectoryIn } from "./tree.js";

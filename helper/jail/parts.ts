@@ -1,6 +1,6 @@
 /** Opens and judges what a VM's Firecracker is to find in its chroot. */
 import { chownSync, closeSync, constants, fstatSync } from "node:fs";
-import { type Home, imageHandles, jailFiles, vmHandles } from "../../src/handles.js";
+import { type Home, imageHandles, jailFiles, vmHandles } from "../../src/home/handles.js";
 import type { Params } from "../contract.js";
 import { below } from "../devices/below.js";
 import { type DeviceHost, openNode } from "../devices/mapper.js";

@@ -1,8 +1,8 @@
 /** Takes a VM's jail away, its control group first: as long as the directory is there, a look finds the rest. */
 import { closeSync } from "node:fs";
 import { basename, dirname } from "node:path";
-import { vmHandles } from "../../src/handles.js";
-import type { VmId } from "../../src/model.js";
+import { vmHandles } from "../../src/home/handles.js";
+import type { VmId } from "../../src/model/model.js";
 import type { HelperContext } from "../method.js";
 import { removeCgroup } from "./cgroup.js";
 import { unmountBelow } from "./mounts.js";

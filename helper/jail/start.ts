@@ -1,9 +1,9 @@
 /** Starts a VM's Firecracker in a jail of its own and waits until it listens; takes all back when it does not. */
 import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import { basename } from "node:path";
-import { pause } from "../../src/clock.js";
-import { jailFiles, jailsOf, vmHandles } from "../../src/handles.js";
-import type { ProcessIdentity, VmId } from "../../src/model.js";
+import { jailFiles, jailsOf, vmHandles } from "../../src/home/handles.js";
+import { pause } from "../../src/lib/clock.js";
+import type { ProcessIdentity, VmId } from "../../src/model/model.js";
 import type { Params } from "../contract.js";
 import type { DeviceHost } from "../devices/mapper.js";
 import { openat2, pathOnly, resolve } from "../libc.js";

@@ -1,7 +1,7 @@
 /** Tells a VM's jailed Firecracker from every other process, and signals it by a handle that no other can get. */
 import { closeSync, readdirSync, readFileSync, statSync } from "node:fs";
-import { vmHandles } from "../../src/handles.js";
-import type { ProcessIdentity, VmId } from "../../src/model.js";
+import { vmHandles } from "../../src/home/handles.js";
+import type { ProcessIdentity, VmId } from "../../src/model/model.js";
 import { libc } from "../libc.js";
 import type { Metadata } from "../metadata.js";
 

@@ -1,7 +1,7 @@
 /** Bridge, its address, and the firewall's rules for those behind it. */
 
-import { vmHandles } from "../../src/handles.js";
-import { type Ipv4Network, networkOf } from "../../src/ipv4.js";
+import { vmHandles } from "../../src/home/handles.js";
+import { type Ipv4Network, networkOf } from "../../src/home/ipv4.js";
 import type { HelperContext, Method } from "../method.js";
 import { readRules, removeRules, writeRules } from "../network/firewall.js";
 import { ensureForwardAccepts, ensureNoForwardAccepts } from "../network/forward-policy.js";

@@ -1,6 +1,6 @@
 /** Everything that banger made of the network is gone, and forwarding is as it was before. */
 
-import { vmHandles } from "../../src/handles.js";
+import { vmHandles } from "../../src/home/handles.js";
 import type { HelperContext, Method } from "../method.js";
 import { removeRules } from "../network/firewall.js";
 import { ensureNoForwardAccepts } from "../network/forward-policy.js";

@@ -1,5 +1,5 @@
 /** The VM's tap is gone, and with it what its address was allowed. */
-import { vmHandles } from "../../src/handles.js";
+import { vmHandles } from "../../src/home/handles.js";
 import type { Method } from "../method.js";
 import { readRules, writeRules } from "../network/firewall.js";
 import { ownTap, readLinks } from "../network/links.js";

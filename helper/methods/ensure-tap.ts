@@ -1,6 +1,6 @@
 /** The VM has a tap on the bridge that its owner may open, and from which only this address may speak. */
-import { vmHandles } from "../../src/handles.js";
-import type { VmId } from "../../src/model.js";
+import { vmHandles } from "../../src/home/handles.js";
+import type { VmId } from "../../src/model/model.js";
 import type { Params } from "../contract.js";
 import { gateGuestAddress } from "../gates.js";
 import type { HelperContext, Method } from "../method.js";

@@ -3,9 +3,9 @@
  * one guest to another over the bridge unless br_netfilter is on: there a guest can still claim another's address.
  * What reaches the host or leaves it is bound to the guest's addresses all the same.
  */
-import { firewallTable, type Home, isVmId, vmHandles } from "../../src/handles.js";
-import { ipv4Pattern } from "../../src/ipv4.js";
-import type { VmId } from "../../src/model.js";
+import { firewallTable, type Home, isVmId, vmHandles } from "../../src/home/handles.js";
+import { ipv4Pattern } from "../../src/home/ipv4.js";
+import type { VmId } from "../../src/model/model.js";
 import type { Network } from "./network.js";
 import { type Chains, type Rules, type RulesSeen, rule, sameRules } from "./rules.js";
 

@@ -2,8 +2,8 @@
 import { readFileSync } from "node:fs";
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
-import { isPoolTap, parseTap, vmHandles } from "../../src/handles.js";
-import type { VmId } from "../../src/model.js";
+import { isPoolTap, parseTap, vmHandles } from "../../src/home/handles.js";
+import type { VmId } from "../../src/model/model.js";
 import type { HelperContext } from "../method.js";
 import { HostFailure, Refusal } from "../refusal.js";
 import type { Network } from "./network.js";

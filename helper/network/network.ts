@@ -1,6 +1,6 @@
 /** The guests' network as the methods need it, from the installation's metadata. */
-import { bridgeMac } from "../../src/handles.js";
-import { ipv4Text } from "../../src/ipv4.js";
+import { bridgeMac } from "../../src/home/handles.js";
+import { ipv4Text } from "../../src/home/ipv4.js";
 import { gateBridge, networkOf } from "../gates.js";
 import type { Metadata } from "../metadata.js";
 

@@ -1,6 +1,6 @@
 /** Pure: banger's rules as nftables spells them, and back from what `nft -j` prints. */
-import { firewallTable, type Home, parseTap, tapPatterns, vmHandles } from "../../src/handles.js";
-import type { VmId } from "../../src/model.js";
+import { firewallTable, type Home, parseTap, tapPatterns, vmHandles } from "../../src/home/handles.js";
+import type { VmId } from "../../src/model/model.js";
 import type { Network } from "./network.js";
 import { type Chains, type Rules, type RulesSeen, rule, sameRules } from "./rules.js";
 

@@ -1,6 +1,6 @@
 /** The rules in nftables. */
 import { Type } from "@sinclair/typebox";
-import { firewallTable } from "../../src/handles.js";
+import { firewallTable } from "../../src/home/handles.js";
 import type { HelperContext } from "../method.js";
 import { HostFailure } from "../refusal.js";
 import { parseJson } from "./links.js";

@@ -1,6 +1,6 @@
 /** Pure: what the rules of banger are made of, however this host's firewall spells them. */
 import { createHash } from "node:crypto";
-import type { VmId } from "../../src/model.js";
+import type { VmId } from "../../src/model/model.js";
 import type { HelperContext } from "../method.js";
 import type { Network } from "./network.js";
 

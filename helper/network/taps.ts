@@ -1,7 +1,7 @@
 /** Makes taps, and makes them ready for a guest. */
 import { writeFile } from "node:fs/promises";
-import { poolTap, vmHandles } from "../../src/handles.js";
-import type { VmId } from "../../src/model.js";
+import { poolTap, vmHandles } from "../../src/home/handles.js";
+import type { VmId } from "../../src/model/model.js";
 import type { HelperContext } from "../method.js";
 import type { Link, Links } from "./links.js";
 import type { Network } from "./network.js";

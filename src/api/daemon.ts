@@ -1,5 +1,5 @@
 /** Routes of the daemon itself. */
-import type { DaemonView, DefaultsView } from "../contract-daemon.js";
+import type { DaemonView, DefaultsView } from "../contract/daemon.js";
 import { type ApiDeps, type Handle, roomOf } from "./route.js";
 import { phaseCounts, roomView } from "./views.js";
 

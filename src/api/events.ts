@@ -1,14 +1,14 @@
 /** Routes of the event log: reading, following, explaining, verifying and replaying it. */
-import type { HistoryView, WhyView } from "../contract.js";
-import type { EventsQuery, EventView, ReplayView, VerifyView } from "../contract-events.js";
-import { resolveVm } from "../decide.js";
-import { BangerError } from "../errors.js";
-import { type StoredEvent, vmStream } from "../events.js";
-import { history, sentence, why } from "../explain.js";
-import type { Ledger } from "../ledger.js";
-import type { State, Vm } from "../model.js";
-import { fold, initialState } from "../projection.js";
-import { parseDuration } from "../sizes.js";
+import type { HistoryView, WhyView } from "../contract/contract.js";
+import type { EventsQuery, EventView, ReplayView, VerifyView } from "../contract/events.js";
+import { resolveVm } from "../core/decide.js";
+import { history, sentence, why } from "../core/explain.js";
+import { fold, initialState } from "../core/projection.js";
+import { BangerError } from "../lib/errors.js";
+import { parseDuration } from "../lib/sizes.js";
+import type { Ledger } from "../log/ledger.js";
+import { type StoredEvent, vmStream } from "../model/events.js";
+import type { State, Vm } from "../model/model.js";
 import { type EventFilter, followEvents } from "./follow.js";
 import { type ApiDeps, type Handle, stream } from "./route.js";
 import { differences, rfc3339, seenOf, vmView } from "./views.js";

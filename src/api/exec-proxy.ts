@@ -2,10 +2,10 @@
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { type ApiErrorBody } from "../contract.js";
-import { ExecRequest } from "../contract-guest.js";
-import { BangerError, errorBody } from "../errors.js";
+import { type ApiErrorBody } from "../contract/contract.js";
+import { ExecRequest } from "../contract/guest.js";
 import { argumentsHint } from "../guest/exec-stream.js";
+import { BangerError, errorBody } from "../lib/errors.js";
 import { validator } from "./validation.js";
 
 const path = /^\/v1\/vms\/([^/?]+)\/exec$/;

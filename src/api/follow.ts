@@ -1,8 +1,8 @@
 /** Endless reads with nothing buffered: the event log after a seq, and a log file as it grows. */
 import { type FileHandle, open } from "node:fs/promises";
-import type { Clock } from "../clock.js";
-import type { StoredEvent } from "../events.js";
-import type { Ledger } from "../ledger.js";
+import type { Clock } from "../lib/clock.js";
+import type { Ledger } from "../log/ledger.js";
+import type { StoredEvent } from "../model/events.js";
 
 export interface EventFilter {
   after: number;

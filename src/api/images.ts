@@ -8,12 +8,12 @@ import type {
   ImageRegister,
   ImageView,
   KernelPull,
-} from "../contract-images.js";
-import { findImage, findKernel, isLive, type PullCommand } from "../decide.js";
-import { BangerError } from "../errors.js";
-import { imageHandles, isKernelId } from "../handles.js";
-import type { Image, State } from "../model.js";
-import { decideWithin } from "../room.js";
+} from "../contract/images.js";
+import { findImage, findKernel, isLive, type PullCommand } from "../core/decide.js";
+import { decideWithin } from "../core/room.js";
+import { imageHandles, isKernelId } from "../home/handles.js";
+import { BangerError } from "../lib/errors.js";
+import type { Image, State } from "../model/model.js";
 import { type ApiDeps, type Call, type Handle, roomOf } from "./route.js";
 import { imageView } from "./views.js";
 

@@ -1,9 +1,9 @@
 /** Routes that command many VMs at once: each ref is resolved first, and a bad one does not stop the others. */
-import type { VmAction, VmActionResult, VmSet, VmSetResult } from "../contract.js";
-import { type Command, resolveVm } from "../decide.js";
-import { errorBody } from "../errors.js";
-import type { Observed, VmId } from "../model.js";
-import { decideWithin } from "../room.js";
+import type { VmAction, VmActionResult, VmSet, VmSetResult } from "../contract/contract.js";
+import { type Command, resolveVm } from "../core/decide.js";
+import { decideWithin } from "../core/room.js";
+import { errorBody } from "../lib/errors.js";
+import type { Observed, VmId } from "../model/model.js";
 import { refuseRootSize } from "./root-size.js";
 import { type ApiDeps, type Handle, roomOf } from "./route.js";
 import { seenOf, vmView } from "./views.js";

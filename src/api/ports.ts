@@ -1,7 +1,8 @@
 /** What listens in a guest, as the API shows it: where each is reached, by which name, and as which URL. */
-import type { Clock } from "../clock.js";
-import type { PortView } from "../contract.js";
-import type { Capabilities, Forward, Listener, ObservedVm, Vm } from "../model.js";
+
+import type { PortView } from "../contract/contract.js";
+import type { Clock } from "../lib/clock.js";
+import type { Capabilities, Forward, Listener, ObservedVm, Vm } from "../model/model.js";
 import { mostForwards, onLoopback } from "../reconcilers/network.js";
 import { webScheme } from "./web-probe.js";
 

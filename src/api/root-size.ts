@@ -1,8 +1,8 @@
 /** How large root disks may be: what a client asks for, what the configuration says, and what the image below sets. */
-import { findImage } from "../decide.js";
-import { BangerError } from "../errors.js";
-import type { VmSpec } from "../model.js";
-import { formatSize } from "../sizes.js";
+import { findImage } from "../core/decide.js";
+import { BangerError } from "../lib/errors.js";
+import { formatSize } from "../lib/sizes.js";
+import type { VmSpec } from "../model/model.js";
 import type { ApiDeps } from "./route.js";
 
 /**

@@ -3,19 +3,19 @@ import type { ServerResponse } from "node:http";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { FastifyReply } from "fastify";
-import type { AddressRange } from "../addresses.js";
-import type { Clock } from "../clock.js";
-import type { routes, VmStats } from "../contract.js";
-import type { DaemonView, DefaultsView } from "../contract-daemon.js";
-import type { Timeouts } from "../decide.js";
+import type { routes, VmStats } from "../contract/contract.js";
+import type { DaemonView, DefaultsView } from "../contract/daemon.js";
+import type { Timeouts } from "../core/decide.js";
+import type { Room } from "../core/room.js";
 import type { AgentClient } from "../guest/agent.js";
-import type { Home } from "../handles.js";
+import type { AddressRange } from "../home/addresses.js";
+import type { Home } from "../home/handles.js";
 import type { Images } from "../images/shelf.js";
-import type { Ledger } from "../ledger.js";
-import type { ImageId, ObservedHost, ProcessIdentity, Seen, Vm, VmId } from "../model.js";
-import type { Room } from "../room.js";
-import type { Uses } from "../use.js";
-import type { World } from "../world.js";
+import type { Clock } from "../lib/clock.js";
+import type { Ledger } from "../log/ledger.js";
+import type { World } from "../loop/world.js";
+import type { ImageId, ObservedHost, ProcessIdentity, Seen, Vm, VmId } from "../model/model.js";
+import type { Uses } from "./activity.js";
 
 /** What the API needs of the host beside the loop's view: the links to the guests, and where those live. */
 export interface Guests {

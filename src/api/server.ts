@@ -1,8 +1,8 @@
 /** The API's server: one route per entry of the contract, checked requests, errors with a mend. */
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
-import { routes } from "../contract.js";
-import type { Route } from "../contract-basics.js";
-import { BangerError, type ErrorBody, errorBody } from "../errors.js";
+import type { Route } from "../contract/basics.js";
+import { routes } from "../contract/contract.js";
+import { BangerError, type ErrorBody, errorBody } from "../lib/errors.js";
 import { daemonRoutes } from "./daemon.js";
 import { eventRoutes } from "./events.js";
 import { execProxy, upgradeRequired } from "./exec-proxy.js";

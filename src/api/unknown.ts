@@ -1,11 +1,11 @@
 /** Routes of VMs that the log does not know: nothing touches them until somebody says so. */
 import { existsSync } from "node:fs";
-import type { UnknownVm } from "../contract-unknown.js";
-import { deadline } from "../deadline.js";
-import { deadlinesMs } from "../effect-deadlines.js";
-import { BangerError } from "../errors.js";
-import { vmHandles } from "../handles.js";
-import type { ProcessIdentity } from "../model.js";
+import type { UnknownVm } from "../contract/unknown.js";
+import { vmHandles } from "../home/handles.js";
+import { deadline } from "../lib/deadline.js";
+import { BangerError } from "../lib/errors.js";
+import { deadlinesMs } from "../loop/deadlines.js";
+import type { ProcessIdentity } from "../model/model.js";
 import type { ApiDeps, Handle } from "./route.js";
 
 type Found = UnknownVm & { process: ProcessIdentity };

@@ -3,9 +3,9 @@ import type { TSchema } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
 import { type ValueError, ValueErrorType } from "@sinclair/typebox/errors";
 import { Value } from "@sinclair/typebox/value";
-import type { ErrorCode } from "../error-codes.js";
-import { BangerError } from "../errors.js";
-import { suggest } from "../suggest.js";
+import type { ErrorCode } from "../lib/error-codes.js";
+import { BangerError } from "../lib/errors.js";
+import { suggest } from "../lib/suggest.js";
 
 type Part = "body" | "query";
 

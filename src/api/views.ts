@@ -1,10 +1,11 @@
 /** Pure: the state and an observation as the API shows them. */
-import type { VmView } from "../contract.js";
-import type { DaemonView } from "../contract-daemon.js";
-import type { ImageView } from "../contract-images.js";
-import { growthOf, wantedSizes } from "../disk-growth.js";
-import { pauseText } from "../explain.js";
-import { type Home, vmHandles } from "../handles.js";
+import type { VmView } from "../contract/contract.js";
+import type { DaemonView } from "../contract/daemon.js";
+import type { ImageView } from "../contract/images.js";
+import { pauseText } from "../core/explain.js";
+import { memoryLimitMiB, promisedMiB, type Room, reserveOf } from "../core/room.js";
+import { type Home, vmHandles } from "../home/handles.js";
+import { growthOf, wantedSizes } from "../model/disk-growth.js";
 import {
   type Capabilities,
   type Image,
@@ -14,8 +15,7 @@ import {
   type State,
   startFields,
   type Vm,
-} from "../model.js";
-import { memoryLimitMiB, promisedMiB, type Room, reserveOf } from "../room.js";
+} from "../model/model.js";
 
 /** A time as the API and its JSON have it. */
 export const rfc3339 = (at: number): string => new Date(at).toISOString();

@@ -1,17 +1,17 @@
 /** Routes of VMs: commands are decided and appended, questions are answered from state, host and guest. */
 import type { Duplex } from "node:stream";
-import type { HealthView, LogsQuery, PortView, VmCreate, VmStats, VmView } from "../contract.js";
-import type { ExecRequest, SshView } from "../contract-guest.js";
-import { logOffsetHeader } from "../contract-headers.js";
-import { createdBy, decide, isLive, resolveVm } from "../decide.js";
-import type { ErrorCode } from "../error-codes.js";
-import { BangerError, errorBody } from "../errors.js";
-import { pauseText } from "../explain.js";
+import type { HealthView, LogsQuery, PortView, VmCreate, VmStats, VmView } from "../contract/contract.js";
+import type { ExecRequest, SshView } from "../contract/guest.js";
+import { logOffsetHeader } from "../contract/headers.js";
+import { createdBy, decide, isLive, resolveVm } from "../core/decide.js";
+import { pauseText } from "../core/explain.js";
+import { decideWithin } from "../core/room.js";
 import type { AgentClient } from "../guest/agent.js";
-import { homeHandles, vmHandles } from "../handles.js";
-import type { Observed, Vm } from "../model.js";
-import { suggestName } from "../names.js";
-import { decideWithin } from "../room.js";
+import { homeHandles, vmHandles } from "../home/handles.js";
+import type { ErrorCode } from "../lib/error-codes.js";
+import { BangerError, errorBody } from "../lib/errors.js";
+import { suggestName } from "../lib/names.js";
+import type { Observed, Vm } from "../model/model.js";
 import { inContainer } from "./container.js";
 import { followFile, tailBegin } from "./follow.js";
 import type { Holds } from "./holds.js";

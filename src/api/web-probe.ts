@@ -1,8 +1,8 @@
 /** Asks a TCP port of a VM whether a web server answers there: HTTPS first, then HTTP. */
 import { type ClientRequest, type RequestOptions, request as requestHttp } from "node:http";
 import { request as requestHttps } from "node:https";
-import type { Clock } from "../clock.js";
-import { deadline } from "../deadline.js";
+import type { Clock } from "../lib/clock.js";
+import { deadline } from "../lib/deadline.js";
 
 export type Scheme = "https" | "http";
 

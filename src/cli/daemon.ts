@@ -1,6 +1,6 @@
 /** `banger daemon status` and `daemon stop`: the two commands that never start the daemon. */
-import { pause } from "../clock.js";
-import { BangerError } from "../errors.js";
+import { pause } from "../lib/clock.js";
+import { BangerError } from "../lib/errors.js";
 import { command } from "./command.js";
 import { answer, type Context, neverArrived, print, printJson, say } from "./context.js";
 import { daemonDetails } from "./render/daemon.js";

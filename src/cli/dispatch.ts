@@ -1,5 +1,5 @@
 /** From the words of a command line to the command that they mean. */
-import type { BangerError } from "../errors.js";
+import type { BangerError } from "../lib/errors.js";
 import { usageError } from "./check.js";
 import { type Group, isGroup, type Leaf, type Node, root, shown } from "./tree.js";
 
@@ -75,7 +75,7 @@ function destroys(group: Group, word: string): boolean {
 async function unknown(group: Group, path: readonly string[], word: string): Promise<BangerError> {
   const prefix = ["banger", ...path].join(" ");
   const what = word.startsWith("-") ? "flag" : "command";
-  const { suggest } = await import("../suggest.js");
+  const { suggest } = await import("../lib/suggest.js");
   const names = shown(group).flatMap(([name, { alias }]) => [name, alias ?? name]);
   // Of two that are as near, the one that takes something away comes first, so that nothing is proposed.
   const ordered = [...names.filter((name) => destroys(group, name)), ...names];

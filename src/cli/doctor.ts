@@ -1,6 +1,6 @@
 /** `banger doctor`. Everything it needs is loaded here and nowhere else in the CLI. */
-import { doctorChecks } from "../doctor.js";
-import { readHost } from "../doctor-host.js";
+import { doctorChecks } from "../doctor/doctor.js";
+import { readHost } from "../doctor/host.js";
 import { command } from "./command.js";
 import { print, printJson } from "./context.js";
 import { doctorText } from "./render/doctor.js";

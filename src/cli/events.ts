@@ -1,5 +1,5 @@
 /** `banger events`, `events verify` and `events replay`. */
-import type { EventsQuery } from "../contract-events.js";
+import type { EventsQuery } from "../contract/events.js";
 import { usageError } from "./check.js";
 import { command } from "./command.js";
 import { call, print, printJson, withDaemon } from "./context.js";

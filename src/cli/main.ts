@@ -1,10 +1,10 @@
 /** The CLI's entry point: from argv to an exit status, with every error as two lines. */
 
 import type { ParsedArgs } from "citty";
-import { Client } from "../client.js";
-import { systemClock } from "../clock.js";
-import { homeHandles } from "../handles.js";
-import { placeFrom } from "../home.js";
+import { Client } from "../client/client.js";
+import { homeHandles } from "../home/handles.js";
+import { placeFrom } from "../host/home.js";
+import { systemClock } from "../lib/clock.js";
 import { checkArguments, usageError } from "./check.js";
 import type { Command } from "./command.js";
 import { type Context, print, withJson } from "./context.js";
@@ -13,8 +13,8 @@ import { exitStatusOf } from "./exit-status.js";
 import { Interrupted, type Interrupts, listenForInterrupts } from "./interrupts.js";
 import { refuseOtherBytes } from "./other-bytes.js";
 import { forReader, watchMessages, watchOutput, write } from "./output.js";
-import { standardInput } from "./terminal-input.js";
 import { isGroup } from "./tree.js";
+import { standardInput } from "./vm/terminal-input.js";
 
 interface CommandLine {
   argv: readonly string[];

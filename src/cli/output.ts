@@ -2,7 +2,7 @@
 
 import { Writable } from "node:stream";
 import { StringDecoder } from "node:string_decoder";
-import { BangerError } from "../errors.js";
+import { BangerError } from "../lib/errors.js";
 import { Interrupted, type Interrupts } from "./interrupts.js";
 import { cleanLines, cleanStyled } from "./render/style.js";
 

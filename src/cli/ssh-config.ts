@@ -6,15 +6,15 @@ import { homedir } from "node:os";
 import { dirname } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { fileURLToPath } from "node:url";
-import { loadConfig } from "../config.js";
-import { BangerError } from "../errors.js";
-import { homeHandles, userSshConfig } from "../handles.js";
-import { sshKeyOf } from "../home.js";
-import { bangerSshConfig, includeLine, isIncluded, withInclude, withoutInclude } from "../ssh-config.js";
+import { loadConfig } from "../config/config.js";
+import { homeHandles, userSshConfig } from "../home/handles.js";
+import { bangerSshConfig, includeLine, isIncluded, withInclude, withoutInclude } from "../home/ssh-config.js";
+import { sshKeyOf } from "../host/home.js";
+import { BangerError } from "../lib/errors.js";
 import { usageError } from "./check.js";
 import { command } from "./command.js";
 import { answer, type Context, call, say } from "./context.js";
-import { checkedView } from "./vm-ssh.js";
+import { checkedView } from "./vm/ssh.js";
 
 const program = fileURLToPath(new URL("../../../bin/banger", import.meta.url));
 

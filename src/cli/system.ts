@@ -1,10 +1,10 @@
 /** `banger system install|status|restart|uninstall`. */
-import { Client } from "../client.js";
-import { loadConfig } from "../config.js";
-import { deadline } from "../deadline.js";
-import { helperClient } from "../effects/helper.js";
-import { BangerError } from "../errors.js";
-import { homeHandles, systemHandles, systemHome } from "../handles.js";
+import { Client } from "../client/client.js";
+import { loadConfig } from "../config/config.js";
+import { helperClient } from "../effects/helper/client.js";
+import { homeHandles, systemHandles, systemHome } from "../home/handles.js";
+import { deadline } from "../lib/deadline.js";
+import { BangerError } from "../lib/errors.js";
 import { checkHost, checkRoot, hostTraits } from "../system/checks.js";
 import { programRunner, type SystemHost } from "../system/host.js";
 import { install as bringTo, checkOwner } from "../system/install.js";
@@ -21,7 +21,7 @@ import { stageLines } from "./render/stage-lines.js";
 import { progressOutput, styleFor } from "./render/style.js";
 import { statusText } from "./render/system.js";
 import { programVersion } from "./version.js";
-import { act } from "./vm-act.js";
+import { act } from "./vm/act.js";
 
 const places = systemHandles();
 /** Longer than the helper gives its own tools. */

@@ -32,11 +32,11 @@ const workspace: Group = {
   commands: {
     prepare: {
       summary: "Put a repository into a VM",
-      load: async () => (await import("./workspace.js")).prepare,
+      load: async () => (await import("./vm/workspace.js")).prepare,
     },
     export: {
       summary: "Print what was changed there, as a patch",
-      load: async () => (await import("./workspace.js")).exportChanges,
+      load: async () => (await import("./vm/workspace.js")).exportChanges,
     },
   },
 };
@@ -46,69 +46,69 @@ const vm: Group = {
   commands: {
     run: {
       summary: "Create a VM, wait for it, and run a shell or a command in it",
-      load: async () => (await import("./vm-run.js")).run,
+      load: async () => (await import("./vm/run.js")).run,
     },
     create: {
       summary: "Create a VM and start it",
-      load: async () => (await import("./vm-create.js")).create,
+      load: async () => (await import("./vm/create.js")).create,
     },
-    start: { summary: "Start VMs", load: async () => (await import("./vm-act.js")).start },
-    stop: { summary: "Shut VMs down", load: async () => (await import("./vm-act.js")).stop },
+    start: { summary: "Start VMs", load: async () => (await import("./vm/act.js")).start },
+    stop: { summary: "Shut VMs down", load: async () => (await import("./vm/act.js")).stop },
     restart: {
       summary: "Shut VMs down and start them again",
-      load: async () => (await import("./vm-act.js")).restart,
+      load: async () => (await import("./vm/act.js")).restart,
     },
     kill: {
       summary: "Stop VMs at once",
       destroys: true,
-      load: async () => (await import("./vm-act.js")).kill,
+      load: async () => (await import("./vm/act.js")).kill,
     },
     delete: {
       summary: "Delete VMs and their disks",
       alias: "rm",
       destroys: true,
-      load: async () => (await import("./vm-act.js")).remove,
+      load: async () => (await import("./vm/act.js")).remove,
     },
     set: {
       summary: "Change a VM's CPUs, memory, disk or network",
-      load: async () => (await import("./vm-set.js")).set,
+      load: async () => (await import("./vm/set.js")).set,
     },
-    list: { summary: "List VMs", alias: "ls", load: async () => (await import("./vm-list.js")).list },
-    show: { summary: "Show one VM", load: async () => (await import("./vm-list.js")).show },
+    list: { summary: "List VMs", alias: "ls", load: async () => (await import("./vm/list.js")).list },
+    show: { summary: "Show one VM", load: async () => (await import("./vm/list.js")).show },
     logs: {
       summary: "Print a VM's console or VMM log",
-      load: async () => (await import("./vm-logs.js")).logs,
+      load: async () => (await import("./vm/logs.js")).logs,
     },
     exec: {
       summary: "Run a command in a VM",
-      load: async () => (await import("./vm-exec.js")).exec,
+      load: async () => (await import("./vm/exec.js")).exec,
     },
-    ssh: { summary: "Open an SSH session to a VM", load: async () => (await import("./vm-ssh.js")).ssh },
+    ssh: { summary: "Open an SSH session to a VM", load: async () => (await import("./vm/ssh.js")).ssh },
     health: {
       summary: "Ask a VM's agent whether the guest is well",
-      load: async () => (await import("./vm-ask.js")).health,
+      load: async () => (await import("./vm/ask.js")).health,
     },
     stats: {
       summary: "Show what a VM takes of this host",
-      load: async () => (await import("./vm-stats.js")).stats,
+      load: async () => (await import("./vm/stats.js")).stats,
     },
     ports: {
       summary: "List what listens in a VM, and where to reach it",
-      load: async () => (await import("./vm-ask.js")).ports,
+      load: async () => (await import("./vm/ask.js")).ports,
     },
     history: {
       summary: "Tell a VM's life with durations",
-      load: async () => (await import("./vm-ask.js")).history,
+      load: async () => (await import("./vm/ask.js")).history,
     },
     why: {
       summary: "Tell why a VM is as it is",
-      load: async () => (await import("./vm-ask.js")).why,
+      load: async () => (await import("./vm/ask.js")).why,
     },
     workspace,
     prune: {
       summary: "Delete every VM that is not running",
       destroys: true,
-      load: async () => (await import("./vm-prune.js")).prune,
+      load: async () => (await import("./vm/prune.js")).prune,
     },
   },
 };
@@ -116,25 +116,25 @@ const vm: Group = {
 const image: Group = {
   summary: "Images that VMs are made of",
   commands: {
-    list: { summary: "List images", alias: "ls", load: async () => (await import("./image.js")).list },
-    show: { summary: "Show one image", load: async () => (await import("./image.js")).show },
+    list: { summary: "List images", alias: "ls", load: async () => (await import("./image/image.js")).list },
+    show: { summary: "Show one image", load: async () => (await import("./image/image.js")).show },
     pull: {
       summary: "Build a catalog image, or fetch one from a registry",
-      load: async () => (await import("./image.js")).pull,
+      load: async () => (await import("./image/image.js")).pull,
     },
     register: {
       summary: "Make an image of files of this host",
-      load: async () => (await import("./image.js")).register,
+      load: async () => (await import("./image/image.js")).register,
     },
     promote: {
       summary: "Copy a registered image into managed storage",
-      load: async () => (await import("./image.js")).promote,
+      load: async () => (await import("./image/image.js")).promote,
     },
     delete: {
       summary: "Delete images",
       alias: "rm",
       destroys: true,
-      load: async () => (await import("./image.js")).remove,
+      load: async () => (await import("./image/image.js")).remove,
     },
     cache: {
       summary: "What registries have sent",
@@ -142,7 +142,7 @@ const image: Group = {
         prune: {
           summary: "Empty it",
           destroys: true,
-          load: async () => (await import("./image.js")).cachePrune,
+          load: async () => (await import("./image/image.js")).cachePrune,
         },
       },
     },
@@ -152,18 +152,25 @@ const image: Group = {
 const kernel: Group = {
   summary: "Kernels that images boot with",
   commands: {
-    list: { summary: "List kernels", alias: "ls", load: async () => (await import("./kernel.js")).list },
-    show: { summary: "Show one kernel", load: async () => (await import("./kernel.js")).show },
-    pull: { summary: "Make a kernel of the catalog", load: async () => (await import("./kernel.js")).pull },
+    list: {
+      summary: "List kernels",
+      alias: "ls",
+      load: async () => (await import("./image/kernel.js")).list,
+    },
+    show: { summary: "Show one kernel", load: async () => (await import("./image/kernel.js")).show },
+    pull: {
+      summary: "Make a kernel of the catalog",
+      load: async () => (await import("./image/kernel.js")).pull,
+    },
     import: {
       summary: "Copy a kernel from a directory",
-      load: async () => (await import("./kernel.js")).importKernel,
+      load: async () => (await import("./image/kernel.js")).importKernel,
     },
     rm: {
       summary: "Delete kernels",
       alias: "delete",
       destroys: true,
-      load: async () => (await import("./kernel.js")).remove,
+      load: async () => (await import("./image/kernel.js")).remove,
     },
   },
 };

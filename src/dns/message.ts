@@ -1,6 +1,6 @@
 /** Pure: one DNS message in, the reply out; whatever the bytes, nothing throws. */
 import { type Answer, decode, encode, type OptAnswer, type Packet } from "dns-packet";
-import type { AddressRange } from "../addresses.js";
+import type { AddressRange } from "../home/addresses.js";
 import { answer, type Names, type Verdict } from "./zone.js";
 
 const headerBytes = 12;

@@ -1,7 +1,7 @@
 /** The DNS server of one home: UDP and TCP on one loopback port, answering from the projection. */
 import { createSocket, type Socket as UdpSocket } from "node:dgram";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
-import type { AddressRange } from "../addresses.js";
+import type { AddressRange } from "../home/addresses.js";
 import { replyTo } from "./message.js";
 import type { Names } from "./zone.js";
 

@@ -1,8 +1,8 @@
 /** Pure: what the zones `vm` and the reverse one of the home's addresses say to one question. */
 import type { Answer, Question } from "dns-packet";
-import type { AddressRange } from "../addresses.js";
-import { networkOf } from "../ipv4.js";
-import type { State } from "../model.js";
+import type { AddressRange } from "../home/addresses.js";
+import { networkOf } from "../home/ipv4.js";
+import type { State } from "../model/model.js";
 
 /** Response codes of RFC 1035 (4.1.1) that a question can lead to. */
 export type Verdict = "NOERROR" | "NXDOMAIN" | "REFUSED";

@@ -1,9 +1,9 @@
 /** Writes handles.json, where people can read what is there; banger itself never reads it. */
 import { mkdir } from "node:fs/promises";
-import { errorBody } from "../errors.js";
-import { type Home, homeHandles } from "../handles.js";
-import { publishContent } from "./publish.js";
-import { sharedRun } from "./shared-run.js";
+import { type Home, homeHandles } from "../home/handles.js";
+import { publishContent } from "../host/publish.js";
+import { sharedRun } from "../host/shared-run.js";
+import { errorBody } from "../lib/errors.js";
 
 export type Warn = (message: string, details: object) => void;
 

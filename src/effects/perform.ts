@@ -1,14 +1,15 @@
 /** From an effect to the driver that makes it true. */
-import { event, imageStream } from "../events.js";
-import type { Effect } from "../model.js";
-import type { PerformContext } from "../world.js";
-import type { OnlineGrowth } from "./disk-online.js";
-import type { DiskDriver } from "./disks.js";
-import type { ImageDriver } from "./image-store.js";
-import type { BridgeDriver } from "./net-bridge.js";
-import type { ForwardDriver } from "./net-user.js";
-import type { RootDeviceDriver } from "./root-device.js";
-import type { VmmDriver } from "./vmm-driver.js";
+
+import type { ImageDriver } from "../images/store.js";
+import type { PerformContext } from "../loop/world.js";
+import { event, imageStream } from "../model/events.js";
+import type { Effect } from "../model/model.js";
+import type { DiskDriver } from "./disk/disks.js";
+import type { OnlineGrowth } from "./disk/online.js";
+import type { RootDeviceDriver } from "./disk/root-device.js";
+import type { BridgeDriver } from "./net/bridge.js";
+import type { VmmDriver } from "./vmm/driver.js";
+import type { ForwardDriver } from "./vmm/qemu/forwards.js";
 
 export interface Drivers {
   disks: DiskDriver;

@@ -3,7 +3,7 @@ import { type ClientRequest, request as httpRequest, type IncomingMessage } from
 import { type Duplex, type Readable, Writable } from "node:stream";
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
-import { BangerError } from "../errors.js";
+import { BangerError } from "../lib/errors.js";
 import { ByteQueue } from "./bytes.js";
 import { ExecClient } from "./exec-stream.js";
 

@@ -1,5 +1,5 @@
 /** The frames that carry a command's input, output and end over an upgraded connection. */
-import { BangerError } from "../errors.js";
+import { BangerError } from "../lib/errors.js";
 
 export const frameType = {
   stdin: 0,

@@ -1,6 +1,6 @@
 /** Runs one command over an upgraded connection: input and output with backpressure, resizes, signals and its end. */
 import type { Duplex, Readable, Writable } from "node:stream";
-import { BangerError } from "../errors.js";
+import { BangerError } from "../lib/errors.js";
 import {
   encodeFrame,
   encodeSize,

@@ -1,6 +1,6 @@
 /** The frames of the mux, and one of its streams. */
 import { Duplex } from "node:stream";
-import { BangerError } from "../errors.js";
+import { BangerError } from "../lib/errors.js";
 import { ByteQueue } from "./bytes.js";
 
 export const muxType = { hello: 1, helloAck: 2, open: 3, data: 4, window: 5, end: 6, reset: 7 } as const;

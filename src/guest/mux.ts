@@ -1,7 +1,7 @@
 /** The host's side of the mux: many byte streams over the one link to a guest's agent. */
 import { randomBytes } from "node:crypto";
 import type { Duplex } from "node:stream";
-import { BangerError } from "../errors.js";
+import { BangerError } from "../lib/errors.js";
 import { ownCopy } from "./bytes.js";
 import {
   Channel,

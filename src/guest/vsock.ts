@@ -1,7 +1,7 @@
 /** A byte stream to a port of a guest's vsock, by way of the unix socket that Firecracker listens on for it. */
 import { createConnection, type Socket } from "node:net";
 import { Duplex } from "node:stream";
-import { BangerError } from "../errors.js";
+import { BangerError } from "../lib/errors.js";
 
 /** Firecracker's answer is "OK" and a port number. */
 const longestAnswer = 32;

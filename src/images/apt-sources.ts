@@ -1,7 +1,7 @@
 /** Where packages come from: what the host's own apt is configured to use, for its own release of Debian. */
 import { readFile } from "node:fs/promises";
-import type { RunTool } from "../effects/run-tool.js";
-import { BangerError } from "../errors.js";
+import type { RunTool } from "../host/run-tool.js";
+import { BangerError } from "../lib/errors.js";
 
 /** What `apt-get indextargets` is asked to say of each package index, fields separated by tabs. */
 const indexTargetFormat = [

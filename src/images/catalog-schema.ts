@@ -1,7 +1,7 @@
 /** Pure: the form of the catalog's two files, and their reading. */
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
-import { BangerError } from "../errors.js";
+import { BangerError } from "../lib/errors.js";
 
 const entryName = Type.String({ pattern: "^[a-z0-9][a-z0-9.-]{0,63}$" });
 

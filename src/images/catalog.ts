@@ -3,10 +3,10 @@ import { createHash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
-import { BangerError } from "../errors.js";
-import { imageIdFrom, kernelIdFrom, parseImageDirectory } from "../handles.js";
-import type { ImageId } from "../model.js";
-import { shellQuote } from "../shell.js";
+import { imageIdFrom, kernelIdFrom, parseImageDirectory } from "../home/handles.js";
+import { BangerError } from "../lib/errors.js";
+import { shellQuote } from "../lib/shell.js";
+import type { ImageId } from "../model/model.js";
 import { readSuite } from "./apt-sources.js";
 import {
   type Bundle,

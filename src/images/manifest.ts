@@ -3,9 +3,9 @@ import { readFileSync, statSync } from "node:fs";
 import { basename } from "node:path";
 import { type Static, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
-import { BangerError } from "../errors.js";
-import { isKernelId } from "../handles.js";
-import type { ImageId, ObservedImage } from "../model.js";
+import { isKernelId } from "../home/handles.js";
+import { BangerError } from "../lib/errors.js";
+import type { ImageId, ObservedImage } from "../model/model.js";
 
 const File = Type.Object({
   bytes: Type.Integer({ minimum: 1 }),

@@ -1,7 +1,7 @@
 /** How images are had from registries on behalf of the user: which places, which logins, which cache. */
-import { type Home, homeHandles } from "../handles.js";
-import type { PullOptions } from "./oci/pull.js";
-import type { RegistryOption } from "./oci/registry.js";
+import { type Home, homeHandles } from "../home/handles.js";
+import type { PullOptions } from "../oci/pull.js";
+import type { RegistryOption } from "../oci/registry.js";
 
 /** A plain JSON value: the builder gets it with its job. */
 export type RegistryAccess = Pick<PullOptions, "cacheDirectory" | "environment" | "searchPath"> & {

@@ -3,8 +3,8 @@ import { spawn } from "node:child_process";
 import { open } from "node:fs/promises";
 import { dirname } from "node:path";
 import { createInterface } from "node:readline";
-import { diskFull } from "../effects/host-error.js";
-import { BangerError } from "../errors.js";
+import { diskFull } from "../host/host-error.js";
+import { BangerError } from "../lib/errors.js";
 import type { PackageSources } from "./apt-sources.js";
 import type { ResolvedRecipe } from "./catalog.js";
 

@@ -1,16 +1,16 @@
 /** What the API asks of images beside the state: what names mean, what the catalog has, what an image says of itself. */
 import { readFileSync } from "node:fs";
 import { mkdir, readdir, rename, stat } from "node:fs/promises";
-import type { Clock } from "../clock.js";
-import { refuseUsed } from "../effects/image-use.js";
-import { removeTree } from "../effects/remove-tree.js";
-import { type Home, imageHandles } from "../handles.js";
-import type { ImageId } from "../model.js";
+import { type Home, imageHandles } from "../home/handles.js";
+import type { ProxyBook } from "../host/proxies.js";
+import { removeTree } from "../host/remove-tree.js";
+import type { Clock } from "../lib/clock.js";
+import type { ImageId } from "../model/model.js";
 import { readCatalog, readKernelCatalog, resolveImage, resolveKernel } from "./catalog.js";
 import { inspectImage } from "./manifest.js";
-import type { ProxyBook } from "./proxies.js";
 import type { RegistryAccess } from "./registry-access.js";
 import { fullReference, type ImageResolver, imageResolver } from "./resolve.js";
+import { refuseUsed } from "./use.js";
 
 interface Available {
   name: string;

@@ -2,15 +2,15 @@
 import { createHash } from "node:crypto";
 import { closeSync, fsyncSync, ftruncateSync, openSync, readSync } from "node:fs";
 import { readdir, rename, rm, stat } from "node:fs/promises";
-import { hostError } from "../effects/host-error.js";
-import { temporaryName } from "../effects/publish.js";
-import { BangerError } from "../errors.js";
-import { Disk } from "./ext4/disk.js";
-import { finish } from "./ext4/finish.js";
-import { Ext4Image, Unfit } from "./ext4/image.js";
-import { blockSize, blocksPerGroup, ceilDivide, typeBits } from "./ext4/layout.js";
-import { rootEntry } from "./ext4/names.js";
-import { Ext4Reader, type Node } from "./ext4/reader.js";
+import { Disk } from "../ext4/disk.js";
+import { finish } from "../ext4/finish.js";
+import { Ext4Image, Unfit } from "../ext4/image.js";
+import { blockSize, blocksPerGroup, ceilDivide, typeBits } from "../ext4/layout.js";
+import { rootEntry } from "../ext4/names.js";
+import { Ext4Reader, type Node } from "../ext4/reader.js";
+import { hostError } from "../host/host-error.js";
+import { temporaryName } from "../host/publish.js";
+import { BangerError } from "../lib/errors.js";
 import { rootfsFile, workSeedFile } from "./manifest.js";
 
 /** Raised when seeds are made in another way: those that are there are then made anew, their images are not. */

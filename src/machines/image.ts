@@ -1,7 +1,7 @@
 /** The image's machine: building → ready or failed, then deleting → deleted. Pure; runs no effect. */
 import { assign, setup, transition } from "xstate";
-import type { NewEvent, StoredEvent } from "../events.js";
-import type { Image, ImagePhase } from "../model.js";
+import type { NewEvent, StoredEvent } from "../model/events.js";
+import type { Image, ImagePhase } from "../model/model.js";
 
 type Drive = StoredEvent | NewEvent;
 

@@ -1,9 +1,9 @@
 /** The VM's machine: which events are legal in which phase and what they make of the VM. Pure; runs no effect. */
 import { produce } from "immer";
 import { assign, setup, transition } from "xstate";
-import type { NewEvent, StoredEvent } from "../events.js";
-import type { Phase, StartStep, Vm } from "../model.js";
-import { countRecovery, noRecoveries } from "../recovery.js";
+import type { NewEvent, StoredEvent } from "../model/events.js";
+import type { Phase, StartStep, Vm } from "../model/model.js";
+import { countRecovery, noRecoveries } from "../model/recovery.js";
 
 /** What drives the machine: a stored event, or a new one whose legality is asked (then `at` is 0). */
 type Drive = (StoredEvent | NewEvent) & { at?: number };

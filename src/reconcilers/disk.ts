@@ -1,7 +1,8 @@
 /** Pure: the VM's directory with its disks, wanted from the first start step on, gone with the VM; and their size. */
-import { growthOf, wantedSizes } from "../disk-growth.js";
-import type { Effect, ObservedVm, Vm } from "../model.js";
-import { disksFit } from "../notice.js";
+
+import { disksFit } from "../core/notice.js";
+import { growthOf, wantedSizes } from "../model/disk-growth.js";
+import type { Effect, ObservedVm, Vm } from "../model/model.js";
 import { beforeGuest, nothingHeld } from "./wanted.js";
 
 export function reconcileDisk(vm: Vm, seen: ObservedVm): Effect[] {

@@ -1,5 +1,5 @@
 /** Pure: an image's directory, built while it is wanted, and no half-built one beside it. */
-import type { Effect, Image, ImageId, ImageSource, ObservedImage } from "../model.js";
+import type { Effect, Image, ImageId, ImageSource, ObservedImage } from "../model/model.js";
 
 /** The image that must be ready before this one can be made. */
 export function needOf(source: ImageSource): ImageId | null {

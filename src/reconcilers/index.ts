@@ -1,6 +1,6 @@
 /** Pure: all effects that one VM or image asks for now, in the order in which they may run. */
-import type { Capabilities, Effect, ObservedVm, Vm } from "../model.js";
-import { recoverAt } from "../recovery.js";
+import type { Capabilities, Effect, ObservedVm, Vm } from "../model/model.js";
+import { recoverAt } from "../model/recovery.js";
 import { reconcileDisk, reconcileDiskSize } from "./disk.js";
 import { reconcileNetwork } from "./network.js";
 import { nextLookForRoom, reconcilePause } from "./pause.js";

@@ -1,5 +1,5 @@
 /** Pure: the guest's card on the bridge with its way out, or else ports of the VM's loopback address. */
-import type { Capabilities, Effect, Listener, ObservedVm, Part, Seen, Vm } from "../model.js";
+import type { Capabilities, Effect, Listener, ObservedVm, Part, Seen, Vm } from "../model/model.js";
 import { guestWanted, isOver } from "./wanted.js";
 
 const sshPort = 22;

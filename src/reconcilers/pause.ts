@@ -1,6 +1,6 @@
 /** Pure: a guest that stood still because its host had no room goes on as soon as there is some. */
-import type { Effect, ObservedVm, Vm } from "../model.js";
-import { recoverAt } from "../recovery.js";
+import type { Effect, ObservedVm, Vm } from "../model/model.js";
+import { recoverAt } from "../model/recovery.js";
 import { guestWanted } from "./wanted.js";
 
 /** Less would be full again in the next moment. */

@@ -1,5 +1,5 @@
 /** Pure: the link to the guest agent, wanted while a guest boots or runs. */
-import type { Effect, ObservedVm, Vm } from "../model.js";
+import type { Effect, ObservedVm, Vm } from "../model/model.js";
 import { guestWanted } from "./wanted.js";
 
 export function reconcileReadiness(vm: Vm, seen: ObservedVm): Effect[] {

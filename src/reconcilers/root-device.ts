@@ -1,6 +1,7 @@
 /** Pure: the device over the VM's root disk, made anew by each start that needs one, gone after the VMM. */
-import type { Capabilities, Effect, ObservedVm, Vm } from "../model.js";
-import { rootFits } from "../notice.js";
+
+import { rootFits } from "../core/notice.js";
+import type { Capabilities, Effect, ObservedVm, Vm } from "../model/model.js";
 import { beforeGuest, isOver } from "./wanted.js";
 
 export function reconcileRootDevice(vm: Vm, seen: ObservedVm, capabilities: Capabilities): Effect[] {

@@ -1,5 +1,5 @@
 /** Pure: what a VM's phase wants of its host: things made, a guest served, or nothing held any more. */
-import type { ObservedVm, Vm } from "../model.js";
+import type { ObservedVm, Vm } from "../model/model.js";
 
 /** The start has not come to the guest yet: no VMM is wanted that was there before. */
 export const beforeGuest = (vm: Vm): boolean => vm.phase === "starting" && vm.step !== "agent";

@@ -1,7 +1,7 @@
 /** What a host must have before system mode is installed on it; nothing is changed. */
 import { closeSync, existsSync } from "node:fs";
 import { openTool, tools } from "../../helper/tools.js";
-import { BangerError } from "../errors.js";
+import { BangerError } from "../lib/errors.js";
 
 export interface HostTraits {
   /** As `process.arch` has it. */

@@ -1,9 +1,9 @@
 /** What installing system mode and taking it away touch of the host: systemd, accounts, places, helper and daemon. */
 import { execFile } from "node:child_process";
 import type { MethodName, Params, Result } from "../../helper/contract.js";
-import type { Client } from "../client.js";
-import { BangerError } from "../errors.js";
-import type { systemHandles } from "../handles.js";
+import type { Client } from "../client/client.js";
+import type { systemHandles } from "../home/handles.js";
+import { BangerError } from "../lib/errors.js";
 
 export interface Ended {
   status: number;

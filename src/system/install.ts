@@ -1,8 +1,8 @@
 /** `banger system install` and `restart`: all of it, or nothing. */
 import type { Metadata } from "../../helper/metadata.js";
-import { BangerError } from "../errors.js";
-import { daemonUnit } from "../handles.js";
-import { startService } from "../start-daemon.js";
+import { startService } from "../client/start-daemon.js";
+import { daemonUnit } from "../home/handles.js";
+import { BangerError } from "../lib/errors.js";
 import { type SystemHost, systemctl } from "./host.js";
 import type { Installation } from "./installation.js";
 import {

@@ -1,9 +1,9 @@
 /** What is installed: the metadata as it lies on the host, and what it would be by this version and configuration. */
 import { readFileSync } from "node:fs";
 import { type Metadata, parseMetadata } from "../../helper/metadata.js";
-import type { Config } from "../config-form.js";
-import { BangerError } from "../errors.js";
-import type { Home } from "../handles.js";
+import type { Config } from "../config/form.js";
+import type { Home } from "../home/handles.js";
+import { BangerError } from "../lib/errors.js";
 import type { Owner } from "./owner.js";
 import type { Programs } from "./units.js";
 import { unitsOf } from "./units.js";

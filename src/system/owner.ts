@@ -1,5 +1,5 @@
 /** Whom system mode serves: an ordinary account of the host. */
-import { BangerError } from "../errors.js";
+import { BangerError } from "../lib/errors.js";
 import type { SystemHost } from "./host.js";
 
 export interface Owner {

@@ -13,7 +13,7 @@ import { fileURLToPath } from "node:url";
 import { Refusal } from "../../helper/refusal.js";
 import { tools } from "../../helper/tools.js";
 import { openTrusted } from "../../helper/trusted.js";
-import { BangerError } from "../errors.js";
+import { BangerError } from "../lib/errors.js";
 import type { SystemHost } from "./host.js";
 import type { Programs } from "./units.js";
 

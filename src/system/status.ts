@@ -1,7 +1,7 @@
 /** What `banger system status` tells: what is installed, whether it runs, and whether it is what this version writes. */
 import { existsSync } from "node:fs";
 import type { Metadata } from "../../helper/metadata.js";
-import { errorBody } from "../errors.js";
+import { errorBody } from "../lib/errors.js";
 import type { SystemHost } from "./host.js";
 import { readIfThere } from "./installation.js";
 import { udevRules, udevRulesName } from "./udev.js";

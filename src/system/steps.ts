@@ -1,8 +1,8 @@
 /** The steps of an installation on the host's files and units, each with its way back. */
 import { chmodSync, chownSync, existsSync, lstatSync, mkdirSync, rmSync } from "node:fs";
-import { publishContent } from "../effects/publish.js";
-import { BangerError } from "../errors.js";
-import { builderSocketUnit, daemonUnit, helperSocketUnit, helperUnit } from "../handles.js";
+import { builderSocketUnit, daemonUnit, helperSocketUnit, helperUnit } from "../home/handles.js";
+import { publishContent } from "../host/publish.js";
+import { BangerError } from "../lib/errors.js";
 import { type SystemHost, systemctl } from "./host.js";
 import { type Installation, metadataText, readIfThere } from "./installation.js";
 import type { Step } from "./transaction.js";

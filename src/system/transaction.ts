@@ -1,5 +1,5 @@
 /** Steps that are all done, or none: what fails is taken back together with all that went before. */
-import { BangerError, errorBody } from "../errors.js";
+import { BangerError, errorBody } from "../lib/errors.js";
 import type { SystemHost } from "./host.js";
 
 export interface Step {

@@ -1,5 +1,5 @@
 /** Pure: the rules by which the host's udev leaves alone what guests write to. */
-import { systemHandles } from "../handles.js";
+import { systemHandles } from "../home/handles.js";
 
 /** After the name by which device-mapper's own rules are told about a device, before any that reads one. */
 export const udevRulesName = "12-banger.rules";

@@ -7,7 +7,7 @@ import {
   helperSocketUnit,
   helperUnit,
   systemHandles,
-} from "../handles.js";
+} from "../home/handles.js";
 
 /** What the units run; root alone can write any of it (src/system/programs.ts). */
 export interface Programs {
@@ -82,7 +82,7 @@ const nameOf = (path: string): string => path.slice(path.lastIndexOf("/") + 1);
 function daemon({ owner, home }: Metadata, { node, tree, kvmGroup }: Programs): string {
   const service: Section = [
     ["Type", "exec"],
-    ["ExecStart", `${node} --max-semi-space-size=2 ${tree}/dist/src/daemon-main.js`],
+    ["ExecStart", `${node} --max-semi-space-size=2 ${tree}/dist/src/daemon/main.js`],
     ["Restart", "on-failure"],
     ["RestartSec", "1s"],
     ["User", owner.name],
@@ -166,7 +166,7 @@ function builder({ owner, home }: Metadata, { node, tree }: Programs): string {
     ],
     Service: [
       ["Type", "exec"],
-      ["ExecStart", `${node} ${tree}/dist/src/images/builder-main.js`],
+      ["ExecStart", `${node} ${tree}/dist/src/images/builder/main.js`],
       ["StandardInput", "socket"],
       ["StandardOutput", "socket"],
       ["StandardError", "journal"],

@@ -1,9 +1,9 @@
 /** Which Firecracker and jailer system mode is installed with. */
 import { accessSync, constants, realpathSync, statSync } from "node:fs";
 import { delimiter, join } from "node:path";
-import type { Config } from "../config-form.js";
-import { BangerError, errorBody } from "../errors.js";
-import { firecrackerVersion } from "../firecracker-version.js";
+import type { Config } from "../config/form.js";
+import { firecrackerVersion } from "../effects/vmm/firecracker/version.js";
+import { BangerError, errorBody } from "../lib/errors.js";
 import type { SystemHost } from "./host.js";
 import { checkProgram } from "./programs.js";
 

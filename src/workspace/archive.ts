@@ -1,7 +1,7 @@
 /** Archives for a guest, made by the host's `tar`, which takes names as bytes and files as they are. */
 import { spawn } from "node:child_process";
 import { PassThrough, type Readable } from "node:stream";
-import { BangerError } from "../errors.js";
+import { BangerError } from "../lib/errors.js";
 import { nulTerminated, type PathBytes } from "./host-git.js";
 
 /** Where tar is found, and what ends it. */

@@ -1,6 +1,6 @@
 /** Brings home what was changed in a guest checkout: as a patch against what was carried, or its commits as a bundle. */
 import type { Writable } from "node:stream";
-import { BangerError } from "../errors.js";
+import { BangerError } from "../lib/errors.js";
 import { type Guest, type GuestEnd, scriptFailed } from "./guest.js";
 import { type NoteKind, noteKinds } from "./guest-git.js";
 import { installGit } from "./guest-packages.js";

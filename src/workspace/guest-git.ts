@@ -2,7 +2,7 @@
  * Shell text for git in a guest, where others work meanwhile: it takes no lock that they use, leaves nothing behind, and
  * what it finds does not depend on its user's settings.
  */
-import { shellQuote } from "../shell.js";
+import { shellQuote } from "../lib/shell.js";
 import { marks } from "./marks.js";
 
 /** What a script says of a path on stderr, a line each: `note KIND PATH`. */

@@ -2,8 +2,8 @@
 
 import type { Duplex } from "node:stream";
 import { type Readable, Writable } from "node:stream";
-import { BangerError } from "../errors.js";
 import { ExecClient } from "../guest/exec-stream.js";
+import { BangerError } from "../lib/errors.js";
 
 export interface GuestRun {
   stdin?: Readable;

@@ -1,9 +1,9 @@
 /** The host's own `git`, run by argv in one directory, with bytes in and bytes out. */
 import { spawn } from "node:child_process";
 import { accessSync, constants, existsSync } from "node:fs";
-import { BangerError } from "../errors.js";
-import { pathTrouble } from "../path-trouble.js";
-import { shellQuote } from "../shell.js";
+import { pathTrouble } from "../host/path-trouble.js";
+import { BangerError } from "../lib/errors.js";
+import { shellQuote } from "../lib/shell.js";
 
 /**
  * Bytes of a path, one character each (latin1): names in a repository need not be UTF-8, and strings, unlike

@@ -1,5 +1,5 @@
 /** What will be in a guest checkout: decided on the host, before anything is touched. */
-import { BangerError } from "../errors.js";
+import { BangerError } from "../lib/errors.js";
 import { GitError, type PathBytes } from "./host-git.js";
 import { openRepository, type Repository, readRepository } from "./repository.js";
 import { type Selection, selectFiles } from "./select.js";

@@ -2,7 +2,7 @@
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, posix, resolve } from "node:path";
-import { BangerError } from "../errors.js";
+import { BangerError } from "../lib/errors.js";
 import { type Archive, archiveFiles, archiveTrees, type Host } from "./archive.js";
 import { type Guest, type GuestEnd, scriptFailed } from "./guest.js";
 import { installGit } from "./guest-packages.js";

@@ -1,7 +1,7 @@
 /** The repository that a path of the host lies in: its top directory, where its HEAD is, and its settings. */
 import { type Stats, statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
-import { BangerError } from "../errors.js";
+import { BangerError } from "../lib/errors.js";
 import { GitError, HostGit, type PathBytes, unusable } from "./host-git.js";
 
 export interface Repository {

@@ -1,6 +1,6 @@
 /** Which files of a work tree go to a guest: tracked ones, untracked ones when asked for, ignored ones never. */
 import { lstatSync, type Stats } from "node:fs";
-import { BangerError } from "../errors.js";
+import { BangerError } from "../lib/errors.js";
 import type { PathBytes } from "./host-git.js";
 import type { Repository } from "./repository.js";
 

@@ -9,7 +9,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname, resolve } from "node:path";
-import { BangerError } from "../errors.js";
+import { BangerError } from "../lib/errors.js";
 import { type HostGit, nulTerminated, type PathBytes } from "./host-git.js";
 import { marks } from "./marks.js";
 import type { Repository } from "./repository.js";

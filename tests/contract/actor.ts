@@ -1,7 +1,7 @@
 /** A world on a host that a test may meddle with, and the deeds and looks of which the contract is made. */
 import assert from "node:assert/strict";
-import type { Effect, ImageId, ObservedVm, ProcessIdentity, VmId } from "../../src/model.js";
-import type { World } from "../../src/world.js";
+import type { World } from "../../src/loop/world.js";
+import type { Effect, ImageId, ObservedVm, ProcessIdentity, VmId } from "../../src/model/model.js";
 
 /** What a test may do to the helper of system mode, and to what only that can make. */
 export interface HelperBench {

@@ -5,13 +5,13 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { systemClock } from "../../src/clock.js";
-import { overlayRoot } from "../../src/effects/disk-overlay.js";
-import { vmDisks } from "../../src/effects/disks.js";
-import { toolRunner } from "../../src/effects/run-tool.js";
-import { sshKeys } from "../../src/effects/ssh-keys.js";
-import { BangerError } from "../../src/errors.js";
-import { type Home, imageHandles, vmHandles } from "../../src/handles.js";
+import { vmDisks } from "../../src/effects/disk/disks.js";
+import { overlayRoot } from "../../src/effects/disk/overlay.js";
+import { sshKeys } from "../../src/effects/seed/ssh-keys.js";
+import { type Home, imageHandles, vmHandles } from "../../src/home/handles.js";
+import { toolRunner } from "../../src/host/run-tool.js";
+import { systemClock } from "../../src/lib/clock.js";
+import { BangerError } from "../../src/lib/errors.js";
 
 const id = "0123abcd";
 const imageId = "ready-00000001";

@@ -1,7 +1,7 @@
 /** What every world of user mode must do to forward ports. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Effect, Forward, VmId } from "../../src/model.js";
+import type { Effect, Forward, VmId } from "../../src/model/model.js";
 import type { Actor } from "./actor.js";
 
 export function forwardContract(actor: () => Actor, idA: VmId, idB: VmId): void {

@@ -1,7 +1,7 @@
 /** What every world must do to make the disk of a VM that runs grow. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { VmId } from "../../src/model.js";
+import type { VmId } from "../../src/model/model.js";
 import type { Actor } from "./actor.js";
 
 /** Size and growth of one of the VM's disks. */

@@ -6,8 +6,8 @@ import { tmpdir } from "node:os";
 import { test } from "node:test";
 import { setTimeout } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { vmHandles } from "../../src/handles.js";
-import type { ObservedVm, SeenPause } from "../../src/model.js";
+import { vmHandles } from "../../src/home/handles.js";
+import type { ObservedVm, SeenPause } from "../../src/model/model.js";
 import { Actor } from "./actor.js";
 import { makeBench, userMode } from "./local-bench.js";
 

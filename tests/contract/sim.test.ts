@@ -1,6 +1,6 @@
 /** The world contract on the simulated host: what the simulation shows of effects is what the real host does. */
-import { addressAt, loopbackRange } from "../../src/addresses.js";
-import type { World } from "../../src/world.js";
+import { addressAt, loopbackRange } from "../../src/home/addresses.js";
+import type { World } from "../../src/loop/world.js";
 import { SimHost } from "../sim/host.js";
 import { seeded } from "../sim/random.js";
 import { LifeClock, Time } from "../sim/time.js";

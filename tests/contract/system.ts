@@ -1,7 +1,7 @@
 /** What every world of system mode must do with cards, ways out and root devices. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Effect, ObservedVm, VmId } from "../../src/model.js";
+import type { Effect, ObservedVm, VmId } from "../../src/model/model.js";
 import type { Actor, HelperBench } from "./actor.js";
 
 const held = ["rootDevice", "tap", "nat"] as const;

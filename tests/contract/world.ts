@@ -1,7 +1,7 @@
 /** What every world must do, effect by effect: run against the real host and against the simulated one. */
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, test } from "node:test";
-import type { Effect, ObservedVm } from "../../src/model.js";
+import type { Effect, ObservedVm } from "../../src/model/model.js";
 import { Actor, type Bench } from "./actor.js";
 import { forwardContract } from "./forwards.js";
 import { growthContract, rootGrowthContract, workDiskOf } from "./growth.js";

@@ -5,8 +5,8 @@ import { mkdir } from "node:fs/promises";
 import type { Duplex } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { encodeFrame, FrameReader, frameType } from "../../src/guest/exec-frames.js";
-import { homeHandles } from "../../src/handles.js";
-import { homeFrom } from "../../src/home.js";
+import { homeHandles } from "../../src/home/handles.js";
+import { homeFrom } from "../../src/host/home.js";
 import { FakeApi, inTemporaryDirectory, sendError, sendEvents } from "./fake-api.js";
 import { eventView, vmView } from "./views.js";
 

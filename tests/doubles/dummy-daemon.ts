@@ -1,8 +1,8 @@
-/** A double of daemon-main: serves `GET /v1/daemon` as the only one of its home, or fails as BANGER_DUMMY says. */
+/** A double of the daemon: serves `GET /v1/daemon` as the only one of its home, or fails as BANGER_DUMMY says. */
 import { appendFileSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
-import { homeHandles } from "../../src/handles.js";
-import { homeFrom } from "../../src/home.js";
+import { homeHandles } from "../../src/home/handles.js";
+import { homeFrom } from "../../src/host/home.js";
 
 const home = homeFrom(process.env);
 const { apiSocket } = homeHandles(home);

@@ -3,11 +3,11 @@ import { spawn } from "node:child_process";
 import { linkSync, mkdirSync, openSync, rmSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { MethodName, Params, Result } from "../../helper/contract.js";
-import type { HelperCalls } from "../../src/effects/helper-calls.js";
-import { findVmm, identify, isAlive } from "../../src/effects/proc.js";
-import { BangerError } from "../../src/errors.js";
-import { type Home, jailFiles, vmHandles } from "../../src/handles.js";
-import type { ProcessIdentity, VmId } from "../../src/model.js";
+import type { HelperCalls } from "../../src/effects/helper/calls.js";
+import { type Home, jailFiles, vmHandles } from "../../src/home/handles.js";
+import { findVmm, identify, isAlive } from "../../src/host/processes.js";
+import { BangerError } from "../../src/lib/errors.js";
+import type { ProcessIdentity, VmId } from "../../src/model/model.js";
 
 const program = fileURLToPath(new URL("./firecracker-double.js", import.meta.url));
 

@@ -2,9 +2,9 @@
 import { chmodSync, chownSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import type { MethodName, Result } from "../../helper/contract.js";
-import { Client } from "../../src/client.js";
-import { BangerError } from "../../src/errors.js";
-import { systemHandles } from "../../src/handles.js";
+import { Client } from "../../src/client/client.js";
+import { systemHandles } from "../../src/home/handles.js";
+import { BangerError } from "../../src/lib/errors.js";
 import { type Ended, programRunner, type SystemHost } from "../../src/system/host.js";
 import { FakeApi } from "./fake-api.js";
 

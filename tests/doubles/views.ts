@@ -1,6 +1,6 @@
 /** VMs and events as the API would show them, for tests of the client side. */
-import type { VmView } from "../../src/contract.js";
-import type { EventView } from "../../src/contract-events.js";
+import type { VmView } from "../../src/contract/contract.js";
+import type { EventView } from "../../src/contract/events.js";
 
 export function vmView(changes: Partial<VmView> = {}): VmView {
   return {

@@ -6,7 +6,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { after, before, test } from "node:test";
 import dnsPacket from "dns-packet";
-import type { PortView } from "../../src/contract.js";
+import type { PortView } from "../../src/contract/contract.js";
 import { sh } from "../helper/host.js";
 import { TestHome, until } from "./harness.js";
 

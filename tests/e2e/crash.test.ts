@@ -3,9 +3,9 @@ import assert from "node:assert/strict";
 import { existsSync, mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import type { VmView } from "../../src/contract.js";
-import type { EventView } from "../../src/contract-events.js";
-import { homeHandles } from "../../src/handles.js";
+import type { VmView } from "../../src/contract/contract.js";
+import type { EventView } from "../../src/contract/events.js";
+import { homeHandles } from "../../src/home/handles.js";
 import { isRunning, TestHome, until, withHome } from "./harness.js";
 
 const home = new TestHome();

@@ -6,8 +6,8 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { promisify } from "node:util";
-import type { PortView, VmStats } from "../../src/contract.js";
-import type { DaemonView } from "../../src/contract-daemon.js";
+import type { PortView, VmStats } from "../../src/contract/contract.js";
+import type { DaemonView } from "../../src/contract/daemon.js";
 import { until, withHome } from "./harness.js";
 
 const run = promisify(execFile);

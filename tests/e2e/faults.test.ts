@@ -17,9 +17,9 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
 import Database from "better-sqlite3";
-import type { VmView } from "../../src/contract.js";
-import type { ImageView } from "../../src/contract-images.js";
-import { homeHandles, imageHandles } from "../../src/handles.js";
+import type { VmView } from "../../src/contract/contract.js";
+import type { ImageView } from "../../src/contract/images.js";
+import { homeHandles, imageHandles } from "../../src/home/handles.js";
 import { isRunning, sharedData, type TestHome, until, withHome } from "./harness.js";
 
 const small = ["--memory", "256M", "--vcpu", "1"];

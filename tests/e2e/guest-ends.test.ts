@@ -1,7 +1,7 @@
 /** One VM whose guest has a server of its own, reboots, and panics: each is seen, told, and dealt with. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { PortView } from "../../src/contract.js";
+import type { PortView } from "../../src/contract/contract.js";
 import { until, withHome } from "./harness.js";
 
 /** Keeps to the guest's own loopback, and says whom it saw. */

@@ -5,10 +5,10 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import type { VmView } from "../../src/contract.js";
-import type { EventView } from "../../src/contract-events.js";
-import { type Home, homeHandles } from "../../src/handles.js";
-import { homeFrom } from "../../src/home.js";
+import type { VmView } from "../../src/contract/contract.js";
+import type { EventView } from "../../src/contract/events.js";
+import { type Home, homeHandles } from "../../src/home/handles.js";
+import { homeFrom } from "../../src/host/home.js";
 
 export const program = new URL("../../../bin/banger", import.meta.url).pathname;
 /** Images take minutes to build and never change: every test home shares them, and so does the next run. */

@@ -13,7 +13,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { homeHandles } from "../../src/handles.js";
+import { homeHandles } from "../../src/home/handles.js";
 import { linesOf } from "../tidy/sources.js";
 import { isRunning, program, TestHome, until } from "./harness.js";
 
@@ -246,7 +246,7 @@ describe("an image builder of its, and what that starts", () => {
     // A Node that is just starting ignores SIGUSR1: once it has started a tool, its own code has said what that does.
     await find(home, /\/bin\/mmdebstrap/);
     // Not what starts it, which has the same words among its arguments.
-    return find(home, /^\S*node .*builder-main\.js/);
+    return find(home, /^\S*node .*builder\/main\.js/);
   });
 });
 

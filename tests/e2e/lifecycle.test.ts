@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { connect } from "node:net";
 import { after, test } from "node:test";
-import type { PortView, VmView } from "../../src/contract.js";
+import type { PortView, VmView } from "../../src/contract/contract.js";
 import { TestHome, until } from "./harness.js";
 
 const home = new TestHome();

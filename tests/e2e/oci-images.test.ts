@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { after, before, describe, test } from "node:test";
-import { systemClock } from "../../src/clock.js";
-import { writeRootfs } from "../../src/images/oci/layers.js";
-import { type PullOptions, pullOci } from "../../src/images/oci/pull.js";
+import { systemClock } from "../../src/lib/clock.js";
+import { writeRootfs } from "../../src/oci/layers.js";
+import { type PullOptions, pullOci } from "../../src/oci/pull.js";
 import { fsck, rootfsOptions, treeOf } from "../images/convert.js";
 import type { Seen } from "../images/ext4-reader.js";
 import { sampleLayers } from "../images/layer-samples.js";

@@ -12,7 +12,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import type { ImageDetails } from "../../src/contract-images.js";
+import type { ImageDetails } from "../../src/contract/images.js";
 import { tool } from "../images/oci-layout.js";
 import { TestHome, until, withHome } from "./harness.js";
 

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
-import type { VmView } from "../../src/contract.js";
+import type { VmView } from "../../src/contract/contract.js";
 import { until, withHome } from "./harness.js";
 
 /** Prints a line and goes on. No shell: one that is about to start a child may hear a signal that the child does not. */

@@ -4,12 +4,12 @@ import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
 import { Writable } from "node:stream";
 import { setTimeout as pause } from "node:timers/promises";
 import type { Metadata } from "../../helper/metadata.js";
-import { systemClock } from "../../src/clock.js";
-import { agentDial } from "../../src/effects/agent-dial.js";
-import { hostTscKHz } from "../../src/effects/qemu-argv.js";
+import { hostTscKHz } from "../../src/effects/vmm/qemu/argv.js";
+import { agentDial } from "../../src/effects/vmm/qemu/dial.js";
 import type { AgentClient } from "../../src/guest/agent.js";
 import { ExecClient } from "../../src/guest/exec-stream.js";
-import { vmHandles } from "../../src/handles.js";
+import { vmHandles } from "../../src/home/handles.js";
+import { systemClock } from "../../src/lib/clock.js";
 
 export interface Boot {
   metadata: Metadata;

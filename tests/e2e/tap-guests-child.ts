@@ -11,7 +11,7 @@ import { ensureNoBridge } from "../../helper/methods/ensure-no-bridge.js";
 import { ensureNoNat } from "../../helper/methods/ensure-no-nat.js";
 import { ensureNoTap } from "../../helper/methods/ensure-no-tap.js";
 import { ensureTap } from "../../helper/methods/ensure-tap.js";
-import { vmHandles } from "../../src/handles.js";
+import { vmHandles } from "../../src/home/handles.js";
 import { kernelFile, rootfsFile } from "../../src/images/manifest.js";
 import { contextOf, sh, snapshot } from "../helper/host.js";
 import { metadataOf } from "../helper/metadata.js";

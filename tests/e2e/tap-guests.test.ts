@@ -1,7 +1,7 @@
 /** Real guests on taps that the root helper's methods make, in a network namespace: what they reach and what never. */
 import { test } from "node:test";
-import { imageHandles } from "../../src/handles.js";
-import { ensureInitrd } from "../../src/images/initrd.js";
+import { imageHandles } from "../../src/home/handles.js";
+import { ensureInitrd } from "../../src/images/kernel/initrd.js";
 import { noNamespaces, runInNamespace } from "../helper/in-namespace.js";
 import { withHome } from "./harness.js";
 

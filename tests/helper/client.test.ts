@@ -8,8 +8,8 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { limits, longestAnswer } from "../../helper/limits.js";
 import { HostFailure, Refusal } from "../../helper/refusal.js";
-import { type Helper, helperClient } from "../../src/effects/helper.js";
-import type { BangerError } from "../../src/errors.js";
+import { type Helper, helperClient } from "../../src/effects/helper/client.js";
+import type { BangerError } from "../../src/lib/errors.js";
 import { gate, serve, until } from "./serve.js";
 
 const vmId = "0a0b0c0d";

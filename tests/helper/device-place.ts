@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { chownSync, mkdirSync, writeFileSync } from "node:fs";
 import { boundLoops, clearLoop } from "../../helper/devices/loop.js";
 import type { HelperContext } from "../../helper/method.js";
-import { type Home, imageHandles, vmHandles } from "../../src/handles.js";
+import { type Home, imageHandles, vmHandles } from "../../src/home/handles.js";
 import { type DmsetupDouble, dmsetupDouble } from "./dmsetup-double.js";
 import { trustedPlace } from "./trusted-place.js";
 

@@ -3,7 +3,7 @@
 import { ensureBridge } from "../../helper/methods/ensure-bridge.js";
 import { ensureNoBridge } from "../../helper/methods/ensure-no-bridge.js";
 import { ensureTap } from "../../helper/methods/ensure-tap.js";
-import { vmHandles } from "../../src/handles.js";
+import { vmHandles } from "../../src/home/handles.js";
 import { arp, arpAnswer, echo, echoMark, ethernet, everybody, ipv4, type Station, types } from "./frames.js";
 import { metadata, sh, type TestContext } from "./host.js";
 import { Wire } from "./wire.js";

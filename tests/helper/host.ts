@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import type { Metadata } from "../../helper/metadata.js";
 import type { HelperContext } from "../../helper/method.js";
 import { type RunTool, type ToolName, toolRunner, toolsOf } from "../../helper/tools.js";
-import { systemClock } from "../../src/clock.js";
+import { systemClock } from "../../src/lib/clock.js";
 import { metadataOf } from "./metadata.js";
 
 export const metadata: Metadata = metadataOf("/var/lib/banger", 4242);

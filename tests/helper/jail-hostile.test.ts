@@ -13,7 +13,7 @@ import {
 } from "node:fs";
 import { describe, test } from "node:test";
 import { startVmm } from "../../helper/methods/start-vmm.js";
-import { imageHandles } from "../../src/handles.js";
+import { imageHandles } from "../../src/home/handles.js";
 import { imageId, owner } from "./device-place.js";
 
 import { doubledPlace, initrd, type JailPlace, needsJail, processesOf } from "./jail-place.js";

@@ -4,7 +4,7 @@ import { mkdirSync, openSync, readFileSync, symlinkSync, writeFileSync } from "n
 import { removeTree } from "../../helper/jail/tree.js";
 import { ensureNoJail } from "../../helper/methods/ensure-no-jail.js";
 import { HostFailure } from "../../helper/refusal.js";
-import { vmHandles } from "../../src/handles.js";
+import { vmHandles } from "../../src/home/handles.js";
 import { contextFor } from "./device-place.js";
 
 const [top = "", vmId = "", kept = "", only] = process.argv.slice(2);

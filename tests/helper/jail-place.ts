@@ -7,7 +7,7 @@ import type { Params } from "../../helper/contract.js";
 import { removeCgroup } from "../../helper/jail/cgroup.js";
 import { signalIf } from "../../helper/jail/vmm.js";
 import type { HelperContext } from "../../helper/method.js";
-import { imageHandles, type VmHandles, vmHandles } from "../../src/handles.js";
+import { imageHandles, type VmHandles, vmHandles } from "../../src/home/handles.js";
 import { contextFor, imageId, owner, ownFile } from "./device-place.js";
 import { needsRoot, trustedPlace } from "./trusted-place.js";
 

@@ -17,7 +17,7 @@ import { Worker } from "node:worker_threads";
 import { openDirectoryIn, removeTree } from "../../helper/jail/tree.js";
 import { ensureNoJail } from "../../helper/methods/ensure-no-jail.js";
 import { HostFailure, Refusal } from "../../helper/refusal.js";
-import { mountsBelow, parseMounts } from "../../src/mounts.js";
+import { mountsBelow, parseMounts } from "../../src/host/mounts.js";
 import { owner } from "./device-place.js";
 import { type JailPlace, jailPlace } from "./jail-place.js";
 import { needsRoot, trustedPlace } from "./trusted-place.js";

@@ -6,8 +6,8 @@ import { chmodSync, existsSync, linkSync, readFileSync, statSync, writeFileSync 
 import { createServer } from "node:net";
 import { test } from "node:test";
 import type { Answer } from "../../helper/contract.js";
-import { helperClient } from "../../src/effects/helper.js";
-import type { BangerError } from "../../src/errors.js";
+import { helperClient } from "../../src/effects/helper/client.js";
+import type { BangerError } from "../../src/lib/errors.js";
 import { hostile } from "./hostile.js";
 import { metadataOf } from "./metadata.js";
 import { Raw, until, verdictOf } from "./serve.js";

@@ -9,7 +9,7 @@ import type { Answer, MethodName } from "../../helper/contract.js";
 import type { Metadata } from "../../helper/metadata.js";
 import type { HelperContext, MethodTable } from "../../helper/method.js";
 import { createHelper, type HelperServer } from "../../helper/server.js";
-import { type Clock, systemClock } from "../../src/clock.js";
+import { type Clock, systemClock } from "../../src/lib/clock.js";
 import { metadataOf } from "./metadata.js";
 
 const uid = process.getuid?.() ?? 0;

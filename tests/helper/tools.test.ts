@@ -16,7 +16,7 @@ import { pathOnly } from "../../helper/libc.js";
 import { HostFailure, Refusal } from "../../helper/refusal.js";
 import { openTool, type ToolTable, toolDeadlineMs, toolRunner, tools, toolsOf } from "../../helper/tools.js";
 import { executable, openTrusted } from "../../helper/trusted.js";
-import { systemClock } from "../../src/clock.js";
+import { systemClock } from "../../src/lib/clock.js";
 import { ManualClock } from "../manual-clock.js";
 import { needsRoot, trustedPlace } from "./trusted-place.js";
 

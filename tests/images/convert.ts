@@ -2,12 +2,7 @@
 import { execFile } from "node:child_process";
 import { writeFile } from "node:fs/promises";
 import { promisify } from "node:util";
-import {
-  type Layer,
-  type RootfsOptions,
-  type RootfsResult,
-  writeRootfs,
-} from "../../src/images/oci/layers.js";
+import { type Layer, type RootfsOptions, type RootfsResult, writeRootfs } from "../../src/oci/layers.js";
 import { Ext4Reader, type Seen } from "./ext4-reader.js";
 
 export const rootfsOptions = (): RootfsOptions => ({

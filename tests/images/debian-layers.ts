@@ -1,7 +1,7 @@
 /** Debian as containers have it, as layers pushed to a registry. */
 import { existsSync, mkdirSync, renameSync } from "node:fs";
 import { join } from "node:path";
-import { toolRunner } from "../../src/effects/run-tool.js";
+import { toolRunner } from "../../src/host/run-tool.js";
 import { type PackageSources, packageSources } from "../../src/images/apt-sources.js";
 import { sharedData } from "../e2e/harness.js";
 import { makeLayout, tool } from "./oci-layout.js";

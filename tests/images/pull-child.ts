@@ -1,7 +1,7 @@
 /** A pull in a process of its own, to be killed: reports each blob's progress on standard output. */
-import { systemClock } from "../../src/clock.js";
-import { writeRootfs } from "../../src/images/oci/layers.js";
-import { pullOci } from "../../src/images/oci/pull.js";
+import { systemClock } from "../../src/lib/clock.js";
+import { writeRootfs } from "../../src/oci/layers.js";
+import { pullOci } from "../../src/oci/pull.js";
 
 const [reference, directory] = process.argv.slice(2) as [string, string];
 const searchPath = process.env.PATH ?? "";

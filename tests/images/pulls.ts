@@ -2,8 +2,8 @@
 import { readdirSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { afterEach, beforeEach } from "node:test";
-import { systemClock } from "../../src/clock.js";
-import { type PulledImage, type PullOptions, pullOci } from "../../src/images/oci/pull.js";
+import { systemClock } from "../../src/lib/clock.js";
+import { type PulledImage, type PullOptions, pullOci } from "../../src/oci/pull.js";
 import { type RegistryDouble, registryDouble, type send } from "./registry-double.js";
 import { tar } from "./tar-maker.js";
 

@@ -1,11 +1,11 @@
 /** What must hold: at every moment, and when everything has settled. */
 
 import { differences } from "../../src/api/views.js";
-import type { EventType, StoredEvent } from "../../src/events.js";
-import type { Ledger } from "../../src/ledger.js";
-import { type Capabilities, type Observed, type State, startFields, type Vm } from "../../src/model.js";
-import { planFor } from "../../src/plan.js";
-import { fold, initialState } from "../../src/projection.js";
+import { planFor } from "../../src/core/plan.js";
+import { fold, initialState } from "../../src/core/projection.js";
+import type { Ledger } from "../../src/log/ledger.js";
+import type { EventType, StoredEvent } from "../../src/model/events.js";
+import { type Capabilities, type Observed, type State, startFields, type Vm } from "../../src/model/model.js";
 import { imageRootMiB } from "./disks.js";
 import { noImage, noVm, type SimHost, type SimVm } from "./host.js";
 

@@ -1,6 +1,6 @@
 /** How the simulated daemon makes disks, and makes them grow: each step is a boundary of its own. */
-import { BangerError } from "../../src/errors.js";
-import type { Effect, VmId } from "../../src/model.js";
+import { BangerError } from "../../src/lib/errors.js";
+import type { Effect, VmId } from "../../src/model/model.js";
 import type { SimHost, SimProcess } from "./host.js";
 
 /** The size of the root disk of every image. */

@@ -1,7 +1,7 @@
 /** Forwards of the simulated host: the VMM's own, and the daemon's, which go with it. */
-import type { Clock } from "../../src/clock.js";
-import { BangerError } from "../../src/errors.js";
-import type { Effect, Forward, VmId } from "../../src/model.js";
+import type { Clock } from "../../src/lib/clock.js";
+import { BangerError } from "../../src/lib/errors.js";
+import type { Effect, Forward, VmId } from "../../src/model/model.js";
 import type { Hands } from "./disks.js";
 import type { SimHost } from "./host.js";
 

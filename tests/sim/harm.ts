@@ -1,5 +1,5 @@
 /** What befalls the simulated host without banger's doing. */
-import type { VmId } from "../../src/model.js";
+import type { VmId } from "../../src/model/model.js";
 import type { SimHost } from "./host.js";
 import { imageId } from "./images.js";
 import type { Action } from "./scenario.js";

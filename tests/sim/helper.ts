@@ -1,7 +1,7 @@
 /** The simulated root helper: a process of its own, which outlives daemons and can be killed at each of its boundaries. */
 import type { MethodName, Params, Result } from "../../helper/contract.js";
-import { BangerError } from "../../src/errors.js";
-import type { VmId } from "../../src/model.js";
+import { BangerError } from "../../src/lib/errors.js";
+import type { VmId } from "../../src/model/model.js";
 import type { SimHost, SimVm } from "./host.js";
 
 type Table = { [M in MethodName]: (params: Params<M>, life: Life) => Promise<Result<M>> };

@@ -9,7 +9,7 @@ import type {
   ProcessIdentity,
   VmId,
   VmSpec,
-} from "../../src/model.js";
+} from "../../src/model/model.js";
 import { SimHelper } from "./helper.js";
 import { listener } from "./listeners.js";
 import type { Random } from "./random.js";

@@ -1,5 +1,5 @@
 /** The images of a run: one of the catalog, which VMs are made of, and others that need a kernel. */
-import type { PullCommand } from "../../src/decide.js";
+import type { PullCommand } from "../../src/core/decide.js";
 
 const kernelId = "kernel-sim-00000009";
 /** -1 is the kernel. */

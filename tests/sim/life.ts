@@ -1,7 +1,7 @@
 /** One life of the simulated daemon: what it holds, and how a kill ends it. */
-import type { Ledger } from "../../src/ledger.js";
-import type { Log } from "../../src/log.js";
-import type { Loop } from "../../src/loop.js";
+import type { Ledger } from "../../src/log/ledger.js";
+import type { Log } from "../../src/log/log.js";
+import type { Loop } from "../../src/loop/loop.js";
 import type { LifeClock } from "./time.js";
 import type { SimWorld } from "./world.js";
 

@@ -1,5 +1,5 @@
 /** What listens in simulated guests. */
-import type { Listener } from "../../src/model.js";
+import type { Listener } from "../../src/model/model.js";
 
 /** Servers on this port keep to the guest's own loopback. */
 const privatePort = 3000;

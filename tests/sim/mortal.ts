@@ -1,5 +1,5 @@
 /** A log that dies with its daemon. */
-import type { Log } from "../../src/log.js";
+import type { Log } from "../../src/log/log.js";
 
 /** The log as its daemon sees it: once that is dead nothing reaches the file any more. */
 export function mortal(log: Log, pulse: { alive: boolean }, boundary: () => void): Log {

@@ -1,11 +1,11 @@
 /** Effects proved on the simulated host: whatever a VM finds there, the passes end, and nothing is left over. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { errorBody } from "../../src/errors.js";
-import type { NewEvent } from "../../src/events.js";
-import type { Effect, State, Vm } from "../../src/model.js";
-import { deedFacts, failureFacts, planFor } from "../../src/plan.js";
-import { fold, initialState } from "../../src/projection.js";
+import { deedFacts, failureFacts, planFor } from "../../src/core/plan.js";
+import { fold, initialState } from "../../src/core/projection.js";
+import { errorBody } from "../../src/lib/errors.js";
+import type { NewEvent } from "../../src/model/events.js";
+import type { Effect, State, Vm } from "../../src/model/model.js";
 import { imageId, position, reachableVms, stored, vmId } from "../fixtures.js";
 import { SimHost, type SimProcess, type SimVm } from "./host.js";
 import { seeded } from "./random.js";

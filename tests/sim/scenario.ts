@@ -1,6 +1,6 @@
 /** What happens in a run, as plain data: made from a seed, shrunk by leaving actions out. */
-import type { VmVerb } from "../../src/decide.js";
-import type { VmSpec } from "../../src/model.js";
+import type { VmVerb } from "../../src/core/decide.js";
+import type { VmSpec } from "../../src/model/model.js";
 import { type Random, seeded } from "./random.js";
 
 export type Action = { afterMs: number } & (

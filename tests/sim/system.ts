@@ -1,12 +1,12 @@
 /** One daemon's reach to the simulated helper: the real drivers of system mode, as far as they need nothing else. */
 import type { MethodName, Params, Result } from "../../helper/contract.js";
-import type { Clock } from "../../src/clock.js";
-import type { HelperCalls } from "../../src/effects/helper-calls.js";
-import { type HelperSight, lookThrough, runtimeOf, sightOf } from "../../src/effects/helper-look.js";
-import { Bridge } from "../../src/effects/net-bridge.js";
-import { helperRootDevices, type RootDeviceDriver } from "../../src/effects/root-device.js";
-import type { ImageId, ObservedVm, ProcessIdentity, VmId, VmSpec } from "../../src/model.js";
-import { absentVm } from "../../src/unlisted.js";
+import { helperRootDevices, type RootDeviceDriver } from "../../src/effects/disk/root-device.js";
+import type { HelperCalls } from "../../src/effects/helper/calls.js";
+import { type HelperSight, lookThrough, runtimeOf, sightOf } from "../../src/effects/helper/look.js";
+import { Bridge } from "../../src/effects/net/bridge.js";
+import type { Clock } from "../../src/lib/clock.js";
+import { absentVm } from "../../src/model/absent.js";
+import type { ImageId, ObservedVm, ProcessIdentity, VmId, VmSpec } from "../../src/model/model.js";
 import type { SimHost } from "./host.js";
 
 /** Calls what another process does, and dies at its boundaries. */

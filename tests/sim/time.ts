@@ -1,5 +1,5 @@
 /** Virtual time: timers fire in order, each after everything that the one before it set going has come to rest. */
-import type { Clock, Timer } from "../../src/clock.js";
+import type { Clock, Timer } from "../../src/lib/clock.js";
 import type { Random } from "./random.js";
 
 interface Entry {

@@ -1,8 +1,11 @@
 /** The simulated twin of the local world: one daemon's hands on the simulated host. */
-import type { Clock } from "../../src/clock.js";
-import { type HeldByKernel, runtimeOf } from "../../src/effects/helper-look.js";
-import { BangerError } from "../../src/errors.js";
-import { event, imageStream } from "../../src/events.js";
+
+import { type HeldByKernel, runtimeOf } from "../../src/effects/helper/look.js";
+import type { Clock } from "../../src/lib/clock.js";
+import { BangerError } from "../../src/lib/errors.js";
+import type { PerformContext, World } from "../../src/loop/world.js";
+import { absentImage } from "../../src/model/absent.js";
+import { event, imageStream } from "../../src/model/events.js";
 import type {
   Capabilities,
   Effect,
@@ -13,9 +16,7 @@ import type {
   Seen,
   SeenPause,
   VmId,
-} from "../../src/model.js";
-import { absentImage } from "../../src/unlisted.js";
-import type { PerformContext, World } from "../../src/world.js";
+} from "../../src/model/model.js";
 import { bridged as systemMode, capabilities as userMode } from "../fixtures.js";
 import { ensureDisk, ensureDiskSize, type Hands } from "./disks.js";
 import { ensureForward, ensureNoForward, forwardsOf } from "./forwards.js";

@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { withCodes } from "../../docs/codes.js";
-import { errorCodes } from "../../src/error-codes.js";
+import { errorCodes } from "../../src/lib/error-codes.js";
 import { linesOf, paths, read, root, typescript } from "./sources.js";
 
 /** Calls that reach for time, chance or environment; a method of that name on something else is none. */
@@ -13,12 +13,12 @@ const ambient =
 
 /** May reach for it: they are where a program begins, or they are the clock. */
 const atTheEdge: Readonly<Record<string, string>> = {
-  "src/clock.ts": "it is the clock",
-  "src/daemon-main.ts": "entry point",
+  "src/lib/clock.ts": "it is the clock",
+  "src/daemon/main.ts": "entry point",
   "src/cli/main.ts": "entry point",
-  "src/images/builder-main.ts": "entry point",
+  "src/images/builder/main.ts": "entry point",
   "helper/main.ts": "entry point",
-  "src/start-daemon.ts": "measures its own wait for a process; the CLI has no simulated time",
+  "src/client/start-daemon.ts": "measures its own wait for a process; the CLI has no simulated time",
 };
 
 test("time, chance and environment come from the clock and the entry points", () => {
@@ -81,7 +81,7 @@ test("every link of the documentation leads to a file, and every page has a link
   }
 });
 
-const table = /^src\/error-codes(-\w+)?\.ts$/;
+const table = /^src\/lib\/error-codes(-\w+)?\.ts$/;
 const documented = new Set(Object.values(errorCodes).flatMap((chapter) => Object.keys(chapter)));
 
 test("every error code that is raised is in the table; the compiler sees to those of src", () => {

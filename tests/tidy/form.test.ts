@@ -47,7 +47,7 @@ const opensFunction = (line: string): boolean =>
 
 /** Longer than 70 lines for a reason. */
 const longFunctions = new Map([
-  ["src/effects/qemu.ts: export function qemuDriver", "a driver, whose functions are each short"],
+  ["src/effects/vmm/qemu/qemu.ts: export function qemuDriver", "a driver, whose functions are each short"],
 ]);
 
 test("a function has at most 70 lines", () => {

@@ -1,97 +1,112 @@
-/** Who may import whom: data goes one way round the circle, deciding stays pure, the CLI stays light. */
+/** The architecture: the rooms of `src/` from the ground up, and which packages each may use. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type Import, importsOf, typescript } from "./sources.js";
 
+/** A room imports from itself and from rooms before it; a longer name is a room within a room. */
+const rooms = [
+  "lib",
+  "model",
+  "contract",
+  "home",
+  "machines",
+  "reconcilers",
+  "core",
+  "host",
+  "guest",
+  "dns",
+  "workspace",
+  "ext4",
+  "oci",
+  "config",
+  "client",
+  "log",
+  "images",
+  "loop",
+  "effects",
+  "api",
+  "daemon",
+  "doctor",
+  "system",
+  "cli",
+];
+
+/** Rooms that decide: they do no I/O, so they import no module of Node's, and these packages only. */
+const pure = ["model", "contract", "home", "machines", "reconcilers", "core"];
+const purePackages = /^(immer|xstate|@sinclair\/typebox)$/;
+
+/** Packages that belong to one room. */
+const owners: Readonly<Record<string, readonly string[]>> = {
+  "better-sqlite3": ["log"],
+  fastify: ["api", "daemon"],
+};
+
+/** What breaks the order all the same, as "from imports to", and why. */
+const exceptions: Readonly<Record<string, string>> = {
+  "src/reconcilers/disk.ts imports src/core/notice.ts": "what fits a VM",
+  "src/reconcilers/process.ts imports src/core/notice.ts": "what fits a VM",
+  "src/reconcilers/root-device.ts imports src/core/notice.ts": "what fits a VM",
+};
+
 const imports = typescript("src", "helper").flatMap(importsOf);
+const roomOf = (path: string): string => path.split("/")[1] ?? "";
+const show = ({ from, to }: Pick<Import, "from" | "to">) => `${from} imports ${to}`;
+const ours = imports.filter(({ from, to }) => from.startsWith("src/") && to.startsWith("src/"));
 
-const show = (list: readonly Import[]) => list.map(({ from, to }) => `${from} imports ${to}`);
-/** The importers of what matches, but for those that are allowed to. */
-const strangers = (target: RegExp, allowed: RegExp) =>
-  show(imports.filter(({ from, to }) => target.test(to) && !allowed.test(from)));
+test("every file of src is in a room of the list, and every room has files", () => {
+  const found = new Set(typescript("src").map(roomOf));
+  assert.deepEqual([...found].sort(), [...rooms].sort());
+});
 
-const pureFiles = [
-  "addresses|decide|disk-growth|events|explain|handles|ipv4|labels|model|names",
-  "notice|openapi|plan|projection|recovery|room|telling|unlisted",
-].join("|");
-const pure = new RegExp(`^src/(machines/|reconcilers/|(${pureFiles})\\.ts)`);
-
-test("what decides is pure: it imports nothing but its like, errors, and the two libraries that it is written in", () => {
-  const allowed = /^(src\/(machines\/.*|reconcilers\/.*|errors\.ts|sizes\.ts|suggest\.ts)|immer|xstate)$/;
-  const wrong = imports.filter(
-    ({ from, to, typeOnly }) =>
-      pure.test(from) &&
-      !pure.test(to) &&
-      !allowed.test(to) &&
-      !(typeOnly && /contract(-basics)?\.ts$|typebox$/.test(to)),
+test("no file imports from a room above its own, not even a type", () => {
+  const up = ours.filter(({ from, to }) => rooms.indexOf(roomOf(to)) > rooms.indexOf(roomOf(from)));
+  assert.ok(ours.length > 500, `${ours.length} imports`);
+  assert.deepEqual(
+    up.map(show).filter((each) => !(each in exceptions)),
+    [],
   );
-  assert.deepEqual(show(wrong), []);
-});
-
-test("machines, reconcilers, decide and fold know no words for people and no plan", () => {
-  const core = /^src\/(machines\/|reconcilers\/|(decide|notice|projection)\.ts)/;
-  const wrong = imports.filter(
-    ({ from, to }) => core.test(from) && /(explain|openapi|plan|names|sizes)\.ts$/.test(to),
+  assert.deepEqual(
+    Object.keys(exceptions).filter((each) => !up.map(show).includes(each)),
+    [],
   );
-  assert.deepEqual(show(wrong), []);
 });
 
-test("only the log knows SQLite", () => {
-  assert.deepEqual(strangers(/^better-sqlite3$/, /^src\/log.*\.ts$/), []);
-});
-
-test("only the API knows Fastify, and the daemon the type of its server", () => {
-  assert.deepEqual(strangers(/^fastify$/, /^src\/(api\/|daemon\.ts)/), []);
-});
-
-test("nothing imports the loop, the daemon or the entry points, but what wires them", () => {
-  assert.deepEqual(strangers(/^src\/loop\.ts$/, /^src\/daemon\.ts$/), []);
-  assert.deepEqual(strangers(/^src\/daemon\.ts$/, /^src\/daemon-main\.ts$/), []);
-  assert.deepEqual(strangers(/^src\/(daemon-main|cli\/start)\.ts$/, /^$/), []);
-});
-
-test("nothing but the CLI imports the CLI", () => {
-  assert.deepEqual(strangers(/^src\/cli\//, /^src\/cli\//), []);
-});
-
-test("only observing and performing reach the drivers; the API, the loop and what decides never do", () => {
-  const wiring = /^src\/(effects\/|observe\.ts|daemon-main\.ts|doctor|images\/|system\/|cli\/system\.ts)/;
-  assert.deepEqual(strangers(/^src\/effects\//, wiring), []);
-  // What builds images runs tools and publishes files as the drivers do, and uses their building blocks only.
-  const blocks =
-    /^src\/effects\/(host-certificates|host-error|image-store|image-use|proc|publish|remove-tree|run-tool|wait)\.ts$/;
-  const wrong = imports.filter(
-    ({ from, to }) => from.startsWith("src/images/") && to.startsWith("src/effects/") && !blocks.test(to),
-  );
-  assert.deepEqual(show(wrong), []);
-});
-
-test("the helper imports nothing of the daemon's but handles, the types of the model, time, addresses and mounts", () => {
+test("what decides is pure: no module of Node's, and no package but those that it is written in", () => {
   const wrong = imports.filter(
     ({ from, to }) =>
-      from.startsWith("helper/") &&
-      to.startsWith("src/") &&
-      !/^src\/(handles|model|clock|deadline|ipv4|mounts)\.ts$/.test(to),
+      from.startsWith("src/") &&
+      pure.includes(roomOf(from)) &&
+      !to.startsWith("src/") &&
+      !purePackages.test(to),
   );
-  assert.deepEqual(show(wrong), []);
+  assert.deepEqual(wrong.map(show), []);
 });
 
-test("who installs the helper judges by the helper's own gates, and knows none of its methods", () => {
-  const allowed = /^helper\/(contract|metadata|refusal|tools|trusted)\.ts$/;
+test("a package that belongs to a room is used there only", () => {
+  for (const [name, allowed] of Object.entries(owners)) {
+    const users = imports.filter(({ to }) => to === name);
+    assert.ok(users.length > 0, name);
+    assert.deepEqual(users.filter(({ from }) => !allowed.includes(roomOf(from))).map(show), []);
+  }
+});
+
+test("the helper imports of src only the pure rooms, time and the mounts", () => {
+  const allowed = new RegExp(`^src/((${pure.join("|")})/|lib/(clock|deadline)\\.ts|host/mounts\\.ts)`);
   const wrong = imports.filter(
-    ({ from, to }) => from.startsWith("src/system/") && to.startsWith("helper/") && !allowed.test(to),
+    ({ from, to }) => from.startsWith("helper/") && to.startsWith("src/") && !allowed.test(to),
   );
-  assert.deepEqual(show(wrong), []);
+  assert.deepEqual(wrong.map(show), []);
 });
 
-test("the daemon knows of the helper nothing but the types of its contract", () => {
+test("who installs the helper judges by the helper's own gates; everyone else knows the types of its contract", () => {
+  const gates = /^helper\/(contract|metadata|refusal|tools|trusted)\.ts$/;
   const wrong = imports.filter(
     ({ from, to, typeOnly }) =>
-      /^src\/(?!system\/)/.test(from) &&
+      from.startsWith("src/") &&
       to.startsWith("helper/") &&
-      !(typeOnly && to === "helper/contract.ts"),
+      !(roomOf(from) === "system" ? gates.test(to) : typeOnly && to === "helper/contract.ts"),
   );
-  assert.deepEqual(show(wrong), []);
+  assert.deepEqual(wrong.map(show), []);
 });
 
 test("every command of the CLI starts light: no schema compiler, no machine, no server, no database", () => {
@@ -110,7 +125,7 @@ test("every command of the CLI starts light: no schema compiler, no machine, no 
     [...packages].filter((name) => heavy.test(name)),
     [],
   );
-  assert.ok(!loaded.has("src/contract.ts"));
+  assert.ok(!loaded.has("src/contract/contract.ts"));
 });
 
 test("no file imports itself by a roundabout way", () => {

@@ -6,8 +6,8 @@ import { createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
-import { agentDial } from "../../src/effects/agent-dial.js";
-import { type Home, vmHandles } from "../../src/handles.js";
+import { agentDial } from "../../src/effects/vmm/qemu/dial.js";
+import { type Home, vmHandles } from "../../src/home/handles.js";
 import { ManualClock } from "../manual-clock.js";
 
 const id = "0123abcd";

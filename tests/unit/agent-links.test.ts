@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { PassThrough } from "node:stream";
 import { beforeEach, describe, test } from "node:test";
-import { AgentLinks, type GuestAgent, type Session } from "../../src/effects/agent-links.js";
-import type { Listener } from "../../src/model.js";
+import { AgentLinks, type GuestAgent, type Session } from "../../src/effects/agent/links.js";
+import type { Listener } from "../../src/model/model.js";
 import { ManualClock } from "../manual-clock.js";
 
 const id = "0123abcd";

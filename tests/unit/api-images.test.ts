@@ -3,15 +3,15 @@ import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import type { RouteName } from "../../src/client.js";
+import type { RouteName } from "../../src/client/client.js";
 import {
   type CachePruneResult,
   type ImageDetails,
   type ImagePullResult,
   type ImageView,
   imageRoutes,
-} from "../../src/contract-images.js";
-import { homeHandles, imageHandles } from "../../src/handles.js";
+} from "../../src/contract/images.js";
+import { homeHandles, imageHandles } from "../../src/home/handles.js";
 import { filesOf, manifestFile } from "../../src/images/manifest.js";
 import { ask, askWrong, type Parts } from "../api-checks.js";
 import { DaemonBench } from "../daemon-bench.js";

@@ -2,12 +2,12 @@
 import assert from "node:assert/strict";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
-import type { RouteName } from "../../src/client.js";
-import { routes, type VmActionResult, type VmView } from "../../src/contract.js";
-import { EventView } from "../../src/contract-events.js";
-import { imageRoutes } from "../../src/contract-images.js";
-import { unknownRoutes } from "../../src/contract-unknown.js";
-import { vmHandles } from "../../src/handles.js";
+import type { RouteName } from "../../src/client/client.js";
+import { routes, type VmActionResult, type VmView } from "../../src/contract/contract.js";
+import { EventView } from "../../src/contract/events.js";
+import { imageRoutes } from "../../src/contract/images.js";
+import { unknownRoutes } from "../../src/contract/unknown.js";
+import { vmHandles } from "../../src/home/handles.js";
 import { ask, askWrong, conforms, type Parts } from "../api-checks.js";
 import { DaemonBench } from "../daemon-bench.js";
 

@@ -14,12 +14,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
-import { toolRunner } from "../../src/effects/run-tool.js";
-import { extractBootFiles, newestKernel, parseListing } from "../../src/images/boot-files.js";
-import { ensureInitrd, modulesArchive } from "../../src/images/initrd.js";
-import { loadOrder } from "../../src/images/kernel-modules.js";
-import { unpackLz4Legacy } from "../../src/images/lz4.js";
-import { extractVmlinux } from "../../src/images/vmlinux.js";
+import { toolRunner } from "../../src/host/run-tool.js";
+import { extractBootFiles, newestKernel, parseListing } from "../../src/images/kernel/boot-files.js";
+import { ensureInitrd, modulesArchive } from "../../src/images/kernel/initrd.js";
+import { loadOrder } from "../../src/images/kernel/kernel-modules.js";
+import { unpackLz4Legacy } from "../../src/images/kernel/lz4.js";
+import { extractVmlinux } from "../../src/images/kernel/vmlinux.js";
 import { convert } from "../images/convert.js";
 import { tar } from "../images/tar-maker.js";
 

@@ -1,13 +1,13 @@
 /** In user and mount namespaces of its own, which stand for the host: builds, is killed, removes, and says what it saw. */
 import { execFileSync, spawn } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
-import { systemClock } from "../../src/clock.js";
-import { removeTree } from "../../src/effects/remove-tree.js";
-import { toolEnvironment } from "../../src/effects/run-tool.js";
-import { ensureNoPartial } from "../../src/images/builder-process.js";
+import { mountsBelow, parseMounts } from "../../src/host/mounts.js";
+import { removeTree } from "../../src/host/remove-tree.js";
+import { toolEnvironment } from "../../src/host/run-tool.js";
+import { ensureNoPartial } from "../../src/images/builder/process.js";
 import { resolveImage } from "../../src/images/catalog.js";
 import { makeRootfs } from "../../src/images/rootfs.js";
-import { mountsBelow, parseMounts } from "../../src/mounts.js";
+import { systemClock } from "../../src/lib/clock.js";
 import { until } from "../e2e/harness.js";
 
 const [scenario, top = ""] = process.argv.slice(2);

@@ -8,10 +8,10 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterEach, beforeEach, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { startBuilder } from "../../src/images/builder-link.js";
-import type { BuildReport } from "../../src/images/builder-process.js";
+import { startBuilder } from "../../src/images/builder/link.js";
+import type { BuildReport } from "../../src/images/builder/process.js";
 
-const program = fileURLToPath(new URL("../../src/images/builder-main.js", import.meta.url));
+const program = fileURLToPath(new URL("../../src/images/builder/main.js", import.meta.url));
 const searchPath = process.env["PATH"] ?? "";
 
 let directory: string;

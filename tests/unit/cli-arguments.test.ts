@@ -7,13 +7,13 @@ import { test } from "node:test";
 import { checkArguments } from "../../src/cli/check.js";
 import { command } from "../../src/cli/command.js";
 import { dispatch } from "../../src/cli/dispatch.js";
-import { environmentOf } from "../../src/cli/environment.js";
-import { specOf } from "../../src/cli/new-vm.js";
 import { isGroup, type Node, root } from "../../src/cli/tree.js";
-import { checkedView, sshArguments } from "../../src/cli/vm-ssh.js";
-import { BangerError } from "../../src/errors.js";
-import { shellQuote } from "../../src/shell.js";
-import { editDistance, suggest } from "../../src/suggest.js";
+import { environmentOf } from "../../src/cli/vm/environment.js";
+import { specOf } from "../../src/cli/vm/new.js";
+import { checkedView, sshArguments } from "../../src/cli/vm/ssh.js";
+import { BangerError } from "../../src/lib/errors.js";
+import { shellQuote } from "../../src/lib/shell.js";
+import { editDistance, suggest } from "../../src/lib/suggest.js";
 
 const sample = command({
   summary: "Sample",

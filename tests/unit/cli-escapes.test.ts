@@ -7,8 +7,8 @@ import { guestOutput, write } from "../../src/cli/output.js";
 import { errorText } from "../../src/cli/render/error.js";
 import { clean, cleanLines, cleanStyled, jsonText, styleFor } from "../../src/cli/render/style.js";
 import { portTable } from "../../src/cli/render/vm.js";
-import { BangerError } from "../../src/errors.js";
-import { shellQuote } from "../../src/shell.js";
+import { BangerError } from "../../src/lib/errors.js";
+import { shellQuote } from "../../src/lib/shell.js";
 import { program, runDeadlineMs, withHost } from "../doubles/cli-host.js";
 import { eventView } from "../doubles/views.js";
 

@@ -16,10 +16,10 @@ import {
 import { table } from "../../src/cli/render/table.js";
 import { ago, bytes, clockTime } from "../../src/cli/render/units.js";
 import { causeText, specText, vmDetails, vmTable } from "../../src/cli/render/vm.js";
-import { inOrder, type Result } from "../../src/cli/vm-act.js";
-import { prunable } from "../../src/cli/vm-prune.js";
-import { systemClock } from "../../src/clock.js";
-import { BangerError } from "../../src/errors.js";
+import { inOrder, type Result } from "../../src/cli/vm/act.js";
+import { prunable } from "../../src/cli/vm/prune.js";
+import { systemClock } from "../../src/lib/clock.js";
+import { BangerError } from "../../src/lib/errors.js";
 import { eventView, vmView } from "../doubles/views.js";
 
 const now = Date.parse("2026-01-01T00:03:10.000Z");

@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { test } from "node:test";
-import { Client, requestPath } from "../../src/client.js";
-import { BangerError } from "../../src/errors.js";
+import { Client, requestPath } from "../../src/client/client.js";
+import { BangerError } from "../../src/lib/errors.js";
 import { FakeApi, inTemporaryDirectory, sendError, sendEvents } from "../doubles/fake-api.js";
 import { eventView, vmView } from "../doubles/views.js";
 

@@ -5,8 +5,8 @@ import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { promisify } from "node:util";
-import { homeHandles } from "../../src/handles.js";
-import { homeFrom } from "../../src/home.js";
+import { homeHandles } from "../../src/home/handles.js";
+import { homeFrom } from "../../src/host/home.js";
 import { FakeApi, inTemporaryDirectory } from "../doubles/fake-api.js";
 import { vmView } from "../doubles/views.js";
 

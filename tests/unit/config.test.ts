@@ -4,9 +4,9 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { configKeys, loadConfig, parseConfig } from "../../src/config.js";
-import { resolveDefaults } from "../../src/defaults.js";
-import { BangerError } from "../../src/errors.js";
+import { configKeys, loadConfig, parseConfig } from "../../src/config/config.js";
+import { resolveDefaults } from "../../src/config/defaults.js";
+import { BangerError } from "../../src/lib/errors.js";
 
 const refusal = (text: string): string => {
   try {

@@ -4,8 +4,8 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync }
 import { tmpdir } from "node:os";
 import { dirname } from "node:path";
 import { after, test } from "node:test";
-import { confinementOf } from "../../src/effects/confinement.js";
-import { findProgram } from "../../src/effects/find-program.js";
+import { confinementOf } from "../../src/effects/vmm/qemu/confinement.js";
+import { findProgram } from "../../src/host/find-program.js";
 
 const root = mkdtempSync(`${tmpdir()}/banger-confined-`);
 after(() => rmSync(root, { recursive: true }));

@@ -3,11 +3,11 @@ import assert from "node:assert/strict";
 import { Resolver } from "node:dns/promises";
 import { cpSync, existsSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
 import { afterEach, beforeEach, describe, type TestContext, test } from "node:test";
-import type { HistoryView, VmView } from "../../src/contract.js";
-import type { DaemonView } from "../../src/contract-daemon.js";
-import { BangerError } from "../../src/errors.js";
-import { homeHandles } from "../../src/handles.js";
-import { Log } from "../../src/log.js";
+import type { HistoryView, VmView } from "../../src/contract/contract.js";
+import type { DaemonView } from "../../src/contract/daemon.js";
+import { homeHandles } from "../../src/home/handles.js";
+import { BangerError } from "../../src/lib/errors.js";
+import { Log } from "../../src/log/log.js";
 import { ask } from "../api-checks.js";
 import { DaemonBench } from "../daemon-bench.js";
 

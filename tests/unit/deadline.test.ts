@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { test } from "node:test";
-import { deadline } from "../../src/deadline.js";
+import { deadline } from "../../src/lib/deadline.js";
 import { ManualClock } from "../manual-clock.js";
 
 const late = () => new Error("late");
@@ -39,8 +39,8 @@ test("a released one ends no more", async () => {
 });
 
 test("it is not collected before it ends", () => {
-  const module = new URL("../../src/deadline.js", import.meta.url).href;
-  const clock = new URL("../../src/clock.js", import.meta.url).href;
+  const module = new URL("../../src/lib/deadline.js", import.meta.url).href;
+  const clock = new URL("../../src/lib/clock.js", import.meta.url).href;
   const script = `
     const { deadline } = await import(${JSON.stringify(module)});
     const { systemClock } = await import(${JSON.stringify(clock)});

@@ -2,10 +2,10 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
-import { bridgeRange, loopbackRange } from "../../src/addresses.js";
-import { type CreateCommand, decide, resolveVm, type VmVerb } from "../../src/decide.js";
-import { event, type NewEvent, vmStream } from "../../src/events.js";
-import type { State } from "../../src/model.js";
+import { type CreateCommand, decide, resolveVm, type VmVerb } from "../../src/core/decide.js";
+import { bridgeRange, loopbackRange } from "../../src/home/addresses.js";
+import { event, type NewEvent, vmStream } from "../../src/model/events.js";
+import type { State } from "../../src/model/model.js";
 import {
   given,
   imageId,

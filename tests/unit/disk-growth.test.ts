@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { refuseRootSize } from "../../src/api/root-size.js";
-import { growthOf } from "../../src/disk-growth.js";
+import { growthOf } from "../../src/model/disk-growth.js";
 import { seenRunning, spec } from "../fixtures.js";
 
 const disk = (miB: number, growing: "no" | "begun" | "at_start" = "no") =>

@@ -7,12 +7,12 @@ import { after, before, describe, test } from "node:test";
 import { promisify } from "node:util";
 import { type Answer, decode, encode } from "dns-packet";
 import fc from "fast-check";
-import { bridgeRange, loopbackRange } from "../../src/addresses.js";
+import { initialState } from "../../src/core/projection.js";
 import { build, replyTo } from "../../src/dns/message.js";
 import { type DnsServer, serveDns } from "../../src/dns/server.js";
 import { answer, namesOf } from "../../src/dns/zone.js";
-import type { State, Vm } from "../../src/model.js";
-import { initialState } from "../../src/projection.js";
+import { bridgeRange, loopbackRange } from "../../src/home/addresses.js";
+import type { State, Vm } from "../../src/model/model.js";
 import { vmAfterTypes } from "../fixtures.js";
 
 const addresses = loopbackRange(7);

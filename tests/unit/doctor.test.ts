@@ -3,11 +3,11 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { doctorChecks, type HostFacts } from "../../src/doctor.js";
-import { factOf } from "../../src/doctor-check.js";
-import type { SystemFacts } from "../../src/doctor-system.js";
-import { oddAttributes } from "../../src/effects/attributes.js";
-import { BangerError } from "../../src/errors.js";
+import { oddAttributes } from "../../src/doctor/attributes.js";
+import { factOf } from "../../src/doctor/check.js";
+import { doctorChecks, type HostFacts } from "../../src/doctor/doctor.js";
+import type { SystemFacts } from "../../src/doctor/system.js";
+import { BangerError } from "../../src/lib/errors.js";
 import { until } from "../e2e/harness.js";
 
 const GiB = 1024 ** 3;

@@ -4,9 +4,9 @@ import { test } from "node:test";
 import { exitStatusOf } from "../../src/cli/exit-status.js";
 import { Interrupted } from "../../src/cli/interrupts.js";
 import { isGroup, type Node, root } from "../../src/cli/tree.js";
-import type { ErrorCode } from "../../src/error-codes.js";
-import { BangerError } from "../../src/errors.js";
 import { encodeFrame, frameType } from "../../src/guest/exec-frames.js";
+import type { ErrorCode } from "../../src/lib/error-codes.js";
+import { BangerError } from "../../src/lib/errors.js";
 import { echoingGuest, notFound, switching, withHost } from "../doubles/cli-host.js";
 import { sendError } from "../doubles/fake-api.js";
 

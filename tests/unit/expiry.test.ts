@@ -1,10 +1,10 @@
 /** A VM that is wanted for a time, and labels: what decides about them. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { decide } from "../../src/decide.js";
-import { event, vmStream } from "../../src/events.js";
-import type { State, Vm } from "../../src/model.js";
-import { noticeVm } from "../../src/notice.js";
+import { decide } from "../../src/core/decide.js";
+import { noticeVm } from "../../src/core/notice.js";
+import { event, vmStream } from "../../src/model/events.js";
+import type { State, Vm } from "../../src/model/model.js";
 import { nextDeadline } from "../../src/reconcilers/index.js";
 import {
   capabilities,

@@ -3,10 +3,10 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import Database from "better-sqlite3";
-import { type RawEvent, type StoredEvent, schemaVersions, upcast } from "../../src/events.js";
-import { history, sentence, why } from "../../src/explain.js";
-import type { Vm } from "../../src/model.js";
-import { fold, initialState } from "../../src/projection.js";
+import { history, sentence, why } from "../../src/core/explain.js";
+import { fold, initialState } from "../../src/core/projection.js";
+import { type RawEvent, type StoredEvent, schemaVersions, upcast } from "../../src/model/events.js";
+import type { Vm } from "../../src/model/model.js";
 
 const repository = new URL("../../../", import.meta.url);
 const textOf = (path: string): string => readFileSync(new URL(path, repository), "utf8");

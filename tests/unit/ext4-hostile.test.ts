@@ -13,8 +13,8 @@ import {
 } from "node:fs";
 import { after, before, test } from "node:test";
 import fc from "fast-check";
-import { BangerError } from "../../src/errors.js";
 import { makeWorkSeed } from "../../src/images/work-seed.js";
+import { BangerError } from "../../src/lib/errors.js";
 
 const numRuns = Number(process.env.FUZZ_CASES ?? 60);
 const env = { ...process.env, PATH: `${process.env["PATH"]}:/usr/sbin:/sbin` };

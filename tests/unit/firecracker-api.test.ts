@@ -4,8 +4,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { afterEach, beforeEach, describe, test } from "node:test";
-import { firecrackerApi } from "../../src/effects/firecracker-api.js";
-import { startCall } from "../../src/effects/firecracker-machine.js";
+import { firecrackerApi } from "../../src/effects/vmm/firecracker/api.js";
+import { startCall } from "../../src/effects/vmm/firecracker/machine.js";
 
 describe("firecrackerApi", () => {
   let directory: string;

@@ -6,8 +6,8 @@ import {
   firecrackerRefusal,
   firecrackerStartError,
   hasHalted,
-} from "../../src/effects/firecracker-exit.js";
-import { BangerError } from "../../src/errors.js";
+} from "../../src/effects/vmm/firecracker/exit.js";
+import { BangerError } from "../../src/lib/errors.js";
 
 const line = (words: string) => `2030-01-01T00:00:00.000000000 [banger-0123abcd:main] ${words}\n`;
 const ended = { asked: false, halted: false, vmmLog: "", console: "" };

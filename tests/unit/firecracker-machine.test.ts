@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
-import type { ApiCall } from "../../src/effects/firecracker-api.js";
+import type { ApiCall } from "../../src/effects/vmm/firecracker/api.js";
 import {
   checkSpec,
   ctrlAltDelCall,
@@ -10,8 +10,8 @@ import {
   machineCalls,
   startCall,
   workResizedCall,
-} from "../../src/effects/firecracker-machine.js";
-import { jailFiles, vmHandles } from "../../src/handles.js";
+} from "../../src/effects/vmm/firecracker/machine.js";
+import { jailFiles, vmHandles } from "../../src/home/handles.js";
 import { unchecked, wrongWithRequest } from "../doubles/firecracker-api-check.js";
 
 const home = { state: "/b/state", data: "/b/data", cache: "/c", config: "/f", runtime: "/r" };

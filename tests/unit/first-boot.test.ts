@@ -4,7 +4,7 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { afterEach, beforeEach, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { planBoot } from "../../src/images/oci/boot-plan.js";
+import { planBoot } from "../../src/oci/boot-plan.js";
 import { convert } from "../images/convert.js";
 import { type MadeEntry, tar } from "../images/tar-maker.js";
 

@@ -6,9 +6,9 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, test } from "node:test";
 import fc from "fast-check";
 import { followEvents, followFile, globMatcher, tailBegin } from "../../src/api/follow.js";
-import { daemonStream, event } from "../../src/events.js";
-import { Ledger } from "../../src/ledger.js";
-import { Log } from "../../src/log.js";
+import { Ledger } from "../../src/log/ledger.js";
+import { Log } from "../../src/log/log.js";
+import { daemonStream, event } from "../../src/model/events.js";
 import { ManualClock } from "../manual-clock.js";
 
 describe("followEvents", () => {

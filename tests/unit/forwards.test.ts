@@ -1,7 +1,7 @@
 /** Which ports of a guest are forwarded. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Listener, ObservedVm } from "../../src/model.js";
+import type { Listener, ObservedVm } from "../../src/model/model.js";
 import { reconcileVm } from "../../src/reconcilers/index.js";
 import { mostForwards } from "../../src/reconcilers/network.js";
 import { capabilities, seenRunning, t0, vmAfterTypes, ways } from "../fixtures.js";

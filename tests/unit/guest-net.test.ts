@@ -4,7 +4,7 @@ import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { after, test } from "node:test";
-import { guestNetLibrary, launcherProgram, vmmArguments } from "../../src/launcher.js";
+import { guestNetLibrary, launcherProgram, vmmArguments } from "../../src/host/launcher.js";
 
 const root = mkdtempSync(`${tmpdir()}/banger guest net:`);
 after(() => rmSync(root, { recursive: true }));

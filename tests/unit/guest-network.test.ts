@@ -6,9 +6,9 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import type { GuestConfig } from "../../src/config-guest.js";
-import { guestCertificates, guestProxies, networkFiles } from "../../src/effects/guest-network.js";
-import { packSeed } from "../../src/effects/seed.js";
+import type { GuestConfig } from "../../src/config/guest.js";
+import { packSeed } from "../../src/effects/seed/archive.js";
+import { guestCertificates, guestProxies, networkFiles } from "../../src/effects/seed/guest-network.js";
 
 const none: GuestConfig = { trustHostCa: false, caCertificates: [], proxy: null, noProxy: null };
 let root: string;

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { connect, type Socket } from "node:net";
 import { after, before, test } from "node:test";
-import { canTellWhy } from "../../src/kept.js";
+import { canTellWhy } from "../../src/model/kept.js";
 import { askWrong } from "../api-checks.js";
 import { DaemonBench } from "../daemon-bench.js";
 

@@ -4,8 +4,8 @@ import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { systemHome } from "../../src/handles.js";
-import { addressBlock, homeFrom, placeFrom } from "../../src/home.js";
+import { systemHome } from "../../src/home/handles.js";
+import { addressBlock, homeFrom, placeFrom } from "../../src/host/home.js";
 
 test("without XDG variables everything is below HOME", () => {
   const home = homeFrom({ HOME: "/home/ann" });

@@ -1,7 +1,7 @@
 /** A VMM in which no guest runs: it is never taken for a VM that runs, and it is ended whatever is wanted. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { noticeVm } from "../../src/notice.js";
+import { noticeVm } from "../../src/core/notice.js";
 import { reconcileProcess } from "../../src/reconcilers/process.js";
 import { capabilities, identity, seenRunning, t0, vmAfterTypes, ways } from "../fixtures.js";
 

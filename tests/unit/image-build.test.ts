@@ -14,11 +14,11 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
-import { systemClock } from "../../src/clock.js";
-import { identify, isAlive } from "../../src/effects/proc.js";
-import { ensureNoPartial, observePartial } from "../../src/images/builder-process.js";
+import { identify, isAlive } from "../../src/host/processes.js";
+import { ensureNoPartial, observePartial } from "../../src/images/builder/process.js";
 import { inspectImage, verifyImage } from "../../src/images/manifest.js";
 import { rootfsError, stageOf } from "../../src/images/rootfs.js";
+import { systemClock } from "../../src/lib/clock.js";
 
 let directory: string;
 let children: ChildProcess[];

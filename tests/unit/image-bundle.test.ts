@@ -15,7 +15,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
-import { toolRunner } from "../../src/effects/run-tool.js";
+import { toolRunner } from "../../src/host/run-tool.js";
 import type { Bundle } from "../../src/images/catalog-schema.js";
 import { makeFromBundle } from "../../src/images/make/bundle.js";
 import type { Workshop } from "../../src/images/make/workshop.js";

@@ -5,8 +5,7 @@ import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { BangerError } from "../../src/errors.js";
-import { parseImageDirectory } from "../../src/handles.js";
+import { parseImageDirectory } from "../../src/home/handles.js";
 import {
   fingerprint,
   imageIdOf,
@@ -17,6 +16,7 @@ import {
   resolveImage,
 } from "../../src/images/catalog.js";
 import { parseCatalog } from "../../src/images/catalog-schema.js";
+import { BangerError } from "../../src/lib/errors.js";
 
 const resolveRecipe = (name: string) => resolveImage(name) as Promise<ResolvedRecipe>;
 const code = (expected: string) => (error: unknown) =>

@@ -1,10 +1,10 @@
 /** The image's machine: every cell of its table, and what holds on every path through it. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import type { EventType } from "../../src/events.js";
+import { initialState } from "../../src/core/projection.js";
 import { imageAfter, imageCan } from "../../src/machines/image.js";
-import type { Image } from "../../src/model.js";
-import { initialState } from "../../src/projection.js";
+import type { EventType } from "../../src/model/events.js";
+import type { Image } from "../../src/model/model.js";
 import { eventTypes, imageAfterTypes, sample, stored, t0 } from "../fixtures.js";
 
 const ways: Readonly<Record<string, EventType[]>> = {

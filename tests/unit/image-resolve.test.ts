@@ -3,13 +3,13 @@ import assert from "node:assert/strict";
 import { mkdirSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { systemClock } from "../../src/clock.js";
-import { event } from "../../src/events.js";
-import type { Home } from "../../src/handles.js";
-import { ProxyBook } from "../../src/images/proxies.js";
+import { initialState } from "../../src/core/projection.js";
+import type { Home } from "../../src/home/handles.js";
+import { ProxyBook } from "../../src/host/proxies.js";
 import { registryAccess } from "../../src/images/registry-access.js";
 import { fullReference, imageResolver, type PullRequest } from "../../src/images/resolve.js";
-import { initialState } from "../../src/projection.js";
+import { systemClock } from "../../src/lib/clock.js";
+import { event } from "../../src/model/events.js";
 import { given, imageId, withImage } from "../fixtures.js";
 import { Pulls } from "../images/pulls.js";
 

@@ -1,7 +1,7 @@
 /** Names that collide under one key do not under another, so that nobody can choose them beforehand. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { KeyedHash } from "../../src/images/ext4/keyed-hash.js";
+import { KeyedHash } from "../../src/ext4/keyed-hash.js";
 
 const slot = (hash: KeyedHash, name: string) => hash.of(7, name) & 0xfff;
 

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { Keyring } from "../../src/keyring.js";
+import { Keyring } from "../../src/loop/queue.js";
 
 /** Passes that end when the test says so. */
 class Passes {

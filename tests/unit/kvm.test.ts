@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { after, test } from "node:test";
-import { accelerationOf, type KvmState, kvmState } from "../../src/effects/kvm.js";
+import { accelerationOf, type KvmState, kvmState } from "../../src/host/kvm.js";
 
 const root = mkdtempSync(`${tmpdir()}/banger-kvm-`);
 after(() => rmSync(root, { recursive: true }));

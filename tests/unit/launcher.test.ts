@@ -6,7 +6,7 @@ import { mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync }
 import { tmpdir } from "node:os";
 import { after, describe, test } from "node:test";
 import fc from "fast-check";
-import { type Confinement, launcherProgram, vmmArguments } from "../../src/launcher.js";
+import { type Confinement, launcherProgram, vmmArguments } from "../../src/host/launcher.js";
 
 const root = mkdtempSync(`${tmpdir()}/banger launcher:`);
 after(() => rmSync(root, { recursive: true }));

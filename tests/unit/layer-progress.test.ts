@@ -5,7 +5,7 @@ import { stageReport } from "../../src/cli/render/stages.js";
 import { type Output, plainStyle } from "../../src/cli/render/style.js";
 import { layerProgress } from "../../src/images/make/oci.js";
 import type { Workshop } from "../../src/images/make/workshop.js";
-import type { LayerProgress } from "../../src/model.js";
+import type { LayerProgress } from "../../src/model/model.js";
 import { eventView } from "../doubles/views.js";
 import { ManualClock } from "../manual-clock.js";
 

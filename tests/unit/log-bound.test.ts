@@ -14,8 +14,8 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { afterEach, beforeEach, describe, test } from "node:test";
-import { boundLog, boundLogs } from "../../src/effects/log-bound.js";
-import { type Home, homeHandles, vmHandles } from "../../src/handles.js";
+import { boundLog, boundLogs } from "../../src/effects/vmm/log-bound.js";
+import { type Home, homeHandles, vmHandles } from "../../src/home/handles.js";
 import { ManualClock } from "../manual-clock.js";
 
 const mebibyte = 1 << 20;

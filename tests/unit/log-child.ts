@@ -4,10 +4,10 @@
  */
 import { writeSync } from "node:fs";
 import Database from "better-sqlite3";
-import { systemClock } from "../../src/clock.js";
-import { errorBody } from "../../src/errors.js";
-import { event } from "../../src/events.js";
-import { Log } from "../../src/log.js";
+import { systemClock } from "../../src/lib/clock.js";
+import { errorBody } from "../../src/lib/errors.js";
+import { Log } from "../../src/log/log.js";
+import { event } from "../../src/model/events.js";
 
 const [mode, path] = process.argv.slice(2) as [string, string];
 const tell = (line: string) => writeSync(1, `${line}\n`);

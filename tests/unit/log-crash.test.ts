@@ -9,8 +9,8 @@ import { createInterface } from "node:readline";
 import type { Readable, Writable } from "node:stream";
 import { type TestContext, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { systemClock } from "../../src/clock.js";
-import { Log } from "../../src/log.js";
+import { systemClock } from "../../src/lib/clock.js";
+import { Log } from "../../src/log/log.js";
 
 const program = fileURLToPath(new URL("./log-child.js", import.meta.url));
 

@@ -5,11 +5,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import Database from "better-sqlite3";
-import type { Clock } from "../../src/clock.js";
-import { systemClock } from "../../src/clock.js";
-import { event, type NewEvent, type StoredEvent, upcast, vmStream } from "../../src/events.js";
-import { Log, type LogQuery } from "../../src/log.js";
-import { fold, initialState } from "../../src/projection.js";
+import { fold, initialState } from "../../src/core/projection.js";
+import type { Clock } from "../../src/lib/clock.js";
+import { systemClock } from "../../src/lib/clock.js";
+import { Log, type LogQuery } from "../../src/log/log.js";
+import { event, type NewEvent, type StoredEvent, upcast, vmStream } from "../../src/model/events.js";
 
 const clock: Clock = { ...systemClock, now: () => 1_767_355_200_000 };
 const cause = "request:test";

@@ -1,14 +1,14 @@
 /** The loop, where the simulation does not look: how often it looks, retries and tells, and how it ends. */
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, test } from "node:test";
-import { BangerError } from "../../src/errors.js";
-import { event, type NewEvent, vmStream } from "../../src/events.js";
-import { Ledger } from "../../src/ledger.js";
-import { Log } from "../../src/log.js";
-import { Loop } from "../../src/loop.js";
-import type { Effect, Observed, ObservedVm } from "../../src/model.js";
-import { absentImage, absentVm } from "../../src/unlisted.js";
-import type { PerformContext, World } from "../../src/world.js";
+import { BangerError } from "../../src/lib/errors.js";
+import { Ledger } from "../../src/log/ledger.js";
+import { Log } from "../../src/log/log.js";
+import { Loop } from "../../src/loop/loop.js";
+import type { PerformContext, World } from "../../src/loop/world.js";
+import { absentImage, absentVm } from "../../src/model/absent.js";
+import { event, type NewEvent, vmStream } from "../../src/model/events.js";
+import type { Effect, Observed, ObservedVm } from "../../src/model/model.js";
 import { capabilities, sample, sampleData, seenRunning, seenStopped, vmId, ways } from "../fixtures.js";
 import { ManualClock } from "../manual-clock.js";
 

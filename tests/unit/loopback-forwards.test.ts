@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import { buffer, text } from "node:stream/consumers";
 import { after, before, type TestContext, test } from "node:test";
-import { LoopbackForwards } from "../../src/effects/loopback-forwards.js";
+import { LoopbackForwards } from "../../src/effects/net/loopback-forwards.js";
 import { type Linked, startLinked } from "./agent-process.js";
 
 const id = "0a0b0c0d";

@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
-import { memoryLimit } from "../../src/memory-limit.js";
+import { memoryLimit } from "../../src/host/memory-limit.js";
 
 const giB = 2 ** 30;
 const ram = 24 * giB;

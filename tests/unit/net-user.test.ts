@@ -1,7 +1,7 @@
 /** The forward table of QEMU's user-mode network. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { parseUsernet } from "../../src/effects/net-user.js";
+import { parseUsernet } from "../../src/effects/vmm/qemu/forwards.js";
 
 const table = [
   "Hub -1 (net0):",

@@ -5,7 +5,7 @@ import { readdirSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { afterEach, beforeEach, describe, test } from "node:test";
 import { gzipSync } from "node:zlib";
-import { type RootfsOptions, writeRootfs } from "../../src/images/oci/layers.js";
+import { type RootfsOptions, writeRootfs } from "../../src/oci/layers.js";
 import { convert, fsck, layerFiles, rootfsOptions, treeOf } from "../images/convert.js";
 import { sparseEntry } from "../images/layer-samples.js";
 import { type MadeEntry, tar } from "../images/tar-maker.js";

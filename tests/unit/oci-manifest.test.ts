@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer } from "node:http";
 import { describe, test } from "node:test";
-import { type Manifest, readConfig, readManifest } from "../../src/images/oci/manifest.js";
+import { type Manifest, readConfig, readManifest } from "../../src/oci/manifest.js";
 import { archives, Pulls } from "../images/pulls.js";
 import { blobOf, imageOf, manifestType, send } from "../images/registry-double.js";
 

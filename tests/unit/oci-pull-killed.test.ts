@@ -7,7 +7,7 @@ import { rm } from "node:fs/promises";
 import { createInterface } from "node:readline";
 import { describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import type { PullOptions } from "../../src/images/oci/pull.js";
+import type { PullOptions } from "../../src/oci/pull.js";
 import { Pulls } from "../images/pulls.js";
 import { send } from "../images/registry-double.js";
 

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { openApiText } from "../../docs/openapi.js";
-import { routes } from "../../src/contract.js";
+import { routes } from "../../src/contract/contract.js";
 
 const root = new URL("../../../", import.meta.url);
 const read = (path: string) => readFileSync(new URL(path, root), "utf8");

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { pathTrouble, unwritable } from "../../src/path-trouble.js";
+import { pathTrouble, unwritable } from "../../src/host/path-trouble.js";
 
 let directory = "";
 beforeEach(() => {
@@ -41,7 +41,7 @@ test("another's closed directory is told with its owner and the way to the own h
   mkdirSync(shut);
   chmodSync(shut, 0o000);
   chmodSync(directory, 0o755);
-  const module = fileURLToPath(new URL("../../src/path-trouble.js", import.meta.url));
+  const module = fileURLToPath(new URL("../../src/host/path-trouble.js", import.meta.url));
   const script = `import("${module}").then(({ pathTrouble }) => {
     const { cause, hint } = pathTrouble("${shut}/.local/state", { code: "EACCES" });
     process.stdout.write(cause + "\\n" + hint);

@@ -1,9 +1,9 @@
 /** Failures: which of them end a start or a build, and which are only told. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Effect, Vm } from "../../src/model.js";
-import { failureFacts } from "../../src/plan.js";
-import { fold, initialState } from "../../src/projection.js";
+import { failureFacts } from "../../src/core/plan.js";
+import { fold, initialState } from "../../src/core/projection.js";
+import type { Effect, Vm } from "../../src/model/model.js";
 import { given, identity, imageId, sample, spec, stored, vmAfterTypes, vmId, ways } from "../fixtures.js";
 
 const failure = { code: "broken", message: "it broke", retry: "later" } as const;

@@ -11,9 +11,9 @@ import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { portViews } from "../../src/api/ports.js";
 import { portTable } from "../../src/cli/render/vm.js";
-import { isRouted } from "../../src/cli/routed.js";
-import { systemClock } from "../../src/clock.js";
-import type { Listener, Vm } from "../../src/model.js";
+import { isRouted } from "../../src/cli/vm/routed.js";
+import { systemClock } from "../../src/lib/clock.js";
+import type { Listener, Vm } from "../../src/model/model.js";
 import { bridged, capabilities, seenRunning, vmAfterTypes } from "../fixtures.js";
 
 const box: Vm = { ...vmAfterTypes("vm.created"), name: "box", address: "127.0.0.1" };

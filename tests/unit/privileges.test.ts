@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { methods } from "../../helper/contract.js";
-import { systemHome } from "../../src/handles.js";
+import { systemHome } from "../../src/home/handles.js";
 import { helperCapabilities, unitsOf } from "../../src/system/units.js";
 
 const root = new URL("../../../", import.meta.url).pathname;

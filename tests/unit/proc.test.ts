@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { after, describe, test } from "node:test";
+import { type Home, vmHandles } from "../../src/home/handles.js";
 import {
   identify,
   isAlive,
@@ -12,8 +13,7 @@ import {
   scanProcesses,
   vmOfArgv,
   vmOfJailedArgv,
-} from "../../src/effects/proc.js";
-import { type Home, vmHandles } from "../../src/handles.js";
+} from "../../src/host/processes.js";
 
 const home: Home = { state: "/s,1", data: "/d", cache: "/c", config: "/f", runtime: "/run,2" };
 const id = "0123abcd";

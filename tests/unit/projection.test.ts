@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
-import { event, imageStream, type NewEvent, type StoredEvent, vmStream } from "../../src/events.js";
-import type { State } from "../../src/model.js";
-import { fold, initialState } from "../../src/projection.js";
+import { fold, initialState } from "../../src/core/projection.js";
+import { event, imageStream, type NewEvent, type StoredEvent, vmStream } from "../../src/model/events.js";
+import type { State } from "../../src/model/model.js";
 import { eventTypes, given, imageId, sample, sampleData, stored, t0, vmId, withImage } from "../fixtures.js";
 
 const vmIds = ["00000001", "00000002", "00000003"];

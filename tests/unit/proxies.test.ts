@@ -6,7 +6,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { connect, createServer as createPlainServer } from "node:net";
 import { after, afterEach, before, beforeEach, describe, test } from "node:test";
 import { createServer, type Server } from "node:tls";
-import { asEnvironment, ProxyBook, proxiesOf, proxyFor } from "../../src/images/proxies.js";
+import { asEnvironment, ProxyBook, proxiesOf, proxyFor } from "../../src/host/proxies.js";
 import { type ProxyDouble, proxyDouble } from "../images/proxy-double.js";
 import { Pulls } from "../images/pulls.js";
 

@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { parseOption } from "../../src/effects/proc.js";
-import { hostTscKHz, type QemuMachine, qemuArgv } from "../../src/effects/qemu-argv.js";
-import { vmHandles } from "../../src/handles.js";
+import { hostTscKHz, type QemuMachine, qemuArgv } from "../../src/effects/vmm/qemu/argv.js";
+import { vmHandles } from "../../src/home/handles.js";
+import { parseOption } from "../../src/host/processes.js";
 
 const homeOf = (root: string) => ({
   state: `${root}/s`,

@@ -4,13 +4,13 @@ import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync 
 import { tmpdir } from "node:os";
 import { dirname } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { systemClock } from "../../src/clock.js";
-import { qemuVmm } from "../../src/effects/qemu.js";
-import { unguarded } from "../../src/effects/qemu-launch.js";
-import { toolEnvironment } from "../../src/effects/run-tool.js";
-import { VmmControls } from "../../src/effects/vmm-controls.js";
-import { type EnsureProcess, vmmDriver } from "../../src/effects/vmm-driver.js";
-import { type Home, vmHandles } from "../../src/handles.js";
+import { VmmControls } from "../../src/effects/vmm/controls.js";
+import { type EnsureProcess, vmmDriver } from "../../src/effects/vmm/driver.js";
+import { unguarded } from "../../src/effects/vmm/qemu/launch.js";
+import { qemuVmm } from "../../src/effects/vmm/qemu/qemu.js";
+import { type Home, vmHandles } from "../../src/home/handles.js";
+import { toolEnvironment } from "../../src/host/run-tool.js";
+import { systemClock } from "../../src/lib/clock.js";
 
 const root = mkdtempSync(`${tmpdir()}/banger-start-`);
 const home: Home = { state: `${root}/s`, data: "", cache: "", config: "", runtime: `${root}/r` };

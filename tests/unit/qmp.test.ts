@@ -4,8 +4,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { afterEach, beforeEach, describe, test } from "node:test";
-import { systemClock } from "../../src/clock.js";
-import { connectQmp } from "../../src/effects/qmp.js";
+import { connectQmp } from "../../src/effects/vmm/qemu/qmp.js";
+import { systemClock } from "../../src/lib/clock.js";
 
 type Request = { execute: string; id: number; arguments: object };
 type Answer = (request: Request, socket: Socket) => void;

@@ -1,11 +1,11 @@
 /** A guest that reboots is started again, ever later if it goes on, and one whose kernel panics is not. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { event, vmStream } from "../../src/events.js";
+import { noticeVm } from "../../src/core/notice.js";
+import { initialState } from "../../src/core/projection.js";
 import { vmAfter } from "../../src/machines/vm.js";
-import type { ProcessExit, Vm } from "../../src/model.js";
-import { noticeVm } from "../../src/notice.js";
-import { initialState } from "../../src/projection.js";
+import { event, vmStream } from "../../src/model/events.js";
+import type { ProcessExit, Vm } from "../../src/model/model.js";
 import { nextDeadline } from "../../src/reconcilers/index.js";
 import { capabilities, sample, seenRunning, stored, t0, vmAfterTypes, vmId, ways } from "../fixtures.js";
 

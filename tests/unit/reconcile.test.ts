@@ -2,14 +2,14 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
-import type { NewEvent } from "../../src/events.js";
+import { noticeImage, noticeVm } from "../../src/core/notice.js";
+import { initialState } from "../../src/core/projection.js";
 import { imageAfter, imageCan } from "../../src/machines/image.js";
 import { vmCan } from "../../src/machines/vm.js";
-import type { EffectKind, ObservedImage, ObservedVm, Seen } from "../../src/model.js";
-import { noticeImage, noticeVm } from "../../src/notice.js";
-import { initialState } from "../../src/projection.js";
+import { unknownVm } from "../../src/model/absent.js";
+import type { NewEvent } from "../../src/model/events.js";
+import type { EffectKind, ObservedImage, ObservedVm, Seen } from "../../src/model/model.js";
 import { needOf, nextDeadline, reconcileImage, reconcileVm } from "../../src/reconcilers/index.js";
-import { unknownVm } from "../../src/unlisted.js";
 import {
   bridged,
   capabilities,

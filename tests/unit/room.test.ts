@@ -1,10 +1,10 @@
 /** Room on this machine: what VMs together may have of its memory and its disk, and who is refused for its sake. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import type { VmActionResult, VmSetResult, VmView } from "../../src/contract.js";
-import type { DaemonView } from "../../src/contract-daemon.js";
-import type { ImagePullResult } from "../../src/contract-images.js";
-import { roomChecks } from "../../src/doctor-room.js";
+import type { VmActionResult, VmSetResult, VmView } from "../../src/contract/contract.js";
+import type { DaemonView } from "../../src/contract/daemon.js";
+import type { ImagePullResult } from "../../src/contract/images.js";
+import { roomChecks } from "../../src/doctor/room.js";
 import { ask, askWrong } from "../api-checks.js";
 import { DaemonBench } from "../daemon-bench.js";
 

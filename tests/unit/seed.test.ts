@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { test } from "node:test";
-import { packSeed, seedFiles } from "../../src/effects/seed.js";
+import { packSeed, seedFiles } from "../../src/effects/seed/archive.js";
 
 const files = seedFiles({
   hostName: "calm-otter",

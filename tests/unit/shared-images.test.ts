@@ -14,15 +14,15 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
-import { systemClock } from "../../src/clock.js";
-import { imageStore } from "../../src/effects/image-store.js";
-import { forgetUse, noteUse, refuseUsed } from "../../src/effects/image-use.js";
-import { identify, isAlive } from "../../src/effects/proc.js";
-import { type Home, imageHandles, imageUses, vmHandles } from "../../src/handles.js";
-import { placeFrom } from "../../src/home.js";
-import { imageMaker } from "../../src/images/build.js";
-import { ProxyBook } from "../../src/images/proxies.js";
+import { type Home, imageHandles, imageUses, vmHandles } from "../../src/home/handles.js";
+import { placeFrom } from "../../src/host/home.js";
+import { identify, isAlive } from "../../src/host/processes.js";
+import { ProxyBook } from "../../src/host/proxies.js";
+import { imageMaker } from "../../src/images/builder/build.js";
 import { registryAccess } from "../../src/images/registry-access.js";
+import { imageStore } from "../../src/images/store.js";
+import { forgetUse, noteUse, refuseUsed } from "../../src/images/use.js";
+import { systemClock } from "../../src/lib/clock.js";
 import { until } from "../e2e/harness.js";
 
 const id = "shared-0123abcd";

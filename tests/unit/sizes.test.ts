@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { formatDuration, formatSize, parseDuration, parseSize } from "../../src/sizes.js";
+import { formatDuration, formatSize, parseDuration, parseSize } from "../../src/lib/sizes.js";
 
 test("sizes are read as MiB", () => {
   const cases = {

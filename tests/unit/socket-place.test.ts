@@ -5,8 +5,8 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
-import { Client } from "../../src/client.js";
-import { connectSocket, openSocketPlace } from "../../src/socket-place.js";
+import { Client } from "../../src/client/client.js";
+import { connectSocket, openSocketPlace } from "../../src/host/socket-place.js";
 import { FakeApi } from "../doubles/fake-api.js";
 
 let directory = "";

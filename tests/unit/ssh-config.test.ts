@@ -24,7 +24,7 @@ import {
   sshPath,
   withInclude,
   withoutInclude,
-} from "../../src/ssh-config.js";
+} from "../../src/home/ssh-config.js";
 
 const program = new URL("../../../bin/banger", import.meta.url).pathname;
 const include = includeLine("/home/ann/.config/banger/ssh_config");

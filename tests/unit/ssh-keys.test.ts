@@ -3,9 +3,9 @@ import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { after, describe, test } from "node:test";
-import { toolRunner } from "../../src/effects/run-tool.js";
-import { sshKeys } from "../../src/effects/ssh-keys.js";
-import { type Home, homeHandles, vmHandles } from "../../src/handles.js";
+import { sshKeys } from "../../src/effects/seed/ssh-keys.js";
+import { type Home, homeHandles, vmHandles } from "../../src/home/handles.js";
+import { toolRunner } from "../../src/host/run-tool.js";
 
 const root = mkdtempSync(`${tmpdir()}/banger-keys-`);
 const home: Home = { state: `${root}/s`, data: "", cache: "", config: "", runtime: "" };

@@ -5,11 +5,11 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { Client } from "../../src/client.js";
-import { BangerError } from "../../src/errors.js";
-import { type Home, homeHandles } from "../../src/handles.js";
-import { homeFrom } from "../../src/home.js";
-import { startDaemon, startService } from "../../src/start-daemon.js";
+import { Client } from "../../src/client/client.js";
+import { startDaemon, startService } from "../../src/client/start-daemon.js";
+import { type Home, homeHandles } from "../../src/home/handles.js";
+import { homeFrom } from "../../src/host/home.js";
+import { BangerError } from "../../src/lib/errors.js";
 import { inTemporaryDirectory } from "../doubles/fake-api.js";
 import { isRunning, until } from "../e2e/harness.js";
 

@@ -16,9 +16,9 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, test } from "node:test";
-import { parseConfig } from "../../src/config.js";
-import { BangerError } from "../../src/errors.js";
-import { systemHome } from "../../src/handles.js";
+import { parseConfig } from "../../src/config/config.js";
+import { systemHome } from "../../src/home/handles.js";
+import { BangerError } from "../../src/lib/errors.js";
 import { checkHost, checkRoot } from "../../src/system/checks.js";
 import { checkOwner, install } from "../../src/system/install.js";
 import {

@@ -1,13 +1,13 @@
 /** System mode in the pure core: what a start makes, in which order all of it goes, and the way out of a guest that runs. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { addressAt, addressCount, bridgeRange } from "../../src/addresses.js";
-import type { Effect, ObservedVm, Vm } from "../../src/model.js";
-import { nothingLeft, noticeVm } from "../../src/notice.js";
-import { failureFacts } from "../../src/plan.js";
-import { initialState } from "../../src/projection.js";
+import { nothingLeft, noticeVm } from "../../src/core/notice.js";
+import { failureFacts } from "../../src/core/plan.js";
+import { initialState } from "../../src/core/projection.js";
+import { addressAt, addressCount, bridgeRange } from "../../src/home/addresses.js";
+import { absentVm } from "../../src/model/absent.js";
+import type { Effect, ObservedVm, Vm } from "../../src/model/model.js";
 import { reconcileVm } from "../../src/reconcilers/index.js";
-import { absentVm } from "../../src/unlisted.js";
 import { bridged, imageId, seenBridged, t0, vmAfterTypes, vmId, ways } from "../fixtures.js";
 
 const present = { is: "present" } as const;

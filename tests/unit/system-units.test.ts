@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { systemHandles, systemHome } from "../../src/handles.js";
+import { systemHandles, systemHome } from "../../src/home/handles.js";
 import { unitsOf } from "../../src/system/units.js";
 
 const metadata = {

@@ -1,8 +1,8 @@
 /** What of failures that go on goes into the log, and how long a guest waits that has to be brought back again. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { countRecovery, noRecoveries, recoverAt } from "../../src/recovery.js";
-import { type Told, tell } from "../../src/telling.js";
+import { type Told, tell } from "../../src/loop/telling.js";
+import { countRecovery, noRecoveries, recoverAt } from "../../src/model/recovery.js";
 
 const minute = 60_000;
 

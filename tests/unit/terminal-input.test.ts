@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { PassThrough } from "node:stream";
 import { test } from "node:test";
-import { groupsOf, TerminalInput } from "../../src/cli/terminal-input.js";
-import { systemClock } from "../../src/clock.js";
+import { groupsOf, TerminalInput } from "../../src/cli/vm/terminal-input.js";
+import { systemClock } from "../../src/lib/clock.js";
 import { until } from "../e2e/harness.js";
 
 test("the groups of a process are read behind its name, whatever that holds", () => {

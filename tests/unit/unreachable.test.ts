@@ -5,9 +5,9 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, test } from "node:test";
-import { identify } from "../../src/effects/proc.js";
-import { endUnreachable } from "../../src/effects/unreachable.js";
-import type { ProcessIdentity } from "../../src/model.js";
+import { endUnreachable } from "../../src/effects/vmm/unreachable.js";
+import { identify } from "../../src/host/processes.js";
+import type { ProcessIdentity } from "../../src/model/model.js";
 
 const children: ChildProcess[] = [];
 afterEach(() => {

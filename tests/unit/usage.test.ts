@@ -5,9 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { statsLine } from "../../src/cli/render/stats.js";
-import { identify } from "../../src/effects/proc.js";
-import { usageOf } from "../../src/effects/usage.js";
-import { type Home, vmHandles } from "../../src/handles.js";
+import { usageOf } from "../../src/effects/vmm/usage.js";
+import { type Home, vmHandles } from "../../src/home/handles.js";
+import { identify } from "../../src/host/processes.js";
 
 const id = "0a1b2c3d";
 

@@ -5,10 +5,10 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, truncateSync, w
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import type { FileSync } from "../../src/config-values.js";
-import { toolRunner } from "../../src/effects/run-tool.js";
-import { packSeed } from "../../src/effects/seed.js";
-import { userFilesReader } from "../../src/effects/user-files.js";
+import type { FileSync } from "../../src/config/values.js";
+import { packSeed } from "../../src/effects/seed/archive.js";
+import { userFilesReader } from "../../src/effects/seed/user-files.js";
+import { toolRunner } from "../../src/host/run-tool.js";
 
 const signal = new AbortController().signal;
 

@@ -5,10 +5,10 @@ import type { TSchema } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import fc from "fast-check";
 import { nameLike, validator } from "../../src/api/validation.js";
-import { LogsQuery, routes, VmAction, VmCreate, VmSet } from "../../src/contract.js";
-import type { Route } from "../../src/contract-basics.js";
-import { ExecRequest } from "../../src/contract-guest.js";
-import { BangerError, type ErrorBody } from "../../src/errors.js";
+import type { Route } from "../../src/contract/basics.js";
+import { LogsQuery, routes, VmAction, VmCreate, VmSet } from "../../src/contract/contract.js";
+import { ExecRequest } from "../../src/contract/guest.js";
+import { BangerError, type ErrorBody } from "../../src/lib/errors.js";
 
 const create = { commandId: "12345678", spec: {}, start: true };
 

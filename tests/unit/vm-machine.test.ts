@@ -2,10 +2,10 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { getShortestPaths } from "xstate/graph";
-import { type EventType, event, type NewEvent, vmStream } from "../../src/events.js";
+import { initialState } from "../../src/core/projection.js";
 import { vmAfter, vmCan, vmMachine } from "../../src/machines/vm.js";
-import type { Vm } from "../../src/model.js";
-import { initialState } from "../../src/projection.js";
+import { type EventType, event, type NewEvent, vmStream } from "../../src/model/events.js";
+import type { Vm } from "../../src/model/model.js";
 import {
   eventTypes,
   position,

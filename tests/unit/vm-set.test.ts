@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { setTimeout as nextTurn } from "node:timers/promises";
-import type { VmSetResult, VmStats, VmView } from "../../src/contract.js";
-import type { Daemon } from "../../src/daemon.js";
+import type { VmSetResult, VmStats, VmView } from "../../src/contract/contract.js";
+import type { Daemon } from "../../src/daemon/daemon.js";
 import { ask, askWrong } from "../api-checks.js";
 import { DaemonBench } from "../daemon-bench.js";
 import { imageRootMiB } from "../sim/disks.js";

@@ -6,9 +6,9 @@ import { createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname } from "node:path";
 import { afterEach, beforeEach, describe, test } from "node:test";
-import { vsockDial } from "../../src/effects/agent-vsock.js";
+import { vsockDial } from "../../src/effects/vmm/firecracker/dial.js";
 import { VsockStream } from "../../src/guest/vsock.js";
-import { type Home, vmHandles } from "../../src/handles.js";
+import { type Home, vmHandles } from "../../src/home/handles.js";
 import { ManualClock } from "../manual-clock.js";
 
 const id = "0123abcd";

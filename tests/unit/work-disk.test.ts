@@ -15,11 +15,11 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
-import { toolRunner } from "../../src/effects/run-tool.js";
-import { ensureWorkDisk } from "../../src/effects/work-disk.js";
-import type { NewEvent } from "../../src/events.js";
-import { type VmHandles, vmHandles } from "../../src/handles.js";
+import { ensureWorkDisk } from "../../src/effects/disk/work.js";
+import { type VmHandles, vmHandles } from "../../src/home/handles.js";
+import { toolRunner } from "../../src/host/run-tool.js";
 import { findWorkSeed, makeWorkSeed } from "../../src/images/work-seed.js";
+import type { NewEvent } from "../../src/model/events.js";
 import { convert, fsck, treeOf } from "../images/convert.js";
 import { tar } from "../images/tar-maker.js";
 

@@ -19,8 +19,8 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, test } from "node:test";
-import { BangerError } from "../../src/errors.js";
 import { findWorkSeed, makeWorkSeed } from "../../src/images/work-seed.js";
+import { BangerError } from "../../src/lib/errors.js";
 import { convert, fsck, treeOf } from "../images/convert.js";
 import type { Seen } from "../images/ext4-reader.js";
 import { sampleEntries, sparseEntry } from "../images/layer-samples.js";

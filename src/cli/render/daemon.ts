@@ -1,5 +1,5 @@
 /** The daemon as people see it. */
-import type { DaemonView } from "../../contract-daemon.js";
+import type { DaemonView } from "../../contract/daemon.js";
 import type { Style } from "./style.js";
 import { details } from "./table.js";
 import { ago, bytes } from "./units.js";

@@ -1,5 +1,5 @@
 /** The doctor's findings as lines. */
-import type { Check } from "../../doctor-check.js";
+import type { Check } from "../../doctor/check.js";
 import { clean, type Style } from "./style.js";
 
 export function doctorText(checks: readonly Check[], style: Style): string {

@@ -1,5 +1,5 @@
 /** An error as its two lines: what failed, and what to type. */
-import { errorBody } from "../../errors.js";
+import { errorBody } from "../../lib/errors.js";
 import { cleanLines, jsonText, type Style } from "./style.js";
 
 /** `name` is the VM that failed, where one of many did. */

@@ -1,5 +1,5 @@
 /** Events of the log as lines. */
-import type { EventView, VerifyView } from "../../contract-events.js";
+import type { EventView, VerifyView } from "../../contract/events.js";
 import { clean, type Style } from "./style.js";
 import { ago } from "./units.js";
 

@@ -1,6 +1,6 @@
 /** Images and kernels as people see them. */
-import type { AvailableView, ImageDetails, ImageView } from "../../contract-images.js";
-import { shellQuote } from "../../shell.js";
+import type { AvailableView, ImageDetails, ImageView } from "../../contract/images.js";
+import { shellQuote } from "../../lib/shell.js";
 import { type Style, stateColour } from "./style.js";
 import { details, type TableOptions, table } from "./table.js";
 import { ago, bytes } from "./units.js";

@@ -1,6 +1,7 @@
 /** The layers of an image on their way here: a bar for each that comes, a line for each that has come. */
-import type { LayerProgress } from "../../model.js";
-import { formatDuration, formatMegabytes } from "../../sizes.js";
+
+import { formatDuration, formatMegabytes } from "../../lib/sizes.js";
+import type { LayerProgress } from "../../model/model.js";
 
 const barWidth = 24;
 

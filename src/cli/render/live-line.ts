@@ -1,6 +1,6 @@
 /** Lines on a terminal that are rewritten while something lasts; nothing where there is no terminal. */
-import type { Clock, Timer } from "../../clock.js";
-import { formatDuration } from "../../sizes.js";
+import type { Clock, Timer } from "../../lib/clock.js";
+import { formatDuration } from "../../lib/sizes.js";
 import { clean, type Output } from "./style.js";
 
 export interface LiveLine {

@@ -1,6 +1,6 @@
 /** Stages of work that the CLI does itself: one live line on a terminal, and a plain line for each that has ended. */
-import type { Clock } from "../../clock.js";
-import { formatDuration } from "../../sizes.js";
+import type { Clock } from "../../lib/clock.js";
+import { formatDuration } from "../../lib/sizes.js";
 import { liveLine } from "./live-line.js";
 import { clean, type Output, type Style } from "./style.js";
 

@@ -1,8 +1,9 @@
 /** What goes on while something starts or is built: one live line on a terminal, plain lines elsewhere. */
-import type { Clock } from "../../clock.js";
-import type { EventView } from "../../contract-events.js";
-import type { LayerProgress, StageReached } from "../../model.js";
-import { formatDuration } from "../../sizes.js";
+
+import type { EventView } from "../../contract/events.js";
+import type { Clock } from "../../lib/clock.js";
+import { formatDuration } from "../../lib/sizes.js";
+import type { LayerProgress, StageReached } from "../../model/model.js";
 import { layerLines, layersText } from "./layers.js";
 import { type LiveLine, liveLine } from "./live-line.js";
 import { clean, type Output, type Style } from "./style.js";

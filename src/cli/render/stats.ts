@@ -1,5 +1,5 @@
 /** What a VM takes of its host, in columns of fixed width: a line must not wait for the next one. */
-import type { VmStats } from "../../contract.js";
+import type { VmStats } from "../../contract/contract.js";
 import { bytes } from "./units.js";
 
 /** One line; without stats the names of the columns. */

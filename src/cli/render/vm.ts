@@ -1,6 +1,6 @@
 /** VMs as people see them. */
-import type { HealthView, HistoryView, PortView, VmView } from "../../contract.js";
-import { formatDuration, formatSize } from "../../sizes.js";
+import type { HealthView, HistoryView, PortView, VmView } from "../../contract/contract.js";
+import { formatDuration, formatSize } from "../../lib/sizes.js";
 import { clean, type Style, stateColour } from "./style.js";
 import { details, type TableOptions, table } from "./table.js";
 import { ago, clockTime } from "./units.js";

@@ -1,13 +1,13 @@
 /** Makes an image of a bundle that somebody has made already: one archive of its files, known by its digest. */
 import { lstat, rm } from "node:fs/promises";
-import { systemClock } from "../../clock.js";
-import { hostCertificates } from "../../effects/host-certificates.js";
-import { BangerError } from "../../errors.js";
+import { hostCertificates } from "../../host/host-certificates.js";
+import { systemClock } from "../../lib/clock.js";
+import { BangerError } from "../../lib/errors.js";
+import { BlobCache } from "../../oci/blobs.js";
+import { httpClient } from "../../oci/http.js";
+import { defaultDelaysMs } from "../../oci/retry.js";
 import type { Bundle } from "../catalog-schema.js";
 import { filesOf, manifestFile, ownSeed, readManifest, verifyFiles } from "../manifest.js";
-import { BlobCache } from "../oci/blobs.js";
-import { httpClient } from "../oci/http.js";
-import { defaultDelaysMs } from "../oci/retry.js";
 import { type Made, sparingly, type Workshop } from "./workshop.js";
 
 const unpackDeadlineMs = 30 * 60_000;

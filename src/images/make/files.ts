@@ -1,9 +1,11 @@
 /** Makes an image of files that are there: of the user's own, which stay where they are, or of another image's. */
 import { copyFile, readdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { basename, dirname } from "node:path";
-import { BangerError } from "../../errors.js";
-import type { ImageSource } from "../../model.js";
-import { modulesArchive } from "../initrd.js";
+import { BangerError } from "../../lib/errors.js";
+import type { ImageSource } from "../../model/model.js";
+import { modulesArchive } from "../kernel/initrd.js";
+import { isElf } from "../kernel/unpack.js";
+import { extractVmlinux } from "../kernel/vmlinux.js";
 import {
   kernelFile,
   modulesFile,
@@ -13,8 +15,6 @@ import {
   verifyImage,
   workSeedFile,
 } from "../manifest.js";
-import { isElf } from "../unpack.js";
-import { extractVmlinux } from "../vmlinux.js";
 import { type Made, packBootModules, takeKernel, type Workshop } from "./workshop.js";
 
 type Files = Extract<ImageSource, { kind: "files" }>;

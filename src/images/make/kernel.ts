@@ -1,12 +1,12 @@
 /** Makes a kernel: an uncompressed one, the modules that it boots with, and all its modules as a layer. */
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
-import { BangerError } from "../../errors.js";
+import { BangerError } from "../../lib/errors.js";
 import { packageSources } from "../apt-sources.js";
-import { newestKernel } from "../boot-files.js";
 import { resolveKernel } from "../catalog.js";
-import { modulesArchive } from "../initrd.js";
+import { newestKernel } from "../kernel/boot-files.js";
+import { modulesArchive } from "../kernel/initrd.js";
+import { extractVmlinux } from "../kernel/vmlinux.js";
 import { kernelFile, modulesFile, modulesTree } from "../manifest.js";
-import { extractVmlinux } from "../vmlinux.js";
 import { fetchPackage } from "./package.js";
 import { type Made, packBootModules, scratchIn, type Workshop } from "./workshop.js";
 

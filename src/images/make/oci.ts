@@ -1,17 +1,17 @@
 /** Makes an image of one from a registry: pulls its layers, adds what a machine needs, writes them as a root disk. */
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
-import { systemClock } from "../../clock.js";
-import { hostCertificates } from "../../effects/host-certificates.js";
-import type { ImageSource, LayerProgress } from "../../model.js";
-import { formatMegabytes } from "../../sizes.js";
+import { hostCertificates } from "../../host/host-certificates.js";
+import { systemClock } from "../../lib/clock.js";
+import { formatMegabytes } from "../../lib/sizes.js";
+import type { ImageSource, LayerProgress } from "../../model/model.js";
+import { type BootPlan, planBoot } from "../../oci/boot-plan.js";
+import { type RootfsOptions, writeRootfs } from "../../oci/layers.js";
+import type { ImageConfig } from "../../oci/manifest.js";
+import { pullOci } from "../../oci/pull.js";
+import { formatReference, parseReference } from "../../oci/reference.js";
 import { readGuestFiles } from "../catalog.js";
 import { modulesTree, rootfsFile } from "../manifest.js";
-import { type BootPlan, planBoot } from "../oci/boot-plan.js";
-import { type RootfsOptions, writeRootfs } from "../oci/layers.js";
-import type { ImageConfig } from "../oci/manifest.js";
-import { pullOci } from "../oci/pull.js";
-import { formatReference, parseReference } from "../oci/reference.js";
 import { type Made, sparingly, takeKernel, type Workshop } from "./workshop.js";
 
 const firstBootScript = fileURLToPath(new URL("../../../../guest-agent/first-boot", import.meta.url));

@@ -1,8 +1,8 @@
 /** Fetches one package of the Debian archive by an apt of its own, which checks it; the host's stays as it is. */
 import { mkdir, readdir, writeFile } from "node:fs/promises";
-import { BangerError } from "../../errors.js";
+import { asEnvironment } from "../../host/proxies.js";
+import { BangerError } from "../../lib/errors.js";
 import type { PackageSources } from "../apt-sources.js";
-import { asEnvironment } from "../proxies.js";
 import { rootfsError } from "../rootfs.js";
 import type { Workshop } from "./workshop.js";
 

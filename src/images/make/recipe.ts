@@ -1,11 +1,11 @@
 /** Makes an image by its recipe in the catalog: packages of the Debian archive, and scripts that finish the tree. */
 import { chmod, mkdir, mkdtemp } from "node:fs/promises";
-import { publishContent } from "../../effects/publish.js";
-import { removeTree } from "../../effects/remove-tree.js";
+import { publishContent } from "../../host/publish.js";
+import { removeTree } from "../../host/remove-tree.js";
 import { packageSources } from "../apt-sources.js";
-import { extractBootFiles } from "../boot-files.js";
-import { builderFile, builderRecord } from "../builder-process.js";
+import { builderFile, builderRecord } from "../builder/process.js";
 import type { ResolvedRecipe } from "../catalog.js";
+import { extractBootFiles } from "../kernel/boot-files.js";
 import { rootfsFile } from "../manifest.js";
 import { makeRootfs } from "../rootfs.js";
 import type { Made, Workshop } from "./workshop.js";

@@ -2,14 +2,14 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { copyFile, link, lstat, mkdir, open, readFile, writeFile } from "node:fs/promises";
-import { exists, flush } from "../../effects/publish.js";
-import { removeTree } from "../../effects/remove-tree.js";
-import type { RunTool } from "../../effects/run-tool.js";
-import { BangerError } from "../../errors.js";
-import type { LayerProgress } from "../../model.js";
-import type { BuildJob } from "../builder-process.js";
-import { modulesArchive } from "../initrd.js";
-import { type BootModule, bootModules, loadOrder } from "../kernel-modules.js";
+import { exists, flush } from "../../host/publish.js";
+import { removeTree } from "../../host/remove-tree.js";
+import type { RunTool } from "../../host/run-tool.js";
+import { BangerError } from "../../lib/errors.js";
+import type { LayerProgress } from "../../model/model.js";
+import type { BuildJob } from "../builder/process.js";
+import { modulesArchive } from "../kernel/initrd.js";
+import { type BootModule, bootModules, loadOrder } from "../kernel/kernel-modules.js";
 import { filesOf, kernelFile, type Manifest, modulesFile, verifyImage, workSeedFile } from "../manifest.js";
 
 export interface Workshop {

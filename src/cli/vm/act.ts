@@ -1,0 +1,174 @@
+/** `banger vm start|stop|restart|kill|delete`: one request for all VMs, then waiting until each is there. */
+import type { VmAction } from "../../contract/contract.js";
+import { BangerError } from "../../lib/errors.js";
+import { usageError } from "../check.js";
+import { command, manyRefs } from "../command.js";
+import { type Context, call, print, printJson, say } from "../context.js";
+import { filterFlag, filterOf } from "../filter.js";
+import { type Goal, settle, verdict, type Wanted } from "../follow.js";
+import { errorText } from "../render/error.js";
+import { styleFor } from "../render/style.js";
+import { newVmFlags, startReport } from "./new.js";
+
+type Action = VmAction["action"];
+
+const outcomes: Record<Action, { goal: Goal; done: string }> = {
+  start: { goal: "running", done: "running" },
+  stop: { goal: "stopped", done: "stopped" },
+  restart: { goal: "running", done: "running" },
+  kill: { goal: "stopped", done: "killed" },
+  delete: { goal: "deleted", done: "deleted" },
+};
+
+/** One VM's line of the report; `end` comes when it is known how the command ended for it. */
+export interface Result {
+  ref: string;
+  name: string;
+  id: string | undefined;
+  end: "done" | BangerError | undefined;
+}
+
+/** A result as `--json` has it. */
+export const resultJson = ({ ref, name, id, end }: Result, done: string) =>
+  end instanceof BangerError
+    ? { ref, ...(id !== undefined && { id, name }), ok: false, error: end.toBody() }
+    : { ref, id, name, ok: end === "done", result: done };
+
+/** Results in the order of the refs, each printed as soon as it and all before it are known. */
+export function inOrder(results: readonly Result[], show: (result: Result) => void): () => void {
+  let shown = 0;
+  return () => {
+    for (let next = results[shown]; next?.end !== undefined; next = results[shown]) {
+      show(next);
+      shown += 1;
+    }
+  };
+}
+
+/** Sends `action` for all refs at once and waits for every VM. Whether all went well. */
+export async function act(
+  context: Context,
+  action: Action,
+  refs: readonly string[],
+  { quiet, force = false }: { quiet: boolean; force?: boolean },
+): Promise<{ results: Result[]; ok: boolean }> {
+  const { goal, done } = outcomes[action];
+  const body = { action, refs: [...new Set(refs)], ...(force && { force }) };
+  const reply = await call(context, "vmAct", { body });
+  const wanted: Wanted[] = [];
+  const results = reply.results.map(({ ref, vm, error, after }): Result => {
+    const failure = error && BangerError.from(error);
+    // A restart begins with a running VM: that alone says nothing.
+    const now = vm === undefined || action === "restart" ? "wait" : verdict(vm, goal);
+    const end = failure ?? (now === "done" ? now : undefined);
+    if (vm !== undefined && end === undefined) wanted.push({ id: vm.id, goal, after });
+    return { ref, name: vm?.name ?? ref, id: vm?.id, end };
+  });
+  const report = startReport(context, quiet || wanted.length !== 1);
+  let written = Promise.resolve();
+  const flush = inOrder(results, ({ name, end }) => {
+    report.close();
+    if (end !== "done") context.stderr.write(errorText(end, styleFor(context.stderr, context.env), name));
+    else if (!quiet && !context.json) written = written.then(() => print(context, `${name} ${done}\n`));
+    // Output that cannot be written ends the waiting by itself, and is told below.
+    written.catch(() => undefined);
+  });
+  try {
+    flush();
+    await settle(
+      context,
+      wanted,
+      (id, end) => {
+        const result = results.find((each) => each.id === id);
+        if (result !== undefined) result.end = end;
+        flush();
+      },
+      report.see,
+    );
+    await written;
+  } finally {
+    report.close();
+  }
+  return { results, ok: results.every(({ end }) => end === "done") };
+}
+
+/** The VMs that words or filters mean. @throws BangerError `usage` unless it is one of both */
+async function meant(
+  context: Context,
+  action: Action,
+  words: readonly string[],
+  filters: readonly string[] | undefined,
+): Promise<readonly string[]> {
+  const usage = `banger vm ${action} REF, or banger vm ${action} --filter label=K=V`;
+  if (filters === undefined && words.length === 0) throw usageError("REF is missing", usage);
+  if (filters === undefined) return words;
+  if (words.length > 0) throw usageError("a REF and --filter are two ways to say which VMs", usage);
+  const passes = filterOf(filters);
+  return (await call(context, "vmList")).filter(passes).map(({ id }) => id);
+}
+
+const unknownFlag = {
+  type: "boolean",
+  description: "The words are ids of VMs that the log does not know (vm list --unknown); their disks stay",
+} as const;
+
+function actionCommand(action: Action, summary: string, examples: readonly string[]) {
+  return command({
+    summary,
+    usage: "REF… [flags]",
+    examples,
+    words: { ...manyRefs, min: 0 },
+    flags: {
+      filter: filterFlag,
+      quiet: { type: "boolean", alias: "q", description: "Print errors only" },
+      ...(action === "kill" ? { unknown: unknownFlag } : {}),
+      ...(action === "start" || action === "restart" ? { force: newVmFlags.force } : {}),
+    },
+    async run(flags, { context, words, all }) {
+      if (flags.unknown === true) {
+        const { killUnknown } = await import("./kill-unknown.js");
+        if (all["filter"] !== undefined)
+          throw usageError("--unknown takes ids and no --filter", "banger vm kill --unknown ID");
+        return (await killUnknown(context, words, flags.quiet === true)) ? 0 : 1;
+      }
+      const refs = await meant(context, action, words, all["filter"]);
+      if (refs.length === 0) {
+        if (context.json) await printJson(context, []);
+        else if (flags.quiet !== true) say(context, "no VM is like that");
+        return 0;
+      }
+      const { results, ok } = await act(context, action, refs, {
+        quiet: flags.quiet === true,
+        force: flags.force === true,
+      });
+      if (context.json) {
+        const { done } = outcomes[action];
+        await printJson(
+          context,
+          results.map((result) => resultJson(result, done)),
+        );
+      }
+      return ok ? 0 : 1;
+    },
+  });
+}
+
+export const start = actionCommand("start", "Start VMs and wait until their guests answer", [
+  "banger vm start box",
+  "banger vm start $(banger vm list -q)",
+]);
+export const stop = actionCommand("stop", "Shut VMs down; a guest that does not is stopped hard", [
+  "banger vm stop box other-box",
+]);
+export const restart = actionCommand("restart", "Shut VMs down and start them again", [
+  "banger vm restart box",
+]);
+export const kill = actionCommand("kill", "Stop VMs at once, without asking their guests", [
+  "banger vm kill box",
+  "banger vm kill --unknown 3f2a91c0",
+]);
+export const remove = actionCommand("delete", "Delete VMs and their disks, whether they run or not", [
+  "banger vm delete box",
+  "banger vm rm 3f2a",
+  "banger vm delete --filter label=task=42",
+]);

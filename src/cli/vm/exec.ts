@@ -1,0 +1,60 @@
+/** `banger vm exec`. */
+
+import { usageError } from "../check.js";
+import { command, oneRef } from "../command.js";
+import { printJson } from "../context.js";
+import { runCaptured } from "./captured.js";
+import { environmentFlags, environmentOf } from "./environment.js";
+import { imageEnvFlag, imageEnvOf } from "./new.js";
+import { inputFlags, onTerminal, runSession, takesInput } from "./session.js";
+
+export const exec = command({
+  summary: "Run a command in a running VM; ends with the command's status",
+  usage: "REF [flags] -- CMD…",
+  examples: [
+    "banger vm exec box -- uname -a",
+    "banger vm exec box -t -- bash -l",
+    "banger vm exec box --cwd /etc --env DEBUG=1 -- ls -l",
+    "tar c . | banger vm exec box -- tar x -C /root",
+    'while read -r name; do banger vm exec box -n -- touch "$name"; done <names',
+  ],
+  words: oneRef,
+  takesCommand: true,
+  guestStatus: true,
+  flags: {
+    tty: { type: "boolean", alias: "t", description: "Give the command a terminal" },
+    ...inputFlags,
+    cwd: {
+      type: "string",
+      valueHint: "DIR",
+      description:
+        "Directory to run it in; else, and as the start of a relative one, the VM's repository, the image's, or /root",
+    },
+    ...environmentFlags,
+    "image-env": imageEnvFlag,
+  },
+  async run(flags, { context, words, all, command: argv }) {
+    const [ref = ""] = words;
+    if (argv === undefined || argv.length === 0) {
+      throw usageError("the command is missing", `banger vm exec ${ref} -- uname -a`);
+    }
+    const input = takesInput(flags);
+    if (flags.tty === true && !(input && onTerminal(context))) {
+      throw usageError("--tty needs a terminal for input and output", `banger vm exec ${ref} -- CMD`);
+    }
+    if (flags.tty === true && context.json)
+      throw usageError("--json is for programs, --tty for people", "leave out one");
+    const request = {
+      argv,
+      tty: flags.tty === true,
+      input,
+      ...(flags.cwd !== undefined && { cwd: flags.cwd }),
+      env: environmentOf(all, context.env),
+      ...imageEnvOf(flags["image-env"]),
+    };
+    if (!context.json) return runSession(context, ref, request);
+    const captured = await runCaptured(context, ref, request);
+    await printJson(context, captured);
+    return captured.status;
+  },
+});

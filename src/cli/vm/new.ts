@@ -1,0 +1,223 @@
+/** What `vm run` and `vm create` share: flags, defaults, the missing image, and the create that can be sent again. */
+import type { VmCreate, VmView } from "../../contract/contract.js";
+import type { DefaultsView } from "../../contract/daemon.js";
+import { limits } from "../../contract/limits.js";
+import { BangerError } from "../../lib/errors.js";
+import { formatSize, parseDuration, parseSize } from "../../lib/sizes.js";
+import { usageError } from "../check.js";
+import { type Context, call, ensureDaemon, say } from "../context.js";
+import { labelFlag, labelsOf } from "../filter.js";
+import { settle } from "../follow.js";
+import { pullImage } from "../image/pulling.js";
+import { type StageReport, stageReport } from "../render/stages.js";
+import { progressOutput, styleFor } from "../render/style.js";
+import { specText } from "../render/vm.js";
+import { type Hold, holdVm } from "./hold.js";
+
+export const imageEnvFlag = {
+  type: "string",
+  valueHint: "on|off",
+  description: "Whether commands get the environment, directory and user of a container image (they do)",
+} as const;
+
+export const newVmFlags = {
+  name: { type: "string", valueHint: "NAME", description: "Name; two words are chosen without one" },
+  image: {
+    type: "string",
+    valueHint: "IMAGE",
+    description: "Image name or id; the default image without it",
+  },
+  vcpu: { type: "string", valueHint: "N", description: "Virtual CPUs" },
+  memory: { type: "string", valueHint: "SIZE", description: "Memory, such as 512M or 4G" },
+  "disk-size": { type: "string", valueHint: "SIZE", description: "Size of the work disk at /root" },
+  "root-size": {
+    type: "string",
+    valueHint: "SIZE",
+    description: "Size of the root disk at /, in user mode; the image's without it",
+  },
+  nat: {
+    type: "boolean",
+    default: true,
+    valueHint: "both",
+    description: "Whether the guest may open connections to LAN and internet; never to this host's loopback",
+  },
+  force: { type: "boolean", description: "Also where this machine has too little memory or disk for it" },
+  "image-env": imageEnvFlag,
+  label: labelFlag,
+  ttl: {
+    type: "string",
+    valueHint: "DURATION",
+    description: "Delete the VM when this time is over, such as 30m or 8h",
+  },
+} as const;
+
+/** What `--image-env` says, where it says anything. @throws BangerError `usage` */
+export function imageEnvOf(value: string | undefined): { imageEnv?: boolean } {
+  if (value === undefined) return {};
+  if (value === "on" || value === "off") return { imageEnv: value === "on" };
+  throw usageError(`--image-env: "${value}" is neither on nor off`, "--image-env off");
+}
+
+export interface NewVmFlags {
+  ttl?: string | undefined;
+  name?: string | undefined;
+  image?: string | undefined;
+  vcpu?: string | undefined;
+  memory?: string | undefined;
+  "disk-size"?: string | undefined;
+  "root-size"?: string | undefined;
+  nat?: boolean | undefined;
+  force?: boolean | undefined;
+  "image-env"?: string | undefined;
+}
+
+type Range = { minimum: number; maximum: number };
+
+/** The size that a flag gives, in MiB. @throws BangerError `usage` */
+export function sizeFlag(flag: string, text: string, { minimum, maximum }: Range): number {
+  const range = `from ${formatSize(minimum)} to ${formatSize(maximum)}`;
+  const outside = () => usageError(`--${flag}: ${text} is not ${range}`, `--${flag} ${formatSize(minimum)}`);
+  try {
+    const miB = parseSize(text);
+    if (miB >= minimum && miB <= maximum) return miB;
+    throw outside();
+  } catch (error) {
+    if (!(error instanceof BangerError) || error.code === "usage") throw error;
+    // The limit is the flag's own, not that of all sizes.
+    if (/at most/.test(error.message)) throw outside();
+    throw usageError(`--${flag}: ${error.message}`, error.hint ?? "");
+  }
+}
+
+/** The fields that the flags set. @throws BangerError `usage` */
+export function specOf(flags: NewVmFlags): VmCreate["spec"] {
+  const { vcpu, memory, "disk-size": diskSize, "root-size": rootSize, nat } = flags;
+  const { minimum, maximum } = limits.vcpu;
+  if (vcpu !== undefined && !(/^\d{1,4}$/.test(vcpu) && Number(vcpu) >= minimum && Number(vcpu) <= maximum)) {
+    throw usageError(`--vcpu: "${vcpu}" is not a number from ${minimum} to ${maximum}`, "--vcpu 2");
+  }
+  return {
+    ...(vcpu !== undefined && { vcpu: Number(vcpu) }),
+    ...(memory !== undefined && { memoryMiB: sizeFlag("memory", memory, limits.memoryMiB) }),
+    ...(diskSize !== undefined && { diskMiB: sizeFlag("disk-size", diskSize, limits.diskMiB) }),
+    ...(rootSize !== undefined && { rootMiB: sizeFlag("root-size", rootSize, limits.diskMiB) }),
+    ...(nat === false && { nat }),
+    ...imageEnvOf(flags["image-env"]),
+  };
+}
+
+/** Long enough that a guest can boot and answer. @throws BangerError `usage`, `bad_duration` */
+function ttlFlag(text: string): number {
+  const ttlMs = parseDuration(text);
+  if (ttlMs >= 1000) return ttlMs;
+  throw usageError(`--ttl: ${text} is shorter than a second`, "--ttl 30m");
+}
+
+const mostSends = 4;
+const uninterrupted = new AbortController().signal;
+
+/** Creates the VM once: when the connection breaks the same command is sent again, and creates nothing twice. */
+async function sendCreate(context: Context, body: VmCreate, hold?: Hold): Promise<VmView> {
+  for (let sent = 1; ; sent++) {
+    try {
+      await hold?.ready();
+      // Ctrl-C does not end this: what was created must be known, to be deleted or named to the user.
+      return await call(context, "vmCreate", { body, signal: uninterrupted });
+    } catch (error) {
+      const lost = error instanceof BangerError && ["daemon_lost", "client_gone"].includes(error.code);
+      if (!lost || sent >= mostSends) throw error;
+    }
+    await ensureDaemon(context);
+  }
+}
+
+interface CreateOptions {
+  start: boolean;
+  quiet: boolean;
+  /** Values of --label. */
+  labels?: readonly string[] | undefined;
+  /** The VM goes with this process; `always`: also one whose guest never became reachable. */
+  hold?: { always: boolean } | undefined;
+}
+
+/** Creates, and says what; an image that is missing is pulled first. */
+export async function createVm(
+  context: Context,
+  flags: NewVmFlags,
+  { hold: wish, ...options }: CreateOptions,
+): Promise<VmView> {
+  const commandId = context.clock.hex(16);
+  const body: VmCreate = {
+    commandId,
+    ...(wish && { held: true }),
+    ...(flags.name !== undefined && { name: flags.name }),
+    ...(flags.image !== undefined && { image: flags.image }),
+    spec: specOf(flags),
+    start: options.start,
+    ...(options.labels && { labels: labelsOf(options.labels) }),
+    ...(flags.ttl !== undefined && { ttlMs: ttlFlag(flags.ttl) }),
+    ...(flags.force === true && { force: true }),
+  };
+  const hold = wish && (await holdVm(context, commandId, wish.always));
+  const saySpec = (spec: Parameters<typeof specText>[0]) => {
+    if (!options.quiet) say(context, `spec: ${specText(spec)}`);
+  };
+  try {
+    const vm = await sendCreate(context, body, hold);
+    saySpec(vm.spec);
+    if (!options.quiet) await warnOfDisk(context, vm.spec);
+    return vm;
+  } catch (error) {
+    const missing = error instanceof BangerError && error.code === "image_missing";
+    if (!missing) throw error;
+  }
+  const defaults = await call(context, "defaults");
+  saySpec(withDefaults(body.spec, defaults));
+  const { id } = await pullImage(context, flags.image ?? defaults.image, options.quiet);
+  return sendCreate(context, { ...body, image: id }, hold);
+}
+
+/** Disks take only what is written: a large one is no mistake, but nothing keeps room for it. */
+export async function warnOfDisk(
+  context: Context,
+  { diskMiB = 0, rootMiB = 0 }: Partial<VmView["spec"]>,
+): Promise<void> {
+  const largest = Math.max(diskMiB, rootMiB);
+  const { diskMiB: disk } = (await call(context, "daemon")).room;
+  if (disk === null || largest <= disk.free) return;
+  const sizes = `of ${formatSize(largest)} is larger than what is free here, ${formatSize(disk.free)}`;
+  say(context, `warning: a disk ${sizes}: a guest that fills it stands still until there is room`);
+}
+
+const withDefaults = (spec: VmCreate["spec"], defaults: DefaultsView) => ({
+  vcpu: spec.vcpu ?? defaults.vcpu.value,
+  memoryMiB: spec.memoryMiB ?? defaults.memoryMiB.value,
+  diskMiB: spec.diskMiB ?? defaults.diskMiB.value,
+  ...(spec.rootMiB !== undefined && { rootMiB: spec.rootMiB }),
+});
+
+/** Returns when the VM's guest answers. @throws BangerError with the step that failed */
+export async function waitUntilReady(context: Context, vm: VmView, quiet: boolean): Promise<void> {
+  const report = startReport(context, quiet);
+  try {
+    let failure: BangerError | undefined;
+    // From the stream's beginning, which is short for a new VM: a reply may be older than the seq that it carries.
+    await settle(
+      context,
+      [{ id: vm.id, goal: "running", after: 0 }],
+      (_id, verdict) => {
+        if (verdict !== "done") failure = verdict;
+      },
+      report.see,
+    );
+    if (failure !== undefined) throw failure;
+  } finally {
+    report.close();
+  }
+}
+
+export function startReport(context: Context, quiet: boolean): StageReport {
+  const { clock, env } = context;
+  const output = progressOutput(context);
+  return stageReport({ output, clock, quiet, keep: false, style: styleFor(output, env) });
+}

@@ -1,0 +1,171 @@
+/** Pure: what an observation tells that the log does not know yet, as events. Unknown handles tell nothing. */
+
+import { isKernelId } from "../home/handles.js";
+import type { ErrorBody } from "../lib/errors.js";
+import { vmCan } from "../machines/vm.js";
+import { growthOf } from "../model/disk-growth.js";
+import { event, imageStream, type NewEvent, vmStream } from "../model/events.js";
+import type {
+  Capabilities,
+  Image,
+  ObservedImage,
+  ObservedVm,
+  Part,
+  ProcessExit,
+  Seen,
+  Vm,
+} from "../model/model.js";
+import { recoverAt } from "../model/recovery.js";
+
+/** The facts about one VM, one step of the machine at most; ask again after folding them. */
+export function noticeVm(vm: Vm, seen: ObservedVm, capabilities: Capabilities, now: number): NewEvent[] {
+  const stream = vmStream(vm.id);
+  const expired = event(stream, "vm.expired", {});
+  if (vm.expiresAt !== null && now >= vm.expiresAt && vmCan(vm, expired)) return [expired];
+  switch (vm.phase) {
+    case "starting":
+      return noticeStart(vm, seen, capabilities, now);
+    case "running":
+      if (seen.process.is === "absent") return [event(stream, "vm.process_exited", unasked(seen))];
+      return noticePause(vm, seen);
+    case "stopping":
+      return seen.process.is === "absent"
+        ? [event(stream, "vm.process_exited", { reason: "asked", detail: stopDetail(vm) })]
+        : [];
+    case "deleting":
+      return nothingLeft(seen) ? [event(stream, "vm.deleted", {})] : [];
+    default:
+      return [];
+  }
+}
+
+function noticeStart(vm: Vm, seen: ObservedVm, capabilities: Capabilities, now: number): NewEvent[] {
+  const stream = vmStream(vm.id);
+  switch (vm.step) {
+    case "disk":
+      // A guest that reboots on and on waits, and so does everything behind its first step.
+      if (now < recoverAt(vm.recoveries)) return [];
+      return disksFit(vm, seen) && rootFits(seen, capabilities) && seen.process.is === "absent"
+        ? [event(stream, "vm.disk_attached", {})]
+        : [];
+    case "network":
+      return networkFits(vm, seen, capabilities)
+        ? [event(stream, "vm.network_attached", { address: vm.address })]
+        : [];
+    case "process":
+      return seen.process.is === "present" && !seen.process.idle
+        ? [event(stream, "vm.process_started", { pid: seen.process.pid })]
+        : [];
+    case "agent": {
+      if (seen.process.is === "absent") return [event(stream, "vm.process_exited", unasked(seen))];
+      const pause = noticePause(vm, seen);
+      if (pause.length > 0) return pause;
+      if (seen.agent.is === "present" && seen.agent.answering) {
+        return [event(stream, "vm.ready", { agent: seen.agent.version })];
+      }
+      // A guest that stands still for want of room is not late.
+      if (vm.paused?.cause === "host_disk_full") return [];
+      return vm.bootDeadlineAt !== null && now >= vm.bootDeadlineAt ? [bootTimedOut(vm)] : [];
+    }
+    default:
+      return [];
+  }
+}
+
+/** Whether the guest stands still, and why, is told when it changes. */
+function noticePause(vm: Vm, { process }: ObservedVm): NewEvent[] {
+  if (process.is !== "present" || process.pause === "unasked") return [];
+  const { pause } = process;
+  if (pause?.cause === vm.paused?.cause) return [];
+  const stream = vmStream(vm.id);
+  return [
+    pause === undefined
+      ? event(stream, "vm.resumed", {})
+      : event(stream, "vm.paused", { cause: pause.cause }),
+  ];
+}
+
+/** The VM is gone from the host, on the evidence of a look at each handle. */
+export const nothingLeft = (seen: ObservedVm): boolean =>
+  [seen.process, seen.tap, seen.nat, seen.rootDevice, seen.runtime, seen.directory].every(isAbsent);
+
+/** Everything that a start needs of disks is there, as large as it is wanted. */
+export const disksFit = (vm: Vm, seen: ObservedVm): boolean =>
+  seen.seed.is === "present" && isWhole(seen.runtime) && growthOf(vm, seen) === "no";
+
+const isAbsent = ({ is }: Seen): boolean => is === "absent";
+const isWhole = (part: Part): boolean => part.is === "present" && part.whole;
+
+/** The VMM finds a root disk that it can open. */
+export const rootFits = ({ rootDevice }: ObservedVm, capabilities: Capabilities): boolean =>
+  !capabilities.rootDevice || isWhole(rootDevice);
+
+/** The guest's card is there, and its way out as the spec says. */
+export const networkFits = ({ spec }: Vm, { tap, nat }: ObservedVm, capabilities: Capabilities): boolean =>
+  capabilities.userNetworking ||
+  (capabilities.bridgeNetworking && isWhole(tap) && nat.is === (spec.nat ? "present" : "absent"));
+
+const bootTimedOut = (vm: Vm): NewEvent =>
+  event(vmStream(vm.id), "vm.step_failed", {
+    step: "agent",
+    code: "boot_timeout",
+    message: `the guest did not answer within ${Math.round(vm.bootTimeoutMs / 1000)} s`,
+    hint: `banger vm logs ${vm.name}`,
+    retry: "never",
+  });
+
+/** Nobody asked the VMM to end; the driver may have seen why it did. */
+const unasked = (seen: ObservedVm): ProcessExit => seen.exit ?? { reason: "lost", detail: "nobody saw how" };
+
+function stopDetail(vm: Vm): string {
+  if (vm.stop?.mode === "kill") return "killed as asked";
+  return vm.stop?.asked ? "shut down as asked" : "stopped as asked";
+}
+
+/** The facts about one image; `need` is the one that it is made with, where it needs one. */
+export function noticeImage(image: Image, seen: ObservedImage, need?: Image): NewEvent[] {
+  const stream = imageStream(image.id);
+  const mended = image.phase === "failed" && image.error?.code === damageCode;
+  if ((image.phase === "building" || mended) && seen.image.is === "present" && seen.image.damage === null) {
+    return [event(stream, "image.ready", { sizeBytes: seen.image.sizeBytes })];
+  }
+  if (
+    image.phase === "building" &&
+    need !== undefined &&
+    need.phase !== "ready" &&
+    need.phase !== "building"
+  ) {
+    return [event(stream, "image.build_failed", needFailed(need))];
+  }
+  if (image.phase === "ready") {
+    const damage = seen.image.is === "present" ? seen.image.damage : whenAbsent(seen.image);
+    if (damage !== null) return [event(stream, "image.damaged", damaged(image, damage))];
+  }
+  if (image.phase === "deleting" && seen.image.is === "absent" && seen.partial.is === "absent") {
+    return [event(stream, "image.deleted", {})];
+  }
+  return [];
+}
+
+const whenAbsent = (handle: { is: "absent" | "unknown" }): string | null =>
+  handle.is === "absent" ? "its files are gone" : null;
+
+const needFailed = (need: Image): ErrorBody => ({
+  code: "need_missing",
+  message: `${need.name}, which it is made with, is ${need.phase}${need.error ? `: ${need.error.message}` : ""}`,
+  ...(need.error?.hint !== undefined && { hint: need.error.hint }),
+  retry: "later",
+});
+
+const damageCode = "image_damaged";
+
+const damaged = (image: Image, damage: string): ErrorBody => {
+  const noun = isKernelId(image.id) ? "kernel" : "image";
+  return {
+    code: damageCode,
+    message: `${noun} ${image.name} is damaged: ${damage}`,
+    // What else it may be made from could be another thing by now; the id stands for the same as before.
+    hint: `banger ${noun} pull ${image.source.kind === "catalog" ? image.name : image.id}`,
+    retry: "never",
+  };
+};

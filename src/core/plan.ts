@@ -1,0 +1,129 @@
+/** Pure: one stream's plan: what an observation tells the log, and what is to be done on the host. */
+import type { ErrorBody } from "../lib/errors.js";
+import { event, imageStream, type NewEvent, vmStream } from "../model/events.js";
+import type { Capabilities, Effect, EffectKind, Image, Observed, State, Vm } from "../model/model.js";
+import { needOf, nextDeadline, reconcileImage, reconcileVm } from "../reconcilers/index.js";
+import { noticeImage, noticeVm } from "./notice.js";
+
+export interface Plan {
+  /** Goes into the log first; the effects are those of the state before it. */
+  facts: NewEvent[];
+  effects: Effect[];
+  /** When passing time alone changes the plan, in ms since the epoch; never in the past. */
+  deadlineAt: number | null;
+  /** Phase and step: attempts are counted anew in each. */
+  position: string;
+}
+
+const parse = (stream: string): [noun: string, id: string] => stream.split("/") as [string, string];
+
+const vmOf = (state: State, stream: string): Vm | undefined => {
+  const [noun, id] = parse(stream);
+  return noun === "vm" ? state.vms[id] : undefined;
+};
+
+const imageOf = (state: State, stream: string): Image | undefined => {
+  const [noun, id] = parse(stream);
+  return noun === "image" ? state.images[id] : undefined;
+};
+
+/**
+ * The plan of a VM or image, undefined for a stream that the state does not know.
+ * `adopted` says that this daemon has put the VMM process into the log already, as started or adopted.
+ */
+export function planFor(
+  state: State,
+  stream: string,
+  observed: Observed,
+  capabilities: Capabilities,
+  now: number,
+  adopted: boolean,
+): Plan | undefined {
+  const vm = vmOf(state, stream);
+  if (vm !== undefined) {
+    const seen = observed.vms.get(vm.id) ?? observed.unlistedVm;
+    const guest = vm.phase === "running" || vm.step === "agent";
+    // Nothing else is told in the same look: that this daemon has no link to the guest yet is not the guest's fault.
+    const facts =
+      !adopted && guest && seen.process.is === "present"
+        ? [event(stream, "vm.adopted", { pid: seen.process.pid })]
+        : noticeVm(vm, seen, capabilities, now);
+    return {
+      facts,
+      effects: reconcileVm(vm, seen, capabilities, now),
+      deadlineAt: nextDeadline(vm, now),
+      position: positionOf(vm),
+    };
+  }
+  const image = imageOf(state, stream);
+  if (image === undefined) return undefined;
+  const seen = observed.images.get(image.id) ?? observed.unlistedImage;
+  const need = state.images[needOf(image.source) ?? ""];
+  return {
+    facts: noticeImage(image, seen, need),
+    effects: reconcileImage(image, seen, need),
+    deadlineAt: null,
+    position: positionOf(image),
+  };
+}
+
+const positionOf = (it: Vm | Image): string => ("step" in it ? `${it.phase}.${it.step}` : it.phase);
+
+/** Whether the stream is still where the plan was made for. */
+export function holds({ position }: Plan, state: State, stream: string): boolean {
+  const it = vmOf(state, stream) ?? imageOf(state, stream);
+  return it !== undefined && positionOf(it) === position;
+}
+
+/** The streams that wait for what this one becomes. */
+export function waitingFor(state: State, stream: string): string[] {
+  const image = imageOf(state, stream);
+  if (image === undefined) return [];
+  const waits = (each: Image) => each.phase === "building" && needOf(each.source) === image.id;
+  return Object.values(state.images)
+    .filter(waits)
+    .map(({ id }) => imageStream(id));
+}
+
+/** Whether an effect that takes long is to go on. */
+export function stillWanted(state: State, effect: Effect): boolean {
+  if (effect.kind === "ensureImage") return state.images[effect.imageId]?.phase === "building";
+  return effect.kind !== "ensureDiskSize" || state.vms[effect.vmId]?.phase === "running";
+}
+
+/** What a deed tells the log because no observation can find it again. */
+export const deedFacts = (effect: Effect): NewEvent[] =>
+  effect.kind === "ensureShutdownAsked" ? [event(vmStream(effect.vmId), "vm.shutdown_asked", {})] : [];
+
+const ofStart = new Set<EffectKind>([
+  ...(["ensureDisk", "ensureRootDevice", "ensureTap", "ensureNat", "ensureNoNat", "ensureProcess"] as const),
+]);
+
+/** The longest message that the log takes over: part of it may be a guest's own words. */
+const longestMessage = 1000;
+
+/** What a failed effect tells the log. `final`: it is not tried again; `say`: it is news; `untold`: what was none. */
+export function failureFacts(
+  state: State,
+  effect: Effect,
+  failure: ErrorBody,
+  { final, say, untold }: { final: boolean; say: boolean; untold: number },
+): NewEvent[] {
+  const told = { ...failure, message: failure.message.slice(0, longestMessage) };
+  if ("vmId" in effect) {
+    const stream = vmStream(effect.vmId);
+    const vm = vmOf(state, stream);
+    if (vm === undefined) return [];
+    // What is mended under a guest that boots or runs is not worth its end.
+    if (final && ofStart.has(effect.kind) && vm.step !== null && vm.step !== "agent") {
+      return [event(stream, "vm.step_failed", { ...told, step: vm.step })];
+    }
+    if (!say) return [];
+    return [
+      event(stream, "vm.effect_failed", { ...told, effect: effect.kind, ...(untold > 0 && { untold }) }),
+    ];
+  }
+  const stream = imageStream(effect.imageId);
+  const building = imageOf(state, stream)?.phase === "building";
+  return final && building ? [event(stream, "image.build_failed", told)] : [];
+}

@@ -1,0 +1,184 @@
+/** Drivers put together to a world: those of a mode, and the images, links and files that every home has. */
+
+import { AgentLinks, type Dial, type GuestAgent } from "../effects/agent/links.js";
+import { vmDisks } from "../effects/disk/disks.js";
+import { onlineGrowth } from "../effects/disk/online.js";
+import { rootSizes } from "../effects/disk/root-sizes.js";
+import type { WorkSeeds } from "../effects/disk/work.js";
+import { handlesCache, type Warn } from "../effects/handles-cache.js";
+import { connectedAddresses } from "../effects/net/connections.js";
+import { LoopbackForwards } from "../effects/net/loopback-forwards.js";
+import { describeHandles, type Instruments, look } from "../effects/observe.js";
+import { type Drivers, perform } from "../effects/perform.js";
+import { sshKeys } from "../effects/seed/ssh-keys.js";
+import type { ReadUserFiles } from "../effects/seed/user-files.js";
+import { VmmControls } from "../effects/vmm/controls.js";
+import { type EnsureProcess, vmmDriver } from "../effects/vmm/driver.js";
+import { boundLogs } from "../effects/vmm/log-bound.js";
+import { userForwards } from "../effects/vmm/qemu/forwards.js";
+import type { Launch } from "../effects/vmm/qemu/launch.js";
+import { qemuVmm } from "../effects/vmm/qemu/qemu.js";
+import { endUnreachable } from "../effects/vmm/unreachable.js";
+import { usageOf, type VmUsage } from "../effects/vmm/usage.js";
+import type { AddressRange } from "../home/addresses.js";
+import { type Home, vmHandles } from "../home/handles.js";
+import { type ProcessScan, scanProcesses, type VmmKind } from "../host/processes.js";
+import { lookAtHost } from "../host/room.js";
+import { type RunTool, toolEnvironment } from "../host/run-tool.js";
+import { sharedRun } from "../host/shared-run.js";
+import { type ImageDriver, type ImageMaker, imageStore } from "../images/store.js";
+import type { Clock } from "../lib/clock.js";
+import { BangerError } from "../lib/errors.js";
+import type { World } from "../loop/world.js";
+import { vmStream } from "../model/events.js";
+import type { ImageId, ObservedHost, ProcessIdentity, Seen, Vm, VmId } from "../model/model.js";
+import type { ModeParts } from "./mode-user.js";
+
+export interface AssemblyOptions<C extends GuestAgent> {
+  home: Home;
+  clock: Clock;
+  /** Where programs are looked up, as in PATH. */
+  searchPath: string;
+  mode: ModeParts;
+  /** Which program runs a VM, with which arguments, where that is QEMU. */
+  launch: (effect: EnsureProcess) => Promise<Launch>;
+  /** Connect to the agent of a VM's guest, by what runs it. */
+  dials: Readonly<Record<VmmKind, Dial<C>>>;
+  images: ImageMaker;
+  workSeeds: WorkSeeds;
+  /** What new guests take over from their user. */
+  userFiles: ReadUserFiles;
+  /** The user's own SSH key; null where banger makes one. */
+  sshKey: string | null;
+  runTool: RunTool;
+  warn: Warn;
+}
+
+export interface AssembledWorld<C extends GuestAgent> extends World {
+  /** The client of a guest agent that answers now, or undefined. */
+  clientOf(id: VmId): C | undefined;
+  /** What the machine has for VMs, as of now. */
+  machine(): ObservedHost;
+  /** Every VMM of this home, whether the log knows its VM or not. */
+  vmms(): ProcessScan;
+  /** Addresses of this host to which something is connected, or was a moment ago. */
+  connectedAddresses(): ReadonlySet<string>;
+  /** What the VM takes of its host, as of now. */
+  usageOf(vm: Pick<Vm, "id" | "imageId">, process: Seen<ProcessIdentity>): VmUsage;
+  /** The size of root disks over that image, which they can only grow from; null where they cannot grow. */
+  leastRootMiB(imageId: ImageId): number | null;
+  /** Where new VMs have their addresses from. */
+  addresses: AddressRange;
+  /** Names of VMs are answered at this port of 127.0.0.1. */
+  namesServedAt(port: number): void;
+  /** Ends the VMMs that nobody can reach any more because their home was deleted; returns how many. */
+  endUnreachable(): number;
+}
+
+async function askGuest(client: GuestAgent | undefined, signal: AbortSignal): Promise<void> {
+  if (client === undefined)
+    throw new BangerError("agent_unreachable", "the guest's agent does not answer", { retry: "later" });
+  await client.shutdown(signal);
+}
+
+function driversOf<C extends GuestAgent>(
+  options: AssemblyOptions<C>,
+  controls: VmmControls,
+  links: AgentLinks<C>,
+  images: ImageDriver,
+  own: LoopbackForwards,
+): Drivers {
+  const { home, clock, mode, runTool, userFiles, workSeeds } = options;
+  const environment = toolEnvironment(options.searchPath);
+  const qemu = qemuVmm({ home, clock, controls, environment, launch: options.launch });
+  return {
+    disks: vmDisks(
+      home,
+      { runTool, workSeeds, keys: sshKeys(home, runTool, options.sshKey), userFiles, clock },
+      mode.root,
+    ),
+    vmm: vmmDriver({
+      home,
+      controls,
+      ...mode.vmms(qemu, controls),
+      askGuest: (id, signal) => askGuest(links.clientOf(id), signal),
+    }),
+    forwards: userForwards(controls, own),
+    bridge: mode.bridge,
+    rootDevices: mode.rootDevices,
+    growth: onlineGrowth({ home, root: mode.root }, controls, links),
+    images,
+    ensureRunning: (id) => controls.require(id).resume(),
+    ensureAgentLink: (id) => links.ensure(id, controls.require(id).identity),
+  };
+}
+
+export function assembleWorld<C extends GuestAgent>(options: AssemblyOptions<C>): AssembledWorld<C> {
+  const { home, clock, mode } = options;
+  const listeners: ((stream: string) => void)[] = [];
+  const wake = (stream: string) => {
+    for (const listener of listeners) listener(stream);
+  };
+  const dial: Dial<C> = async (id, signal) => options.dials[controls.require(id).kind](id, signal);
+  const links = new AgentLinks(dial, clock, (id) => wake(vmStream(id)));
+  const controls = new VmmControls(home, clock, (id) => {
+    if (!controls.isHeld(id)) {
+      links.drop(id);
+      own.drop(id);
+    }
+    wake(vmStream(id));
+  });
+  const own = new LoopbackForwards(
+    (id) => links.clientOf(id),
+    (id) => wake(vmStream(id)),
+  );
+  const images = imageStore(home, options.images);
+  const drivers = driversOf(options, controls, links, images, own);
+  const instruments: Instruments = {
+    home,
+    controls,
+    links,
+    own,
+    inspectImage: (id: ImageId) => images.inspect(id),
+    lookAtPartial: (id: ImageId) => images.lookAtPartial(id),
+    root: mode.root,
+  };
+  const cache = handlesCache(home, options.warn);
+  const sizes = rootSizes(home, mode.root);
+  const endBounding = boundLogs(home, clock, () => controls.ids(), options.warn);
+
+  return {
+    capabilities: mode.capabilities,
+    observe: sharedRun(async () => {
+      const sight = await mode.look();
+      const observed = look(instruments, sight);
+      cache.show(describeHandles(home, observed));
+      return observed;
+    }),
+    machine: () => lookAtHost(home),
+    perform: (effect, context) => perform(drivers, effect, context),
+    onWake: (listener) => {
+      listeners.push(listener);
+    },
+    clientOf: (id) => links.clientOf(id),
+    vmms: () => scanProcesses(home),
+    usageOf({ id, imageId }, process) {
+      const handles = vmHandles(home, id);
+      const rootBytes = sizes.bytes(handles, imageId);
+      return usageOf({ root: mode.root.path(handles), rootBytes, work: handles.workDisk }, process);
+    },
+    leastRootMiB: sizes.leastMiB,
+    connectedAddresses: () => connectedAddresses(mode.addresses),
+    addresses: mode.addresses,
+    namesServedAt: (port) => mode.namesServedAt(port),
+    endUnreachable: () => endUnreachable([...controls.ids()].map((id) => controls.require(id).identity)),
+    async close() {
+      own.close();
+      links.close();
+      controls.close();
+      await mode.close();
+      await endBounding();
+      await cache.close();
+    },
+  };
+}

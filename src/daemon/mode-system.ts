@@ -1,0 +1,70 @@
+/** System mode's drivers: taps and ways out on the bridge, root devices, Firecracker or QEMU, all by the helper's hand. */
+
+import { helperRootDevices } from "../effects/disk/root-device.js";
+import { copiedRoot, snapshotRoot } from "../effects/disk/snapshot.js";
+import type { Warn } from "../effects/handles-cache.js";
+import type { Helper } from "../effects/helper/client.js";
+import { lookThrough } from "../effects/helper/look.js";
+import { Bridge } from "../effects/net/bridge.js";
+import { type FirecrackerOptions, firecrackerVmm } from "../effects/vmm/firecracker/firecracker.js";
+import type { AddressRange } from "../home/addresses.js";
+import type { Home } from "../home/handles.js";
+import type { Clock } from "../lib/clock.js";
+import { deadline } from "../lib/deadline.js";
+import { BangerError } from "../lib/errors.js";
+import type { ModeParts } from "./mode-user.js";
+
+export interface SystemOptions {
+  home: Home;
+  clock: Clock;
+  helper: Helper;
+  /** Those of the bridge's network. */
+  addresses: AddressRange;
+  tapPoolSize: number;
+  /** The kernel has device-mapper. */
+  deviceMapper: boolean;
+  vmm: "firecracker" | "qemu";
+  firecracker: Pick<FirecrackerOptions, "prepare" | "network" | "rateLimits">;
+  warn: Warn;
+}
+
+/** An observation waits no longer than this for what only root can see. */
+const lookMs = 5_000;
+const late = () => new BangerError("helper_unreachable", "the helper does not answer", { retry: "later" });
+
+export function systemParts(options: SystemOptions): ModeParts {
+  const { home, clock, helper, deviceMapper } = options;
+  const bridge = new Bridge(options);
+  return {
+    capabilities: {
+      userNetworking: false,
+      bridgeNetworking: true,
+      portForwarding: false,
+      rootDevice: deviceMapper,
+    },
+    addresses: options.addresses,
+    root: deviceMapper ? snapshotRoot : copiedRoot,
+    rootDevices: helperRootDevices(helper),
+    bridge,
+    vmms(qemu, controls) {
+      const rootDisk = deviceMapper ? "device" : "file";
+      const firecracker = firecrackerVmm({
+        ...{ home, clock, controls, helper, rootDisk },
+        ...options.firecracker,
+      });
+      const vmms = { qemu, firecracker };
+      return { vmms, starts: vmms[options.vmm] };
+    },
+    async look() {
+      const bound = deadline(clock, lookMs, late);
+      const sight = await lookThrough(helper, bound.signal).finally(bound.release);
+      if (sight.bridge.is !== "unknown") bridge.note(sight.bridge.is === "present");
+      return sight;
+    },
+    namesServedAt: (port) => bridge.serveNames(port),
+    async close() {
+      await bridge.close();
+      helper.close();
+    },
+  };
+}

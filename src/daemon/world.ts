@@ -1,0 +1,169 @@
+/** The world of this host: which mode, which QEMU, which accelerator, which images, which agent. */
+import { readFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { basename } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Logger } from "pino";
+import type { Config } from "../config/form.js";
+import type { WorkSeeds } from "../effects/disk/work.js";
+import type { Warn } from "../effects/handles-cache.js";
+import { userFilesReader } from "../effects/seed/user-files.js";
+import type { EnsureProcess } from "../effects/vmm/driver.js";
+import { vsockDial } from "../effects/vmm/firecracker/dial.js";
+import { hostTscKHz, qemuArgv } from "../effects/vmm/qemu/argv.js";
+import { agentDial } from "../effects/vmm/qemu/dial.js";
+import type { Launch } from "../effects/vmm/qemu/launch.js";
+import type { AgentClient } from "../guest/agent.js";
+import { type Home, imageHandles, systemHandles, vmHandles } from "../home/handles.js";
+import { expandHome, type Place } from "../host/home.js";
+import { type Acceleration, accelerationOf } from "../host/kvm.js";
+import type { ProxyBook } from "../host/proxies.js";
+import { type RunTool, toolRunner } from "../host/run-tool.js";
+import { sharedRun } from "../host/shared-run.js";
+import { imageMaker } from "../images/builder/build.js";
+import { ensureInitrd } from "../images/kernel/initrd.js";
+import { verifyImage } from "../images/manifest.js";
+import { registryAccess } from "../images/registry-access.js";
+import { findWorkSeed } from "../images/work-seed.js";
+import type { Clock } from "../lib/clock.js";
+import { BangerError } from "../lib/errors.js";
+import type { ImageId } from "../model/model.js";
+import { type AssembledWorld, assembleWorld } from "./assembly.js";
+import { localMode } from "./mode.js";
+
+export interface LocalWorldOptions {
+  place: Place;
+  config: Config;
+  clock: Clock;
+  logger: Logger;
+  /** The daemon's own environment. */
+  environment: Readonly<Record<string, string | undefined>>;
+  /** Which proxies images are fetched through. */
+  proxies: ProxyBook;
+  /** The guest's agent; the one that was built with this program when absent. */
+  agentPath?: string;
+}
+
+export interface LocalWorld extends AssembledWorld<AgentClient> {
+  vmm: "firecracker" | "qemu";
+  /** What a QEMU that is started now would have. */
+  acceleration(): Promise<Acceleration>;
+}
+
+const builtAgent = fileURLToPath(new URL("../../../build/banger-agent", import.meta.url));
+const usualPath = "/usr/local/bin:/usr/bin:/bin";
+
+/** Where programs are looked up. */
+export const searchPathOf = (environment: Readonly<Record<string, string | undefined>>): string =>
+  environment["PATH"] || usualPath;
+
+/** What is made of an image when the first VM needs it; VMs that start at the same time share the making. */
+function sharedMaker<T>(make: (id: ImageId) => Promise<T>): (id: ImageId) => Promise<T> {
+  const makers = new Map<ImageId, () => Promise<T>>();
+  return (id) => {
+    const maker = makers.get(id) ?? sharedRun(() => make(id));
+    makers.set(id, maker);
+    return maker();
+  };
+}
+
+/** Makes the first root of an image. */
+function initrdMaker(home: Home, agentPath: string): (id: ImageId) => Promise<string> {
+  return sharedMaker(async (id: ImageId): Promise<string> => {
+    try {
+      return await ensureInitrd(imageHandles(home, id).directory, agentPath);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).path !== agentPath) throw error;
+      throw new BangerError("agent_missing", `the guest's agent is not at ${agentPath}`, {
+        hint: "make build/banger-agent",
+        cause: error,
+      });
+    }
+  });
+}
+
+const seedDeadlineMs = 100_000;
+const seedProgram = fileURLToPath(new URL("../images/work-seed-main.js", import.meta.url));
+
+/** Finds the seed of an image; one that is missing or of another state of its root disk is made by another process. */
+function seedFinder(home: Home, runTool: RunTool): WorkSeeds {
+  const { signal } = new AbortController();
+  const find = sharedMaker(async (id) => {
+    const { directory } = imageHandles(home, id);
+    const found = await findWorkSeed(directory);
+    if (found.is !== "missing") return found;
+    const argv = [seedProgram, directory];
+    const tool = { tool: process.execPath, argv, writes: directory, package: "nodejs", signal };
+    await runTool({ ...tool, deadlineMs: seedDeadlineMs });
+    return findWorkSeed(directory);
+  });
+  return async (id) => {
+    const found = await find(id);
+    return "path" in found ? found.path : null;
+  };
+}
+
+/** What of an image a VMM is started with. It is checked first: a damaged one would only fail later and less clearly. */
+function preparer(home: Home, agentPath: string) {
+  const initrdOf = initrdMaker(home, agentPath);
+  return async (imageId: ImageId) => {
+    const { directory, kernel } = imageHandles(home, imageId);
+    const { bootArguments } = verifyImage(directory);
+    return { kernel, initrd: await initrdOf(imageId), bootArguments };
+  };
+}
+
+/** Opens the world of a home; nothing is touched before the first look. */
+export async function createLocalWorld(options: LocalWorldOptions): Promise<LocalWorld> {
+  const { place, config, clock, logger, environment } = options;
+  const { home } = place;
+  const searchPath = searchPathOf(environment);
+  const acceleration = () => accelerationOf(config.accelerator);
+  const prepare = preparer(home, options.agentPath ?? builtAgent);
+  const registry = registryAccess(home, config.registries, environment, searchPath);
+  const builderSocket = place.mode === "system" ? systemHandles().builderSocket : null;
+  const { mirror } = config;
+  const { proxies } = options;
+  const maker = imageMaker({ home, clock, mirror, searchPath, registry, proxies, builderSocket });
+  const userHome = environment["HOME"] ?? homedir();
+  const runTool = toolRunner(searchPath);
+  const { fileSync, guest, sshKeyPath } = config;
+  const warn: Warn = (message, details) => logger.warn(details, message);
+  const mode = await localMode({
+    ...{ place, config, clock, warn },
+    prepare: async (imageId) => {
+      const { initrd, bootArguments } = await prepare(imageId);
+      return { initrd: basename(initrd), bootArguments };
+    },
+  });
+  const tscKHz = hostTscKHz(readFileSync("/proc/cpuinfo", "utf8"));
+  const launch = async ({ vmId, imageId, spec, address }: EnsureProcess): Promise<Launch> => {
+    const handles = vmHandles(home, vmId);
+    const [root, network] = [mode.rootOf(handles), mode.networkOf(address)];
+    const [boot, { accelerator }] = await Promise.all([prepare(imageId), acceleration()]);
+    const machine = { handles, spec, accelerator, tscKHz, root, network, ...boot } as const;
+    const { directory, rootfs } = imageHandles(home, imageId);
+    return {
+      file: config.qemuBin,
+      argv: qemuArgv(machine),
+      carriesGuest: network.kind === "user" && spec.nat,
+      read: [directory, rootfs, boot.kernel, boot.initrd],
+      write: [handles.directory, handles.runtime, ...mode.devicesOf(handles)],
+    };
+  };
+  const world = assembleWorld<AgentClient>({
+    home,
+    clock,
+    searchPath,
+    mode: mode.parts,
+    launch,
+    dials: { qemu: agentDial(home, clock), firecracker: vsockDial(home, clock) },
+    images: maker,
+    workSeeds: seedFinder(home, runTool),
+    userFiles: userFilesReader({ fileSync, userHome, environment, runTool, guest }),
+    sshKey: sshKeyPath && expandHome(sshKeyPath, userHome),
+    runTool,
+    warn,
+  });
+  return { ...world, vmm: mode.vmm, acceleration };
+}

@@ -1,0 +1,120 @@
+/** Pure: the QEMU command line of a VM. docs/boot.md has the measurement behind each choice. */
+import { runtimeFiles, type VmHandles } from "../../../home/handles.js";
+import type { VmSpec } from "../../../model/model.js";
+import { type GuestNetwork, kernelArguments } from "../kernel-arguments.js";
+
+/** The root disk: an overlay of the image's, or what is as it is, be it a file or a device. */
+export interface RootDisk {
+  format: "qcow2" | "raw";
+  path: string;
+}
+
+/** QEMU's own network, or the card of a tap that is there already. */
+export type QemuNetwork = { kind: "user" } | { kind: "tap"; guest: GuestNetwork };
+
+export interface QemuMachine {
+  root: RootDisk;
+  network: QemuNetwork;
+  handles: VmHandles;
+  spec: VmSpec;
+  accelerator: "kvm" | "tcg";
+  /** Frequency of the host's time stamp counter in kHz, see `hostTscKHz`; undefined where the host does not say. */
+  tscKHz: number | undefined;
+  /** ELF kernel with a PVH entry. */
+  kernel: string;
+  initrd: string;
+  /** The kernel arguments that the image itself asks for. */
+  bootArguments: string;
+}
+
+/** The guest's side of QEMU's user-mode network, the same in every VM. */
+const userNetwork: GuestNetwork = {
+  address: "10.0.2.15",
+  prefixLength: 24,
+  gateway: "10.0.2.2",
+  dns: "10.0.2.3",
+};
+
+/** A value inside a QEMU option list, where a comma would start the next option. */
+const quoted = (value: string): string => value.replaceAll(",", ",,");
+
+/**
+ * The frequency (kHz) of the time stamp counter, from /proc/cpuinfo: bogomips is twice its MHz on every CPU with a
+ * counter of constant rate. "cpu MHz" is not it: that one follows the governor.
+ */
+export function hostTscKHz(cpuinfo: string): number | undefined {
+  const bogomips = /^bogomips\s*:\s*([\d.]+)$/m.exec(cpuinfo)?.[1];
+  const kHz = bogomips === undefined ? Number.NaN : Math.round(Number(bogomips) * 500);
+  return Number.isFinite(kHz) && kHz > 0 ? kHz : undefined;
+}
+
+/** An emulated CPU has no clock to calibrate the counter against, nor any speculation to guard against. */
+function emulationArguments(tscKHz: number | undefined): string {
+  return tscKHz === undefined ? "mitigations=off" : `tsc_early_khz=${tscKHz} tsc=reliable mitigations=off`;
+}
+
+function bootOf({ accelerator, tscKHz, bootArguments, network }: QemuMachine): string {
+  return kernelArguments({
+    machine: ["reboot=t", ...(accelerator === "tcg" ? [emulationArguments(tscKHz)] : [])],
+    bootArguments,
+    disks: { root: "root", work: "work", seed: "seed" },
+    network: network.kind === "tap" ? network.guest : userNetwork,
+  });
+}
+
+/** The guest finds each disk by its serial. Flushes reach the host's disk; blocks that the guest frees are given back. */
+function disk(serial: string, format: "qcow2" | "raw", path: string, options: string): string[] {
+  return [
+    "-drive",
+    `if=none,id=${serial},format=${format},file=${quoted(path)},${options}`,
+    "-device",
+    `virtio-blk-device,drive=${serial},serial=${serial}`,
+  ];
+}
+
+/** Beside QEMU, taps are made and guarded, and ways out opened and closed. */
+function card({ network, handles, spec }: QemuMachine): string[] {
+  if (network.kind === "user")
+    return [
+      ...["-netdev", `user,id=net0,restrict=${spec.nat ? "off" : "on"}`],
+      ...["-device", "virtio-net-device,netdev=net0"],
+    ];
+  return [
+    ...["-netdev", `tap,id=net0,ifname=${handles.tap},script=no,downscript=no`],
+    ...["-device", `virtio-net-device,netdev=net0,mac=${handles.mac}`],
+  ];
+}
+
+/** Arguments without the program. Forwards are not in them: they are added through QMP once the guest listens. */
+export function qemuArgv(machine: QemuMachine): string[] {
+  const { handles, spec, accelerator } = machine;
+  // No room on the host is no error of the guest's disk: the guest stands still until there is some.
+  const writable = "cache=writeback,discard=unmap,werror=enospc";
+  const listening = "server=on,wait=off";
+  return [
+    ...["-name", `guest=${handles.guestName}`],
+    // The old timer is there for a guest that finds the APIC's too slow, which it does for ever when this process had no
+    // turn while the guest measured it: without another one its time would stand still.
+    ...["-M", "microvm,acpi=on,pit=on,pic=on,rtc=on,isa-serial=on,pcie=off,usb=off"],
+    ...["-accel", accelerator === "kvm" ? "kvm" : "tcg,thread=multi,tb-size=256"],
+    ...["-cpu", accelerator === "kvm" ? "host" : "max,la57=off"],
+    ...["-smp", `${spec.vcpu}`, "-m", `${spec.memoryMiB}M`],
+    ...["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
+    ...["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
+    ...["-kernel", machine.kernel, "-initrd", machine.initrd, "-append", bootOf(machine)],
+    // Appending, so that who cuts the log (log-bound.ts) leaves no hole in it.
+    ...["-chardev", `file,id=console,path=${quoted(handles.consoleLog)},append=on`],
+    ...["-serial", "chardev:console"],
+    // Tells a panic from a reboot.
+    ...["-device", "pvpanic"],
+    ...["-chardev", `socket,id=qmp,path=${runtimeFiles.qmpSocket},${listening}`],
+    ...["-mon", "chardev=qmp,mode=control"],
+    ...["-device", "virtio-serial-device,max_ports=2"],
+    ...["-chardev", `socket,id=agent,path=${runtimeFiles.agentSocket},${listening}`],
+    ...["-device", "virtserialport,chardev=agent,name=banger.agent"],
+    ...disk("root", machine.root.format, machine.root.path, writable),
+    ...disk("work", "raw", handles.workDisk, writable),
+    ...disk("seed", "raw", handles.seed, "readonly=on"),
+    ...card(machine),
+  ];
+}

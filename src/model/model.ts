@@ -1,0 +1,300 @@
+/** The nouns of banger as types only: specs, state, observations, effects and driver capabilities. */
+import type { ErrorBody } from "../lib/errors.js";
+
+/** Eight lower-case hex digits; every host name of the VM is derived from it (handles.ts). */
+export type VmId = string;
+/** `<name>-<8 hex digits of what it is made from>`; that of a kernel begins with `kernel-`. */
+export type ImageId = string;
+
+export interface VmSpec {
+  vcpu: number;
+  memoryMiB: number;
+  /** Sizes of the /root work disk, and of the root disk; where that is left out, it has its image's. */
+  diskMiB: number;
+  rootMiB?: number;
+  /** Whether the guest may open connections to the outside. */
+  nat: boolean;
+  /** False where commands do not get what the image says of its containers' environment, directory and user. */
+  imageEnv?: boolean;
+}
+
+/** What a VMM is given at its start, and keeps; disks grow while it runs. */
+export const startFields = ["vcpu", "memoryMiB", "nat"] as const;
+/** What its creator knows a VM by; no command acts on one. */
+export type Labels = Readonly<Record<string, string>>;
+
+export const startSteps = ["disk", "network", "process", "agent"] as const;
+export type StartStep = (typeof startSteps)[number];
+export type Phase = "stopped" | "starting" | "running" | "stopping" | "error" | "deleting" | "deleted";
+
+export interface VmError extends ErrorBody {
+  step: StartStep;
+}
+
+/** How the VMM ended, as far as anybody saw it. */
+export interface ProcessExit {
+  /**
+   * `asked`: stop, kill or delete; `guest`: the guest powered off; `reboot`: it wants to run again; `panic`: its kernel
+   * gave up; `lost`: nobody knows.
+   */
+  reason: "asked" | "guest" | "reboot" | "panic" | "lost";
+  detail: string;
+}
+
+/**
+ * Why a guest that has been started stands still: its VMM found no room for what the guest wrote, somebody stopped it
+ * through the VMM, a signal stopped the VMM process itself, or the VMM could not go on.
+ */
+export type PauseCause = "host_disk_full" | "stopped" | "frozen" | "vmm_error";
+
+export interface Vm {
+  id: VmId;
+  name: string;
+  imageId: ImageId;
+  /** What is wanted: what the next VMM is started with. */
+  spec: VmSpec;
+  /** What the VMM was started with, from the step that starts it until it has ended. */
+  startedWith: VmSpec | null;
+  phase: Phase;
+  /** The step under way; set only while `phase` is "starting". */
+  step: StartStep | null;
+  /** Loopback address in user mode, the guest's own on the bridge; unique among VMs that are not deleted. */
+  address: string;
+  addressIndex: number;
+  /** A VMM was seen on the disks, or could have been there when a stop came between. */
+  everStarted: boolean;
+  /** A guest may have written to the disks: they are the user's and go only with the VM. */
+  disksHoldData: boolean;
+  stop: { mode: "graceful" | "kill"; deadlineAt: number; asked: boolean } | null;
+  /** A start is wanted as soon as the VM has stopped. */
+  restart: boolean;
+  error: VmError | null;
+  lastExit: (ProcessExit & { at: number }) | null;
+  /** The guest stands still; set only while one is wanted. */
+  paused: { cause: PauseCause; at: number } | null;
+  /** How often in a row banger had to bring the guest back by itself, and when last; recovery.ts makes it wait. */
+  recoveries: { count: number; at: number };
+  bootTimeoutMs: number;
+  /** When the present boot must have answered, in ms since the epoch; null while no guest boots. */
+  bootDeadlineAt: number | null;
+  createdAt: number;
+  changedAt: number;
+  startedAt: number | null;
+  readyAt: number | null;
+  commandId: string;
+  labels: Labels;
+  /** When it is deleted, in ms since the epoch; null where nobody said so. */
+  expiresAt: number | null;
+}
+
+/** What an image or kernel is made from. Paths are absolute paths of the host; sizes of null follow the content. */
+export type ImageSource =
+  /** The entry of that name in the catalog of images or of kernels. */
+  | { kind: "catalog" }
+  /** `digest` is that of the manifest; `reference` what was asked for, in full. */
+  | { kind: "oci"; reference: string; digest: string; sizeMiB: number | null; kernelId: ImageId }
+  /** Files that stay where they are. Modules are a tree of /lib/modules/RELEASE. */
+  | {
+      kind: "files";
+      rootfs: string;
+      kernel: string | null;
+      initrd: string | null;
+      modules: string | null;
+      /** An ext4 that /root of each VM begins with; what the root disk has there when left out. */
+      workSeed?: string;
+      kernelId: ImageId | null;
+    }
+  /** The files of another image, to be had in a place of banger's own. */
+  | { kind: "copy"; imageId: ImageId }
+  /** A directory with a kernel, and modules if it has any. */
+  | { kind: "directory"; path: string };
+
+/** One of the layers that an image from a registry is made of, on its way here. */
+export interface LayerProgress {
+  /** Place among the layers, from 1. */
+  number: number;
+  count: number;
+  receivedBytes: number;
+  totalBytes: number;
+  /** Packed bytes of all layers. */
+  imageBytes: number;
+  /** `cached`: it was here before. */
+  state: "downloading" | "done" | "cached";
+}
+
+/** What the making of an image has come to; `detail` in words. */
+export interface StageReached {
+  stage: string;
+  detail?: string;
+  layer?: LayerProgress;
+}
+
+export type ImagePhase = "building" | "ready" | "failed" | "deleting" | "deleted";
+
+export interface Image {
+  id: ImageId;
+  name: string;
+  source: ImageSource;
+  phase: ImagePhase;
+  stage: string | null;
+  error: ErrorBody | null;
+  sizeBytes: number | null;
+  createdAt: number;
+  changedAt: number;
+}
+
+/** What the fold of the log yields. A plain JSON value: it is what snapshots hold. */
+export interface State {
+  /** Seq of the last folded event. */
+  seq: number;
+  /** Last version of each stream; what the next append expects. */
+  versions: Record<string, number>;
+  /** Seq of the last event of each stream: the cause of what is seen next. */
+  lastSeqs: Record<string, number>;
+  vms: Record<VmId, Vm>;
+  images: Record<ImageId, Image>;
+  /** Index of the address that was allocated last; allocation goes on from here. */
+  lastAddressIndex: number;
+}
+
+/** Looking at a handle: only `absent` and `present` are evidence. */
+export type Seen<T = object> = ({ is: "present" } & T) | { is: "absent" } | { is: "unknown"; cause: string };
+
+/** How a guest's instructions are executed: by the processor itself, or translated by QEMU. */
+export type Accelerator = "kvm" | "tcg";
+
+/** A process is its pid and its start time (field 22 of /proc/PID/stat), never the pid alone. */
+export interface ProcessIdentity {
+  pid: number;
+  startTime: string;
+}
+
+export interface Listener {
+  proto: "tcp" | "udp";
+  address: string;
+  port: number;
+  pid: number;
+  process: string;
+  command: string;
+}
+
+/** One forwarded TCP port: `hostPort` on the VM's own loopback address. */
+export interface Forward {
+  guestPort: number;
+  hostPort: number;
+  /** Address of the guest's own loopback that it leads to, through the agent; else it leads to the guest's card. */
+  loopback?: string;
+}
+
+/** Whether a disk has room that its file system was not seen to fill; `at_start`: the guest cannot fill it before. */
+export type Growing = "no" | "begun" | "at_start";
+export type SeenDisk = Seen<{ miB: number; growing: Growing }>;
+/** At least so large; a root disk of 0 as large as its image's. */
+export type DiskSizes = Required<Pick<VmSpec, "diskMiB" | "rootMiB">>;
+
+/** A handle of several parts: there as soon as one of them is. */
+export type Part = Seen<{ whole: boolean }>;
+
+/** A guest that stands still, or of which the VMM has not said yet whether it does. */
+export type SeenPause =
+  | "unasked"
+  | { cause: Exclude<PauseCause, "host_disk_full"> }
+  /** `freeMiB`: what room there is now where its disks lie. */
+  | { cause: "host_disk_full"; freeMiB: number };
+
+export interface ObservedVm {
+  /** The VM's state directory, disks included. */
+  directory: Seen;
+  rootDisk: SeenDisk;
+  workDisk: SeenDisk;
+  seed: Seen;
+  /** What the VMM opens as root disk, where that is a device; `whole` when it is fit to be opened. */
+  rootDevice: Part;
+  /** The guest's card on the bridge; `whole` when nothing but the guest's own address gets through it. */
+  tap: Part;
+  /** The guest's way to the outside, where that is not the VMM's own. */
+  nat: Seen;
+  /** Where the VM's sockets are: a directory of its own, which is needed to be whole, and the VMM's jail. */
+  runtime: Part;
+  /** `idle`: no guest runs in it, because none was started or because it has halted. `pause`: it stands still. */
+  process: Seen<ProcessIdentity & { idle?: true; pause?: SeenPause; accelerator?: Accelerator }>;
+  /** How the VMM ended, where somebody was there to see it. */
+  exit?: ProcessExit;
+  /** The agent link: connecting, or answering /healthz. */
+  agent: Seen<{ answering: boolean; version: string }>;
+  forwards: Seen<{ list: Forward[] }>;
+  /** What the guest listens on, as its agent last said. */
+  listeners: Seen<{ list: Listener[] }>;
+}
+
+export interface ObservedImage {
+  /** `damage` says what is wrong with an image that is there but not whole; null when nothing is. */
+  image: Seen<{ sizeBytes: number; damage: string | null }>;
+  /** A half-built directory, with or without a builder at work in it. */
+  partial: Seen<{ building: boolean }>;
+}
+
+export interface SeenSpace {
+  path: string;
+  freeMiB: number;
+  totalMiB: number;
+}
+
+/** What the machine has for all VMs together; looked at by itself, since that is cheap and asks nobody. */
+export interface ObservedHost {
+  /** RAM, or what the control group that the daemon is in may take of it. */
+  memory: Seen<{ totalMiB: number }>;
+  /** Where disks of VMs are, and where images are. */
+  stateDisk: Seen<SeenSpace>;
+  dataDisk: Seen<SeenSpace>;
+}
+
+/** One look at the host. Handles of ids that the state does not know are in here too. */
+export interface Observed {
+  vms: ReadonlyMap<VmId, ObservedVm>;
+  images: ReadonlyMap<ImageId, ObservedImage>;
+  /** What holds for a VM or image that the maps do not list: all absent, or unknown where a look failed. */
+  unlistedVm: ObservedVm;
+  unlistedImage: ObservedImage;
+}
+
+/** What becomes true, never how. Each can run twice; the second time it is already true. */
+export type Effect =
+  | ({ kind: "ensureDisk"; vmId: VmId; imageId: ImageId; name: string } & DiskSizes)
+  | { kind: "ensureRootDevice"; vmId: VmId; imageId: ImageId }
+  | { kind: "ensureNoRootDevice"; vmId: VmId }
+  /** The guest's card, from which only this address may speak. */
+  | { kind: "ensureTap"; vmId: VmId; address: string }
+  | { kind: "ensureNoTap"; vmId: VmId }
+  /** This address gets out. */
+  | { kind: "ensureNat"; vmId: VmId; address: string }
+  | { kind: "ensureNoNat"; vmId: VmId }
+  | { kind: "ensureProcess"; vmId: VmId; imageId: ImageId; name: string; spec: VmSpec; address: string }
+  /** A guest that stood still for want of room on the host goes on. */
+  | { kind: "ensureRunning"; vmId: VmId }
+  | { kind: "ensureAgentLink"; vmId: VmId }
+  /** The disks of a VM that runs are that large, and so are their file systems where the guest can do that. */
+  | ({ kind: "ensureDiskSize"; vmId: VmId } & DiskSizes)
+  | ({ kind: "ensureForward"; vmId: VmId; address: string } & Omit<Forward, "hostPort">)
+  | ({ kind: "ensureNoForward"; vmId: VmId; address: string } & Forward)
+  | { kind: "ensureShutdownAsked"; vmId: VmId }
+  | { kind: "ensureNoProcess"; vmId: VmId; process: ProcessIdentity }
+  | { kind: "ensureNoRuntime"; vmId: VmId }
+  | { kind: "ensureNoDirectory"; vmId: VmId }
+  | { kind: "ensureImage"; imageId: ImageId; name: string; source: ImageSource }
+  | { kind: "ensureNoPartialImage"; imageId: ImageId }
+  | { kind: "ensureNoImage"; imageId: ImageId };
+
+export type EffectKind = Effect["kind"];
+
+/** What a set of drivers can do; code asks these, never for a driver's name. */
+export interface Capabilities {
+  /** The network lives and dies with the VMM process and needs nothing before it. */
+  userNetworking: boolean;
+  /** The guest's card is a tap on a bridge, and its way out is opened and closed beside the VMM. */
+  bridgeNetworking: boolean;
+  /** Ports must be forwarded to be reachable from the host. */
+  portForwarding: boolean;
+  /** The root disk is a device over the VM's file, to be made before each VMM. */
+  rootDevice: boolean;
+}
