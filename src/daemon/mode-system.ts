@@ -2,7 +2,6 @@
 
 import { helperRootDevices } from "../effects/disk/root-device.js";
 import { copiedRoot, snapshotRoot } from "../effects/disk/snapshot.js";
-import type { Warn } from "../effects/handles-cache.js";
 import type { Helper } from "../effects/helper/client.js";
 import { lookThrough } from "../effects/helper/look.js";
 import { Bridge } from "../effects/net/bridge.js";
@@ -12,6 +11,7 @@ import type { Home } from "../home/handles.js";
 import type { Clock } from "../lib/clock.js";
 import { deadline } from "../lib/deadline.js";
 import { BangerError } from "../lib/errors.js";
+import type { Warn } from "../lib/warn.js";
 import type { ModeParts } from "./mode-user.js";
 
 export interface SystemOptions {

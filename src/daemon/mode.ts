@@ -3,7 +3,6 @@ import { existsSync, readFileSync } from "node:fs";
 import { release } from "node:os";
 import type { Params, Result } from "../../helper/contract.js";
 import type { Config } from "../config/form.js";
-import type { Warn } from "../effects/handles-cache.js";
 import type { HelperCalls } from "../effects/helper/calls.js";
 import { helperClient } from "../effects/helper/client.js";
 import type { FirecrackerOptions } from "../effects/vmm/firecracker/firecracker.js";
@@ -16,6 +15,7 @@ import { kvmState } from "../host/kvm.js";
 import type { Clock } from "../lib/clock.js";
 import { deadline } from "../lib/deadline.js";
 import { BangerError, errorBody } from "../lib/errors.js";
+import type { Warn } from "../lib/warn.js";
 import { systemParts } from "./mode-system.js";
 import { type ModeParts, userParts } from "./mode-user.js";
 

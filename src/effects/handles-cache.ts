@@ -4,8 +4,7 @@ import { type Home, homeHandles } from "../home/handles.js";
 import { publishContent } from "../host/publish.js";
 import { sharedRun } from "../host/shared-run.js";
 import { errorBody } from "../lib/errors.js";
-
-export type Warn = (message: string, details: object) => void;
+import type { Warn } from "../lib/warn.js";
 
 export interface HandlesCache {
   /** Takes note of what is there now; the file follows when that is something new. */

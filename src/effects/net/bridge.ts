@@ -4,8 +4,8 @@ import { sharedRun } from "../../host/shared-run.js";
 import type { Clock } from "../../lib/clock.js";
 import { deadline } from "../../lib/deadline.js";
 import { BangerError, errorBody } from "../../lib/errors.js";
+import type { Warn } from "../../lib/warn.js";
 import type { VmId } from "../../model/model.js";
-import type { Warn } from "../handles-cache.js";
 import type { HelperCalls } from "../helper/calls.js";
 
 export interface BridgeDriver {

@@ -4,7 +4,7 @@ import type { Duplex } from "node:stream";
 import { BangerError } from "../../lib/errors.js";
 import type { Forward, VmId } from "../../model/model.js";
 import type { GuestAgent } from "../agent/links.js";
-import { portAttempts } from "../vmm/qemu/forwards.js";
+import { portAttempts } from "./ports.js";
 
 /** A link carries 64 streams; commands, shells and the daemon itself keep their half. */
 const mostConnections = 32;

@@ -4,8 +4,10 @@ import { isAlive, type VmmKind } from "../../host/processes.js";
 import { holdsWithin, sleep } from "../../host/wait.js";
 import type { Clock } from "../../lib/clock.js";
 import { BangerError } from "../../lib/errors.js";
-import type { PauseCause, ProcessExit, ProcessIdentity } from "../../model/model.js";
-import type { SeenForwards } from "./qemu/forwards.js";
+import type { ObservedVm, PauseCause, ProcessExit, ProcessIdentity } from "../../model/model.js";
+
+/** Those that a VMM has itself, as it last told them. */
+export type SeenForwards = ObservedVm["forwards"];
 
 export interface ControlHooks {
   clock: Clock;

@@ -5,10 +5,9 @@ import type { FoundVmm } from "../../host/processes.js";
 import type { Clock } from "../../lib/clock.js";
 import { BangerError } from "../../lib/errors.js";
 import type { PauseCause, ProcessExit, ProcessIdentity, VmId } from "../../model/model.js";
-import type { ControlHooks, GuestState } from "./control.js";
+import type { ControlHooks, GuestState, SeenForwards } from "./control.js";
 import { FirecrackerControl } from "./firecracker/control.js";
 import { QemuControl } from "./qemu/control.js";
-import type { SeenForwards } from "./qemu/forwards.js";
 
 type Control = QemuControl | FirecrackerControl;
 

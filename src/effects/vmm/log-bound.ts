@@ -4,8 +4,8 @@ import { open } from "node:fs/promises";
 import { type Home, homeHandles, vmHandles } from "../../home/handles.js";
 import type { Clock, Timer } from "../../lib/clock.js";
 import { errorBody } from "../../lib/errors.js";
+import type { Warn } from "../../lib/warn.js";
 import type { VmId } from "../../model/model.js";
-import type { Warn } from "../handles-cache.js";
 
 const mebibyte = 1 << 20;
 const grownBytes = 16 * mebibyte;

@@ -5,9 +5,14 @@ import type { VmHandles } from "../../../home/handles.js";
 import { sleep } from "../../../host/wait.js";
 import { BangerError } from "../../../lib/errors.js";
 import type { ProcessExit, ProcessIdentity } from "../../../model/model.js";
-import { type ControlHooks, type DiskName, type GuestState, VmmControl } from "../control.js";
+import {
+  type ControlHooks,
+  type DiskName,
+  type GuestState,
+  type SeenForwards,
+  VmmControl,
+} from "../control.js";
 import { endOf } from "../log-end.js";
-import type { SeenForwards } from "../qemu/forwards.js";
 import { type FirecrackerApi, firecrackerApi } from "./api.js";
 import { describeFirecrackerEnd, hasHalted } from "./exit.js";
 import { rootDevice, workDevice, workResizedCall } from "./machine.js";

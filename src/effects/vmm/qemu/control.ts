@@ -5,10 +5,10 @@ import type { VmHandles } from "../../../home/handles.js";
 import { sharedRun } from "../../../host/shared-run.js";
 import { BangerError } from "../../../lib/errors.js";
 import type { PauseCause, ProcessExit, ProcessIdentity } from "../../../model/model.js";
-import { type ControlHooks, type DiskName, VmmControl } from "../control.js";
+import { type ControlHooks, type DiskName, type SeenForwards, VmmControl } from "../control.js";
 import { type ChildExit, describeEnd, lastLines } from "../exit.js";
 import { endOf } from "../log-end.js";
-import { readForwards, type SeenForwards } from "./forwards.js";
+import { readForwards } from "./forwards.js";
 import { connectQmp, type QmpClient } from "./qmp.js";
 
 /** An answer of QEMU about its forwards is asked for again after this time: others may change them. */

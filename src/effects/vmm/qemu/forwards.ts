@@ -1,8 +1,8 @@
 /** Loopback port forwards of QEMU's user-mode network, asked of the human monitor through QMP. */
-import { createServer } from "node:net";
 import { BangerError } from "../../../lib/errors.js";
-import type { Forward, Seen, VmId } from "../../../model/model.js";
+import type { Forward, VmId } from "../../../model/model.js";
 import type { LoopbackForwards } from "../../net/loopback-forwards.js";
+import { portAttempts } from "../../net/ports.js";
 import type { VmmControls } from "../controls.js";
 import type { QmpClient } from "./qmp.js";
 
@@ -13,8 +13,6 @@ const netdevId = "net0";
 export interface AddressedForward extends Forward {
   address: string;
 }
-
-export type SeenForwards = Seen<{ list: AddressedForward[] }>;
 
 /** Rows of `info usernet` that are listening forwards; connections and UDP rows are skipped. */
 export function parseUsernet(table: string): AddressedForward[] {
@@ -36,30 +34,6 @@ async function monitor(qmp: QmpClient, commandLine: string): Promise<string> {
 /** The forwards that QEMU has now: the table is asked, never remembered. */
 export async function readForwards(qmp: QmpClient): Promise<AddressedForward[]> {
   return parseUsernet(await monitor(qmp, "info usernet"));
-}
-
-/** A port of `address` that was free a moment ago. */
-function freePort(address: string): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.on("error", reject);
-    server.listen(0, address, () => {
-      const bound = server.address();
-      server.close(() => resolve(typeof bound === "object" && bound !== null ? bound.port : 0));
-    });
-  });
-}
-
-/** Added to a guest port that the host cannot give: 22 becomes 10022, which is easy to remember. */
-const shiftedBy = 10_000;
-const freePortAttempts = 4;
-
-/** Host ports of `address` for a guest's port, best first: the same number, that plus 10000, any free one. */
-export function portAttempts(address: string, guestPort: number): (() => number | Promise<number>)[] {
-  const attempts: (() => number | Promise<number>)[] = [() => guestPort];
-  if (guestPort + shiftedBy < 65_536) attempts.push(() => guestPort + shiftedBy);
-  for (let n = 0; n < freePortAttempts; n++) attempts.push(() => freePort(address));
-  return attempts;
 }
 
 /**
