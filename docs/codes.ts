@@ -1,5 +1,7 @@
 /** Pure: the tables of error codes in docs/troubleshooting.md, from the one in the code. */
-import { type CodeTexts, errorCodes } from "../src/lib/error-codes.js";
+
+import { type CodeTexts } from "../src/lib/code-texts.js";
+import { errorCodes } from "../src/lib/error-codes.js";
 
 const begin = "<!-- codes: npm run docs makes them from src/lib/error-codes.ts -->\n";
 const end = "<!-- end of codes -->\n";

@@ -1,7 +1,7 @@
 /** The text of docs/banger.1: the manual page, from the tree of commands (mdoc(7)). */
 import type { ArgDef } from "citty";
-import { optionalValue } from "../src/cli/check.js";
-import type { Command } from "../src/cli/command.js";
+import { optionalValue } from "../src/cli/base/check.js";
+import type { Command } from "../src/cli/base/command.js";
 import { isGroup, type Leaf, type Node, root, shown } from "../src/cli/tree.js";
 
 interface Entry {

@@ -1,9 +1,9 @@
 /** Routes of the event log: reading, following, explaining, verifying and replaying it. */
 import type { HistoryView, WhyView } from "../contract/contract.js";
 import type { EventsQuery, EventView, ReplayView, VerifyView } from "../contract/events.js";
-import { resolveVm } from "../core/decide.js";
 import { history, sentence, why } from "../core/explain.js";
 import { fold, initialState } from "../core/projection.js";
+import { resolveVm } from "../core/refs.js";
 import { BangerError } from "../lib/errors.js";
 import { parseDuration } from "../lib/sizes.js";
 import type { Ledger } from "../log/ledger.js";

@@ -1,6 +1,7 @@
 /** VMs that are wanted only as long as the client that creates them is there, as `vm run --rm` does. */
 import type { VmHold } from "../contract/guest.js";
-import { createdBy, decide, isLive } from "../core/decide.js";
+import { decide } from "../core/decide.js";
+import { createdBy, isLive } from "../core/refs.js";
 import { BangerError, errorBody } from "../lib/errors.js";
 import { canTellWhy } from "../model/kept.js";
 import type { ApiDeps, Handle } from "./route.js";

@@ -9,7 +9,8 @@ import type {
   ImageView,
   KernelPull,
 } from "../contract/images.js";
-import { findImage, findKernel, isLive, type PullCommand } from "../core/decide.js";
+import { type PullCommand } from "../core/decide.js";
+import { findImage, findKernel, isLive } from "../core/refs.js";
 import { decideWithin } from "../core/room.js";
 import { imageHandles, isKernelId } from "../home/handles.js";
 import { BangerError } from "../lib/errors.js";

@@ -1,6 +1,7 @@
 /** Routes that command many VMs at once: each ref is resolved first, and a bad one does not stop the others. */
 import type { VmAction, VmActionResult, VmSet, VmSetResult } from "../contract/contract.js";
-import { type Command, resolveVm } from "../core/decide.js";
+import { type Command } from "../core/decide.js";
+import { resolveVm } from "../core/refs.js";
 import { decideWithin } from "../core/room.js";
 import { errorBody } from "../lib/errors.js";
 import type { Observed, VmId } from "../model/model.js";

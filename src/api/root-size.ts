@@ -1,5 +1,5 @@
 /** How large root disks may be: what a client asks for, what the configuration says, and what the image below sets. */
-import { findImage } from "../core/decide.js";
+import { findImage } from "../core/refs.js";
 import { BangerError } from "../lib/errors.js";
 import { formatSize } from "../lib/sizes.js";
 import type { VmSpec } from "../model/model.js";

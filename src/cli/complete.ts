@@ -1,8 +1,8 @@
 /** What could come next on a command line, for the shells: commands, flags, and the names that there are now. */
 import type { ArgDef } from "citty";
-import { dashed } from "./check.js";
-import { command } from "./command.js";
-import { type Context, print } from "./context.js";
+import { dashed } from "./base/check.js";
+import { command } from "./base/command.js";
+import { type Context, print } from "./base/context.js";
 import { isGroup, type Leaf, type Node, root, shown } from "./tree.js";
 
 export interface Candidate {

@@ -1,7 +1,7 @@
 /** `banger completion`: the few lines that teach a shell to ask `banger __complete`. */
-import { usageError } from "./check.js";
-import { command } from "./command.js";
-import { print } from "./context.js";
+import { usageError } from "./base/check.js";
+import { command } from "./base/command.js";
+import { print } from "./base/context.js";
 
 const scripts: Readonly<Record<string, string>> = {
   bash: `_banger() {

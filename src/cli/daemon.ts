@@ -1,8 +1,8 @@
 /** `banger daemon status` and `daemon stop`: the two commands that never start the daemon. */
 import { pause } from "../lib/clock.js";
 import { BangerError } from "../lib/errors.js";
-import { command } from "./command.js";
-import { answer, type Context, neverArrived, print, printJson, say } from "./context.js";
+import { command } from "./base/command.js";
+import { answer, type Context, neverArrived, print, printJson, say } from "./base/context.js";
 import { daemonDetails } from "./render/daemon.js";
 import { styleFor } from "./render/style.js";
 

@@ -1,6 +1,6 @@
 /** From the words of a command line to the command that they mean. */
 import type { BangerError } from "../lib/errors.js";
-import { usageError } from "./check.js";
+import { usageError } from "./base/check.js";
 import { type Group, isGroup, type Leaf, type Node, root, shown } from "./tree.js";
 
 export interface Route {

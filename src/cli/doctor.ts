@@ -1,8 +1,8 @@
 /** `banger doctor`. Everything it needs is loaded here and nowhere else in the CLI. */
 import { doctorChecks } from "../doctor/doctor.js";
 import { readHost } from "../doctor/host.js";
-import { command } from "./command.js";
-import { print, printJson } from "./context.js";
+import { command } from "./base/command.js";
+import { print, printJson } from "./base/context.js";
 import { doctorText } from "./render/doctor.js";
 import { styleFor } from "./render/style.js";
 import { programVersion } from "./version.js";

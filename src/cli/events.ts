@@ -1,11 +1,11 @@
 /** `banger events`, `events verify` and `events replay`. */
 import type { EventsQuery } from "../contract/events.js";
-import { usageError } from "./check.js";
-import { command } from "./command.js";
-import { call, print, printJson, withDaemon } from "./context.js";
+import { usageError } from "./base/check.js";
+import { command } from "./base/command.js";
+import { call, print, printJson, withDaemon } from "./base/context.js";
+import { wholeNumber } from "./base/numbers.js";
 import { eventLine, verifyText } from "./render/event.js";
 import { jsonText, styleFor } from "./render/style.js";
-import { wholeNumber } from "./whole-number.js";
 
 /** `--since` takes a seq as well as a time; the API has a field for each. */
 export function sinceQuery(text: string): Pick<EventsQuery, "after" | "since"> {

@@ -1,7 +1,7 @@
 /** `--help` at every level: usage, flags or commands, and examples. */
 import type { ArgDef } from "citty";
-import { dashed, optionalValue } from "./check.js";
-import type { Command } from "./command.js";
+import { dashed, optionalValue } from "./base/check.js";
+import type { Command } from "./base/command.js";
 import type { Style } from "./render/style.js";
 import { type Group, isGroup, shown } from "./tree.js";
 

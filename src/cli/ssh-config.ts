@@ -11,9 +11,9 @@ import { homeHandles, userSshConfig } from "../home/handles.js";
 import { bangerSshConfig, includeLine, isIncluded, withInclude, withoutInclude } from "../home/ssh-config.js";
 import { sshKeyOf } from "../host/home.js";
 import { BangerError } from "../lib/errors.js";
-import { usageError } from "./check.js";
-import { command } from "./command.js";
-import { answer, type Context, call, say } from "./context.js";
+import { usageError } from "./base/check.js";
+import { command } from "./base/command.js";
+import { answer, type Context, call, say } from "./base/context.js";
 import { checkedView } from "./vm/ssh.js";
 
 const program = fileURLToPath(new URL("../../../bin/banger", import.meta.url));

@@ -1,5 +1,5 @@
 /** Every command by its words, each loaded only when it is called: a command pays for itself alone. */
-import type { Command } from "./command.js";
+import type { Command } from "./base/command.js";
 
 export interface Leaf {
   summary: string;

@@ -1,7 +1,7 @@
 /** `banger version`. */
 import { readFileSync } from "node:fs";
-import { command } from "./command.js";
-import { print, printJson } from "./context.js";
+import { command } from "./base/command.js";
+import { print, printJson } from "./base/context.js";
 
 /** The version of the program that runs, from its package.json. */
 export function programVersion(): string {

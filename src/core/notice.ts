@@ -3,8 +3,8 @@
 import { isKernelId } from "../home/handles.js";
 import type { ErrorBody } from "../lib/errors.js";
 import { vmCan } from "../machines/vm.js";
-import { growthOf } from "../model/disk-growth.js";
 import { event, imageStream, type NewEvent, vmStream } from "../model/events.js";
+import { disksFit, networkFits, rootFits } from "../model/fits.js";
 import type {
   Capabilities,
   Image,
@@ -85,25 +85,11 @@ function noticePause(vm: Vm, { process }: ObservedVm): NewEvent[] {
   ];
 }
 
+const isAbsent = ({ is }: Seen): boolean => is === "absent";
+
 /** The VM is gone from the host, on the evidence of a look at each handle. */
 export const nothingLeft = (seen: ObservedVm): boolean =>
   [seen.process, seen.tap, seen.nat, seen.rootDevice, seen.runtime, seen.directory].every(isAbsent);
-
-/** Everything that a start needs of disks is there, as large as it is wanted. */
-export const disksFit = (vm: Vm, seen: ObservedVm): boolean =>
-  seen.seed.is === "present" && isWhole(seen.runtime) && growthOf(vm, seen) === "no";
-
-const isAbsent = ({ is }: Seen): boolean => is === "absent";
-const isWhole = (part: Part): boolean => part.is === "present" && part.whole;
-
-/** The VMM finds a root disk that it can open. */
-export const rootFits = ({ rootDevice }: ObservedVm, capabilities: Capabilities): boolean =>
-  !capabilities.rootDevice || isWhole(rootDevice);
-
-/** The guest's card is there, and its way out as the spec says. */
-export const networkFits = ({ spec }: Vm, { tap, nat }: ObservedVm, capabilities: Capabilities): boolean =>
-  capabilities.userNetworking ||
-  (capabilities.bridgeNetworking && isWhole(tap) && nat.is === (spec.nat ? "present" : "absent"));
 
 const bootTimedOut = (vm: Vm): NewEvent =>
   event(vmStream(vm.id), "vm.step_failed", {

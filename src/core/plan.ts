@@ -1,8 +1,9 @@
 /** Pure: one stream's plan: what an observation tells the log, and what is to be done on the host. */
 import type { ErrorBody } from "../lib/errors.js";
 import { event, imageStream, type NewEvent, vmStream } from "../model/events.js";
+import { needOf } from "../model/fits.js";
 import type { Capabilities, Effect, EffectKind, Image, Observed, State, Vm } from "../model/model.js";
-import { needOf, nextDeadline, reconcileImage, reconcileVm } from "../reconcilers/index.js";
+import { nextDeadline, reconcileImage, reconcileVm } from "../reconcilers/index.js";
 import { noticeImage, noticeVm } from "./notice.js";
 
 export interface Plan {

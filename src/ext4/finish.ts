@@ -4,7 +4,7 @@ import { type ExtentRoot, extentsFrom, fitInode, inodeExtents, writeExtents } fr
 import { computeGeometry, type Size, writeGroups } from "./groups.js";
 import type { Ext4Image } from "./image.js";
 import { type InodeParts, inodeNumber, nodeOf, putInode, rootNode } from "./inodes.js";
-import { blockSize, firstInode, journalInode, resizeInode, typeBits } from "./layout.js";
+import { blockSize, type Finished, firstInode, journalInode, resizeInode, typeBits } from "./layout.js";
 import { rootEntry } from "./names.js";
 import { resizeParts } from "./resize.js";
 import { type Identity, journalBlocks, journalHeader } from "./superblock.js";
@@ -136,13 +136,6 @@ function journalParts(image: Ext4Image, count: number, uuid: Buffer): InodeParts
   image.disk.write((extents[0]?.physical ?? 0) * blockSize, journalHeader(count, uuid));
   const { bytes, treeBlocks } = writeExtents(extents, image.blocks, image.disk);
   return { links: 1, size: count * blockSize, block: bytes, extents: true, blocks: count + treeBlocks };
-}
-
-export interface Finished {
-  /** Length of the file that the file system takes. */
-  totalBytes: number;
-  /** What it takes without its free blocks. */
-  usedBytes: number;
 }
 
 /** A place for e2fsck to put what it finds; it wants one, and the image may bring its own. */

@@ -1,9 +1,9 @@
 /** Block groups: how many there are, and their bitmaps, inode tables and descriptors. */
 import { BangerError } from "../lib/errors.js";
 import type { Blocks } from "./blocks.js";
-import type { Finished } from "./finish.js";
 import type { Ext4Image } from "./image.js";
 import type { InodeParts } from "./inodes.js";
+import type { Finished } from "./layout.js";
 import {
   backupGroups,
   backupLength,

@@ -47,3 +47,11 @@ export const backupGroups: readonly number[] = Array.from(
 export const backupLength = 1 + descriptorBlocks;
 
 export const ceilDivide = (value: number, by: number): number => Math.ceil(value / by);
+
+/** What a finished file system takes. */
+export interface Finished {
+  /** Length of the file that the file system takes. */
+  totalBytes: number;
+  /** What it takes without its free blocks. */
+  usedBytes: number;
+}

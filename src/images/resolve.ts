@@ -2,7 +2,8 @@
 import { createHash } from "node:crypto";
 import { constants } from "node:fs";
 import { open, readdir, realpath, stat } from "node:fs/promises";
-import { findKernel, type PullCommand } from "../core/decide.js";
+import { type PullCommand } from "../core/decide.js";
+import { findKernel } from "../core/refs.js";
 import { imageIdFrom, isKernelId, kernelIdFrom } from "../home/handles.js";
 import { hostCertificates } from "../host/host-certificates.js";
 import type { Proxies, ProxyBook } from "../host/proxies.js";
@@ -10,10 +11,10 @@ import type { Clock } from "../lib/clock.js";
 import { BangerError } from "../lib/errors.js";
 import { shellQuote } from "../lib/shell.js";
 import { suggest } from "../lib/suggest.js";
+import { needOf } from "../model/fits.js";
 import type { Image, ImageSource, State } from "../model/model.js";
 import { type PullOptions, resolveOci } from "../oci/pull.js";
 import { formatReference, parseReference } from "../oci/reference.js";
-import { needOf } from "../reconcilers/image.js";
 import { readCatalog, resolveImage, resolveKernel } from "./catalog.js";
 import type { RegistryAccess } from "./registry-access.js";
 

@@ -1,5 +1,5 @@
 /** Errors of the command line, of the daemon and of system mode: what each code means, and what fixes it. */
-import type { CodeTexts } from "./error-codes.js";
+import type { CodeTexts } from "./code-texts.js";
 
 /** The command line and the API. */
 export const lineCodes = {

@@ -1,5 +1,5 @@
 /** Errors of images and kernels: what each code means, and what fixes it. */
-import type { CodeTexts } from "./error-codes.js";
+import type { CodeTexts } from "./code-texts.js";
 
 /** Images, kernels and registries. */
 export const imageCodes = {

@@ -1,5 +1,5 @@
 /** Errors of VMs and of repositories in them: what each code means, and what fixes it. */
-import type { CodeTexts } from "./error-codes.js";
+import type { CodeTexts } from "./code-texts.js";
 
 /** VMs and what runs in them. */
 export const vmCodes = {

@@ -1,10 +1,8 @@
 /** Every error code, with what it means and what fixes it: docs/troubleshooting.md is made from it. Types for the rest. */
+import type { CodeTexts } from "./code-texts.js";
 import { lineCodes, startCodes, systemCodes } from "./error-codes-host.js";
 import { imageCodes } from "./error-codes-images.js";
 import { vmCodes, workspaceCodes } from "./error-codes-vms.js";
-
-/** By code: what it means, and what to do about it, as the documentation says it. */
-export type CodeTexts = Readonly<Record<string, readonly [meaning: string, fix: string]>>;
 
 /** The chapters of docs/troubleshooting.md. A code stands in one of them. */
 export const errorCodes = {

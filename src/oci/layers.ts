@@ -2,9 +2,9 @@
 import { createHash } from "node:crypto";
 import { closeSync, fsyncSync, ftruncateSync, openSync, rmSync } from "node:fs";
 import { Disk } from "../ext4/disk.js";
-import { type Finished, finish } from "../ext4/finish.js";
+import { finish } from "../ext4/finish.js";
 import { Ext4Image } from "../ext4/image.js";
-import { blockSize, typeBits } from "../ext4/layout.js";
+import { blockSize, type Finished, typeBits } from "../ext4/layout.js";
 import { hostError } from "../host/host-error.js";
 import { defaultLimits, LayerTree, type Limits, refusal } from "./layer-tree.js";
 import { TarError } from "./tar-header.js";

@@ -1,7 +1,7 @@
 /** Pure: the VM's directory with its disks, wanted from the first start step on, gone with the VM; and their size. */
 
-import { disksFit } from "../core/notice.js";
 import { growthOf, wantedSizes } from "../model/disk-growth.js";
+import { disksFit } from "../model/fits.js";
 import type { Effect, ObservedVm, Vm } from "../model/model.js";
 import { beforeGuest, nothingHeld } from "./wanted.js";
 

@@ -1,11 +1,6 @@
 /** Pure: an image's directory, built while it is wanted, and no half-built one beside it. */
+import { needOf } from "../model/fits.js";
 import type { Effect, Image, ImageId, ImageSource, ObservedImage } from "../model/model.js";
-
-/** The image that must be ready before this one can be made. */
-export function needOf(source: ImageSource): ImageId | null {
-  if (source.kind === "copy") return source.imageId;
-  return source.kind === "oci" || source.kind === "files" ? source.kernelId : null;
-}
 
 /** `need` is the image that `needOf` names. */
 export function reconcileImage(image: Image, seen: ObservedImage, need?: Image): Effect[] {

@@ -8,7 +8,7 @@ import { reconcileProcess } from "./process.js";
 import { reconcileReadiness } from "./readiness.js";
 import { reconcileRootDevice } from "./root-device.js";
 
-export { needOf, reconcileImage } from "./image.js";
+export { reconcileImage } from "./image.js";
 
 /** Things are made from the disk up and unmade from the process down; each reconciler waits for those before it. */
 export function reconcileVm(vm: Vm, seen: ObservedVm, capabilities: Capabilities, now: number): Effect[] {

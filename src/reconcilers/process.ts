@@ -1,6 +1,6 @@
 /** Pure: the VMM process, wanted from the process step until a stop, and its sockets, gone after it. */
 
-import { disksFit, networkFits, rootFits } from "../core/notice.js";
+import { disksFit, networkFits, rootFits } from "../model/fits.js";
 import type { Capabilities, Effect, ObservedVm, ProcessIdentity, Vm } from "../model/model.js";
 import { nothingHeld } from "./wanted.js";
 

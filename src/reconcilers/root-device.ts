@@ -1,6 +1,6 @@
 /** Pure: the device over the VM's root disk, made anew by each start that needs one, gone after the VMM. */
 
-import { rootFits } from "../core/notice.js";
+import { rootFits } from "../model/fits.js";
 import type { Capabilities, Effect, ObservedVm, Vm } from "../model/model.js";
 import { beforeGuest, isOver } from "./wanted.js";
 

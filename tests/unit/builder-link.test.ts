@@ -9,7 +9,7 @@ import { createInterface } from "node:readline";
 import { afterEach, beforeEach, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { startBuilder } from "../../src/images/builder/link.js";
-import type { BuildReport } from "../../src/images/builder/process.js";
+import type { BuildReport } from "../../src/images/make/job.js";
 
 const program = fileURLToPath(new URL("../../src/images/builder/main.js", import.meta.url));
 const searchPath = process.env["PATH"] ?? "";

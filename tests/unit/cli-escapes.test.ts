@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { test } from "node:test";
 import fc from "fast-check";
-import { guestOutput, write } from "../../src/cli/output.js";
+import { guestOutput, write } from "../../src/cli/base/output.js";
 import { errorText } from "../../src/cli/render/error.js";
 import { clean, cleanLines, cleanStyled, jsonText, styleFor } from "../../src/cli/render/style.js";
 import { portTable } from "../../src/cli/render/vm.js";

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
 import { test } from "node:test";
-import { outputEnd } from "../../src/cli/output.js";
+import { outputEnd } from "../../src/cli/base/output.js";
 import { encodeFrame, frameType } from "../../src/guest/exec-frames.js";
 import { bootingVm, exit, program, runDeadlineMs, switching, withHost } from "../doubles/cli-host.js";
 import { sendEvents } from "../doubles/fake-api.js";

@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { PassThrough } from "node:stream";
 import { test } from "node:test";
-import { confirmed } from "../../src/cli/confirm.js";
-import { verdict } from "../../src/cli/follow.js";
+import { confirmed } from "../../src/cli/base/confirm.js";
+import { verdict } from "../../src/cli/base/follow.js";
 import { errorJson, errorText } from "../../src/cli/render/error.js";
 import { stageReport } from "../../src/cli/render/stages.js";
 import {
@@ -16,8 +16,9 @@ import {
 import { table } from "../../src/cli/render/table.js";
 import { ago, bytes, clockTime } from "../../src/cli/render/units.js";
 import { causeText, specText, vmDetails, vmTable } from "../../src/cli/render/vm.js";
-import { inOrder, type Result } from "../../src/cli/vm/act.js";
+import { inOrder } from "../../src/cli/vm/act.js";
 import { prunable } from "../../src/cli/vm/prune.js";
+import { type Result } from "../../src/cli/vm/result.js";
 import { systemClock } from "../../src/lib/clock.js";
 import { BangerError } from "../../src/lib/errors.js";
 import { eventView, vmView } from "../doubles/views.js";

@@ -1,7 +1,8 @@
 /** Commands about images and kernels: what they append, and what they are refused for. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { type Command, decide, findImage, findKernel, type PullCommand } from "../../src/core/decide.js";
+import { type Command, decide, type PullCommand } from "../../src/core/decide.js";
+import { findImage, findKernel } from "../../src/core/refs.js";
 import { event, type NewEvent } from "../../src/model/events.js";
 import type { State } from "../../src/model/model.js";
 import {

@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
-import { type CreateCommand, decide, resolveVm, type VmVerb } from "../../src/core/decide.js";
+import { type CreateCommand, decide, type VmVerb } from "../../src/core/decide.js";
+import { resolveVm } from "../../src/core/refs.js";
 import { bridgeRange, loopbackRange } from "../../src/home/addresses.js";
 import { event, type NewEvent, vmStream } from "../../src/model/events.js";
 import type { State } from "../../src/model/model.js";

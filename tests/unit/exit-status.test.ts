@@ -1,8 +1,8 @@
 /** Which status a command line ends with: banger's own failures are never taken for those of a guest's command. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { exitStatusOf } from "../../src/cli/exit-status.js";
-import { Interrupted } from "../../src/cli/interrupts.js";
+import { exitStatusOf } from "../../src/cli/base/exit-status.js";
+import { Interrupted } from "../../src/cli/base/interrupts.js";
 import { isGroup, type Node, root } from "../../src/cli/tree.js";
 import { encodeFrame, frameType } from "../../src/guest/exec-frames.js";
 import type { ErrorCode } from "../../src/lib/error-codes.js";

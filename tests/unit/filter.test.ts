@@ -1,7 +1,7 @@
 /** Which VMs a filter means, and what a label may be. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { filterOf, labelsOf } from "../../src/cli/filter.js";
+import { filterOf, labelsOf } from "../../src/cli/base/filter.js";
 import { vmView } from "../doubles/views.js";
 
 const vms = [

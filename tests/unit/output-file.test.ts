@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PassThrough, type Writable } from "node:stream";
 import { test } from "node:test";
-import { writeToFile } from "../../src/cli/output-file.js";
+import { writeToFile } from "../../src/cli/base/output-file.js";
 import { Sink } from "./agent-process.js";
 
 const standard = { stdout: new Sink(), stderr: new Sink() } as unknown as Parameters<typeof writeToFile>[1];

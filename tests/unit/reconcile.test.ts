@@ -8,8 +8,9 @@ import { imageAfter, imageCan } from "../../src/machines/image.js";
 import { vmCan } from "../../src/machines/vm.js";
 import { unknownVm } from "../../src/model/absent.js";
 import type { NewEvent } from "../../src/model/events.js";
+import { needOf } from "../../src/model/fits.js";
 import type { EffectKind, ObservedImage, ObservedVm, Seen } from "../../src/model/model.js";
-import { needOf, nextDeadline, reconcileImage, reconcileVm } from "../../src/reconcilers/index.js";
+import { nextDeadline, reconcileImage, reconcileVm } from "../../src/reconcilers/index.js";
 import {
   bridged,
   capabilities,

@@ -1,10 +1,10 @@
 /** `banger image`: pull, register, promote and the cache; what kernels have too is in making.ts. */
 import { resolve } from "node:path";
 import { proxiesOf } from "../../host/proxies.js";
-import { usageError } from "../check.js";
-import { command } from "../command.js";
-import { answer, call, say } from "../context.js";
-import { sizeFlag } from "../vm/new.js";
+import { usageError } from "../base/check.js";
+import { command } from "../base/command.js";
+import { answer, call, say } from "../base/context.js";
+import { sizeFlag } from "../base/numbers.js";
 import { deleteCommand, listCommand, printMade, pullImage, showCommand, untilReady } from "./pulling.js";
 
 export const list = listCommand("image");

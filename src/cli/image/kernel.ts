@@ -2,9 +2,9 @@
 
 import { resolve } from "node:path";
 import { proxiesOf } from "../../host/proxies.js";
-import { usageError } from "../check.js";
-import { command } from "../command.js";
-import { call, say } from "../context.js";
+import { usageError } from "../base/check.js";
+import { command } from "../base/command.js";
+import { call, say } from "../base/context.js";
 import { deleteCommand, listCommand, printMade, showCommand, untilReady } from "./pulling.js";
 
 export const list = listCommand("kernel");

@@ -3,9 +3,9 @@ import type { ImagePullResult, ImageView } from "../../contract/images.js";
 import { proxiesOf } from "../../host/proxies.js";
 import { BangerError, type ErrorBody } from "../../lib/errors.js";
 import { formatDuration } from "../../lib/sizes.js";
-import { command, quietFlag } from "../command.js";
-import { type Context, call, print, printJson, say } from "../context.js";
-import { follow } from "../follow.js";
+import { command, quietFlag } from "../base/command.js";
+import { type Context, call, print, printJson, say } from "../base/context.js";
+import { follow } from "../base/follow.js";
 import { errorText } from "../render/error.js";
 import { progressOutput, styleFor } from "../render/style.js";
 

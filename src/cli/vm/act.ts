@@ -1,14 +1,15 @@
 /** `banger vm start|stop|restart|kill|delete`: one request for all VMs, then waiting until each is there. */
 import type { VmAction } from "../../contract/contract.js";
 import { BangerError } from "../../lib/errors.js";
-import { usageError } from "../check.js";
-import { command, manyRefs } from "../command.js";
-import { type Context, call, print, printJson, say } from "../context.js";
-import { filterFlag, filterOf } from "../filter.js";
-import { type Goal, settle, verdict, type Wanted } from "../follow.js";
+import { usageError } from "../base/check.js";
+import { command, manyRefs } from "../base/command.js";
+import { type Context, call, print, printJson, say } from "../base/context.js";
+import { filterFlag, filterOf } from "../base/filter.js";
+import { type Goal, settle, verdict, type Wanted } from "../base/follow.js";
 import { errorText } from "../render/error.js";
 import { styleFor } from "../render/style.js";
 import { newVmFlags, startReport } from "./new.js";
+import { type Result, resultJson } from "./result.js";
 
 type Action = VmAction["action"];
 
@@ -19,20 +20,6 @@ const outcomes: Record<Action, { goal: Goal; done: string }> = {
   kill: { goal: "stopped", done: "killed" },
   delete: { goal: "deleted", done: "deleted" },
 };
-
-/** One VM's line of the report; `end` comes when it is known how the command ended for it. */
-export interface Result {
-  ref: string;
-  name: string;
-  id: string | undefined;
-  end: "done" | BangerError | undefined;
-}
-
-/** A result as `--json` has it. */
-export const resultJson = ({ ref, name, id, end }: Result, done: string) =>
-  end instanceof BangerError
-    ? { ref, ...(id !== undefined && { id, name }), ok: false, error: end.toBody() }
-    : { ref, id, name, ok: end === "done", result: done };
 
 /** Results in the order of the refs, each printed as soon as it and all before it are known. */
 export function inOrder(results: readonly Result[], show: (result: Result) => void): () => void {

@@ -1,7 +1,7 @@
 /** `banger vm health|ports|history|why`: one question, one answer. */
 import type { PortView } from "../../contract/contract.js";
-import { command, oneRef } from "../command.js";
-import { call, print, printJson } from "../context.js";
+import { command, oneRef } from "../base/command.js";
+import { call, print, printJson } from "../base/context.js";
 import { clean, styleFor } from "../render/style.js";
 import { healthText, historyText, portTable } from "../render/vm.js";
 

@@ -1,6 +1,6 @@
 /** A guest's command whose end and output are told as JSON, for programs: bounded, whatever the command writes. */
 import { Writable } from "node:stream";
-import type { Context } from "../context.js";
+import type { Context } from "../base/context.js";
 import { joinSession, type SessionRequest, statusOf } from "./session.js";
 
 /** Of each output so much is kept, from its beginning. */

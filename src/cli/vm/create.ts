@@ -2,8 +2,8 @@
 import type { DefaultsView } from "../../contract/daemon.js";
 import { homeHandles } from "../../home/handles.js";
 import { formatSize } from "../../lib/sizes.js";
-import { command } from "../command.js";
-import { type Context, call, print, printJson } from "../context.js";
+import { command } from "../base/command.js";
+import { type Context, call, print, printJson } from "../base/context.js";
 import { createVm, newVmFlags, waitUntilReady } from "./new.js";
 
 export const create = command({

@@ -1,8 +1,8 @@
 /** `--env` and `--env-file`: the environment of a command in a guest, as container tools have these flags. */
 import { readFileSync } from "node:fs";
 import { BangerError } from "../../lib/errors.js";
-import { usageError } from "../check.js";
-import { refuseOtherBytesOf } from "../other-bytes.js";
+import { usageError } from "../base/check.js";
+import { refuseOtherBytesOf } from "../base/other-bytes.js";
 
 export const environmentFlags = {
   env: {

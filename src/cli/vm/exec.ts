@@ -1,8 +1,8 @@
 /** `banger vm exec`. */
 
-import { usageError } from "../check.js";
-import { command, oneRef } from "../command.js";
-import { printJson } from "../context.js";
+import { usageError } from "../base/check.js";
+import { command, oneRef } from "../base/command.js";
+import { printJson } from "../base/context.js";
 import { runCaptured } from "./captured.js";
 import { environmentFlags, environmentOf } from "./environment.js";
 import { imageEnvFlag, imageEnvOf } from "./new.js";

@@ -1,7 +1,7 @@
 /** The hold on a VM that is deleted when this process ends, however it ends. */
 import type { Duplex } from "node:stream";
-import type { Context } from "../context.js";
-import { ensureDaemon, withDaemon } from "../context.js";
+import type { Context } from "../base/context.js";
+import { ensureDaemon, withDaemon } from "../base/context.js";
 
 export interface Hold {
   /** Resolves while the daemon knows of the hold; a daemon that went away is started and told again. */

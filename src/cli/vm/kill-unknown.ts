@@ -1,10 +1,10 @@
 /** `banger vm kill --unknown`: ends VMs that run in this home and that the log does not know. */
 import { BangerError, errorBody } from "../../lib/errors.js";
-import { usageError } from "../check.js";
-import { type Context, call, print, printJson } from "../context.js";
+import { usageError } from "../base/check.js";
+import { type Context, call, print, printJson } from "../base/context.js";
 import { errorText } from "../render/error.js";
 import { styleFor } from "../render/style.js";
-import { type Result, resultJson } from "./act.js";
+import { type Result, resultJson } from "./result.js";
 
 /** Ends each of these, whose disks stay; whether all went well. */
 export async function killUnknown(

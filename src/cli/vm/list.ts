@@ -1,8 +1,8 @@
 /** `banger vm list` and `vm show`. */
-import { usageError } from "../check.js";
-import { command, oneRef, quietFlag } from "../command.js";
-import { type Context, call, print, printJson } from "../context.js";
-import { filterFlag, filterOf } from "../filter.js";
+import { usageError } from "../base/check.js";
+import { command, oneRef, quietFlag } from "../base/command.js";
+import { type Context, call, print, printJson } from "../base/context.js";
+import { filterFlag, filterOf } from "../base/filter.js";
 import { styleFor } from "../render/style.js";
 
 /** Loaded while the daemon thinks: what a command waits for and what it loads add up otherwise. */

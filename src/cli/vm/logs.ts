@@ -1,13 +1,13 @@
 /** `banger vm logs`. */
 import { StringDecoder } from "node:string_decoder";
 import type { LogsQuery } from "../../contract/contract.js";
-import { usageError } from "../check.js";
-import { command, oneRef, rawFlag } from "../command.js";
-import { type Context, print, withDaemon } from "../context.js";
-import { surviving } from "../follow.js";
-import { guestOutput, write } from "../output.js";
+import { usageError } from "../base/check.js";
+import { command, oneRef, rawFlag } from "../base/command.js";
+import { type Context, print, withDaemon } from "../base/context.js";
+import { surviving } from "../base/follow.js";
+import { wholeNumber } from "../base/numbers.js";
+import { guestOutput, write } from "../base/output.js";
 import { jsonText } from "../render/style.js";
-import { wholeNumber } from "../whole-number.js";
 
 const mostLines = 1_000_000;
 

@@ -1,7 +1,7 @@
 /** Why a session in a guest broke off: the guest ended, or the daemon that carried it went away. */
 import { pause } from "../../lib/clock.js";
 import { BangerError } from "../../lib/errors.js";
-import type { Context } from "../context.js";
+import type { Context } from "../base/context.js";
 
 /** The daemon hears of a guest's end a moment after the guest's connections have broken. */
 const mostLooks = 20;

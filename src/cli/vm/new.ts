@@ -4,10 +4,11 @@ import type { DefaultsView } from "../../contract/daemon.js";
 import { limits } from "../../contract/limits.js";
 import { BangerError } from "../../lib/errors.js";
 import { formatSize, parseDuration, parseSize } from "../../lib/sizes.js";
-import { usageError } from "../check.js";
-import { type Context, call, ensureDaemon, say } from "../context.js";
-import { labelFlag, labelsOf } from "../filter.js";
-import { settle } from "../follow.js";
+import { usageError } from "../base/check.js";
+import { type Context, call, ensureDaemon, say } from "../base/context.js";
+import { labelFlag, labelsOf } from "../base/filter.js";
+import { settle } from "../base/follow.js";
+import { sizeFlag } from "../base/numbers.js";
 import { pullImage } from "../image/pulling.js";
 import { type StageReport, stageReport } from "../render/stages.js";
 import { progressOutput, styleFor } from "../render/style.js";
@@ -69,24 +70,6 @@ export interface NewVmFlags {
   nat?: boolean | undefined;
   force?: boolean | undefined;
   "image-env"?: string | undefined;
-}
-
-type Range = { minimum: number; maximum: number };
-
-/** The size that a flag gives, in MiB. @throws BangerError `usage` */
-export function sizeFlag(flag: string, text: string, { minimum, maximum }: Range): number {
-  const range = `from ${formatSize(minimum)} to ${formatSize(maximum)}`;
-  const outside = () => usageError(`--${flag}: ${text} is not ${range}`, `--${flag} ${formatSize(minimum)}`);
-  try {
-    const miB = parseSize(text);
-    if (miB >= minimum && miB <= maximum) return miB;
-    throw outside();
-  } catch (error) {
-    if (!(error instanceof BangerError) || error.code === "usage") throw error;
-    // The limit is the flag's own, not that of all sizes.
-    if (/at most/.test(error.message)) throw outside();
-    throw usageError(`--${flag}: ${error.message}`, error.hint ?? "");
-  }
 }
 
 /** The fields that the flags set. @throws BangerError `usage` */

@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { BangerError } from "../../lib/errors.js";
 import { shellQuote } from "../../lib/shell.js";
-import type { Context } from "../context.js";
+import type { Context } from "../base/context.js";
 
 /** What to throw for `banger vm run NAME` instead of `error`, which says that there is no such path. */
 export async function vmInsteadOfPath(

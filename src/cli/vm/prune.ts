@@ -1,12 +1,13 @@
 /** `banger vm prune`. */
 import type { VmView } from "../../contract/contract.js";
-import { command } from "../command.js";
-import { confirmed } from "../confirm.js";
-import { type Context, call, print, printJson, say } from "../context.js";
-import { filterFlag, filterOf } from "../filter.js";
+import { command } from "../base/command.js";
+import { confirmed } from "../base/confirm.js";
+import { type Context, call, print, printJson, say } from "../base/context.js";
+import { filterFlag, filterOf } from "../base/filter.js";
 import { styleFor } from "../render/style.js";
 import { vmTable } from "../render/vm.js";
-import { act, resultJson } from "./act.js";
+import { act } from "./act.js";
+import { resultJson } from "./result.js";
 
 /** VMs that nobody uses: neither running nor on their way up or down. */
 export const prunable = (vms: readonly VmView[]): VmView[] =>

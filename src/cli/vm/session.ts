@@ -4,9 +4,9 @@ import type { Readable, Writable } from "node:stream";
 import type { ExecRequest } from "../../contract/guest.js";
 import { ExecClient, type ExecResult, OutputError } from "../../guest/exec-stream.js";
 import { BangerError } from "../../lib/errors.js";
-import { type Context, withDaemon } from "../context.js";
-import { Interrupted } from "../interrupts.js";
-import { flushed, outputEnd } from "../output.js";
+import { type Context, withDaemon } from "../base/context.js";
+import { Interrupted } from "../base/interrupts.js";
+import { flushed, outputEnd } from "../base/output.js";
 import { daemonWent, guestEnded } from "./lost-session.js";
 import { inForeground, TerminalInput } from "./terminal-input.js";
 

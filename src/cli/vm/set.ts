@@ -3,10 +3,10 @@
 import type { VmSetResult, VmView } from "../../contract/contract.js";
 import { pause } from "../../lib/clock.js";
 import { BangerError } from "../../lib/errors.js";
-import { usageError } from "../check.js";
-import { command, manyRefs } from "../command.js";
-import { type Context, call, print, printJson, say } from "../context.js";
-import { labelFlag, labelsOf } from "../filter.js";
+import { usageError } from "../base/check.js";
+import { command, manyRefs } from "../base/command.js";
+import { type Context, call, print, printJson, say } from "../base/context.js";
+import { labelFlag, labelsOf } from "../base/filter.js";
 import { errorText } from "../render/error.js";
 import { styleFor } from "../render/style.js";
 import { specText } from "../render/vm.js";

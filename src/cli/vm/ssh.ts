@@ -5,9 +5,9 @@ import type { SshView } from "../../contract/guest.js";
 import { sshPath } from "../../home/ssh-config.js";
 import { BangerError } from "../../lib/errors.js";
 import { shellQuote } from "../../lib/shell.js";
-import { usageError } from "../check.js";
-import { command, oneRef } from "../command.js";
-import { call } from "../context.js";
+import { usageError } from "../base/check.js";
+import { command, oneRef } from "../base/command.js";
+import { call } from "../base/context.js";
 import { guestEnded } from "./lost-session.js";
 
 const forms: Readonly<Record<keyof SshView, RegExp>> = {

@@ -2,8 +2,8 @@
 
 import type { VmStats } from "../../contract/contract.js";
 import { pause } from "../../lib/clock.js";
-import { command, oneRef } from "../command.js";
-import { type Context, call, print } from "../context.js";
+import { command, oneRef } from "../base/command.js";
+import { type Context, call, print } from "../base/context.js";
 import { statsLine } from "../render/stats.js";
 import { jsonText, styleFor } from "../render/style.js";
 

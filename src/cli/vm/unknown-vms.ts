@@ -1,7 +1,7 @@
 /** `banger vm list --unknown`: VMs that run in this home and that the log does not know. */
 import type { UnknownVm } from "../../contract/unknown.js";
 import { errorBody } from "../../lib/errors.js";
-import { type Context, call, print, printJson, say } from "../context.js";
+import { type Context, call, print, printJson, say } from "../base/context.js";
 import { styleFor } from "../render/style.js";
 import { table } from "../render/table.js";
 

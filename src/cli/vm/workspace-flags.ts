@@ -3,8 +3,8 @@ import { homeHandles } from "../../home/handles.js";
 import type { Guest } from "../../workspace/guest.js";
 import type { Plan, WorkspaceOptions } from "../../workspace/plan.js";
 import type { Placement } from "../../workspace/prepare.js";
-import { usageError } from "../check.js";
-import { answer, type Context, say, withDaemon } from "../context.js";
+import { usageError } from "../base/check.js";
+import { answer, type Context, say, withDaemon } from "../base/context.js";
 
 export const workspaceFlags = {
   branch: { type: "string", valueHint: "B", description: "Make branch B in the guest's checkout" },

@@ -5,11 +5,11 @@ import { exportCommits, exportPatch } from "../../workspace/export.js";
 import type { Guest } from "../../workspace/guest.js";
 import { defaultGuestPath } from "../../workspace/guest-path.js";
 import { type Mode, modes } from "../../workspace/plan.js";
-import { usageError } from "../check.js";
-import { command, oneRef, rawFlag } from "../command.js";
-import { type Context, printJson, say } from "../context.js";
-import { guestOutput } from "../output.js";
-import { type Write, writeAmong, writeToFile } from "../output-file.js";
+import { usageError } from "../base/check.js";
+import { command, oneRef, rawFlag } from "../base/command.js";
+import { type Context, printJson, say } from "../base/context.js";
+import { guestOutput } from "../base/output.js";
+import { type Write, writeAmong, writeToFile } from "../base/output-file.js";
 import { guestOf, placedJson, placePlan, planFor, printPlan, workspaceFlags } from "./workspace-flags.js";
 
 const guestPathFlag = {

@@ -7,13 +7,14 @@ import type { ProxyBook } from "../../host/proxies.js";
 import { exists, flush } from "../../host/publish.js";
 import type { Clock } from "../../lib/clock.js";
 import { BangerError, type ErrorBody } from "../../lib/errors.js";
+import { needOf } from "../../model/fits.js";
 import type { ImageId, StageReached } from "../../model/model.js";
-import { needOf } from "../../reconcilers/image.js";
+import { type BuildJob, type BuildReport, builderFile } from "../make/job.js";
 import { filesOf, inspectImage, manifestFile, verifyFiles } from "../manifest.js";
 import type { RegistryAccess } from "../registry-access.js";
 import type { ImageMaker } from "../store.js";
 import { type Builder, startBuilder } from "./link.js";
-import { type BuildJob, type BuildReport, builderFile, ensureNoPartial, observePartial } from "./process.js";
+import { ensureNoPartial, observePartial } from "./process.js";
 
 export interface ImageMakerOptions {
   home: Home;

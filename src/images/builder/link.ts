@@ -5,7 +5,7 @@ import { PassThrough, type Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { toolEnvironment } from "../../host/run-tool.js";
 import { BangerError } from "../../lib/errors.js";
-import type { BuildJob, CleaningJob } from "./process.js";
+import type { BuildJob, CleaningJob } from "../make/job.js";
 
 export interface Builder {
   /** Its reports, one a line. */

@@ -16,12 +16,6 @@ import { BangerError, errorBody } from "../../lib/errors.js";
 import { resolveImage } from "../catalog.js";
 import { makeFromBundle } from "../make/bundle.js";
 import { makeCopy, makeFromFiles } from "../make/files.js";
-import { makeKernelByRecipe, makeKernelFromDirectory } from "../make/kernel.js";
-import { makeFromOci } from "../make/oci.js";
-import { makeFromRecipe } from "../make/recipe.js";
-import { describe, type Made, type Workshop } from "../make/workshop.js";
-import { manifestFile } from "../manifest.js";
-import { findWorkSeed, makeWorkSeed } from "../work-seed.js";
 import {
   type BuildJob,
   type BuildReport,
@@ -29,7 +23,13 @@ import {
   builderRecord,
   type CleaningJob,
   isScratch,
-} from "./process.js";
+} from "../make/job.js";
+import { makeKernelByRecipe, makeKernelFromDirectory } from "../make/kernel.js";
+import { makeFromOci } from "../make/oci.js";
+import { makeFromRecipe } from "../make/recipe.js";
+import { describe, type Made, type Workshop } from "../make/workshop.js";
+import { manifestFile } from "../manifest.js";
+import { findWorkSeed, makeWorkSeed } from "../work-seed.js";
 
 const report = (line: BuildReport): void => {
   try {

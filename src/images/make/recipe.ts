@@ -3,11 +3,11 @@ import { chmod, mkdir, mkdtemp } from "node:fs/promises";
 import { publishContent } from "../../host/publish.js";
 import { removeTree } from "../../host/remove-tree.js";
 import { packageSources } from "../apt-sources.js";
-import { builderFile, builderRecord } from "../builder/process.js";
 import type { ResolvedRecipe } from "../catalog.js";
 import { extractBootFiles } from "../kernel/boot-files.js";
 import { rootfsFile } from "../manifest.js";
 import { makeRootfs } from "../rootfs.js";
+import { builderFile, builderRecord } from "./job.js";
 import type { Made, Workshop } from "./workshop.js";
 
 /** A directory that the build's own user can enter: the image directory itself for root, else one below /var/tmp. */

@@ -7,10 +7,10 @@ import { removeTree } from "../../host/remove-tree.js";
 import type { RunTool } from "../../host/run-tool.js";
 import { BangerError } from "../../lib/errors.js";
 import type { LayerProgress } from "../../model/model.js";
-import type { BuildJob } from "../builder/process.js";
 import { modulesArchive } from "../kernel/initrd.js";
 import { type BootModule, bootModules, loadOrder } from "../kernel/kernel-modules.js";
 import { filesOf, kernelFile, type Manifest, modulesFile, verifyImage, workSeedFile } from "../manifest.js";
+import type { BuildJob } from "./job.js";
 
 export interface Workshop {
   job: BuildJob;

@@ -1,5 +1,5 @@
 /** The exit status of a command line that failed: the one place that decides it, for every command. */
-import { BangerError } from "../lib/errors.js";
+import { BangerError } from "../../lib/errors.js";
 import { Interrupted } from "./interrupts.js";
 
 /** Where a status is the guest's, banger's own failures have the one that docker and env(1) use for theirs. */

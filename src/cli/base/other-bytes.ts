@@ -1,7 +1,7 @@
 /** Arguments are bytes; the ones that are no UTF-8 would reach a guest as something else. */
 import { isUtf8 } from "node:buffer";
 import { readFileSync } from "node:fs";
-import { BangerError } from "../lib/errors.js";
+import { BangerError } from "../../lib/errors.js";
 
 /** What Node puts in the place of bytes that it cannot decode. */
 const replacement = "\uFFFD";

@@ -1,7 +1,7 @@
 /** Following the log until something is so, across a daemon that goes away and comes back. */
-import type { VmView } from "../contract/contract.js";
-import type { EventsQuery, EventView } from "../contract/events.js";
-import { BangerError } from "../lib/errors.js";
+import type { VmView } from "../../contract/contract.js";
+import type { EventsQuery, EventView } from "../../contract/events.js";
+import { BangerError } from "../../lib/errors.js";
 import { type Context, call, ensureDaemon } from "./context.js";
 
 const losses = new Set(["daemon_lost", "daemon_not_running"]);

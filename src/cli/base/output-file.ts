@@ -13,7 +13,7 @@ import {
 import { dirname, resolve } from "node:path";
 import type { Writable } from "node:stream";
 import { finished } from "node:stream/promises";
-import { BangerError } from "../lib/errors.js";
+import { BangerError } from "../../lib/errors.js";
 import type { Context } from "./context.js";
 
 /** As many as the kernel follows. */

@@ -1,14 +1,14 @@
 /** What every command works with: the streams, the home, the daemon (started when it is needed) and Ctrl-C. */
 import { Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
-import type { CallOptions, Client, RouteName } from "../client/client.js";
-import type { Home } from "../home/handles.js";
-import type { Mode } from "../host/home.js";
-import type { Clock } from "../lib/clock.js";
-import { BangerError } from "../lib/errors.js";
+import type { CallOptions, Client, RouteName } from "../../client/client.js";
+import type { Home } from "../../home/handles.js";
+import type { Mode } from "../../host/home.js";
+import type { Clock } from "../../lib/clock.js";
+import { BangerError } from "../../lib/errors.js";
+import { jsonText } from "../render/style.js";
 import type { Interrupts } from "./interrupts.js";
 import { forReader, write } from "./output.js";
-import { jsonText } from "./render/style.js";
 
 export interface Context {
   env: NodeJS.ProcessEnv;
@@ -48,9 +48,9 @@ const slowStartMs = 400;
 /** Starts the daemon unless it runs, in system mode through systemd; says so when that takes a while. */
 export async function ensureDaemon(context: Context): Promise<void> {
   const { mode, home, env } = context;
-  const { startDaemon, startService } = await import("../client/start-daemon.js");
-  const { liveLine } = await import("./render/live-line.js");
-  const { progressOutput } = await import("./render/style.js");
+  const { startDaemon, startService } = await import("../../client/start-daemon.js");
+  const { liveLine } = await import("../render/live-line.js");
+  const { progressOutput } = await import("../render/style.js");
   const line = liveLine(progressOutput(context), context.clock);
   let said = false;
   const waiting = {
@@ -64,7 +64,7 @@ export async function ensureDaemon(context: Context): Promise<void> {
       line.show("starting the daemon");
     },
   };
-  const script = fileURLToPath(new URL("../daemon/main.js", import.meta.url));
+  const script = fileURLToPath(new URL("../../daemon/main.js", import.meta.url));
   try {
     await (mode === "system" ? startService(waiting) : startDaemon({ ...waiting, script }));
   } finally {

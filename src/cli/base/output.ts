@@ -2,9 +2,9 @@
 
 import { Writable } from "node:stream";
 import { StringDecoder } from "node:string_decoder";
-import { BangerError } from "../lib/errors.js";
+import { BangerError } from "../../lib/errors.js";
+import { cleanLines, cleanStyled } from "../render/style.js";
 import { Interrupted, type Interrupts } from "./interrupts.js";
-import { cleanLines, cleanStyled } from "./render/style.js";
 
 type Stream = NodeJS.WriteStream;
 

@@ -1,6 +1,6 @@
 /** `--filter KEY=VALUE`: which VMs a command is about. Several of one key are any of them, several keys all of them. */
-import type { VmView } from "../contract/contract.js";
-import { limits } from "../contract/limits.js";
+import type { VmView } from "../../contract/contract.js";
+import { limits } from "../../contract/limits.js";
 import { usageError } from "./check.js";
 
 export const filterFlag = {

@@ -1,6 +1,6 @@
 /** A question before something is taken away, asked in one line and answered by "y" alone. */
 import { createInterface } from "node:readline";
-import { BangerError } from "../lib/errors.js";
+import { BangerError } from "../../lib/errors.js";
 import type { Context } from "./context.js";
 
 /** Whether the user says yes. @throws BangerError `not_confirmed` where there is no terminal; `instead` does not ask */

@@ -2,8 +2,8 @@
 import { existsSync } from "node:fs";
 import { parseArgs } from "node:util";
 import type { ArgDef } from "citty";
-import { BangerError } from "../lib/errors.js";
-import { shellQuote } from "../lib/shell.js";
+import { BangerError } from "../../lib/errors.js";
+import { shellQuote } from "../../lib/shell.js";
 import type { Command } from "./command.js";
 
 /** A wrong command line: exit status 2. */
@@ -109,7 +109,7 @@ async function unknownFlag(
   line: Line,
   indexes: readonly number[],
 ): Promise<BangerError> {
-  const { suggest } = await import("../lib/suggest.js");
+  const { suggest } = await import("../../lib/suggest.js");
   const safe = [...known.keys(), "help"].filter((name) => !neverProposed.has(name));
   const meant = suggest(rawName.replace(/^-+/, ""), safe);
   const help = `banger ${line.path} --help`;
