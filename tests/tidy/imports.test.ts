@@ -47,9 +47,6 @@ const exceptions: Readonly<Record<string, string>> = {};
 
 /** Folders that import each other, and why. */
 const mutual: Readonly<Record<string, string>> = {
-  "src/effects and src/effects/net": "the cache of handles is told of taps",
-  "src/effects and src/effects/vmm": "the cache of handles is told of logs",
-  "src/effects/net and src/effects/vmm/qemu": "forwards of both kinds are listed together",
   "src/effects/vmm and src/effects/vmm/firecracker": "the control of a VM is chosen by kind",
   "src/effects/vmm and src/effects/vmm/qemu": "the control of a VM is chosen by kind",
 };
@@ -59,14 +56,7 @@ const circles: readonly (readonly string[])[] = [
   // Completion is a command, and completes all commands.
   ["src/cli/complete.ts", "src/cli/tree.ts"],
   // The control of a VM is chosen by its kind.
-  [
-    "src/effects/net/loopback-forwards.ts",
-    "src/effects/vmm/control.ts",
-    "src/effects/vmm/controls.ts",
-    "src/effects/vmm/firecracker/control.ts",
-    "src/effects/vmm/qemu/control.ts",
-    "src/effects/vmm/qemu/forwards.ts",
-  ],
+  ["src/effects/vmm/controls.ts", "src/effects/vmm/qemu/control.ts", "src/effects/vmm/qemu/forwards.ts"],
 ];
 
 const imports = typescript("src", "helper").flatMap(importsOf);
