@@ -14,8 +14,8 @@ import { loopbackRange } from "../src/home/addresses.js";
 import { type Home, homeHandles } from "../src/home/handles.js";
 import type { ProcessScan } from "../src/host/processes.js";
 import { ProxyBook } from "../src/host/proxies.js";
+import { type Images, imageQueries } from "../src/images/queries.js";
 import { registryAccess } from "../src/images/registry-access.js";
-import { type Images, imageShelf } from "../src/images/shelf.js";
 import { BangerError } from "../src/lib/errors.js";
 import { imageRootMiB } from "./sim/disks.js";
 import { SimHost } from "./sim/host.js";
@@ -196,7 +196,7 @@ export class DaemonBench {
   images(): Images {
     const access = registryAccess(this.home, [], {}, "/usr/bin:/bin");
     return {
-      ...imageShelf(this.home, access, new ProxyBook({}), this.clock),
+      ...imageQueries(this.home, access, new ProxyBook({}), this.clock),
       async pull(_state, { ref }) {
         const source = { kind: "catalog" } as const;
         if (ref === "debian-slim") return { imageId: "debian-slim-0badcafe", name: ref, source };

@@ -29,7 +29,7 @@ async function spareTap(context: HelperContext, links: Links): Promise<string> {
   return name;
 }
 
-interface Wanted extends Params<"ensureTap"> {
+interface WantedTap extends Params<"ensureTap"> {
   network: Network;
   links: Links;
   /** What the rules were, and what they shall be. */
@@ -38,7 +38,7 @@ interface Wanted extends Params<"ensureTap"> {
 }
 
 /** The VM's name comes last and at one with "up": a tap of that name has all that it needs. */
-async function make(context: HelperContext, wanted: Wanted): Promise<void> {
+async function make(context: HelperContext, wanted: WantedTap): Promise<void> {
   const { vmId, network, links, before, after } = wanted;
   const { tap } = vmHandles(context.metadata.home, vmId);
   await allOrNothing(async (undo) => {

@@ -2,7 +2,7 @@
 import type { Clock } from "../lib/clock.js";
 import type { VmId } from "../model/model.js";
 
-export class Uses {
+export class Activity {
   readonly #clock: Clock;
   readonly #last = new Map<VmId, number>();
   readonly #open = new Map<VmId, number>();

@@ -10,12 +10,12 @@ import type { Room } from "../core/room.js";
 import type { AgentClient } from "../guest/agent.js";
 import type { AddressRange } from "../home/addresses.js";
 import type { Home } from "../home/handles.js";
-import type { Images } from "../images/shelf.js";
+import type { Images } from "../images/queries.js";
 import type { Clock } from "../lib/clock.js";
 import type { Ledger } from "../log/ledger.js";
 import type { World } from "../loop/world.js";
 import type { ImageId, ObservedHost, ProcessIdentity, Seen, Vm, VmId } from "../model/model.js";
-import type { Uses } from "./activity.js";
+import type { Activity } from "./activity.js";
 
 /** What the API needs of the host beside the loop's view: the links to the guests, and where those live. */
 export interface Guests {
@@ -48,7 +48,7 @@ export interface ApiDeps {
   timeouts: Timeouts;
   /** What the owner allows VMs to take of this machine. */
   allowed: Pick<Room, "memoryPercent" | "reserveMiB">;
-  uses: Uses;
+  uses: Activity;
   defaults: DefaultsView;
   /** The user's key for ssh. */
   sshKey: string;

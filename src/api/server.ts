@@ -3,12 +3,12 @@ import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import type { Route } from "../contract/basics.js";
 import { routes } from "../contract/contract.js";
 import { BangerError, type ErrorBody, errorBody } from "../lib/errors.js";
+import { bulkRoutes } from "./bulk.js";
 import { daemonRoutes } from "./daemon.js";
 import { eventRoutes } from "./events.js";
 import { execProxy, upgradeRequired } from "./exec-proxy.js";
 import { Holds, holdRoutes } from "./holds.js";
 import { imageRoutes } from "./images.js";
-import { manyRoutes } from "./many.js";
 import type { ApiDeps, Call, Handle } from "./route.js";
 import { unknownVmRoutes } from "./unknown.js";
 import { validator } from "./validation.js";
@@ -69,7 +69,7 @@ export function buildApi(deps: ApiDeps): FastifyInstance {
   const holds = new Holds();
   vmRoutes(handle, deps, holds);
   holdRoutes(handle, deps, holds);
-  manyRoutes(handle, deps);
+  bulkRoutes(handle, deps);
   unknownVmRoutes(handle, deps);
   imageRoutes(handle, deps);
   eventRoutes(handle, deps);

@@ -33,12 +33,12 @@ export interface CreateCommand {
 }
 
 /** An image or kernel to be made, and what it is to be made with. */
-export interface PullCommand extends Wanted {
+export interface PullCommand extends ImageRequest {
   kind: "pullImage";
-  need?: Wanted;
+  need?: ImageRequest;
 }
 
-interface Wanted {
+interface ImageRequest {
   imageId: ImageId;
   name: string;
   source: ImageSource;
@@ -191,7 +191,7 @@ function alreadySo(verb: VmVerb, vm: Vm): boolean {
   }
 }
 
-function decidePull(state: State, { imageId, name, source }: Wanted): NewEvent[] {
+function decidePull(state: State, { imageId, name, source }: ImageRequest): NewEvent[] {
   const image = state.images[imageId];
   if (image?.phase === "building" || image?.phase === "ready") {
     if (sameSource(image.source, source)) return [];

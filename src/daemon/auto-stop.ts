@@ -1,6 +1,6 @@
 /** Stops running VMs that nobody has used for long, by the same command as everybody else. */
 
-import type { Uses } from "../api/activity.js";
+import type { Activity } from "../api/activity.js";
 import type { Config } from "../config/form.js";
 import { decide, type Timeouts } from "../core/decide.js";
 import type { Clock, Timer } from "../lib/clock.js";
@@ -11,7 +11,7 @@ import type { Vm } from "../model/model.js";
 
 export interface AutoStopOptions {
   ledger: Ledger;
-  uses: Uses;
+  uses: Activity;
   clock: Clock;
   timeouts: Timeouts;
   config: Pick<Config, "autoStopAfterMs">;
@@ -62,5 +62,5 @@ function look(options: AutoStopOptions, staleAfterMs: number, since: number): vo
   uses.forgetBut((id) => vms[id]?.phase === "running");
 }
 
-const lastUse = (vm: Vm, uses: Uses, since: number): number =>
+const lastUse = (vm: Vm, uses: Activity, since: number): number =>
   Math.max(since, vm.readyAt ?? 0, uses.lastUse(vm.id) ?? 0);

@@ -3,7 +3,7 @@ import { mkdirSync, rmSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import type { FastifyInstance } from "fastify";
 import type { Logger } from "pino";
-import { Uses } from "../api/activity.js";
+import { Activity } from "../api/activity.js";
 import type { ApiDeps } from "../api/route.js";
 import { buildApi } from "../api/server.js";
 import { rfc3339 } from "../api/views.js";
@@ -91,7 +91,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     if (dns !== undefined) parts.unshift(() => dns.close());
     const about = aboutOf(options, world, dns);
     const timeouts = { bootTimeoutMs: config.bootTimeoutMs, stopTimeoutMs: config.stopTimeoutMs };
-    const uses = new Uses(clock);
+    const uses = new Activity(clock);
     const api = buildApi({
       ...options.api,
       ledger,

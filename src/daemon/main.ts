@@ -7,8 +7,8 @@ import { defaultsOf } from "../config/defaults.js";
 import { homeHandles } from "../home/handles.js";
 import { placeFrom, sshKeyOf } from "../host/home.js";
 import { ProxyBook, proxiesOf } from "../host/proxies.js";
+import { imageQueries } from "../images/queries.js";
 import { registryAccess } from "../images/registry-access.js";
-import { imageShelf } from "../images/shelf.js";
 import { systemClock } from "../lib/clock.js";
 import { BangerError, errorBody } from "../lib/errors.js";
 import { startDaemon } from "./daemon.js";
@@ -51,7 +51,7 @@ async function main(): Promise<void> {
     api: {
       defaults: defaultsOf(config),
       sshKey: sshKeyOf(home, config.sshKeyPath, process.env["HOME"] ?? homedir()),
-      images: imageShelf(home, access, proxies, systemClock),
+      images: imageQueries(home, access, proxies, systemClock),
     },
   });
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => void daemon.close());

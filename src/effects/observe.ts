@@ -63,7 +63,7 @@ function list(path: string): Seen<{ names: string[] }> {
 const namesIn = (seen: Seen<{ names: string[] }>): string[] => (seen.is === "present" ? seen.names : []);
 
 /** What a listing says of a name that it does not have. */
-const unlisted = (seen: Seen<{ names: string[] }>) => (seen.is === "unknown" ? seen : absent);
+const absentUnlessUnknown = (seen: Seen<{ names: string[] }>) => (seen.is === "unknown" ? seen : absent);
 
 function lookAtProcesses(home: Home): ProcessScan {
   try {
@@ -179,7 +179,7 @@ function lookAtVms(instruments: Instruments, sight: HelperSight): Pick<Observed,
   controls.follow(scan.byVm);
   const directories = vmDirectories(namesIn(listing));
   const runtimeIds = new Set(namesIn(runtimes).filter(isVmId));
-  const noFiles = unlisted(listing);
+  const noFiles = absentUnlessUnknown(listing);
   const heldOf = ({ jail, ...held }: HeldByKernel, runtime: Seen) => ({
     ...held,
     runtime: runtimeOf(runtime, jail),
@@ -190,7 +190,7 @@ function lookAtVms(instruments: Instruments, sight: HelperSight): Pick<Observed,
     rootDisk: noFiles,
     workDisk: noFiles,
     seed: noFiles,
-    ...heldOf(sight.unlisted, unlisted(runtimes)),
+    ...heldOf(sight.unlisted, absentUnlessUnknown(runtimes)),
     process: scan.unreadable === undefined ? absent : { is: "unknown", cause: scan.unreadable },
   };
   const vms = new Map<VmId, ObservedVm>();
@@ -203,7 +203,7 @@ function lookAtVms(instruments: Instruments, sight: HelperSight): Pick<Observed,
     vms.set(id, {
       ...unlistedVm,
       ...files,
-      ...heldOf(sight.of(id), runtimeIds.has(id) ? present : unlisted(runtimes)),
+      ...heldOf(sight.of(id), runtimeIds.has(id) ? present : absentUnlessUnknown(runtimes)),
       process,
       ...(exit === undefined ? {} : { exit }),
       ...(process.is === "absent"
@@ -226,7 +226,7 @@ const partialOf = ({ building, elsewhere }: SeenPartial): ObservedImage["partial
 function lookAtImages(instruments: Instruments): Pick<Observed, "images" | "unlistedImage"> {
   const places = homeHandles(instruments.home);
   const [listing, kernels] = [list(places.images), list(places.kernels)];
-  const nothing = unlisted(listing.is === "unknown" ? listing : kernels);
+  const nothing = absentUnlessUnknown(listing.is === "unknown" ? listing : kernels);
   const unlistedImage: ObservedImage = { image: nothing, partial: nothing };
   const images = new Map<ImageId, ObservedImage>();
   const names = [

@@ -18,7 +18,7 @@ import { formatReference, parseReference } from "../oci/reference.js";
 import { readCatalog, resolveImage, resolveKernel } from "./catalog.js";
 import type { RegistryAccess } from "./registry-access.js";
 
-type Wanted = Omit<PullCommand, "kind">;
+type PullRequested = Omit<PullCommand, "kind">;
 
 /** What `image pull` is asked for: a name of the catalog, or a reference to an image in a registry. */
 export interface PullRequest {
@@ -118,25 +118,25 @@ async function checkExt4(path: string): Promise<void> {
 }
 
 /** What an image that is known was made from, and with. */
-function again(state: State, { id, name, source }: Image): Wanted {
+function again(state: State, { id, name, source }: Image): PullRequested {
   const need = state.images[needOf(source) ?? ""];
   return { imageId: id, name, source, ...(need && { need: again(state, need) }) };
 }
 
 /** The kernel of that name or id: one that is here, else the catalog's. */
-async function kernelNamed(state: State, ref: string): Promise<Wanted> {
+async function kernelNamed(state: State, ref: string): Promise<PullRequested> {
   const here = findKernel(state, ref);
   if (here !== undefined && (here.phase === "ready" || here.source.kind !== "catalog"))
     return again(state, here);
   return kernelOfCatalog(here?.name ?? ref);
 }
 
-async function kernelOfCatalog(name: string): Promise<Wanted> {
+async function kernelOfCatalog(name: string): Promise<PullRequested> {
   const { imageId } = await resolveKernel(name);
   return { imageId, name, source: { kind: "catalog" } };
 }
 
-async function kernelOfDirectory(name: string, path: string): Promise<Wanted> {
+async function kernelOfDirectory(name: string, path: string): Promise<PullRequested> {
   checkName(name);
   const { path: real, mark } = await marks(path);
   const entries = await readdir(real).catch((cause: Error) => {
@@ -151,18 +151,22 @@ async function kernelOfDirectory(name: string, path: string): Promise<Wanted> {
 
 export interface ImageResolver {
   /** @throws BangerError `image_unknown`, `kernel_unknown`, `name_invalid`, and what the registry says */
-  pull(state: State, request: PullRequest, signal: AbortSignal): Promise<Wanted>;
+  pull(state: State, request: PullRequest, signal: AbortSignal): Promise<PullRequested>;
   /** @throws BangerError `file_unusable`, `name_invalid`, `kernel_unknown` */
-  register(state: State, request: RegisterRequest): Promise<Wanted>;
+  register(state: State, request: RegisterRequest): Promise<PullRequested>;
   /** @throws BangerError `image_managed` */
-  promote(image: Image): Wanted;
+  promote(image: Image): PullRequested;
   /** A kernel by name or id, of which the catalog may have another than is here. @throws BangerError `kernel_unknown` */
-  kernel(state: State, ref: string, proxies?: Proxies): Promise<Wanted>;
+  kernel(state: State, ref: string, proxies?: Proxies): Promise<PullRequested>;
   /** A kernel in a directory of the host. @throws BangerError `file_unusable`, `name_invalid` */
-  kernelFrom(name: string, path: string): Promise<Wanted>;
+  kernelFrom(name: string, path: string): Promise<PullRequested>;
 }
 
-async function fromRegistry(options: PullOptions, state: State, request: PullRequest): Promise<Wanted> {
+async function fromRegistry(
+  options: PullOptions,
+  state: State,
+  request: PullRequest,
+): Promise<PullRequested> {
   const reference = fullReference(request.ref);
   const name = checkName(request.name ?? nameOf(request.ref));
   const need = await kernelNamed(state, request.kernel ?? defaultKernel);
@@ -177,7 +181,7 @@ async function fromRegistry(options: PullOptions, state: State, request: PullReq
   return { imageId: imageIdFrom(name, digest.slice(digest.indexOf(":") + 1)), name, source, need };
 }
 
-async function fromCatalog({ ref, name, kernel, sizeMiB }: PullRequest): Promise<Wanted> {
+async function fromCatalog({ ref, name, kernel, sizeMiB }: PullRequest): Promise<PullRequested> {
   const { images } = await readCatalog();
   if (!images.some((image) => image.name === ref)) {
     const names = images.map((image) => image.name);
@@ -201,7 +205,7 @@ async function fromCatalog({ ref, name, kernel, sizeMiB }: PullRequest): Promise
 /** Resolves for one home; registries are asked with the access given. */
 export function imageResolver(access: RegistryAccess, proxies: ProxyBook, clock: Clock): ImageResolver {
   /** What is made of it later, its kernel included, goes through the proxies of whoever asked. */
-  const noted = (wanted: Wanted, asked: Proxies | undefined): Wanted => {
+  const noted = (wanted: PullRequested, asked: Proxies | undefined): PullRequested => {
     for (const each of [wanted, wanted.need]) if (each !== undefined) proxies.note(each.imageId, asked);
     return wanted;
   };

@@ -9,7 +9,7 @@ import { refuseUsed } from "./use.js";
 
 export type EnsureImage = Extract<Effect, { kind: "ensureImage" }>;
 
-interface BuildContext {
+interface BuildSupport {
   signal: AbortSignal;
   /** Tells how far the build is. */
   stage: (reached: StageReached) => void;
@@ -18,7 +18,7 @@ interface BuildContext {
 /** The part that knows recipes and manifests (src/images). */
 export interface ImageMaker {
   /** Builds the image in its partial directory and gives it its name. Kills what it started when aborted. */
-  build(wanted: EnsureImage, context: BuildContext): Promise<void>;
+  build(wanted: EnsureImage, context: BuildSupport): Promise<void>;
   /** Looks at a finished image's directory: whole, or not there. */
   inspect(id: ImageId): ObservedImage["image"];
   /** Removes the partial directory and, before that, whoever still builds in it. */
@@ -33,7 +33,7 @@ export interface SeenPartial {
 }
 
 export interface ImageDriver {
-  ensure(wanted: EnsureImage, context: BuildContext): Promise<void>;
+  ensure(wanted: EnsureImage, context: BuildSupport): Promise<void>;
   ensureNoPartial(id: ImageId): Promise<void>;
   ensureNone(id: ImageId): Promise<void>;
   inspect(id: ImageId): ObservedImage["image"];

@@ -8,7 +8,7 @@ import type { Ledger } from "../log/ledger.js";
 import type { NewEvent } from "../model/events.js";
 import type { Effect, Observed } from "../model/model.js";
 import { deadlinesMs } from "./deadlines.js";
-import { Keyring } from "./queue.js";
+import { Queue } from "./queue.js";
 import { tell } from "./telling.js";
 import { keepTriesOf, newTrack, type Track, triesOf } from "./tries.js";
 import type { World } from "./world.js";
@@ -45,7 +45,7 @@ export class Loop {
   readonly #world: World;
   readonly #clock: Clock;
   readonly #options: LoopOptions;
-  readonly #keys: Keyring;
+  readonly #keys: Queue;
   readonly #tracks = new Map<string, Track>();
   readonly #stopping = new AbortController();
   #resync: Timer | null = null;
@@ -55,7 +55,7 @@ export class Loop {
     this.#world = world;
     this.#clock = clock;
     this.#options = options;
-    this.#keys = new Keyring(options.concurrency, (stream) => this.#pass(stream));
+    this.#keys = new Queue(options.concurrency, (stream) => this.#pass(stream));
     world.onWake((stream) => this.wake(stream));
     ledger.onCommit((events) => {
       // A failure that is told changes nothing; waking for it would go round the backoff.

@@ -1,6 +1,6 @@
 /** A queue of keys: one pass of a key at a time, many keys at once, bounded; wakes carry nothing but the key. */
 
-export class Keyring {
+export class Queue {
   readonly #concurrency: number;
   readonly #pass: (key: string) => Promise<void>;
   /** Waiting for a free place, in the order of their wakes. */

@@ -38,11 +38,11 @@ function reconcileCard(vm: Vm, { process, tap, nat }: ObservedVm, capabilities: 
 }
 
 /** Where each port that is to be forwarded leads: to an address of the guest's own loopback, or to its card. */
-type Wanted = Map<number, string | undefined>;
+type WantedPorts = Map<number, string | undefined>;
 
 /** Each listener's port; a server that can be reached through the card is not gone round to. */
-function targetsOf(listeners: ObservedVm["listeners"]): Wanted {
-  const targets: Wanted = new Map([[sshPort, undefined]]);
+function targetsOf(listeners: ObservedVm["listeners"]): WantedPorts {
+  const targets: WantedPorts = new Map([[sshPort, undefined]]);
   const list = listeners.is === "present" ? listeners.list.filter(({ proto }) => proto === "tcp") : [];
   // In whatever order the guest tells them, 127.0.0.1 goes before ::1.
   for (const listener of list.sort((a, b) => (a.address < b.address ? -1 : 1))) {
@@ -53,7 +53,7 @@ function targetsOf(listeners: ObservedVm["listeners"]): Wanted {
 }
 
 /** sshd's port and the lowest of those that the guest listens on; one that is forwarded is not given up for another. */
-function wantedPorts(listeners: ObservedVm["listeners"], forwarded: ReadonlySet<number>): Wanted {
+function wantedPorts(listeners: ObservedVm["listeners"], forwarded: ReadonlySet<number>): WantedPorts {
   const later = (port: number): number => (port === sshPort ? -1 : forwarded.has(port) ? 0 : 1);
   const targets = [...targetsOf(listeners)].sort(([a], [b]) => later(a) - later(b) || a - b);
   return new Map(targets.slice(0, mostForwards));

@@ -15,7 +15,7 @@ export interface Installation {
   units: Record<string, string>;
 }
 
-export interface Wanted {
+export interface InstallRequest {
   version: string;
   owner: Owner;
   home: Home;
@@ -25,7 +25,14 @@ export interface Wanted {
 }
 
 /** What this version writes down for this owner. Pure. */
-export function installationOf({ version, owner, home, config, programs, vmm }: Wanted): Installation {
+export function installationOf({
+  version,
+  owner,
+  home,
+  config,
+  programs,
+  vmm,
+}: InstallRequest): Installation {
   const { uid, gid, name } = owner;
   const { bridge, address, prefixLength } = config.network;
   const metadata: Metadata = {

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { connect, createServer } from "node:net";
 import { test } from "node:test";
-import { Uses } from "../../src/api/activity.js";
+import { Activity } from "../../src/api/activity.js";
 import { why } from "../../src/core/explain.js";
 import { fold, initialState } from "../../src/core/projection.js";
 import { autoStop } from "../../src/daemon/auto-stop.js";
@@ -32,7 +32,7 @@ function bench() {
       }
     },
   } as unknown as Ledger;
-  const uses = new Uses(clock);
+  const uses = new Activity(clock);
   const connected = new Set<string>();
   const end = autoStop({
     ledger,

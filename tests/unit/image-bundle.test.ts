@@ -17,8 +17,8 @@ import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
 import { toolRunner } from "../../src/host/run-tool.js";
 import type { Bundle } from "../../src/images/catalog-schema.js";
+import type { BuildContext } from "../../src/images/make/build-context.js";
 import { makeFromBundle } from "../../src/images/make/bundle.js";
-import type { Workshop } from "../../src/images/make/workshop.js";
 import { tool } from "../images/oci-layout.js";
 
 const searchPath = process.env["PATH"] ?? "";
@@ -84,7 +84,7 @@ function make(bundle: Bundle) {
     ...{ mirror: null, searchPath, proxies: {}, state: "/state" },
     registry: { cacheDirectory: join(directory, "cache"), environment: {}, searchPath, registries: [] },
   } as const;
-  const workshop: Workshop = {
+  const build: BuildContext = {
     job,
     runTool: toolRunner(searchPath),
     environment: {},
@@ -92,7 +92,7 @@ function make(bundle: Bundle) {
     stage: () => {},
     now: () => 0,
   };
-  return { partial, made: makeFromBundle(workshop, bundle) };
+  return { partial, made: makeFromBundle(build, bundle) };
 }
 
 test("a bundle gives the files of an image and nothing else, and is fetched once", async () => {

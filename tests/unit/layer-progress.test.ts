@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { stageReport } from "../../src/cli/render/stages.js";
 import { type Output, plainStyle } from "../../src/cli/render/style.js";
+import type { BuildContext } from "../../src/images/make/build-context.js";
 import { layerProgress } from "../../src/images/make/oci.js";
-import type { Workshop } from "../../src/images/make/workshop.js";
 import type { LayerProgress } from "../../src/model/model.js";
 import { eventView } from "../doubles/views.js";
 import { ManualClock } from "../manual-clock.js";
@@ -19,11 +19,11 @@ const layer = (number: number, count: number, receivedMB: number, totalMB: numbe
 function stagesOf(count: number, pieces: number): [string, LayerProgress | undefined][] {
   const told: [string, LayerProgress | undefined][] = [];
   let nowMs = 0;
-  const workshop = {
+  const build = {
     now: () => nowMs,
     stage: (_stage: string, detail = "", progress?: LayerProgress) => told.push([detail, progress]),
-  } as unknown as Workshop;
-  const tell = layerProgress(workshop);
+  } as unknown as BuildContext;
+  const tell = layerProgress(build);
   for (let piece = 1; piece <= pieces; piece++)
     for (let number = 1; number <= count; number++) {
       nowMs += 1;

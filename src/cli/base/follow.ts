@@ -70,7 +70,7 @@ export function verdict(vm: VmView | undefined, goal: Goal): Verdict {
 /** Events after which a VM's phase can be one that was waited for. */
 const turningPoints = new Set(["vm.ready", "vm.step_failed", "vm.process_exited", "vm.deleted"]);
 
-export interface Wanted {
+export interface WaitFor {
   id: string;
   goal: Goal;
   /** Events up to this seq say nothing of what becomes of the command. */
@@ -83,7 +83,7 @@ export interface Wanted {
  */
 export async function settle(
   context: Context,
-  wanted: readonly Wanted[],
+  wanted: readonly WaitFor[],
   settled: (id: string, verdict: "done" | BangerError) => void,
   seen: (event: EventView) => void = () => undefined,
 ): Promise<void> {

@@ -5,7 +5,7 @@ import { usageError } from "../base/check.js";
 import { command, manyRefs } from "../base/command.js";
 import { type Context, call, print, printJson, say } from "../base/context.js";
 import { filterFlag, filterOf } from "../base/filter.js";
-import { type Goal, settle, verdict, type Wanted } from "../base/follow.js";
+import { type Goal, settle, verdict, type WaitFor } from "../base/follow.js";
 import { errorText } from "../render/error.js";
 import { styleFor } from "../render/style.js";
 import { newVmFlags, startReport } from "./new.js";
@@ -42,7 +42,7 @@ export async function act(
   const { goal, done } = outcomes[action];
   const body = { action, refs: [...new Set(refs)], ...(force && { force }) };
   const reply = await call(context, "vmAct", { body });
-  const wanted: Wanted[] = [];
+  const wanted: WaitFor[] = [];
   const results = reply.results.map(({ ref, vm, error, after }): Result => {
     const failure = error && BangerError.from(error);
     // A restart begins with a running VM: that alone says nothing.

@@ -14,6 +14,7 @@ import { toolEnvironment, toolRunner } from "../../host/run-tool.js";
 import { systemClock } from "../../lib/clock.js";
 import { BangerError, errorBody } from "../../lib/errors.js";
 import { resolveImage } from "../catalog.js";
+import { type BuildContext, type BuildResult, manifestOfBuild } from "../make/build-context.js";
 import { makeFromBundle } from "../make/bundle.js";
 import { makeCopy, makeFromFiles } from "../make/files.js";
 import {
@@ -27,7 +28,6 @@ import {
 import { makeKernelByRecipe, makeKernelFromDirectory } from "../make/kernel.js";
 import { makeFromOci } from "../make/oci.js";
 import { makeFromRecipe } from "../make/recipe.js";
-import { describe, type Made, type Workshop } from "../make/workshop.js";
 import { manifestFile } from "../manifest.js";
 import { findWorkSeed, makeWorkSeed } from "../work-seed.js";
 
@@ -39,38 +39,36 @@ const report = (line: BuildReport): void => {
   }
 };
 
-async function makeFromCatalog(workshop: Workshop): Promise<Made> {
-  const { imageId, name } = workshop.job;
+async function makeFromCatalog(build: BuildContext): Promise<BuildResult> {
+  const { imageId, name } = build.job;
   const resolved = await resolveImage(name);
   if (resolved.imageId !== imageId)
     throw new BangerError("image_outdated", `${imageId} is not what this version's catalog has as ${name}`, {
       hint: `banger image pull ${name}`,
     });
-  return "bundle" in resolved
-    ? makeFromBundle(workshop, resolved.bundle)
-    : makeFromRecipe(workshop, resolved);
+  return "bundle" in resolved ? makeFromBundle(build, resolved.bundle) : makeFromRecipe(build, resolved);
 }
 
-function make(workshop: Workshop): Promise<Made> {
-  const { imageId, source } = workshop.job;
+function make(build: BuildContext): Promise<BuildResult> {
+  const { imageId, source } = build.job;
   switch (source.kind) {
     case "catalog":
-      return isKernelId(imageId) ? makeKernelByRecipe(workshop) : makeFromCatalog(workshop);
+      return isKernelId(imageId) ? makeKernelByRecipe(build) : makeFromCatalog(build);
     case "oci":
-      return makeFromOci(workshop, source);
+      return makeFromOci(build, source);
     case "files":
-      return makeFromFiles(workshop, source);
+      return makeFromFiles(build, source);
     case "copy":
-      return makeCopy(workshop);
+      return makeCopy(build);
     case "directory":
-      return makeKernelFromDirectory(workshop, source.path);
+      return makeKernelFromDirectory(build, source.path);
     default:
       return source satisfies never;
   }
 }
 
 async function build(job: BuildJob): Promise<void> {
-  const workshop: Workshop = {
+  const build: BuildContext = {
     job,
     runTool: toolRunner(job.searchPath),
     environment: { ...toolEnvironment(job.searchPath), ...asEnvironment(job.proxies) },
@@ -79,7 +77,7 @@ async function build(job: BuildJob): Promise<void> {
       report({ stage, ...(detail !== undefined && { detail }), ...(layer !== undefined && { layer }) }),
     now: () => systemClock.now(),
   };
-  const manifest = await describe(workshop, await make(workshop));
+  const manifest = await manifestOfBuild(build, await make(build));
   // Now, so that no VM has to wait for it.
   if (!isKernelId(job.imageId) && (await findWorkSeed(job.partial)).is === "missing")
     await makeWorkSeed(job.partial);

@@ -8,16 +8,16 @@ import { httpClient } from "../../oci/http.js";
 import { defaultDelaysMs } from "../../oci/retry.js";
 import type { Bundle } from "../catalog-schema.js";
 import { filesOf, manifestFile, ownSeed, readManifest, verifyFiles } from "../manifest.js";
-import { type Made, sparingly, type Workshop } from "./workshop.js";
+import { type BuildContext, type BuildResult, throttle } from "./build-context.js";
 
 const unpackDeadlineMs = 30 * 60_000;
 
 /** Brings the archive into the cache of blobs, whole and checked; a broken download is resumed. */
-async function fetchBundle(workshop: Workshop, { url, sha256, bytes }: Bundle): Promise<string> {
-  const { job, signal, stage } = workshop;
+async function fetchBundle(build: BuildContext, { url, sha256, bytes }: Bundle): Promise<string> {
+  const { job, signal, stage } = build;
   const cache = new BlobCache(job.registry.cacheDirectory);
   const http = httpClient(systemClock, { proxies: job.proxies, certificates: hostCertificates() });
-  const isDue = sparingly(workshop);
+  const isDue = throttle(build);
   const megabytes = (count: number) => (count / 1e6).toFixed(0);
   const digest = `sha256:${sha256}`;
   await cache.ensure(
@@ -46,10 +46,10 @@ async function fetchBundle(workshop: Workshop, { url, sha256, bytes }: Bundle): 
   return cache.path(digest);
 }
 
-export async function makeFromBundle(workshop: Workshop, bundle: Bundle): Promise<Made> {
-  const { job, runTool, signal, stage } = workshop;
+export async function makeFromBundle(build: BuildContext, bundle: Bundle): Promise<BuildResult> {
+  const { job, runTool, signal, stage } = build;
   stage("download", bundle.url);
-  const archive = await fetchBundle(workshop, bundle);
+  const archive = await fetchBundle(build, bundle);
   stage("unpack", "files of the image");
   const options = ["--use-compress-program=zstd", "--sparse", "--no-same-owner", "--no-same-permissions"];
   const unpack = async (...names: string[]): Promise<void> => {

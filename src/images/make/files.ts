@@ -15,19 +15,19 @@ import {
   verifyImage,
   workSeedFile,
 } from "../manifest.js";
-import { type Made, packBootModules, takeKernel, type Workshop } from "./workshop.js";
+import { type BuildContext, type BuildResult, packBootModules, takeKernel } from "./build-context.js";
 
 type Files = Extract<ImageSource, { kind: "files" }>;
 
 /** The kernel is linked to as well, unless it is packed: a guest is started with an unpacked one. */
-async function takeOwnKernel({ job }: Workshop, kernel: string): Promise<void> {
+async function takeOwnKernel({ job }: BuildContext, kernel: string): Promise<void> {
   const content = await readFile(kernel);
   if (isElf(content)) await symlink(kernel, `${job.partial}/${kernelFile}`);
   else await writeFile(`${job.partial}/${kernelFile}`, extractVmlinux(content), { mode: 0o600 });
 }
 
 /** The image's part of the first root: the user's, or packed of the user's modules, or nothing. */
-async function takeModules({ job }: Workshop, { initrd, modules }: Files): Promise<void> {
+async function takeModules({ job }: BuildContext, { initrd, modules }: Files): Promise<void> {
   const output = `${job.partial}/${modulesFile}`;
   if (initrd !== null) return symlink(initrd, output);
   if (modules === null) return writeFile(output, modulesArchive([]), { mode: 0o600 });
@@ -40,7 +40,7 @@ async function takeModules({ job }: Workshop, { initrd, modules }: Files): Promi
 }
 
 /** What a container image's directory says of it, which goes on to what is made of its root disk. */
-function containerOf(directory: string): Pick<Made, "oci"> {
+function containerOf(directory: string): Pick<BuildResult, "oci"> {
   try {
     const { oci } = readManifest(directory);
     return oci === undefined ? {} : { oci };
@@ -49,18 +49,18 @@ function containerOf(directory: string): Pick<Made, "oci"> {
   }
 }
 
-export async function makeFromFiles(workshop: Workshop, source: Files): Promise<Made> {
-  const { job, stage } = workshop;
+export async function makeFromFiles(build: BuildContext, source: Files): Promise<BuildResult> {
+  const { job, stage } = build;
   stage("link", source.rootfs);
   await symlink(source.rootfs, `${job.partial}/${rootfsFile}`);
   if (source.workSeed !== undefined) await symlink(source.workSeed, `${job.partial}/${workSeedFile}`);
   const kept = containerOf(dirname(source.rootfs));
   if (source.kernel === null) {
-    const { kernelRelease, bootArguments } = await takeKernel(workshop);
+    const { kernelRelease, bootArguments } = await takeKernel(build);
     return { kernelRelease, bootArguments, ...kept };
   }
-  await takeOwnKernel(workshop, source.kernel);
-  await takeModules(workshop, source);
+  await takeOwnKernel(build, source.kernel);
+  await takeModules(build, source);
   return {
     kernelRelease: source.modules === null ? "" : basename(source.modules),
     bootArguments: "",
@@ -69,8 +69,8 @@ export async function makeFromFiles(workshop: Workshop, source: Files): Promise<
 }
 
 /** Copies all of an image's files; holes stay holes. */
-export async function makeCopy(workshop: Workshop): Promise<Made> {
-  const { job, runTool, signal, stage } = workshop;
+export async function makeCopy(build: BuildContext): Promise<BuildResult> {
+  const { job, runTool, signal, stage } = build;
   if (job.need === null) throw new BangerError("internal", `${job.imageId} is a copy of nothing`);
   const manifest = verifyImage(job.need);
   const { kernelRelease, bootArguments, suite, oci } = manifest;

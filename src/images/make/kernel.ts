@@ -7,15 +7,20 @@ import { newestKernel } from "../kernel/boot-files.js";
 import { modulesArchive } from "../kernel/initrd.js";
 import { extractVmlinux } from "../kernel/vmlinux.js";
 import { kernelFile, modulesFile, modulesTree } from "../manifest.js";
+import { type BuildContext, type BuildResult, packBootModules, scratchIn } from "./build-context.js";
 import { fetchPackage } from "./package.js";
-import { type Made, packBootModules, scratchIn, type Workshop } from "./workshop.js";
 
 /** Within what the daemon gives the whole. */
 const buildDeadlineMs = 55 * 60_000;
 
 /** Writes the kernel's three files from `bzImage` and the tree `root`/lib/modules/`release`, if there is one. */
-async function writeKernel(workshop: Workshop, image: string, root: string, release?: string): Promise<void> {
-  const { job, runTool, signal } = workshop;
+async function writeKernel(
+  build: BuildContext,
+  image: string,
+  root: string,
+  release?: string,
+): Promise<void> {
+  const { job, runTool, signal } = build;
   const { partial } = job;
   await writeFile(`${partial}/${kernelFile}`, extractVmlinux(await readFile(image)), { mode: 0o600 });
   const all = `${partial}/${modulesTree}`;
@@ -31,13 +36,13 @@ async function writeKernel(workshop: Workshop, image: string, root: string, rele
 }
 
 /** Has depmod write what says which module needs which. */
-async function listModules({ runTool, signal }: Workshop, root: string, release: string): Promise<void> {
+async function listModules({ runTool, signal }: BuildContext, root: string, release: string): Promise<void> {
   await runTool({ tool: "depmod", argv: ["-b", root, release], writes: root, package: "kmod", signal });
 }
 
 /** The catalog's kernel: one of Debian's packages, or built from Debian's source. */
-export async function makeKernelByRecipe(workshop: Workshop): Promise<Made> {
-  const { job, runTool, signal, stage } = workshop;
+export async function makeKernelByRecipe(build: BuildContext): Promise<BuildResult> {
+  const { job, runTool, signal, stage } = build;
   const resolved = await resolveKernel(job.name);
   const { recipe, suite, imageId } = resolved;
   if (imageId !== job.imageId)
@@ -47,29 +52,29 @@ export async function makeKernelByRecipe(workshop: Workshop): Promise<Made> {
   stage("download", "package lists");
   const sources = await packageSources(suite, job.mirror, runTool, signal);
   let kernelRelease = "";
-  await scratchIn(workshop, async (scratch) => {
-    const root = await fetchPackage(workshop, sources, recipe.package, scratch);
+  await scratchIn(build, async (scratch) => {
+    const root = await fetchPackage(build, sources, recipe.package, scratch);
     kernelRelease =
       resolved.sources === null
-        ? await unpackKernel(workshop, root)
-        : await buildKernel(workshop, root, scratch, resolved.sources);
+        ? await unpackKernel(build, root)
+        : await buildKernel(build, root, scratch, resolved.sources);
   });
   return { suite, kernelRelease, bootArguments: recipe.bootArguments };
 }
 
 /** A kernel that a package brings, whose files lie below `root`. */
-async function unpackKernel(workshop: Workshop, root: string): Promise<string> {
-  workshop.stage("kernel", "unpacking the kernel and its modules");
+async function unpackKernel(build: BuildContext, root: string): Promise<string> {
+  build.stage("kernel", "unpacking the kernel and its modules");
   const release = newestKernel(await readdir(`${root}/boot`));
   if (release === undefined) throw new BangerError("kernel_unusable", "the package has no kernel in /boot");
-  await listModules(workshop, root, release);
-  await writeKernel(workshop, `${root}/boot/vmlinuz-${release}`, root, release);
+  await listModules(build, root, release);
+  await writeKernel(build, `${root}/boot/vmlinuz-${release}`, root, release);
   return release;
 }
 
 /** A kernel whose source a package has brought below `root`. */
 async function buildKernel(
-  workshop: Workshop,
+  build: BuildContext,
   root: string,
   scratch: string,
   { config, script }: { config: string; script: string },
@@ -80,25 +85,25 @@ async function buildKernel(
   await writeFile(`${scratch}/config`, config);
   const built = `${scratch}/built`;
   await mkdir(built);
-  workshop.stage("build", `compiling ${archive.replace(".tar.xz", "")}`);
-  await workshop.runTool({
+  build.stage("build", `compiling ${archive.replace(".tar.xz", "")}`);
+  await build.runTool({
     tool: "sh",
     argv: ["-ec", `cd "$scratch"\n${script}`, "sh", `${root}/usr/src/${archive}`, `${scratch}/config`, built],
     env: { scratch },
     writes: scratch,
     package: "gcc make flex bison bc libelf-dev",
-    signal: workshop.signal,
+    signal: build.signal,
     deadlineMs: buildDeadlineMs,
   });
-  await writeKernel(workshop, `${built}/vmlinux`, root);
+  await writeKernel(build, `${built}/vmlinux`, root);
   return (await readFile(`${built}/release`, "utf8")).trim();
 }
 
 const kernelNames = /^(vmlinux|vmlinuz|bzImage)(-.+)?$/;
 
 /** A kernel that the user made: `vmlinux` or `bzImage`, and lib/modules/RELEASE where it needs modules. */
-export async function makeKernelFromDirectory(workshop: Workshop, path: string): Promise<Made> {
-  const { runTool, signal, stage } = workshop;
+export async function makeKernelFromDirectory(build: BuildContext, path: string): Promise<BuildResult> {
+  const { runTool, signal, stage } = build;
   stage("copy", path);
   const image = (await readdir(path)).filter((name) => kernelNames.test(name)).sort()[0];
   if (image === undefined)
@@ -111,16 +116,16 @@ export async function makeKernelFromDirectory(workshop: Workshop, path: string):
     throw new BangerError("kernel_unusable", `${path}/lib/modules has more than one release`, {
       hint: `leave only the one that belongs to ${image}`,
     });
-  if (release === undefined) await writeKernel(workshop, `${path}/${image}`, path);
+  if (release === undefined) await writeKernel(build, `${path}/${image}`, path);
   else
-    await scratchIn(workshop, async (scratch) => {
+    await scratchIn(build, async (scratch) => {
       // Whoever made them may not have had depmod list them; their own tree stays as it is.
       const root = `${scratch}/root`;
       await mkdir(`${root}/lib/modules`, { recursive: true });
       const argv = ["-r", `${path}/lib/modules/${release}`, `${root}/lib/modules`];
       await runTool({ tool: "cp", argv, writes: scratch, package: "coreutils", signal });
-      await listModules(workshop, root, release);
-      await writeKernel(workshop, `${path}/${image}`, root, release);
+      await listModules(build, root, release);
+      await writeKernel(build, `${path}/${image}`, root, release);
     });
   return { kernelRelease: release ?? "", bootArguments: "" };
 }

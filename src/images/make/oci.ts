@@ -12,7 +12,7 @@ import { pullOci } from "../../oci/pull.js";
 import { formatReference, parseReference } from "../../oci/reference.js";
 import { readGuestFiles } from "../catalog.js";
 import { modulesTree, rootfsFile } from "../manifest.js";
-import { type Made, sparingly, takeKernel, type Workshop } from "./workshop.js";
+import { type BuildContext, type BuildResult, takeKernel, throttle } from "./build-context.js";
 
 const firstBootScript = fileURLToPath(new URL("../../../../guest-agent/first-boot", import.meta.url));
 /** What a guest can still write where the size is not given. */
@@ -22,13 +22,13 @@ const minimumFreeMiB = 4096;
 const layerSteps = { image: 200, atLeast: 2, atMost: 20 };
 
 /** Tells of each layer: its beginning, some steps of its way, and its end. */
-export function layerProgress(workshop: Workshop): (progress: LayerProgress) => void {
-  const dues = new Map<number, ReturnType<typeof sparingly>>();
+export function layerProgress(build: BuildContext): (progress: LayerProgress) => void {
+  const dues = new Map<number, ReturnType<typeof throttle>>();
   return (progress) => {
     const { number, count, receivedBytes, totalBytes, state } = progress;
     const { image, atLeast, atMost } = layerSteps;
     const steps = Math.min(atMost, Math.max(atLeast, Math.floor(image / count)));
-    const isDue = dues.get(number) ?? sparingly(workshop, steps);
+    const isDue = dues.get(number) ?? throttle(build, steps);
     dues.set(number, isDue);
     if (state === "downloading" && !isDue(receivedBytes, totalBytes)) return;
     const far =
@@ -36,31 +36,28 @@ export function layerProgress(workshop: Workshop): (progress: LayerProgress) => 
         ? `${formatMegabytes(receivedBytes)} of ${formatMegabytes(totalBytes)} MB`
         : `${formatMegabytes(totalBytes)} MB`;
     const here = state === "cached" ? ", here already" : "";
-    workshop.stage("download", `layer ${number} of ${count}, ${far}${here}`, progress);
+    build.stage("download", `layer ${number} of ${count}, ${far}${here}`, progress);
   };
 }
 
-function writeProgress(workshop: Workshop): NonNullable<RootfsOptions["onProgress"]> {
-  const isDue = sparingly(workshop);
+function writeProgress(build: BuildContext): NonNullable<RootfsOptions["onProgress"]> {
+  const isDue = throttle(build);
   return ({ packedBytes, totalBytes }) => {
     if (isDue(packedBytes, totalBytes))
-      workshop.stage(
-        "write",
-        `${formatMegabytes(packedBytes)} of ${formatMegabytes(totalBytes)} MB of layers`,
-      );
+      build.stage("write", `${formatMegabytes(packedBytes)} of ${formatMegabytes(totalBytes)} MB of layers`);
   };
 }
 
 const origin = (
   { reference, digest }: { reference: string; digest: string },
   { env, entrypoint, cmd, workingDirectory, user }: ImageConfig,
-): NonNullable<Made["oci"]> => ({ reference, digest, env, entrypoint, cmd, workingDirectory, user });
+): NonNullable<BuildResult["oci"]> => ({ reference, digest, env, entrypoint, cmd, workingDirectory, user });
 
 export async function makeFromOci(
-  workshop: Workshop,
+  build: BuildContext,
   source: Extract<ImageSource, { kind: "oci" }>,
-): Promise<Made> {
-  const { job, signal, stage } = workshop;
+): Promise<BuildResult> {
+  const { job, signal, stage } = build;
   stage("resolve", source.reference);
   const pinned = formatReference({ ...parseReference(source.reference), digest: source.digest });
   const pulled = await pullOci(pinned, {
@@ -69,9 +66,9 @@ export async function makeFromOci(
     proxies: job.proxies,
     certificates: hostCertificates(),
     signal,
-    onProgress: layerProgress(workshop),
+    onProgress: layerProgress(build),
   });
-  const kernel = await takeKernel(workshop);
+  const kernel = await takeKernel(build);
   const modules = {
     digest: `sha256:${kernel.files[modulesTree]?.sha256}`,
     size: kernel.files[modulesTree]?.bytes ?? 0,
@@ -89,10 +86,10 @@ export async function makeFromOci(
       return plan.entries;
     },
     ...(source.sizeMiB === null ? { minimumFreeMiB } : { sizeMiB: source.sizeMiB }),
-    seconds: Math.floor(workshop.now() / 1000),
+    seconds: Math.floor(build.now() / 1000),
     searchPath: job.searchPath,
     signal,
-    onProgress: writeProgress(workshop),
+    onProgress: writeProgress(build),
   });
   return {
     kernelRelease: kernel.kernelRelease,

@@ -4,7 +4,7 @@ import { asEnvironment } from "../../host/proxies.js";
 import { BangerError } from "../../lib/errors.js";
 import type { PackageSources } from "../apt-sources.js";
 import { rootfsError } from "../rootfs.js";
-import type { Workshop } from "./workshop.js";
+import type { BuildContext } from "./build-context.js";
 
 const downloadDeadlineMs = 30 * 60_000;
 
@@ -40,19 +40,19 @@ const dependency = /^Depends: ([a-z0-9][a-z0-9+.-]+)/m;
  * @throws BangerError `mirror_unreachable`, `mirror_untrusted`, `tool_missing`, `disk_full`
  */
 export async function fetchPackage(
-  workshop: Workshop,
+  build: BuildContext,
   sources: PackageSources,
   name: string,
   scratch: string,
 ): Promise<string> {
-  const { signal, stage } = workshop;
+  const { signal, stage } = build;
   const config = await makeApt(scratch, sources);
   const apt = async (script: string, ...argv: string[]): Promise<string> => {
     try {
-      return await workshop.runTool({
+      return await build.runTool({
         tool: "sh",
         argv: ["-ec", `cd "$1"; shift; ${script}`, "sh", scratch, ...argv],
-        env: { ...asEnvironment(workshop.job.proxies), APT_CONFIG: config },
+        env: { ...asEnvironment(build.job.proxies), APT_CONFIG: config },
         writes: scratch,
         package: "apt",
         signal,
@@ -71,7 +71,7 @@ export async function fetchPackage(
   const file = (await readdir(scratch)).find((each) => each.endsWith(".deb"));
   if (file === undefined) throw new BangerError("internal", `apt-get did not leave ${meant} here`);
   const root = `${scratch}/root`;
-  await workshop.runTool({
+  await build.runTool({
     tool: "dpkg-deb",
     argv: ["-x", `${scratch}/${file}`, root],
     writes: scratch,

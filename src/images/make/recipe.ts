@@ -7,8 +7,8 @@ import type { ResolvedRecipe } from "../catalog.js";
 import { extractBootFiles } from "../kernel/boot-files.js";
 import { rootfsFile } from "../manifest.js";
 import { makeRootfs } from "../rootfs.js";
+import type { BuildContext, BuildResult } from "./build-context.js";
 import { builderFile, builderRecord } from "./job.js";
-import type { Made, Workshop } from "./workshop.js";
 
 /** A directory that the build's own user can enter: the image directory itself for root, else one below /var/tmp. */
 async function makeScratch(partial: string, asRoot: boolean): Promise<string> {
@@ -21,8 +21,8 @@ async function makeScratch(partial: string, asRoot: boolean): Promise<string> {
   return scratch;
 }
 
-export async function makeFromRecipe(workshop: Workshop, resolved: ResolvedRecipe): Promise<Made> {
-  const { job, runTool, environment, signal, stage } = workshop;
+export async function makeFromRecipe(build: BuildContext, resolved: ResolvedRecipe): Promise<BuildResult> {
+  const { job, runTool, environment, signal, stage } = build;
   const asRoot = process.getuid?.() === 0;
   stage("download", "package lists");
   const sources = await packageSources(resolved.suite, job.mirror, runTool, signal);

@@ -9,7 +9,7 @@ import { refuseRootSize } from "./root-size.js";
 import { type ApiDeps, type Handle, roomOf } from "./route.js";
 import { seenOf, vmView } from "./views.js";
 
-export function manyRoutes(handle: Handle, deps: ApiDeps): void {
+export function bulkRoutes(handle: Handle, deps: ApiDeps): void {
   const { ledger, world, home } = deps;
   const { capabilities } = world;
   const viewOf = (observed: Observed, { vmId, error }: Commanded) => {

@@ -1,8 +1,8 @@
-/** The keyring: one pass of a key at a time, as many keys as allowed, no wake lost, and a clean end. */
+/** The queue: one pass of a key at a time, as many keys as allowed, no wake lost, and a clean end. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { Keyring } from "../../src/loop/queue.js";
+import { Queue } from "../../src/loop/queue.js";
 
 /** Passes that end when the test says so. */
 class Passes {
@@ -26,7 +26,7 @@ class Passes {
 
 test("many keys at once, never more than allowed, in the order of their wakes", async () => {
   const passes = new Passes();
-  const keys = new Keyring(2, passes.run);
+  const keys = new Queue(2, passes.run);
   for (const key of ["a", "b", "c", "d", "c"]) keys.wake(key);
   assert.deepEqual(passes.running, ["a", "b"]);
   await passes.end("a");
@@ -39,7 +39,7 @@ test("many keys at once, never more than allowed, in the order of their wakes", 
 
 test("wakes during a pass mean one more pass, after it", async () => {
   const passes = new Passes();
-  const keys = new Keyring(4, passes.run);
+  const keys = new Queue(4, passes.run);
   for (let n = 0; n < 5; n++) keys.wake("a");
   assert.deepEqual(passes.begun, ["a"]);
   await passes.end("a");
@@ -50,14 +50,14 @@ test("wakes during a pass mean one more pass, after it", async () => {
 
 test("a key that waits for its own pass does not hold up the others", async () => {
   const passes = new Passes();
-  const keys = new Keyring(2, passes.run);
+  const keys = new Queue(2, passes.run);
   for (const key of ["a", "a", "b"]) keys.wake(key);
   assert.deepEqual(passes.running, ["a", "b"]);
 });
 
 test("drain forgets what waits and resolves when what runs has ended", async () => {
   const passes = new Passes();
-  const keys = new Keyring(1, passes.run);
+  const keys = new Queue(1, passes.run);
   keys.wake("a");
   keys.wake("b");
   let drained = false;

@@ -64,7 +64,7 @@ async function sizeOf(directory: string): Promise<{ blobs: number; bytes: number
   return { blobs: files.length, bytes: sizes.reduce((sum, size) => sum + size, 0) };
 }
 
-export function imageShelf(home: Home, access: RegistryAccess, proxies: ProxyBook, clock: Clock): Images {
+export function imageQueries(home: Home, access: RegistryAccess, proxies: ProxyBook, clock: Clock): Images {
   return {
     ...imageResolver(access, proxies, clock),
     fullReference,

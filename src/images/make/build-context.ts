@@ -12,7 +12,7 @@ import { type BootModule, bootModules, loadOrder } from "../kernel/kernel-module
 import { filesOf, kernelFile, type Manifest, modulesFile, verifyImage, workSeedFile } from "../manifest.js";
 import type { BuildJob } from "./job.js";
 
-export interface Workshop {
+export interface BuildContext {
   job: BuildJob;
   runTool: RunTool;
   /** Of every program: where tools are, proxies. */
@@ -23,10 +23,10 @@ export interface Workshop {
   now: () => number;
 }
 
-export type Made = Pick<Manifest, "kernelRelease" | "bootArguments" | "suite" | "oci">;
+export type BuildResult = Pick<Manifest, "kernelRelease" | "bootArguments" | "suite" | "oci">;
 
 /** Takes the boot set of the kernel that the job needs; its files never change, so the image shares them. */
-export async function takeKernel({ job }: Workshop): Promise<Manifest> {
+export async function takeKernel({ job }: BuildContext): Promise<Manifest> {
   if (job.need === null) throw new BangerError("internal", `${job.imageId} is made without a kernel`);
   const manifest = verifyImage(job.need);
   for (const file of [kernelFile, modulesFile]) {
@@ -56,7 +56,7 @@ async function digest(path: string): Promise<string> {
 }
 
 /** The manifest of what lies in the job's partial directory, all of it durable. */
-export async function describe({ job }: Workshop, made: Made): Promise<Manifest> {
+export async function manifestOfBuild({ job }: BuildContext, made: BuildResult): Promise<Manifest> {
   const files: Manifest["files"] = {};
   let sizeBytes = 0;
   const seed = (await exists(`${job.partial}/${workSeedFile}`)) ? [workSeedFile] : [];
@@ -73,7 +73,10 @@ export async function describe({ job }: Workshop, made: Made): Promise<Manifest>
 }
 
 /** A directory for the making that goes with the partial directory. */
-export async function scratchIn({ job }: Workshop, use: (scratch: string) => Promise<void>): Promise<void> {
+export async function scratchIn(
+  { job }: BuildContext,
+  use: (scratch: string) => Promise<void>,
+): Promise<void> {
   const scratch = `${job.partial}/scratch`;
   await mkdir(scratch, { mode: 0o700 });
   await use(scratch);
@@ -84,10 +87,13 @@ const usualSteps = 10;
 const betweenStepsMs = 1_000;
 
 /**
- * Says when progress is to be told, which is sparingly: it is the log that is told, for good. At most `steps` times
+ * Says when progress is due: every report goes into the log and stays there. At most `steps` times
  * and once more at the end, and never sooner after another than a second.
  */
-export function sparingly({ now }: Workshop, steps = usualSteps): (done: number, total: number) => boolean {
+export function throttle(
+  { now }: BuildContext,
+  steps = usualSteps,
+): (done: number, total: number) => boolean {
   let toldStep = -1;
   let toldMs = Number.NEGATIVE_INFINITY;
   return (done, total) => {
