@@ -24,7 +24,7 @@ export const lineCodes = {
 export const startCodes = {
   env_file_unreadable: ["the `--env-file` cannot be read or is not UTF-8", "`ls -ld FILE`"],
   home_lost: [
-    "the state directory was moved or deleted while the daemon was using it; the daemon and its VMs end (`journalctl -t banger`)",
+    "the state directory was moved or deleted under the daemon, which ends with its VMs (`journalctl -t banger`)",
     "run any command: it starts a new daemon",
   ],
   argument_not_utf8: [
