@@ -73,6 +73,7 @@ export const sampleData: EventData = {
   "image.pull_requested": { imageId, name: "debian-slim", source: { kind: "catalog" } },
   "image.stage_reached": { stage: "packages" },
   "image.ready": { sizeBytes: 1000 },
+  "image.effect_failed": { ...failure, effect: "ensureImage" },
   "image.build_failed": failure,
   "image.damaged": failure,
   "image.delete_requested": {},

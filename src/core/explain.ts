@@ -1,6 +1,7 @@
 /** Pure: events as plain sentences, one VM's life as a list, and the chain of causes behind its state. */
 
 import { isKernelId } from "../home/handles.js";
+import type { ErrorBody } from "../lib/errors.js";
 import { formatDuration, formatSize } from "../lib/sizes.js";
 import { autoStopCause, type StoredEvent, vmStream } from "../model/events.js";
 import type { Labels, PauseCause, Phase, ProcessExit, Vm, VmSpec } from "../model/model.js";
@@ -53,7 +54,8 @@ function clause(event: StoredEvent): string {
     case "vm.resumed":
       return "its guest goes on";
     case "vm.effect_failed":
-      return `${event.data.effect} failed and ${again(event.data.retry)}: ${event.data.message}${untold(event.data)}`;
+    case "image.effect_failed":
+      return failedTry(event.data);
     case "vm.step_failed":
       return `its start failed at the ${event.data.step} step: ${event.data.message}`;
     case "vm.file_skipped":
@@ -65,7 +67,7 @@ function clause(event: StoredEvent): string {
     case "image.ready":
       return `it is ready (${formatSize(Math.ceil(event.data.sizeBytes / 2 ** 20))})`;
     case "image.build_failed":
-      return `its making failed: ${event.data.message}`;
+      return `its build failed and will not be retried: ${event.data.message}`;
     case "image.damaged":
       return event.data.message;
     case "vm.delete_requested":
@@ -79,8 +81,7 @@ function clause(event: StoredEvent): string {
     case "log.stream_archived":
       return `the events of ${event.data.stream} moved to the archive`;
     default:
-      event satisfies never;
-      return (event as StoredEvent).type;
+      return (event satisfies never as StoredEvent).type;
   }
 }
 
@@ -105,10 +106,12 @@ export const pauseText: Readonly<Record<PauseCause, string>> = {
   vmm_error: "its VMM cannot go on with it",
 };
 
-const untold = ({ untold: count = 0 }: { untold?: number }): string =>
-  count === 0 ? "" : ` (it had failed ${count} more times)`;
-
-const again = (retry: "never" | "later"): string => (retry === "later" ? "is tried again" : "is given up");
+function failedTry({ effect, retry, message, untold = 0 }: ErrorBody & { effect: string; untold?: number }) {
+  const what = effect === "ensureImage" ? "its build" : effect;
+  const again = retry === "later" ? "is tried again" : "will not be retried";
+  const more = untold === 0 ? "" : ` (it had failed ${untold} more times)`;
+  return `${what} failed and ${again}: ${message}${more}`;
+}
 
 function exitClause({ reason, detail }: ProcessExit): string {
   switch (reason) {

@@ -111,6 +111,7 @@ export function failureFacts(
   { final, say, untold }: { final: boolean; say: boolean; untold: number },
 ): NewEvent[] {
   const told = { ...failure, message: failure.message.slice(0, longestMessage) };
+  const tried = { ...told, effect: effect.kind, ...(untold > 0 && { untold }) };
   if ("vmId" in effect) {
     const stream = vmStream(effect.vmId);
     const vm = vmOf(state, stream);
@@ -119,12 +120,10 @@ export function failureFacts(
     if (final && ofStart.has(effect.kind) && vm.step !== null && vm.step !== "agent") {
       return [event(stream, "vm.step_failed", { ...told, step: vm.step })];
     }
-    if (!say) return [];
-    return [
-      event(stream, "vm.effect_failed", { ...told, effect: effect.kind, ...(untold > 0 && { untold }) }),
-    ];
+    return say ? [event(stream, "vm.effect_failed", tried)] : [];
   }
   const stream = imageStream(effect.imageId);
-  const building = imageOf(state, stream)?.phase === "building";
-  return final && building ? [event(stream, "image.build_failed", told)] : [];
+  if (imageOf(state, stream)?.phase !== "building") return [];
+  if (final) return [event(stream, "image.build_failed", told)];
+  return say ? [event(stream, "image.effect_failed", tried)] : [];
 }

@@ -3,9 +3,9 @@ import { spawn } from "node:child_process";
 import { open } from "node:fs/promises";
 import { dirname } from "node:path";
 import { createInterface } from "node:readline";
-import { diskFull } from "../host/host-error.js";
 import { BangerError } from "../lib/errors.js";
 import type { PackageSources } from "./apt-sources.js";
+import { buildFailure } from "./build-failure.js";
 import type { ResolvedRecipe } from "./catalog.js";
 
 export interface RootfsJob {
@@ -73,42 +73,7 @@ export function stageOf(line: string): [BuildStage, string] | undefined {
   return found === undefined ? undefined : [found[1], found[2]];
 }
 
-const unreachable =
-  /Could not resolve|Temporary failure|Failed to fetch|(Could not|Unable to) connect|Connection (refused|timed out)/;
-
-/** The named error behind mmdebstrap's last words. */
-export function rootfsError(lines: readonly string[], output: string, cause: unknown): BangerError {
-  const text = lines.join("\n");
-  if (/failed to execute mmdebstrap/.test(text))
-    return new BangerError("tool_missing", "mmdebstrap is not installed", {
-      hint: "apt-get install mmdebstrap",
-    });
-  const last = lines.findLast((line) => /^E: /.test(line) && !/failed|exit code/.test(line));
-  const said = (last ?? lines.findLast((line) => /^(E: |mke2fs: )/.test(line)) ?? lines.at(-1) ?? "").slice(
-    0,
-    300,
-  );
-  if (/No space left on device|Disk quota exceeded|Could not allocate block/.test(text))
-    return diskFull(output, cause);
-  if (/NO_PUBKEY|not signed|EXPKEYSIG|BADSIG/.test(text))
-    return new BangerError("mirror_untrusted", `the package lists are not signed by a known key: ${said}`, {
-      hint: "apt-get install debian-archive-keyring",
-      cause,
-    });
-  if (unreachable.test(text))
-    return new BangerError("mirror_unreachable", `packages cannot be fetched: ${said}`, {
-      hint: "apt-get update; or set mirror in the configuration",
-      retry: "later",
-      cause,
-    });
-  if (/unshare|newuidmap|subuid|user namespace/i.test(text))
-    return new BangerError("namespaces_unusable", `this host does not let banger make namespaces: ${said}`, {
-      hint: "apt-get install uidmap; sysctl kernel.unprivileged_userns_clone=1 user.max_user_namespaces=15000",
-      cause,
-    });
-  return new BangerError("image_build_failed", `mmdebstrap failed: ${said}`, { retry: "later", cause });
-}
-
+/** Of what led to the first failure, and of what followed from it. */
 const rememberedLines = 60;
 /** mmdebstrap, told to end, takes its tree away; so it is told also when the builder is killed. */
 const dieWithBuilder = ["--pdeathsig", "TERM"];
@@ -119,12 +84,13 @@ const dieWithBuilder = ["--pdeathsig", "TERM"];
 const ownMounts = ["unshare", "--mount", "--propagation", "private"];
 
 /**
- * @throws BangerError `tool_missing`, `disk_full`, `mirror_untrusted`, `mirror_unreachable`,
+ * @throws BangerError `tool_missing`, `disk_full`, `mirror_untrusted`, `mirror_unreachable`, `mirror_refused`,
  *   `namespaces_unusable`, `image_build_failed`.
  */
 export async function makeRootfs(job: RootfsJob): Promise<void> {
   const disk = await open(job.output, "wx", 0o600);
   const lines: string[] = [];
+  let failed = false;
   try {
     // In a namespace the writer is another user; the directories around the file keep everybody else away.
     if (job.mode === "unshare") await disk.chmod(0o666);
@@ -134,21 +100,24 @@ export async function makeRootfs(job: RootfsJob): Promise<void> {
       cwd: "/",
       stdio: ["pipe", "ignore", "pipe", disk.fd],
     });
-    const ended = new Promise<string | undefined>((resolve, reject) => {
+    const ended = new Promise<[number | null, NodeJS.Signals | null]>((resolve, reject) => {
       child.once("error", reject);
-      child.once("close", (code, signal) => resolve(code === 0 ? undefined : `${signal ?? code}`));
+      child.once("close", (code, signal) => resolve([code, signal]));
     });
     child.stdin?.on("error", () => undefined);
     child.stdin?.end(job.sources.list);
     for await (const line of createInterface({ input: child.stderr as NodeJS.ReadableStream })) {
-      lines.push(line);
-      if (lines.length > rememberedLines) lines.shift();
+      failed ||= line.startsWith("E: ");
+      if (!failed && lines.length >= rememberedLines) lines.shift();
+      if (lines.length < 2 * rememberedLines) lines.push(line);
       const reached = stageOf(line);
       if (reached !== undefined) job.stage(...reached);
     }
-    const failure = await ended;
-    if (failure !== undefined)
-      throw rootfsError(lines, dirname(job.output), new Error(`mmdebstrap ended with ${failure}`));
+    const [code, signal] = await ended;
+    if (signal !== null)
+      throw new BangerError("image_build_failed", `mmdebstrap was ended by ${signal}`, { retry: "later" });
+    if (code !== 0)
+      throw buildFailure(lines, dirname(job.output), new Error(`mmdebstrap ended with ${code}`));
     await disk.chmod(0o600);
     await disk.sync();
   } finally {

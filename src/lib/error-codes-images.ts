@@ -6,8 +6,8 @@ export const imageCodes = {
   image_missing: ["the image is not present, or not ready yet", "`banger image pull`"],
   image_in_use: ["VMs use it as the base of their disks", "delete those VMs first"],
   image_build_failed: [
-    "the build failed; the message has its last output",
-    "try again later; `banger doctor`",
+    "the build failed; the message has the lines of the first failure",
+    "fix what they name; `banger doctor`",
   ],
   mirror_unknown: [
     "the host's apt has no mirror or no package lists yet, or the mirror does not answer",
@@ -15,6 +15,10 @@ export const imageCodes = {
   ],
   mirror_unreachable: [
     "the host's apt has no mirror or no package lists yet, or the mirror does not answer",
+    "`apt-get update`, or `mirror` in the configuration",
+  ],
+  mirror_refused: [
+    "the mirror does not have a release or a package (404), or denies access to it (401, 403)",
     "`apt-get update`, or `mirror` in the configuration",
   ],
   mounted_below: [

@@ -59,7 +59,7 @@ export class Loop {
     world.onWake((stream) => this.wake(stream));
     ledger.onCommit((events) => {
       // A failure that is told changes nothing; waking for it would go round the backoff.
-      const telling = events.filter(({ type }) => type !== "vm.effect_failed");
+      const telling = events.filter(({ type }) => !type.endsWith(".effect_failed"));
       for (const stream of new Set(telling.map((each) => each.stream))) {
         this.wake(stream);
         for (const waiting of waitingFor(ledger.state, stream)) this.wake(waiting);

@@ -55,6 +55,8 @@ export interface EventData {
   "image.pull_requested": { imageId: ImageId; name: string; source: ImageSource };
   "image.stage_reached": StageReached;
   "image.ready": { sizeBytes: number };
+  /** A try failed that is made again; `untold` as with VMs. */
+  "image.effect_failed": ErrorBody & { effect: string; untold?: number };
   "image.build_failed": ErrorBody;
   "image.damaged": ErrorBody;
   "image.delete_requested": Record<string, never>;
@@ -119,6 +121,7 @@ export const schemaVersions: Readonly<Record<EventType, number>> = {
   "image.pull_requested": 2,
   "image.stage_reached": 1,
   "image.ready": 1,
+  "image.effect_failed": 1,
   "image.build_failed": 1,
   "image.damaged": 1,
   "image.delete_requested": 1,

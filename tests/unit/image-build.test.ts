@@ -17,7 +17,7 @@ import { afterEach, beforeEach, test } from "node:test";
 import { identify, isAlive } from "../../src/host/processes.js";
 import { ensureNoPartial, observePartial } from "../../src/images/builder/process.js";
 import { inspectImage, verifyImage } from "../../src/images/manifest.js";
-import { rootfsError, stageOf } from "../../src/images/rootfs.js";
+import { stageOf } from "../../src/images/rootfs.js";
 import { systemClock } from "../../src/lib/clock.js";
 
 let directory: string;
@@ -144,22 +144,6 @@ test("an image is present when its files are as its manifest says, else the dama
   assert.ok(seen.is === "present" && /vmlinux has 19 bytes/.test(seen.damage ?? ""));
   writeFileSync(join(directory, "manifest.json"), "{");
   assert.throws(() => verifyImage(directory), { code: "image_corrupt" });
-});
-
-test("mmdebstrap's last words get a name", () => {
-  const named = (...lines: string[]) => rootfsError(lines, "/x", undefined).code;
-  assert.equal(named("mke2fs: Could not allocate block in ext2 filesystem while populating"), "disk_full");
-  assert.equal(named("tar: ./usr: Cannot write: No space left on device", "E: tar failed"), "disk_full");
-  assert.equal(
-    named("W: GPG error: http://x NO_PUBKEY 1234", "E: The repository is not signed."),
-    "mirror_untrusted",
-  );
-  assert.equal(
-    named("Err:1 http://x", "  Temporary failure resolving 'x'", "E: apt-get update failed"),
-    "mirror_unreachable",
-  );
-  assert.equal(named("setpriv: failed to execute mmdebstrap: No such file or directory"), "tool_missing");
-  assert.equal(named("E: something new"), "image_build_failed");
 });
 
 test("mmdebstrap's output tells the stage", () => {

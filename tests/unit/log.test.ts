@@ -333,6 +333,7 @@ for (const [name, archived] of [
   ["v1-3", []],
   ["v1-4", []],
   ["v1-5", []],
+  ["v1-tries", []],
 ] as const) {
   test(`the log ${name} opens, folds to what it did, and can be written on`, (t) => {
     const path = scratch(t);

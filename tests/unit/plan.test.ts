@@ -37,13 +37,14 @@ test("whatever else fails is told once and fails no start", () => {
   assert.deepEqual(failureFacts(initialState, others[0] as Effect, failure, last), [], "the VM is forgotten");
 });
 
-test("a build fails at its last try, and what fails after it changes nothing", () => {
+test("a failed try of a build is told, the build fails at its last one, and what fails after it changes nothing", () => {
   const effect: Effect = { kind: "ensureImage", imageId, name: "debian-slim", source: { kind: "catalog" } };
   const building = given([sample("image.pull_requested")]);
   const ready = fold(building, [stored(building, sample("image.ready"))]);
-  const facts = (state: typeof building, final: boolean) =>
-    failureFacts(state, effect, failure, { final, say: true, untold: 0 }).map(({ type }) => type);
+  const facts = (state: typeof building, final: boolean, say = true) =>
+    failureFacts(state, effect, failure, { final, say, untold: 0 }).map(({ type }) => type);
   assert.deepEqual(facts(building, true), ["image.build_failed"]);
-  assert.deepEqual(facts(building, false), []);
-  assert.deepEqual(facts(ready, true), []);
+  assert.deepEqual(facts(building, false), ["image.effect_failed"]);
+  assert.deepEqual(facts(building, false, false), []);
+  assert.deepEqual([...facts(ready, true), ...facts(ready, false)], []);
 });

@@ -38,6 +38,7 @@ function stageOf(event: EventView): Stage | undefined {
     case "vm.process_exited":
       return { ended: "shutdown", begins: "preparing the disk" };
     case "vm.effect_failed":
+    case "image.effect_failed":
     case "vm.file_skipped":
       return { note: event.sentence };
     case "image.pull_requested":

@@ -13,6 +13,7 @@ import { removeTree } from "../../host/remove-tree.js";
 import { toolEnvironment, toolRunner } from "../../host/run-tool.js";
 import { systemClock } from "../../lib/clock.js";
 import { BangerError, errorBody } from "../../lib/errors.js";
+import { doomed } from "../build-failure.js";
 import { resolveImage } from "../catalog.js";
 import { type BuildContext, type BuildResult, manifestOfBuild } from "../make/build-context.js";
 import { makeFromBundle } from "../make/bundle.js";
@@ -116,6 +117,6 @@ try {
   await ("scratch" in job ? clean(job) : buildImage(job));
   report({ done: true });
 } catch (error) {
-  report({ error: errorBody(hostError(error, "scratch" in job ? job.scratch : job.partial)) });
+  report({ error: errorBody(doomed(hostError(error, "scratch" in job ? job.scratch : job.partial))) });
   process.exitCode = 1;
 }

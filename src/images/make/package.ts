@@ -3,7 +3,7 @@ import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { asEnvironment } from "../../host/proxies.js";
 import { BangerError } from "../../lib/errors.js";
 import type { PackageSources } from "../apt-sources.js";
-import { rootfsError } from "../rootfs.js";
+import { buildFailure } from "../build-failure.js";
 import type { BuildContext } from "./build-context.js";
 
 const downloadDeadlineMs = 30 * 60_000;
@@ -37,7 +37,7 @@ const dependency = /^Depends: ([a-z0-9][a-z0-9+.-]+)/m;
 
 /**
  * Fetches `name`, or what it stands for, and unpacks it below `scratch`; returns where.
- * @throws BangerError `mirror_unreachable`, `mirror_untrusted`, `tool_missing`, `disk_full`
+ * @throws BangerError `mirror_unreachable`, `mirror_refused`, `mirror_untrusted`, `tool_missing`, `disk_full`
  */
 export async function fetchPackage(
   build: BuildContext,
@@ -60,10 +60,13 @@ export async function fetchPackage(
       });
     } catch (error) {
       if (!(error instanceof BangerError) || error.code !== "tool_failed") throw error;
-      throw rootfsError(error.message.split("\n"), scratch, error);
+      // The tool's own lines follow the first, which repeats its command.
+      const [, ...lines] = String((error.cause as Error).message).split("\n");
+      throw buildFailure(lines, scratch, error);
     }
   };
-  await apt("apt-get -q update");
+  // Without this apt is content with lists that it could not fetch, and then knows no package.
+  await apt("apt-get -q update -o APT::Update::Error-Mode=any");
   const record = await apt(`apt-cache show --no-all-versions "$1"`, name);
   const meant = standsFor.test(record) ? (dependency.exec(record)?.[1] ?? name) : name;
   stage("download", meant);
