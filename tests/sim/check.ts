@@ -7,7 +7,8 @@ import type { Ledger } from "../../src/log/ledger.js";
 import type { EventType, StoredEvent } from "../../src/model/events.js";
 import { type Capabilities, type Observed, type State, startFields, type Vm } from "../../src/model/model.js";
 import { imageRootMiB } from "./disks.js";
-import { noImage, noVm, type SimHost, type SimVm } from "./host.js";
+import { noVm, type SimHost, type SimVm } from "./host.js";
+import { noImage } from "./images.js";
 
 /** What clients were told is done. */
 export interface Acknowledged {
@@ -68,6 +69,7 @@ export function checkAlways(state: State, host: SimHost): string[] {
       problems.push(`the disks of ${id} are gone, and nobody asked for that`);
   }
   for (const vm of live) problems.push(...checkGiven(vm, host));
+  problems.push(...host.groundless);
   for (const what of host.torn) problems.push(`${what} was to go while it was in use`);
   if (host.mode === "system") {
     for (const [id, vm] of host.vms) {

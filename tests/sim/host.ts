@@ -11,6 +11,7 @@ import type {
   VmSpec,
 } from "../../src/model/model.js";
 import { SimHelper } from "./helper.js";
+import { noImage, type SimImage } from "./images.js";
 import { listener } from "./listeners.js";
 import type { Random } from "./random.js";
 import type { Time } from "./time.js";
@@ -86,16 +87,6 @@ export const noVm = (): SimVm => ({
   hidden: false,
 });
 
-export interface SimImage {
-  ready: boolean;
-  damaged: boolean;
-  partial: boolean;
-  /** A builder that outlived the daemon which started it. */
-  builder: boolean;
-}
-
-export const noImage = (): SimImage => ({ ready: false, damaged: false, partial: false, builder: false });
-
 export class SimHost {
   readonly vms = new Map<VmId, SimVm>();
   readonly images = new Map<ImageId, SimImage>();
@@ -113,6 +104,8 @@ export class SimHost {
   readonly lost: VmId[] = [];
   /** What was taken from under a VMM that ran. */
   readonly torn: string[] = [];
+  /** What a daemon asked for though its look had shown that it cannot be. */
+  readonly groundless: string[] = [];
   #lastPid = 100;
   #listener: (id: VmId, exit?: ProcessExit) => void = () => {};
 

@@ -1,5 +1,9 @@
 /** The images of a run: one of the catalog, which VMs are made of, and others that need a kernel. */
 import type { PullCommand } from "../../src/core/decide.js";
+import type { PerformContext } from "../../src/loop/world.js";
+import { event, imageStream } from "../../src/model/events.js";
+import type { Effect } from "../../src/model/model.js";
+import type { Hands } from "./disks.js";
 
 const kernelId = "kernel-sim-00000009";
 /** -1 is the kernel. */
@@ -13,4 +17,34 @@ export function wantedImage(n: number): Omit<PullCommand, "kind"> {
   const source = { kind: "oci", reference, digest: `sha256:${n}`, sizeMiB: null, kernelId } as const;
   const need = { imageId: kernelId, name: "sim-kernel", source: { kind: "catalog" } as const };
   return { ...wanted, source, need };
+}
+
+export interface SimImage {
+  ready: boolean;
+  damaged: boolean;
+  partial: boolean;
+  /** A builder that outlived the daemon which started it. */
+  builder: boolean;
+}
+
+export const noImage = (): SimImage => ({ ready: false, damaged: false, partial: false, builder: false });
+
+/** A build: its stages, and the end of one that nobody waits for any more. */
+export async function ensureImage(
+  { host, change, pause }: Hands,
+  { imageId }: Extract<Effect, { kind: "ensureImage" }>,
+  { signal, note }: PerformContext,
+): Promise<void> {
+  const image = host.image(imageId);
+  if (image.ready && !image.damaged) return;
+  change(() => Object.assign(image, { partial: true, builder: true }));
+  for (const stage of ["packages", "disk"]) {
+    note(event(imageStream(imageId), "image.stage_reached", { stage }));
+    await pause(1000, 30_000);
+    if (signal.aborted) {
+      change(() => Object.assign(image, { partial: false, builder: false }));
+      throw signal.reason;
+    }
+  }
+  change(() => Object.assign(image, { ...noImage(), ready: true }));
 }

@@ -143,6 +143,7 @@ async function comesToRest(vm: Vm, found: Found, mode: "user" | "system"): Promi
   let quiet = false;
   for (let n = 1; n <= passes; n++) quiet = await bout.pass();
   assert.ok(quiet, told());
+  assert.deepEqual(bout.host.groundless, [], told());
   const left = bout.host.vm(vmId);
   assert.ok(["stopped", "running", "error", "deleted"].includes(bout.vm.phase), told());
   if (bout.vm.phase === "running") {

@@ -5,7 +5,6 @@ import type { Clock } from "../../src/lib/clock.js";
 import { BangerError } from "../../src/lib/errors.js";
 import type { PerformContext, World } from "../../src/loop/world.js";
 import { absentImage } from "../../src/model/absent.js";
-import { event, imageStream } from "../../src/model/events.js";
 import type {
   Capabilities,
   Effect,
@@ -20,7 +19,9 @@ import type {
 import { bridged as systemMode, capabilities as userMode } from "../fixtures.js";
 import { ensureDisk, ensureDiskSize, type Hands } from "./disks.js";
 import { ensureForward, ensureNoForward, forwardsOf } from "./forwards.js";
-import { noImage, type SimHost, type SimImage, type SimProcess, type SimVm } from "./host.js";
+import type { SimHost, SimProcess, SimVm } from "./host.js";
+import { ensureImage, noImage, type SimImage } from "./images.js";
+import { Looks } from "./looks.js";
 import { SimSystem, unlisted } from "./system.js";
 
 type EffectOf<K extends Effect["kind"]> = Extract<Effect, { kind: K }>;
@@ -42,13 +43,18 @@ export class SimWorld implements World {
   readonly #exits = new Map<VmId, ProcessExit>();
   readonly #listeners: ((stream: string) => void)[] = [];
   readonly #hands: Hands;
+  readonly #looks = new Looks();
   #alive = true;
 
-  /** `boundary` is called before and after every change of the host: a place where the daemon can be killed. */
+  /**
+   * `boundary` is called before and after every change of the host: a place where the daemon can be killed. `looked` is
+   * told what each look shows.
+   */
   constructor(
     readonly host: SimHost,
     readonly clock: Clock,
     readonly boundary: () => void,
+    readonly looked: (observed: Observed) => void = () => {},
   ) {
     this.capabilities = host.mode === "user" ? userMode : systemMode;
     this.#hands = {
@@ -88,7 +94,10 @@ export class SimWorld implements World {
     for (const [id, vm] of this.host.vms) vms.set(id, this.#seenVm(id, vm, sight.of(id)));
     const images = new Map<string, ObservedImage>();
     for (const [id, image] of this.host.images) images.set(id, this.#seenImage(image));
-    return { vms, images, unlistedVm: unlisted(sight), unlistedImage: absentImage };
+    const observed = { vms, images, unlistedVm: unlisted(sight), unlistedImage: absentImage };
+    this.#looks.note(this.clock.now(), observed);
+    this.looked(observed);
+    return observed;
   }
 
   #see<T extends object>(there: T | false | null): Seen<T> {
@@ -139,6 +148,7 @@ export class SimWorld implements World {
   async perform(effect: Effect, context: PerformContext): Promise<void> {
     try {
       await this.#pause(0, 50);
+      if (effect.kind === "ensureProcess") this.#checkGround(effect.vmId);
       if (this.host.faulty(0.08)) await this.#fault(effect, context);
       await this.#carryOut(effect, context);
       // Done, but the daemon never learns of it.
@@ -146,6 +156,13 @@ export class SimWorld implements World {
     } finally {
       if (!this.#alive) await never;
     }
+  }
+
+  /** The helper refuses a VMM without its device or tap; to have asked is wrong all the same. */
+  #checkGround(vmId: VmId): void {
+    const lacks = this.#looks.lackingFor(vmId, this.host.mode, this.clock.now());
+    if (lacks.length > 0)
+      this.host.groundless.push(`a VMM of ${vmId} was asked for without ${lacks.join(", ")}`);
   }
 
   async #fault(effect: Effect, { signal }: PerformContext): Promise<void> {
@@ -206,7 +223,7 @@ export class SimWorld implements World {
       case "ensureNoDirectory":
         return this.#change(() => this.host.removeDirectory(effect.vmId));
       case "ensureImage":
-        return this.#ensureImage(effect, context);
+        return ensureImage(this.#hands, effect, context);
       case "ensureNoPartialImage":
         return this.#change(() =>
           Object.assign(this.host.image(effect.imageId), { partial: false, builder: false }),
@@ -236,21 +253,6 @@ export class SimWorld implements World {
       });
     }
     await this.#pause(1, 200);
-  }
-
-  async #ensureImage({ imageId }: EffectOf<"ensureImage">, { signal, note }: PerformContext): Promise<void> {
-    const image = this.host.image(imageId);
-    if (image.ready && !image.damaged) return;
-    this.#change(() => Object.assign(image, { partial: true, builder: true }));
-    for (const stage of ["packages", "disk"]) {
-      note(event(imageStream(imageId), "image.stage_reached", { stage }));
-      await this.#pause(1000, 30_000);
-      if (signal.aborted) {
-        this.#change(() => Object.assign(image, { partial: false, builder: false }));
-        throw signal.reason;
-      }
-    }
-    this.#change(() => Object.assign(image, { ...noImage(), ready: true }));
   }
 
   #running(vmId: VmId): SimProcess {
