@@ -5,7 +5,7 @@
 #include <stddef.h>
 
 /* Exit statuses beside the program's own, which takes the launcher's place. */
-enum { EXIT_USAGE = 64, EXIT_SYSTEM = 71, EXIT_NOT_EXECUTED = 126, EXIT_NOT_FOUND = 127 };
+enum { EXIT_USAGE = 64, EXIT_SYSTEM = 71, EXIT_ANOTHER = 75, EXIT_NOT_EXECUTED = 126, EXIT_NOT_FOUND = 127 };
 
 enum { MOST_PATHS = 256 };
 

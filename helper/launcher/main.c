@@ -54,6 +54,18 @@ static _Noreturn void become(char **argv) {
   fail(errno == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTED, argv[0]);
 }
 
+/*
+ * The log on standard output is locked by the one daemon that writes to it, from here until that process ends: a caller
+ * that finds no daemon yet, on a machine that takes long to start one, adds none to the one on its way. A lock of this
+ * kind is the process's own, whoever has the file open, and execve keeps it.
+ */
+static void be_the_only_one(void) {
+  struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+  if (fcntl(STDOUT_FILENO, F_SETLK, &whole) == 0) return;
+  /* What is no file, or lies where there are no locks, has none to be kept from. */
+  if (errno == EACCES || errno == EAGAIN) exit(EXIT_ANOTHER);
+}
+
 static char **program_of(char **words) {
   if (*words == NULL || strcmp(*words, "--") != 0) refuse("-- and a program are missing", *words);
   absolute(words[1], "--");
@@ -86,6 +98,7 @@ int main(int count, char **words) {
   if (strcmp(mode, "vmm") == 0) launch_vmm(words + 2);
   if (strcmp(mode, "daemon") == 0) {
     char **argv = program_of(words + 2);
+    be_the_only_one();
     reset_attributes();
     become(argv);
   }

@@ -7,7 +7,7 @@ import { daemonArguments, daemonEnvironment, launcherProgram } from "../host/lau
 import { unwritable } from "../host/path-trouble.js";
 import type { SocketOwner } from "../host/socket-place.js";
 import { pause } from "../lib/clock.js";
-import { BangerError, type ErrorBody, fileSizeLimit, filesLimit } from "../lib/errors.js";
+import { BangerError, type ErrorBody, fileSizeLimit, filesLimit, type Retry } from "../lib/errors.js";
 import { Client } from "./client.js";
 
 interface WaitOptions {
@@ -30,8 +30,12 @@ const defaultDeadlineMs = 30_000;
 /** systemd starts it also while a machine boots, with everything else. */
 const serviceDeadlineMs = 120_000;
 const pollMs = 20;
-/** How long one that left the home to another is taken at its word before the next is started. */
 const againMs = 1000;
+/**
+ * How long one that left the home to another is taken at its word before the next is started, by its exit status. 75 is
+ * the launcher's own, which costs little: another daemon of this home is starting, serving or ending.
+ */
+const pauses: Readonly<Record<number, number>> = { 0: againMs, 75: 100 };
 const quotedLogBytes = 8 * 1024;
 const quotedLogLines = 6;
 const stackFrame = /^ +at /;
@@ -52,19 +56,22 @@ export async function startDaemon(options: StartDaemonOptions): Promise<void> {
   const logStart = fstatSync(log).size;
   try {
     let started = watch(spawnDaemon(options, log));
+    let another = false;
     const pid = await answered(options, (late) => {
       const now = started.fate();
       if (now.is === "ended" && now.how === "SIGXFSZ")
         throw fileSizeLimit("the daemon cannot write anything");
-      if (now.is === "ended" && now.status !== 0) {
+      const pauseMs = now.is === "ended" ? pauses[now.status ?? -1] : undefined;
+      if (now.is === "ended" && pauseMs === undefined) {
         throw failed(`the daemon ended while starting (${now.how})`, daemonLog, logStart);
       }
+      another ||= now.is === "ended";
       if (late) {
-        const other = now.is === "ended" ? "; another one seems to hold this home" : "";
-        const message = `no daemon answers on ${apiSocket} after ${Math.round(deadlineMs / 1000)} s${other}`;
-        throw failed(message, daemonLog, logStart);
+        const who = another ? "another one seems to hold this home" : "it is still starting";
+        const message = `no daemon answers on ${apiSocket} after ${Math.round(deadlineMs / 1000)} s; ${who}`;
+        throw failed(message, daemonLog, logStart, "later");
       }
-      if (now.is === "ended" && performance.now() - now.at > againMs)
+      if (now.is === "ended" && performance.now() - now.at > (pauseMs ?? 0))
         started = watch(spawnDaemon(options, log));
     });
     // One that is still on its way would serve as soon as the other ended, and nobody would have asked for it.
@@ -198,7 +205,7 @@ async function answering(client: Client, signal: AbortSignal | undefined): Promi
   }
 }
 
-function failed(message: string, logPath: string, from: number): BangerError {
+function failed(message: string, logPath: string, from: number, retry: Retry = "never"): BangerError {
   const lines = lastLines(logPath, from);
   const hint = `banger doctor, or read ${logPath}`;
   const named = lines.map(namedError).findLast((error) => error !== undefined);
@@ -209,7 +216,7 @@ function failed(message: string, logPath: string, from: number): BangerError {
   const short = lines.map((line) => tooFewFiles.exec(line)?.[1]).findLast((words) => words !== undefined);
   if (short !== undefined) return filesLimit(`the daemon cannot start: ${short}`);
   const said = lines.length === 0 ? "" : `; it said:\n${lines.map((line) => `  ${line}`).join("\n")}`;
-  return new BangerError("daemon_failed", `${message}${said}`, { hint });
+  return new BangerError("daemon_failed", `${message}${said}`, { hint, retry });
 }
 
 /** The last lines that the log gained since it was `from` bytes long. */

@@ -84,6 +84,20 @@ test("of two starts at once one daemon serves and both return", { timeout: 60_00
   }),
 );
 
+test("one that takes long to start is waited for by whoever comes meanwhile, and nothing is started beside it", () =>
+  withHome(async ({ home, start }) => {
+    await assert.rejects(start("linger", 1_000), failsWith("daemon_failed", /it is still starting/));
+    await until("it runs", () => pidsOf(home).length > 0);
+    const [lingering] = pidsOf(home);
+    await assert.rejects(start("serve", 1_000), failsWith("daemon_failed", /another one seems to hold/));
+    assert.deepEqual(pidsOf(home), [lingering]);
+    const next = start();
+    process.kill(lingering as number, "SIGKILL");
+    await next;
+    const { pid } = await new Client(homeHandles(home).apiSocket).call("daemon");
+    assert.deepEqual(pidsOf(home), [lingering, pid]);
+  }));
+
 test("a process still on its way when another daemon answers is ended by who started it", () =>
   withHome(async ({ home, start }) => {
     await start();
