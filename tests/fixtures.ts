@@ -76,6 +76,10 @@ export const sampleData: EventData = {
   "image.effect_failed": { ...failure, effect: "ensureImage" },
   "image.build_failed": failure,
   "image.damaged": failure,
+  "image.found": {
+    ...{ imageId, name: "debian-slim", sizeBytes: 1000, builtAt: 0 },
+    source: { kind: "catalog" },
+  },
   "image.delete_requested": {},
   "image.deleted": {},
   "daemon.started": { version: "0" },

@@ -54,32 +54,45 @@ function clause(event: StoredEvent): string {
     case "vm.resumed":
       return "its guest goes on";
     case "vm.effect_failed":
-    case "image.effect_failed":
       return failedTry(event.data);
     case "vm.step_failed":
       return `its start failed at the ${event.data.step} step: ${event.data.message}`;
     case "vm.file_skipped":
       return `the host has no ${event.data.host}, so the guest goes without ${event.data.guest}`;
+    case "vm.delete_requested":
+      return "a client asked for it to be deleted";
+    case "vm.deleted":
+      return "nothing of it is left on the host";
+    case "daemon.started":
+      return `the daemon started (version ${event.data.version})`;
+    case "log.stream_archived":
+      return `the events of ${event.data.stream} moved to the archive`;
+    default:
+      return imageClause(event);
+  }
+}
+
+/** The same of an event of an image or kernel. */
+function imageClause(event: Extract<StoredEvent, { type: `image.${string}` }>): string {
+  switch (event.type) {
     case "image.pull_requested":
       return `a client asked for ${isKernelId(event.data.imageId) ? "the kernel" : "the image"} ${event.data.name}`;
     case "image.stage_reached":
       return `its making reached ${[event.data.stage, event.data.detail].filter(Boolean).join(": ")}`;
     case "image.ready":
       return `it is ready (${formatSize(Math.ceil(event.data.sizeBytes / 2 ** 20))})`;
+    case "image.effect_failed":
+      return failedTry(event.data);
     case "image.build_failed":
       return `its build failed and will not be retried: ${event.data.message}`;
+    case "image.found":
+      return `it was found on the disk (${formatSize(Math.ceil(event.data.sizeBytes / 2 ** 20))})`;
     case "image.damaged":
       return event.data.message;
-    case "vm.delete_requested":
     case "image.delete_requested":
       return "a client asked for it to be deleted";
-    case "vm.deleted":
     case "image.deleted":
       return "nothing of it is left on the host";
-    case "daemon.started":
-      return `the daemon started (version ${event.data.version})`;
-    case "log.stream_archived":
-      return `the events of ${event.data.stream} moved to the archive`;
     default:
       return (event satisfies never as StoredEvent).type;
   }

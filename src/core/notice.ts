@@ -4,10 +4,11 @@ import { isKernelId } from "../home/handles.js";
 import type { ErrorBody } from "../lib/errors.js";
 import { vmCan } from "../machines/vm.js";
 import { event, imageStream, type NewEvent, vmStream } from "../model/events.js";
-import { disksFit, networkFits, rootFits } from "../model/fits.js";
+import { disksFit, needOf, networkFits, rootFits } from "../model/fits.js";
 import type {
   Capabilities,
   Image,
+  ImageId,
   ObservedImage,
   ObservedVm,
   Part,
@@ -108,38 +109,61 @@ function stopDetail(vm: Vm): string {
   return vm.stop?.asked ? "shut down as asked" : "stopped as asked";
 }
 
-/** The facts about one image; `need` is the one that it is made with, where it needs one. */
-export function noticeImage(image: Image, seen: ObservedImage, need?: Image): NewEvent[] {
+/** What an image that lies there whole is made known by; nothing where it does not say what it was made from. */
+export function noticeFound(imageId: ImageId, { image }: ObservedImage): NewEvent[] {
+  if (image.is !== "present" || image.damage !== null || image.origin === undefined) return [];
+  const { sizeBytes, origin } = image;
+  return [event(imageStream(imageId), "image.found", { imageId, sizeBytes, ...origin })];
+}
+
+/** What concerns an image beside itself: the one that it is made with, where it needs one, and whether VMs need it. */
+export interface ImageTies {
+  need?: Image | undefined;
+  used: boolean;
+}
+
+/** The facts about one image. */
+export function noticeImage(
+  image: Image,
+  seen: ObservedImage,
+  ties: ImageTies = { used: false },
+): NewEvent[] {
+  const { need, used } = ties;
   const stream = imageStream(image.id);
-  const mended = image.phase === "failed" && image.error?.code === damageCode;
-  if ((image.phase === "building" || mended) && seen.image.is === "present" && seen.image.damage === null) {
+  const { phase } = image;
+  if (phase === "deleted") return noticeFound(image.id, seen);
+  if ((phase === "building" || phase === "failed") && isWholeImage(seen)) {
     return [event(stream, "image.ready", { sizeBytes: seen.image.sizeBytes })];
   }
-  if (
-    image.phase === "building" &&
-    need !== undefined &&
-    need.phase !== "ready" &&
-    need.phase !== "building"
-  ) {
-    return [event(stream, "image.build_failed", needFailed(need))];
-  }
-  if (image.phase === "ready") {
+  if (phase === "building") return noticeNeed(image, need);
+  const gone = seen.image.is === "absent" && seen.partial.is === "absent";
+  if (gone && (phase === "deleting" || (image.found && !used))) return [event(stream, "image.deleted", {})];
+  if (phase === "ready") {
     const damage = seen.image.is === "present" ? seen.image.damage : whenAbsent(seen.image);
     if (damage !== null) return [event(stream, "image.damaged", damaged(image, damage))];
   }
-  if (image.phase === "deleting" && seen.image.is === "absent" && seen.partial.is === "absent") {
-    return [event(stream, "image.deleted", {})];
-  }
   return [];
+}
+
+type WholeImage = ObservedImage & { image: { is: "present"; sizeBytes: number } };
+const isWholeImage = (seen: ObservedImage): seen is WholeImage =>
+  seen.image.is === "present" && seen.image.damage === null;
+
+/** An image waits for what it is made with, but not for what will never be ready. */
+function noticeNeed({ id, source }: Image, need: Image | undefined): NewEvent[] {
+  if (needOf(source) === null || need?.phase === "ready" || need?.phase === "building") return [];
+  return [event(imageStream(id), "image.build_failed", needFailed(needOf(source) as ImageId, need))];
 }
 
 const whenAbsent = (handle: { is: "absent" | "unknown" }): string | null =>
   handle.is === "absent" ? "its files are gone" : null;
 
-const needFailed = (need: Image): ErrorBody => ({
+const because = (error?: ErrorBody | null): string => (error ? `: ${error.message}` : "");
+
+const needFailed = (id: ImageId, need: Image | undefined): ErrorBody => ({
   code: "need_missing",
-  message: `${need.name}, which it is made with, is ${need.phase}${need.error ? `: ${need.error.message}` : ""}`,
-  ...(need.error?.hint !== undefined && { hint: need.error.hint }),
+  message: `${need?.name ?? id}, which it is made with, is ${need?.phase ?? "not here"}${because(need?.error)}`,
+  ...(need?.error?.hint !== undefined && { hint: need.error.hint }),
   retry: "later",
 });
 

@@ -2,9 +2,18 @@
 import type { ErrorBody } from "../lib/errors.js";
 import { event, imageStream, type NewEvent, vmStream } from "../model/events.js";
 import { needOf } from "../model/fits.js";
-import type { Capabilities, Effect, EffectKind, Image, Observed, State, Vm } from "../model/model.js";
+import type {
+  Capabilities,
+  Effect,
+  EffectKind,
+  Image,
+  ImageId,
+  Observed,
+  State,
+  Vm,
+} from "../model/model.js";
 import { nextDeadline, reconcileImage, reconcileVm } from "../reconcilers/index.js";
-import { noticeImage, noticeVm } from "./notice.js";
+import { noticeFound, noticeImage, noticeVm } from "./notice.js";
 
 export interface Plan {
   /** Goes into the log first; the effects are those of the state before it. */
@@ -29,7 +38,7 @@ const imageOf = (state: State, stream: string): Image | undefined => {
 };
 
 /**
- * The plan of a VM or image, undefined for a stream that the state does not know.
+ * The plan of a VM or image, undefined for a stream that the state does not know, unless it is an image that lies there.
  * `adopted` says that this daemon has put the VMM process into the log already, as started or adopted.
  */
 export function planFor(
@@ -56,12 +65,21 @@ export function planFor(
       position: positionOf(vm),
     };
   }
-  const image = imageOf(state, stream);
-  if (image === undefined) return undefined;
-  const seen = observed.images.get(image.id) ?? observed.unlistedImage;
+  const [noun, id] = parse(stream);
+  return noun === "image" ? planForImage(state, id, observed) : undefined;
+}
+
+function planForImage(state: State, id: ImageId, observed: Observed): Plan | undefined {
+  const image = state.images[id];
+  const seen = observed.images.get(id) ?? observed.unlistedImage;
+  if (image === undefined) {
+    const facts = noticeFound(id, seen);
+    return facts.length === 0 ? undefined : { facts, effects: [], deadlineAt: null, position: "unknown" };
+  }
   const need = state.images[needOf(image.source) ?? ""];
+  const used = Object.values(state.vms).some(({ imageId, phase }) => imageId === id && phase !== "deleted");
   return {
-    facts: noticeImage(image, seen, need),
+    facts: noticeImage(image, seen, { need, used }),
     effects: reconcileImage(image, seen, need),
     deadlineAt: null,
     position: positionOf(image),

@@ -7,7 +7,7 @@ import type { Image, State, Vm } from "../model/model.js";
 import { noRecoveries } from "../model/recovery.js";
 
 /** Raised whenever the fold changes meaning: snapshots of another number are ignored and the log is folded anew. */
-export const stateSchema = 5;
+export const stateSchema = 6;
 
 export const initialState: State = {
   seq: 0,
@@ -50,18 +50,13 @@ function newVm(event: Extract<StoredEvent, { type: "vm.created" }>): Vm {
   };
 }
 
-function newImage(event: Extract<StoredEvent, { type: "image.pull_requested" }>): Image {
-  return {
-    id: event.data.imageId,
-    name: event.data.name,
-    source: event.data.source,
-    phase: "building",
-    stage: null,
-    error: null,
-    sizeBytes: null,
-    createdAt: event.at,
-    changedAt: event.at,
-  };
+function newImage(event: Extract<StoredEvent, { type: "image.pull_requested" | "image.found" }>): Image {
+  const { imageId: id, name, source } = event.data;
+  const image = { id, name, source, stage: null, error: null, changedAt: event.at };
+  if (event.type === "image.pull_requested")
+    return { ...image, phase: "building", sizeBytes: null, createdAt: event.at };
+  const { sizeBytes, builtAt } = event.data;
+  return { ...image, phase: "ready", sizeBytes, found: true, createdAt: builtAt };
 }
 
 /** The value itself where the draft holds one: machines edit plain objects, never drafts. */
@@ -93,7 +88,8 @@ function foldInto(draft: State, event: StoredEvent): void {
   } else if (noun === "image") {
     const image = draft.images[id];
     if (image !== undefined) draft.images[id] = imageAfter(plain(image), event);
-    else if (event.type === "image.pull_requested") draft.images[id] = newImage(event);
+    else if (event.type === "image.pull_requested" || event.type === "image.found")
+      draft.images[id] = newImage(event);
   }
 }
 

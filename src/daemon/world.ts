@@ -22,6 +22,7 @@ import { sharedRun } from "../host/shared-run.js";
 import { imageMaker } from "../images/builder/build.js";
 import { ensureInitrd } from "../images/kernel/initrd.js";
 import { verifyImage } from "../images/manifest.js";
+import { catalogIds } from "../images/queries.js";
 import { registryAccess } from "../images/registry-access.js";
 import { findWorkSeed } from "../images/work-seed.js";
 import type { Clock } from "../lib/clock.js";
@@ -124,7 +125,8 @@ export async function createLocalWorld(options: LocalWorldOptions): Promise<Loca
   const builderSocket = place.mode === "system" ? systemHandles().builderSocket : null;
   const { mirror } = config;
   const { proxies } = options;
-  const maker = imageMaker({ home, clock, mirror, searchPath, registry, proxies, builderSocket });
+  const catalog = await catalogIds();
+  const maker = imageMaker({ home, clock, mirror, searchPath, registry, proxies, catalog, builderSocket });
   const userHome = environment["HOME"] ?? homedir();
   const runTool = toolRunner(searchPath);
   const { fileSync, guest, sshKeyPath } = config;

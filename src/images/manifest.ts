@@ -5,7 +5,7 @@ import { type Static, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import { isKernelId } from "../home/handles.js";
 import { BangerError } from "../lib/errors.js";
-import type { ImageId, ObservedImage } from "../model/model.js";
+import type { ImageId, ImageOrigin, ImageSource, ObservedImage } from "../model/model.js";
 
 const File = Type.Object({
   bytes: Type.Integer({ minimum: 1 }),
@@ -24,9 +24,31 @@ const Oci = Type.Object({
   user: Type.String(),
 });
 
+const Id = Type.String();
+const PathOrNone = Type.Union([Type.String(), Type.Null()]);
+const kindOf = <K extends ImageSource["kind"]>(kind: K) => ({ kind: Type.Literal(kind) });
+const Source = Type.Union([
+  Type.Object(kindOf("catalog")),
+  Type.Object({
+    ...kindOf("oci"),
+    ...{ reference: Type.String(), digest: Type.String(), kernelId: Id },
+    sizeMiB: Type.Union([Type.Integer(), Type.Null()]),
+  }),
+  Type.Object({
+    ...kindOf("files"),
+    ...{ rootfs: Type.String(), kernel: PathOrNone, initrd: PathOrNone, modules: PathOrNone },
+    workSeed: Type.Optional(Type.String()),
+    kernelId: Type.Union([Id, Type.Null()]),
+  }),
+  Type.Object({ ...kindOf("copy"), imageId: Id }),
+  Type.Object({ ...kindOf("directory"), path: Type.String() }),
+]);
+
 const Manifest = Type.Object({
   schema: Type.Literal(1),
   name: Type.String(),
+  /** What it was made from; images of earlier versions do not say. */
+  source: Type.Optional(Source),
   /** Release of Debian, where the archive's packages went into it. */
   suite: Type.Optional(Type.String()),
   oci: Type.Optional(Oci),
@@ -106,11 +128,30 @@ function isEvidence(error: unknown): boolean {
   return code === undefined || code === "ENOENT";
 }
 
+/** Ids of what this version's catalog makes on this host, and the names that they are made under. */
+export type CatalogIds = ReadonlyMap<ImageId, string>;
+
+/**
+ * What an image that another home had made is known by here. The catalog's names stand for what it has now: neither an
+ * older one nor anything else of such a name is taken for it.
+ */
+function originOf(directory: string, manifest: Manifest, catalog: CatalogIds): ImageOrigin | undefined {
+  const ofCatalog = catalog.get(basename(directory));
+  const { name, source } = manifest;
+  const other = source?.kind === "catalog" || [...catalog.values()].includes(name) ? undefined : source;
+  const known = ofCatalog === undefined ? other && { name, source: other } : catalogOrigin(ofCatalog);
+  return known && { ...known, builtAt: Math.round(statSync(`${directory}/${manifestFile}`).mtimeMs) };
+}
+
+const catalogOrigin = (name: string) => ({ name, source: { kind: "catalog" } }) as const;
+
 /** Looks at an image: there and whole, there and damaged, not there, or not to be told. */
-export function inspectImage(directory: string): ObservedImage["image"] {
+export function inspectImage(directory: string, catalog: CatalogIds = new Map()): ObservedImage["image"] {
   try {
     if (statSync(directory, { throwIfNoEntry: false }) === undefined) return { is: "absent" };
-    return { is: "present", sizeBytes: verifyImage(directory).sizeBytes, damage: null };
+    const manifest = verifyImage(directory);
+    const origin = originOf(directory, manifest, catalog);
+    return { is: "present", sizeBytes: manifest.sizeBytes, damage: null, ...(origin && { origin }) };
   } catch (error) {
     const { message } = error as Error;
     return isEvidence(error)

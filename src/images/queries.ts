@@ -7,7 +7,7 @@ import { removeTree } from "../host/remove-tree.js";
 import type { Clock } from "../lib/clock.js";
 import type { ImageId } from "../model/model.js";
 import { readCatalog, readKernelCatalog, resolveImage, resolveKernel } from "./catalog.js";
-import { inspectImage } from "./manifest.js";
+import { type CatalogIds, inspectImage } from "./manifest.js";
 import type { RegistryAccess } from "./registry-access.js";
 import { fullReference, type ImageResolver, imageResolver } from "./resolve.js";
 import { refuseUsed } from "./use.js";
@@ -50,6 +50,12 @@ async function availableKernels(): Promise<Available[]> {
     id: (await resolveKernel(name)).imageId,
   }));
   return Promise.all(ids);
+}
+
+/** What the catalog of this version makes on this host. */
+export async function catalogIds(): Promise<CatalogIds> {
+  const available = await Promise.all([availableImages(), availableKernels()]);
+  return new Map(available.flat().map(({ id, name }) => [id, name]));
 }
 
 async function sizeOf(directory: string): Promise<{ blobs: number; bytes: number }> {

@@ -69,7 +69,10 @@ export class Loop {
 
   /** Starts after replay and one full observation; from then on the loop keeps the host as it is wanted. */
   async start(): Promise<void> {
-    await this.sweep();
+    const observed = await this.#world.observe();
+    // At once, so that whoever asks first sees the images that are there; no pass is under way yet.
+    for (const id of observed.images.keys()) this.#learn(`image/${id}`, observed);
+    this.#compare(observed);
     this.#scheduleResync();
   }
 
@@ -81,9 +84,12 @@ export class Loop {
 
   /** One look at the host, then a pass for each stream that has something to do. Returns how many had. */
   async sweep(): Promise<number> {
-    const observed = await this.#world.observe();
+    return this.#compare(await this.#world.observe());
+  }
+
+  #compare(observed: Observed): number {
     let busy = 0;
-    for (const stream of this.#streams()) {
+    for (const stream of this.#streams(observed)) {
       const plan = this.#plan(stream, observed);
       if (plan === undefined) continue;
       if (plan.deadlineAt !== null) {
@@ -108,10 +114,10 @@ export class Loop {
     await this.#keys.drain();
   }
 
-  *#streams(): IterableIterator<string> {
+  *#streams(observed: Observed): IterableIterator<string> {
     const { vms, images } = this.#ledger.state;
     for (const id of Object.keys(vms)) yield `vm/${id}`;
-    for (const id of Object.keys(images)) yield `image/${id}`;
+    for (const id of new Set([...Object.keys(images), ...observed.images.keys()])) yield `image/${id}`;
   }
 
   #scheduleResync(): void {

@@ -14,6 +14,21 @@ const machine = setup({
       sizeBytes: null,
       source: ({ event, context }) =>
         event.type === "image.pull_requested" ? event.data.source : context.source,
+      createdAt: ({ event, context }) => ("at" in event ? event.at : context.createdAt),
+    }),
+    find: assign(({ event, context }) => {
+      if (event.type !== "image.found") return {};
+      const { name, source, sizeBytes, builtAt } = event.data;
+      return {
+        ...context,
+        stage: null,
+        error: null,
+        found: true as const,
+        name,
+        source,
+        sizeBytes,
+        createdAt: builtAt,
+      };
     }),
     noteStage: assign({
       stage: ({ event, context }) =>
@@ -48,6 +63,8 @@ const machine = setup({
       on: {
         "image.damaged": { target: "failed", actions: "noteFailure" },
         "image.delete_requested": "deleting",
+        // By another home, which shares it.
+        "image.deleted": "deleted",
       },
     },
     failed: {
@@ -56,10 +73,16 @@ const machine = setup({
         "image.ready": { target: "ready", actions: "noteReady" },
         "image.pull_requested": { target: "building", actions: "begin" },
         "image.delete_requested": "deleting",
+        "image.deleted": "deleted",
       },
     },
     deleting: { on: { "image.deleted": "deleted" } },
-    deleted: { on: { "image.pull_requested": { target: "building", actions: "begin" } } },
+    deleted: {
+      on: {
+        "image.pull_requested": { target: "building", actions: "begin" },
+        "image.found": { target: "ready", actions: "find" },
+      },
+    },
   },
 });
 

@@ -2,6 +2,7 @@
 import { BangerError, type ErrorBody } from "../lib/errors.js";
 import type {
   ImageId,
+  ImageOrigin,
   ImageSource,
   Labels,
   PauseCause,
@@ -59,6 +60,8 @@ export interface EventData {
   "image.effect_failed": ErrorBody & { effect: string; untold?: number };
   "image.build_failed": ErrorBody;
   "image.damaged": ErrorBody;
+  /** It lies there whole, and this home did not have it made: homes may share their images. */
+  "image.found": { imageId: ImageId; sizeBytes: number } & ImageOrigin;
   "image.delete_requested": Record<string, never>;
   "image.deleted": Record<string, never>;
   "daemon.started": { version: string };
@@ -124,6 +127,7 @@ export const schemaVersions: Readonly<Record<EventType, number>> = {
   "image.effect_failed": 1,
   "image.build_failed": 1,
   "image.damaged": 1,
+  "image.found": 1,
   "image.delete_requested": 1,
   "image.deleted": 1,
   "daemon.started": 1,

@@ -1,10 +1,11 @@
 /** The nouns of banger as types only: specs, state, observations, effects and driver capabilities. */
 import type { ErrorBody } from "../lib/errors.js";
+import type { Image, ImageId, ImageOrigin, ImageSource } from "./image.js";
+
+export type * from "./image.js";
 
 /** Eight lower-case hex digits; every host name of the VM is derived from it (handles.ts). */
 export type VmId = string;
-/** `<name>-<8 hex digits of what it is made from>`; that of a kernel begins with `kernel-`. */
-export type ImageId = string;
 
 export interface VmSpec {
   vcpu: number;
@@ -85,62 +86,6 @@ export interface Vm {
   labels: Labels;
   /** When it is deleted, in ms since the epoch; null where nobody said so. */
   expiresAt: number | null;
-}
-
-/** What an image or kernel is made from. Paths are absolute paths of the host; sizes of null follow the content. */
-export type ImageSource =
-  /** The entry of that name in the catalog of images or of kernels. */
-  | { kind: "catalog" }
-  /** `digest` is that of the manifest; `reference` what was asked for, in full. */
-  | { kind: "oci"; reference: string; digest: string; sizeMiB: number | null; kernelId: ImageId }
-  /** Files that stay where they are. Modules are a tree of /lib/modules/RELEASE. */
-  | {
-      kind: "files";
-      rootfs: string;
-      kernel: string | null;
-      initrd: string | null;
-      modules: string | null;
-      /** An ext4 that /root of each VM begins with; what the root disk has there when left out. */
-      workSeed?: string;
-      kernelId: ImageId | null;
-    }
-  /** The files of another image, to be had in a place of banger's own. */
-  | { kind: "copy"; imageId: ImageId }
-  /** A directory with a kernel, and modules if it has any. */
-  | { kind: "directory"; path: string };
-
-/** One of the layers that an image from a registry is made of, on its way here. */
-export interface LayerProgress {
-  /** Place among the layers, from 1. */
-  number: number;
-  count: number;
-  receivedBytes: number;
-  totalBytes: number;
-  /** Packed bytes of all layers. */
-  imageBytes: number;
-  /** `cached`: it was here before. */
-  state: "downloading" | "done" | "cached";
-}
-
-/** What the making of an image has come to; `detail` in words. */
-export interface StageReached {
-  stage: string;
-  detail?: string;
-  layer?: LayerProgress;
-}
-
-export type ImagePhase = "building" | "ready" | "failed" | "deleting" | "deleted";
-
-export interface Image {
-  id: ImageId;
-  name: string;
-  source: ImageSource;
-  phase: ImagePhase;
-  stage: string | null;
-  error: ErrorBody | null;
-  sizeBytes: number | null;
-  createdAt: number;
-  changedAt: number;
 }
 
 /** What the fold of the log yields. A plain JSON value: it is what snapshots hold. */
@@ -228,8 +173,11 @@ export interface ObservedVm {
 }
 
 export interface ObservedImage {
-  /** `damage` says what is wrong with an image that is there but not whole; null when nothing is. */
-  image: Seen<{ sizeBytes: number; damage: string | null }>;
+  /**
+   * `damage` says what is wrong with an image that is there but not whole; null when nothing is. `origin` is missing
+   * where the image does not say what it was made from.
+   */
+  image: Seen<{ sizeBytes: number; damage: string | null; origin?: ImageOrigin }>;
   /** A half-built directory, with or without a builder at work in it. */
   partial: Seen<{ building: boolean }>;
 }

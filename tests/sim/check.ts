@@ -51,6 +51,7 @@ export function checkFact(
     "vm.deleted": process === null && !runtime && !directory && held(vm).length === 0,
     "image.ready": image.ready && !image.damaged,
     "image.damaged": !image.ready || image.damaged,
+    "image.found": image.ready && !image.damaged,
     "image.deleted": !image.ready && !image.partial,
   };
   return truth[type] === false ? `${stream}: ${type} is told, and is not so` : undefined;
@@ -122,8 +123,10 @@ export function checkSettled(
       problems.push(`${id} is on the host, but nobody knows it`);
   }
   for (const [id, image] of host.images) {
-    const gone = state.images[id]?.phase === "deleted";
-    if (gone && image.ready) problems.push(`${id} is deleted, but its files are there`);
+    const { phase = "unknown" } = state.images[id] ?? {};
+    const there = image.ready && !(image.elsewhere && image.damaged);
+    if (there && (phase === "deleted" || phase === "unknown"))
+      problems.push(`${id} is ${phase}, but its files are there`);
     if (image.partial) problems.push(`a half-built ${id} is left`);
     if (state.images[id]?.phase === "building") problems.push(`${id} is still building`);
   }

@@ -14,6 +14,8 @@ type ToGuest =
   | "resumeGuest";
 type ToHost =
   | "damageImage"
+  | "buildElsewhere"
+  | "deleteElsewhere"
   | "killHelper"
   | "killHelperAt"
   | "flushFirewall"
@@ -38,6 +40,14 @@ export function harm(host: SimHost, action: Harm, idOf: (name: number) => VmId |
       return host.fill();
     case "freeDisk":
       host.full = false;
+      return;
+    case "buildElsewhere": {
+      const image = host.image(imageId(action.image));
+      if (!image.ready) Object.assign(image, { ready: true, damaged: false, elsewhere: true });
+      return;
+    }
+    case "deleteElsewhere":
+      Object.assign(host.image(imageId(action.image)), { ready: false, damaged: false });
       return;
     case "damageImage": {
       const image = host.image(imageId(action.image));

@@ -2,7 +2,7 @@
 import type { PullCommand } from "../../src/core/decide.js";
 import type { PerformContext } from "../../src/loop/world.js";
 import { event, imageStream } from "../../src/model/events.js";
-import type { Effect } from "../../src/model/model.js";
+import type { Effect, ImageId, ImageOrigin } from "../../src/model/model.js";
 import type { Hands } from "./disks.js";
 
 const kernelId = "kernel-sim-00000009";
@@ -25,9 +25,21 @@ export interface SimImage {
   partial: boolean;
   /** A builder that outlived the daemon which started it. */
   builder: boolean;
+  /** Another home, which shares the images, had it made. */
+  elsewhere: boolean;
 }
 
-export const noImage = (): SimImage => ({ ready: false, damaged: false, partial: false, builder: false });
+export const noImage = (): SimImage => ({
+  ...{ ready: false, damaged: false, partial: false, builder: false },
+  elsewhere: false,
+});
+
+/** What an image says of itself, whoever had it made. */
+export function originOf(id: ImageId): ImageOrigin {
+  const wanted = [0, 1].map(wantedImage).find((each) => each.imageId === id);
+  const { name, source } = wanted ?? { name: id, source: { kind: "catalog" } as const };
+  return { name, source, builtAt: 0 };
+}
 
 /** A build: its stages, and the end of one that nobody waits for any more. */
 export async function ensureImage(

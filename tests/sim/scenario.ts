@@ -11,6 +11,9 @@ export type Action = { afterMs: number } & (
   /** -1 is the kernel. */
   | { kind: "deleteImage"; image: number }
   | { kind: "damageImage"; image: number }
+  /** Another home, which shares the images, has one made or deletes one that no VM here is made from. */
+  | { kind: "buildElsewhere"; image: number }
+  | { kind: "deleteElsewhere"; image: number }
   | { kind: "killDaemon" }
   /** The daemon dies at the nth boundary from now: before or after an append or a change of the host. */
   | { kind: "killDaemonAt"; boundary: number }
@@ -80,7 +83,10 @@ function what(chance: Random, mode: Scenario["mode"]): object {
   if (dice < 61) return { kind: "set", name, changes: { nat: chance.chance(0.5) } };
   if (dice < 64) return { kind: "pull", image: chance.between(0, images - 1) };
   if (dice < 65) return { kind: "deleteImage", image: chance.between(-1, images - 1) };
-  if (dice < 66) return { kind: "damageImage", image: images - 1 };
+  if (dice < 66) {
+    const kind = chance.pick(["damageImage", "buildElsewhere", "deleteElsewhere"] as const);
+    return { kind, image: kind === "buildElsewhere" ? chance.between(-1, images - 1) : images - 1 };
+  }
   if (dice < 67) return { kind: "reboot" };
   if (dice < 68) return { kind: "flushFirewall" };
   if (dice < 70) return { kind: "killHelper", backMs: chance.pick([0, 500, 60_000]) };

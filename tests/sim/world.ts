@@ -20,7 +20,7 @@ import { bridged as systemMode, capabilities as userMode } from "../fixtures.js"
 import { ensureDisk, ensureDiskSize, type Hands } from "./disks.js";
 import { ensureForward, ensureNoForward, forwardsOf } from "./forwards.js";
 import type { SimHost, SimProcess, SimVm } from "./host.js";
-import { ensureImage, noImage, type SimImage } from "./images.js";
+import { ensureImage, noImage, originOf, type SimImage } from "./images.js";
 import { Looks } from "./looks.js";
 import { SimSystem, unlisted } from "./system.js";
 
@@ -93,7 +93,7 @@ export class SimWorld implements World {
     const vms = new Map<VmId, ObservedVm>();
     for (const [id, vm] of this.host.vms) vms.set(id, this.#seenVm(id, vm, sight.of(id)));
     const images = new Map<string, ObservedImage>();
-    for (const [id, image] of this.host.images) images.set(id, this.#seenImage(image));
+    for (const [id, image] of this.host.images) images.set(id, this.#seenImage(id, image));
     const observed = { vms, images, unlistedVm: unlisted(sight), unlistedImage: absentImage };
     this.#looks.note(this.clock.now(), observed);
     this.looked(observed);
@@ -138,9 +138,10 @@ export class SimWorld implements World {
     };
   }
 
-  #seenImage(image: SimImage): ObservedImage {
+  #seenImage(id: string, image: SimImage): ObservedImage {
+    const whole = { sizeBytes: 1000, damage: null, origin: originOf(id) };
     return {
-      image: this.#see(image.ready && { sizeBytes: 1000, damage: image.damaged ? "truncated" : null }),
+      image: this.#see(image.ready && (image.damaged ? { sizeBytes: 0, damage: "truncated" } : whole)),
       partial: this.#see(image.partial && { building: image.builder }),
     };
   }

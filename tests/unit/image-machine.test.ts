@@ -23,14 +23,15 @@ const table: Readonly<Record<string, Partial<Record<EventType, string>>>> = {
     "image.build_failed": "failed",
     "image.delete_requested": "deleting",
   },
-  ready: { "image.damaged": "failed", "image.delete_requested": "deleting" },
+  ready: { "image.damaged": "failed", "image.delete_requested": "deleting", "image.deleted": "deleted" },
   failed: {
     "image.ready": "ready",
     "image.pull_requested": "building",
     "image.delete_requested": "deleting",
+    "image.deleted": "deleted",
   },
   deleting: { "image.deleted": "deleted" },
-  deleted: { "image.pull_requested": "building" },
+  deleted: { "image.pull_requested": "building", "image.found": "ready" },
 };
 
 const after = (image: Image, type: EventType, at = t0) =>

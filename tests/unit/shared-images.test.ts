@@ -19,6 +19,7 @@ import { placeFrom } from "../../src/host/home.js";
 import { identify, isAlive } from "../../src/host/processes.js";
 import { ProxyBook } from "../../src/host/proxies.js";
 import { imageMaker } from "../../src/images/builder/build.js";
+import type { CatalogIds } from "../../src/images/manifest.js";
 import { registryAccess } from "../../src/images/registry-access.js";
 import { imageStore } from "../../src/images/store.js";
 import { forgetUse, noteUse, refuseUsed } from "../../src/images/use.js";
@@ -43,11 +44,11 @@ const homeCalled = (name: string): Home => {
   return placeFrom({ HOME: join(top, name), XDG_DATA_HOME: join(top, "data"), ...places }, 1000).home;
 };
 
-const makerOf = (home: Home) => {
+const makerOf = (home: Home, catalog: CatalogIds = new Map()) => {
   const searchPath = process.env["PATH"] ?? "";
   const registry = registryAccess(home, [], {}, searchPath);
   const options = { home, clock: { ...systemClock, after }, mirror: null, searchPath, registry };
-  return imageMaker({ ...options, proxies: new ProxyBook({}), builderSocket: null });
+  return imageMaker({ ...options, proxies: new ProxyBook({}), catalog, builderSocket: null });
 };
 /** Unlike the daemon, a test has nothing else that keeps its process alive. */
 const after = (ms: number, call: () => void) => {

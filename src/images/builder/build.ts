@@ -10,7 +10,7 @@ import { BangerError, type ErrorBody } from "../../lib/errors.js";
 import { needOf } from "../../model/fits.js";
 import type { ImageId, StageReached } from "../../model/model.js";
 import { type BuildJob, type BuildReport, builderFile } from "../make/job.js";
-import { filesOf, inspectImage, manifestFile, verifyFiles } from "../manifest.js";
+import { type CatalogIds, filesOf, inspectImage, manifestFile, verifyFiles } from "../manifest.js";
 import type { RegistryAccess } from "../registry-access.js";
 import type { ImageMaker } from "../store.js";
 import { type Builder, startBuilder } from "./link.js";
@@ -25,6 +25,7 @@ export interface ImageMakerOptions {
   searchPath: string;
   registry: RegistryAccess;
   proxies: ProxyBook;
+  catalog: CatalogIds;
   /**
    * Where systemd has builders that may make user namespaces, which packages are unpacked in; null where this
    * process may itself.
@@ -73,7 +74,8 @@ const pauseOf = (clock: Clock, ms: number) => new Promise<void>((resolve) => voi
 /** Makes the images of one home. */
 export function imageMaker(options: ImageMakerOptions): ImageMaker {
   const { home, clock, mirror, searchPath, builderSocket } = options;
-  const inspect: ImageMaker["inspect"] = (id) => inspectImage(imageHandles(home, id).directory);
+  const inspect: ImageMaker["inspect"] = (id) =>
+    inspectImage(imageHandles(home, id).directory, options.catalog);
   const removeScratch = (scratch: string) =>
     follow(startBuilder({ scratch }, searchPath, builderSocket), () => undefined);
   const removePartial: ImageMaker["removePartial"] = (id) =>

@@ -69,7 +69,8 @@ export async function manifestOfBuild({ job }: BuildContext, made: BuildResult):
     files[name] = { bytes: size, ...(name.endsWith(".ext4") ? {} : { sha256: await digest(path) }) };
     sizeBytes += (await lstat(path)).blocks * 512;
   }
-  return { schema: 1, name: job.name, ...made, sizeBytes: Math.max(1, sizeBytes), files };
+  const { name, source } = job;
+  return { schema: 1, name, source, ...made, sizeBytes: Math.max(1, sizeBytes), files };
 }
 
 /** A directory for the making that goes with the partial directory. */
