@@ -1,5 +1,4 @@
-/** Drivers put together to a world: those of a mode, and the images, links and files that every home has. */
-
+/** Drivers put together to a world: those of a mode, the VMMs, and the images, links and files that every home has. */
 import { AgentLinks, type Dial, type GuestAgent } from "../effects/agent/links.js";
 import { vmDisks } from "../effects/disk/disks.js";
 import { onlineGrowth } from "../effects/disk/online.js";
@@ -7,24 +6,23 @@ import { rootSizes } from "../effects/disk/root-sizes.js";
 import type { WorkSeeds } from "../effects/disk/work.js";
 import { handlesCache } from "../effects/handles-cache.js";
 import { connectedAddresses } from "../effects/net/connections.js";
+import { forwardDriver } from "../effects/net/forwards.js";
 import { LoopbackForwards } from "../effects/net/loopback-forwards.js";
 import { describeHandles, type Instruments, look } from "../effects/observe.js";
 import { type Drivers, perform } from "../effects/perform.js";
 import { sshKeys } from "../effects/seed/ssh-keys.js";
 import type { ReadUserFiles } from "../effects/seed/user-files.js";
 import { VmmControls } from "../effects/vmm/controls.js";
-import { type EnsureProcess, vmmDriver } from "../effects/vmm/driver.js";
+import { vmmDriver } from "../effects/vmm/driver.js";
 import { boundLogs } from "../effects/vmm/log-bound.js";
-import { userForwards } from "../effects/vmm/qemu/forwards.js";
-import type { Launch } from "../effects/vmm/qemu/launch.js";
-import { qemuVmm } from "../effects/vmm/qemu/qemu.js";
+import { type ProcessScan, scanProcesses } from "../effects/vmm/processes.js";
 import { endUnreachable } from "../effects/vmm/unreachable.js";
 import { usageOf, type VmUsage } from "../effects/vmm/usage.js";
+import type { AgentLine, Vmm } from "../effects/vmm/vmm.js";
 import type { AddressRange } from "../home/addresses.js";
 import { type Home, vmHandles } from "../home/handles.js";
-import { type ProcessScan, scanProcesses, type VmmKind } from "../host/processes.js";
 import { lookAtHost } from "../host/room.js";
-import { type RunTool, toolEnvironment } from "../host/run-tool.js";
+import type { RunTool } from "../host/run-tool.js";
 import { sharedRun } from "../host/shared-run.js";
 import { type ImageDriver, type ImageMaker, imageStore } from "../images/store.js";
 import type { Clock } from "../lib/clock.js";
@@ -38,13 +36,13 @@ import type { ModeParts } from "./mode-user.js";
 export interface AssemblyOptions<C extends GuestAgent> {
   home: Home;
   clock: Clock;
-  /** Where programs are looked up, as in PATH. */
-  searchPath: string;
   mode: ModeParts;
-  /** Which program runs a VM, with which arguments, where that is QEMU. */
-  launch: (effect: EnsureProcess) => Promise<Launch>;
-  /** Connect to the agent of a VM's guest, by what runs it. */
-  dials: Readonly<Record<VmmKind, Dial<C>>>;
+  /** Every kind of which a VM may have a process. */
+  vmms: readonly Vmm[];
+  /** Which of them runs what is started from now on. */
+  starts: Vmm;
+  /** The client of the agent at the other end. */
+  agentClient: (line: AgentLine) => C;
   images: ImageMaker;
   workSeeds: WorkSeeds;
   /** What new guests take over from their user. */
@@ -90,8 +88,6 @@ function driversOf<C extends GuestAgent>(
   own: LoopbackForwards,
 ): Drivers {
   const { home, clock, mode, runTool, userFiles, workSeeds } = options;
-  const environment = toolEnvironment(options.searchPath);
-  const qemu = qemuVmm({ home, clock, controls, environment, launch: options.launch });
   return {
     disks: vmDisks(
       home,
@@ -99,12 +95,10 @@ function driversOf<C extends GuestAgent>(
       mode.root,
     ),
     vmm: vmmDriver({
-      home,
-      controls,
-      ...mode.vmms(qemu, controls),
+      ...{ home, controls, vmms: options.vmms, starts: options.starts },
       askGuest: (id, signal) => askGuest(links.clientOf(id), signal),
     }),
-    forwards: userForwards(controls, own),
+    forwards: forwardDriver(controls, own),
     bridge: mode.bridge,
     rootDevices: mode.rootDevices,
     growth: onlineGrowth({ home, root: mode.root }, controls, links),
@@ -115,14 +109,17 @@ function driversOf<C extends GuestAgent>(
 }
 
 export function assembleWorld<C extends GuestAgent>(options: AssemblyOptions<C>): AssembledWorld<C> {
-  const { home, clock, mode } = options;
+  const { home, clock, mode, vmms } = options;
   const listeners: ((stream: string) => void)[] = [];
   const wake = (stream: string) => {
     for (const listener of listeners) listener(stream);
   };
-  const dial: Dial<C> = async (id, signal) => options.dials[controls.require(id).kind](id, signal);
+  const dial: Dial<C> = async (id, signal) => {
+    const line = await controls.dial(id, signal);
+    return { client: options.agentClient(line), closed: line.closed, close: () => line.close() };
+  };
   const links = new AgentLinks(dial, clock, (id) => wake(vmStream(id)));
-  const controls = new VmmControls(home, clock, (id) => {
+  const controls = new VmmControls(clock, (id) => {
     if (!controls.isHeld(id)) {
       links.drop(id);
       own.drop(id);
@@ -136,10 +133,7 @@ export function assembleWorld<C extends GuestAgent>(options: AssemblyOptions<C>)
   const images = imageStore(home, options.images);
   const drivers = driversOf(options, controls, links, images, own);
   const instruments: Instruments = {
-    home,
-    controls,
-    links,
-    own,
+    ...{ home, vmms, controls, links, own },
     inspectImage: (id: ImageId) => images.inspect(id),
     lookAtPartial: (id: ImageId) => images.lookAtPartial(id),
     root: mode.root,
@@ -162,7 +156,7 @@ export function assembleWorld<C extends GuestAgent>(options: AssemblyOptions<C>)
       listeners.push(listener);
     },
     clientOf: (id) => links.clientOf(id),
-    vmms: () => scanProcesses(home),
+    vmms: () => scanProcesses(home, vmms),
     usageOf({ id, imageId }, process) {
       const handles = vmHandles(home, id);
       const rootBytes = sizes.bytes(handles, imageId);

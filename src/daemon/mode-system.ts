@@ -1,13 +1,11 @@
-/** System mode's drivers: taps and ways out on the bridge, root devices, Firecracker or QEMU, all by the helper's hand. */
+/** System mode's drivers: taps and ways out on the bridge, and root devices, all by the helper's hand. */
 
 import { helperRootDevices } from "../effects/disk/root-device.js";
 import { copiedRoot, snapshotRoot } from "../effects/disk/snapshot.js";
 import type { Helper } from "../effects/helper/client.js";
 import { lookThrough } from "../effects/helper/look.js";
 import { Bridge } from "../effects/net/bridge.js";
-import { type FirecrackerOptions, firecrackerVmm } from "../effects/vmm/firecracker/firecracker.js";
 import type { AddressRange } from "../home/addresses.js";
-import type { Home } from "../home/handles.js";
 import type { Clock } from "../lib/clock.js";
 import { deadline } from "../lib/deadline.js";
 import { BangerError } from "../lib/errors.js";
@@ -15,7 +13,6 @@ import type { Warn } from "../lib/warn.js";
 import type { ModeParts } from "./mode-user.js";
 
 export interface SystemOptions {
-  home: Home;
   clock: Clock;
   helper: Helper;
   /** Those of the bridge's network. */
@@ -23,8 +20,6 @@ export interface SystemOptions {
   tapPoolSize: number;
   /** The kernel has device-mapper. */
   deviceMapper: boolean;
-  vmm: "firecracker" | "qemu";
-  firecracker: Pick<FirecrackerOptions, "prepare" | "network" | "rateLimits">;
   warn: Warn;
 }
 
@@ -33,7 +28,7 @@ const lookMs = 5_000;
 const late = () => new BangerError("helper_unreachable", "the helper does not answer", { retry: "later" });
 
 export function systemParts(options: SystemOptions): ModeParts {
-  const { home, clock, helper, deviceMapper } = options;
+  const { clock, helper, deviceMapper } = options;
   const bridge = new Bridge(options);
   return {
     capabilities: {
@@ -46,15 +41,6 @@ export function systemParts(options: SystemOptions): ModeParts {
     root: deviceMapper ? snapshotRoot : copiedRoot,
     rootDevices: helperRootDevices(helper),
     bridge,
-    vmms(qemu, controls) {
-      const rootDisk = deviceMapper ? "device" : "file";
-      const firecracker = firecrackerVmm({
-        ...{ home, clock, controls, helper, rootDisk },
-        ...options.firecracker,
-      });
-      const vmms = { qemu, firecracker };
-      return { vmms, starts: vmms[options.vmm] };
-    },
     async look() {
       const bound = deadline(clock, lookMs, late);
       const sight = await lookThrough(helper, bound.signal).finally(bound.release);

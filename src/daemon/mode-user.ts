@@ -1,12 +1,10 @@
-/** What a mode decides: which drivers fill the places of VMM, disk and network. Everything else is the same in both. */
+/** What a mode decides: which drivers fill the places of disk and network. Everything else is the same in both. */
 
 import type { RootForm } from "../effects/disk/disks.js";
 import { overlayRoot } from "../effects/disk/overlay.js";
 import type { RootDeviceDriver } from "../effects/disk/root-device.js";
 import { type HelperSight, sightOf } from "../effects/helper/look.js";
 import type { BridgeDriver } from "../effects/net/bridge.js";
-import type { VmmControls } from "../effects/vmm/controls.js";
-import type { Vmm, VmmDriverOptions } from "../effects/vmm/driver.js";
 import type { AddressRange } from "../home/addresses.js";
 import { BangerError } from "../lib/errors.js";
 import type { Capabilities } from "../model/model.js";
@@ -18,8 +16,6 @@ export interface ModeParts {
   root: RootForm;
   rootDevices: RootDeviceDriver;
   bridge: BridgeDriver;
-  /** Every kind of VMM that may run here, and which of them runs what is started from now on. */
-  vmms(qemu: Vmm, controls: VmmControls): Pick<VmmDriverOptions, "vmms" | "starts">;
   /** One look at what only root can see. */
   look(): Promise<HelperSight>;
   /** Names of VMs are answered at this port of 127.0.0.1. */
@@ -33,14 +29,13 @@ const notHere = async (): Promise<never> => {
   throw new BangerError("not_here", "user mode has neither a bridge nor root devices");
 };
 
-/** QEMU with a network and an overlay of its own, and nothing that needs root. */
+/** A VMM with a network and an overlay of its own, and nothing that needs root. */
 export const userParts = (qemuImg: string, addresses: AddressRange): ModeParts => ({
   capabilities: { userNetworking: true, bridgeNetworking: false, portForwarding: true, rootDevice: false },
   addresses,
   root: overlayRoot(qemuImg),
   rootDevices: { ensure: notHere, ensureNone: notHere },
   bridge: { ensureTap: notHere, ensureNoTap: notHere, ensureNat: notHere, ensureNoNat: notHere },
-  vmms: (qemu) => ({ vmms: { qemu }, starts: qemu }),
   look: async () => sightOf(undefined),
   namesServedAt: () => {},
   close: async () => {},

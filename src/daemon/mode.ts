@@ -5,12 +5,10 @@ import type { Params, Result } from "../../helper/contract.js";
 import type { Config } from "../config/form.js";
 import type { HelperCalls } from "../effects/helper/calls.js";
 import { helperClient } from "../effects/helper/client.js";
-import type { FirecrackerOptions } from "../effects/vmm/firecracker/firecracker.js";
-import { firecrackerVersion } from "../effects/vmm/firecracker/version.js";
-import type { QemuNetwork, RootDisk } from "../effects/vmm/qemu/argv.js";
+import type { SystemLoan, VmmKind } from "../effects/vmm/vmm.js";
 import { bridgeRange, loopbackRange } from "../home/addresses.js";
-import { systemHandles, type VmHandles } from "../home/handles.js";
-import { addressBlock, type Installed, type Place } from "../host/home.js";
+import { systemHandles } from "../home/handles.js";
+import { addressBlock, type Place } from "../host/home.js";
 import { kvmState } from "../host/kvm.js";
 import type { Clock } from "../lib/clock.js";
 import { deadline } from "../lib/deadline.js";
@@ -18,38 +16,26 @@ import { BangerError, errorBody } from "../lib/errors.js";
 import type { Warn } from "../lib/warn.js";
 import { systemParts } from "./mode-system.js";
 import { type ModeParts, userParts } from "./mode-user.js";
+import { chooseVmm } from "./vmms.js";
 
 export interface LocalMode {
   parts: ModeParts;
   /** What runs VMs that are started from now on. */
-  vmm: "firecracker" | "qemu";
-  /** What a QEMU is given. */
-  rootOf(handles: VmHandles): RootDisk;
-  networkOf(address: string): QemuNetwork;
-  /** Devices that it opens beside those of every mode. */
-  devicesOf(handles: VmHandles): string[];
+  starts: VmmKind;
+  /** What VMMs are lent. */
+  system: SystemLoan | undefined;
 }
 
 export interface LocalModeOptions {
   place: Place;
   config: Config;
   clock: Clock;
-  prepare: FirecrackerOptions["prepare"];
   warn: Warn;
 }
 
 const aboutMs = 10_000;
 
 type About = Result<"about">;
-
-/** Firecracker where all that it needs is usable, if nobody wants it otherwise. */
-export function systemVmm(
-  wanted: Config["vmm"],
-  { kvm, firecracker }: { kvm: boolean; firecracker: boolean },
-): "firecracker" | "qemu" {
-  if (wanted !== "auto") return wanted;
-  return kvm && firecracker ? "firecracker" : "qemu";
-}
 
 /** What the helper can use; undefined where it does not say. */
 async function askAbout(helper: HelperCalls, clock: Clock, warn: Warn): Promise<About | undefined> {
@@ -73,52 +59,29 @@ function kernelHasMapper(): boolean {
   );
 }
 
-const isUsable = (about: About | undefined, { firecracker }: Installed): boolean => {
-  if (about === undefined) return firecracker !== null;
-  return about.firecracker !== null && "version" in firecrackerVersion(about.firecracker);
-};
-
 /** @throws BangerError `vmm_unusable` for a VMM that this mode does not have */
-export async function localMode(options: LocalModeOptions): Promise<LocalMode> {
-  const { place, config, clock, prepare, warn } = options;
+export async function localMode({ place, config, clock, warn }: LocalModeOptions): Promise<LocalMode> {
   if (place.mode === "user") {
-    if (config.vmm === "firecracker")
-      throw new BangerError("vmm_unusable", "Firecracker runs VMs in system mode alone", {
-        hint: 'sudo banger system install, or set vmm = "auto" in config.toml',
-      });
     return {
       parts: userParts("qemu-img", loopbackRange(addressBlock(place.home))),
-      vmm: "qemu",
-      rootOf: ({ rootDisk }) => ({ format: "qcow2", path: rootDisk }),
-      networkOf: () => ({ kind: "user" }),
-      devicesOf: () => [],
+      starts: chooseVmm(config.vmm, undefined),
+      system: undefined,
     };
   }
-  const { home, installed } = place;
-  const { address: gateway, prefixLength } = installed.network;
+  const { firecracker, network } = place.installed;
+  const { address: gateway, prefixLength } = network;
   const helper = helperClient(systemHandles().helperSocket);
   const about = await askAbout(helper, clock, warn);
   const deviceMapper = about?.deviceMapper ?? kernelHasMapper();
-  const vmm = systemVmm(config.vmm, {
-    kvm: (await kvmState()).usable,
-    firecracker: isUsable(about, installed),
-  });
-  const network = { prefixLength, gateway, dns: config.network.dns };
+  const { dns, tapPoolSize } = config.network;
+  const addresses = bridgeRange(gateway, prefixLength);
   return {
-    parts: systemParts({
-      home,
-      clock,
+    parts: systemParts({ clock, helper, addresses, tapPoolSize, deviceMapper, warn }),
+    starts: chooseVmm(config.vmm, { kvm: (await kvmState()).usable, about, firecracker }),
+    system: {
       helper,
-      addresses: bridgeRange(gateway, prefixLength),
-      tapPoolSize: config.network.tapPoolSize,
-      deviceMapper,
-      vmm,
-      firecracker: { prepare, network, rateLimits: config.rateLimits },
-      warn,
-    }),
-    vmm,
-    rootOf: ({ rootDevice, rootFile }) => ({ format: "raw", path: deviceMapper ? rootDevice : rootFile }),
-    networkOf: (address) => ({ kind: "tap", guest: { address, ...network } }),
-    devicesOf: ({ rootDevice }) => ["/dev/net/tun", ...(deviceMapper ? [rootDevice] : [])],
+      rootDisk: deviceMapper ? "device" : "file",
+      network: { prefixLength, gateway, dns },
+    },
   };
 }

@@ -1,23 +1,16 @@
-/** The world of this host: which mode, which QEMU, which accelerator, which images, which agent. */
-import { readFileSync } from "node:fs";
+/** The world of this host: which mode, which VMM, which accelerator, which images, which agent. */
 import { homedir } from "node:os";
-import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Logger } from "pino";
 import type { Config } from "../config/form.js";
 import type { WorkSeeds } from "../effects/disk/work.js";
 import { userFilesReader } from "../effects/seed/user-files.js";
-import type { EnsureProcess } from "../effects/vmm/driver.js";
-import { vsockDial } from "../effects/vmm/firecracker/dial.js";
-import { hostTscKHz, qemuArgv } from "../effects/vmm/qemu/argv.js";
-import { agentDial } from "../effects/vmm/qemu/dial.js";
-import type { Launch } from "../effects/vmm/qemu/launch.js";
-import type { AgentClient } from "../guest/agent.js";
-import { type Home, imageHandles, systemHandles, vmHandles } from "../home/handles.js";
+import { AgentClient } from "../guest/agent.js";
+import { type Home, imageHandles, systemHandles } from "../home/handles.js";
 import { expandHome, type Place } from "../host/home.js";
 import { type Acceleration, accelerationOf } from "../host/kvm.js";
 import type { ProxyBook } from "../host/proxies.js";
-import { type RunTool, toolRunner } from "../host/run-tool.js";
+import { type RunTool, toolEnvironment, toolRunner } from "../host/run-tool.js";
 import { sharedRun } from "../host/shared-run.js";
 import { imageMaker } from "../images/builder/build.js";
 import { ensureInitrd } from "../images/kernel/initrd.js";
@@ -31,6 +24,7 @@ import type { Warn } from "../lib/warn.js";
 import type { ImageId } from "../model/model.js";
 import { type AssembledWorld, assembleWorld } from "./assembly.js";
 import { localMode } from "./mode.js";
+import { makeVmms } from "./vmms.js";
 
 export interface LocalWorldOptions {
   place: Place;
@@ -46,7 +40,8 @@ export interface LocalWorldOptions {
 }
 
 export interface LocalWorld extends AssembledWorld<AgentClient> {
-  vmm: "firecracker" | "qemu";
+  /** The kind of VMM that runs what is started from now on. */
+  vmm: string;
   /** What a QEMU that is started now would have. */
   acceleration(): Promise<Acceleration>;
 }
@@ -131,35 +126,12 @@ export async function createLocalWorld(options: LocalWorldOptions): Promise<Loca
   const runTool = toolRunner(searchPath);
   const { fileSync, guest, sshKeyPath } = config;
   const warn: Warn = (message, details) => logger.warn(details, message);
-  const mode = await localMode({
-    ...{ place, config, clock, warn },
-    prepare: async (imageId) => {
-      const { initrd, bootArguments } = await prepare(imageId);
-      return { initrd: basename(initrd), bootArguments };
-    },
-  });
-  const tscKHz = hostTscKHz(readFileSync("/proc/cpuinfo", "utf8"));
-  const launch = async ({ vmId, imageId, spec, address }: EnsureProcess): Promise<Launch> => {
-    const handles = vmHandles(home, vmId);
-    const [root, network] = [mode.rootOf(handles), mode.networkOf(address)];
-    const [boot, { accelerator }] = await Promise.all([prepare(imageId), acceleration()]);
-    const machine = { handles, spec, accelerator, tscKHz, root, network, ...boot } as const;
-    const { directory, rootfs } = imageHandles(home, imageId);
-    return {
-      file: config.qemuBin,
-      argv: qemuArgv(machine),
-      carriesGuest: network.kind === "user" && spec.nat,
-      read: [directory, rootfs, boot.kernel, boot.initrd],
-      write: [handles.directory, handles.runtime, ...mode.devicesOf(handles)],
-    };
-  };
+  const mode = await localMode({ place, config, clock, warn });
+  const vmmHost = { home, clock, config, prepare, acceleration, system: mode.system };
   const world = assembleWorld<AgentClient>({
-    home,
-    clock,
-    searchPath,
-    mode: mode.parts,
-    launch,
-    dials: { qemu: agentDial(home, clock), firecracker: vsockDial(home, clock) },
+    ...{ home, clock, mode: mode.parts },
+    ...makeVmms({ ...vmmHost, environment: toolEnvironment(searchPath) }, mode.starts),
+    agentClient: (line) => new AgentClient(() => line.open()),
     images: maker,
     workSeeds: seedFinder(home, runTool),
     userFiles: userFilesReader({ fileSync, userHome, environment, runTool, guest }),
@@ -167,5 +139,5 @@ export async function createLocalWorld(options: LocalWorldOptions): Promise<Loca
     runTool,
     warn,
   });
-  return { ...world, vmm: mode.vmm, acceleration };
+  return { ...world, vmm: mode.starts.kind, acceleration };
 }

@@ -12,7 +12,6 @@ import {
   type VmHandles,
   vmHandles,
 } from "../home/handles.js";
-import { type ProcessScan, scanProcesses } from "../host/processes.js";
 import type { SeenPartial } from "../images/store.js";
 import { absentVm } from "../model/absent.js";
 import type {
@@ -32,10 +31,14 @@ import type { RootForm } from "./disk/disks.js";
 import { type HeldByKernel, type HelperSight, runtimeOf } from "./helper/look.js";
 import type { LoopbackForwards } from "./net/loopback-forwards.js";
 import type { VmmControls } from "./vmm/controls.js";
+import { type ProcessScan, scanProcesses } from "./vmm/processes.js";
+import type { Vmm } from "./vmm/vmm.js";
 
 /** What is looked at beside files and processes. */
 export interface Instruments {
   home: Home;
+  /** Every kind of which a VM may have a process. */
+  vmms: readonly Vmm[];
   controls: VmmControls;
   links: AgentLinks<GuestAgent>;
   /** Forwards that are this daemon's own. */
@@ -65,9 +68,9 @@ const namesIn = (seen: Seen<{ names: string[] }>): string[] => (seen.is === "pre
 /** What a listing says of a name that it does not have. */
 const absentUnlessUnknown = (seen: Seen<{ names: string[] }>) => (seen.is === "unknown" ? seen : absent);
 
-function lookAtProcesses(home: Home): ProcessScan {
+function lookAtProcesses({ home, vmms }: Instruments): ProcessScan<Vmm> {
   try {
-    return scanProcesses(home);
+    return scanProcesses(home, vmms);
   } catch (error) {
     return { byVm: new Map(), unreadable: (error as Error).message };
   }
@@ -116,7 +119,7 @@ function lookAtFiles(instruments: Instruments, id: VmId, removed: boolean): File
   };
 }
 
-/** What QEMU has and what this daemon has; who leads where is in each. */
+/** What the VMM has and what this daemon has; who leads where is in each. */
 const withOwn = (forwards: ObservedVm["forwards"], own: readonly Forward[]): ObservedVm["forwards"] =>
   forwards.is === "present" ? { is: "present", list: [...forwards.list, ...own] } : forwards;
 
@@ -173,7 +176,7 @@ function vmDirectories(names: readonly string[]): Map<VmId, { removed: boolean }
 function lookAtVms(instruments: Instruments, sight: HelperSight): Pick<Observed, "vms" | "unlistedVm"> {
   const { home, controls, links, own } = instruments;
   const { vms: vmsPath, runtimeVms } = homeHandles(home);
-  const scan = lookAtProcesses(home);
+  const scan = lookAtProcesses(instruments);
   const listing = list(vmsPath);
   const runtimes = list(runtimeVms);
   controls.follow(scan.byVm);

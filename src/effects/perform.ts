@@ -8,8 +8,8 @@ import type { DiskDriver } from "./disk/disks.js";
 import type { OnlineGrowth } from "./disk/online.js";
 import type { RootDeviceDriver } from "./disk/root-device.js";
 import type { BridgeDriver } from "./net/bridge.js";
+import type { ForwardDriver } from "./net/forwards.js";
 import type { VmmDriver } from "./vmm/driver.js";
-import type { ForwardDriver } from "./vmm/qemu/forwards.js";
 
 export interface Drivers {
   disks: DiskDriver;

@@ -8,12 +8,15 @@ import { PassThrough } from "node:stream";
 import { text } from "node:stream/consumers";
 import { assembleWorld } from "../../src/daemon/assembly.js";
 import { type ModeParts, userParts } from "../../src/daemon/mode-user.js";
-import type { Dial, GuestAgent, Session } from "../../src/effects/agent/links.js";
+import type { GuestAgent } from "../../src/effects/agent/links.js";
+import type { VmmDriverOptions } from "../../src/effects/vmm/driver.js";
+import { scanProcesses } from "../../src/effects/vmm/processes.js";
 import type { Launch } from "../../src/effects/vmm/qemu/launch.js";
+import { qemuVmm } from "../../src/effects/vmm/qemu/qemu.js";
+import type { AgentLine, Vmm } from "../../src/effects/vmm/vmm.js";
 import { type AddressRange, addressAt, loopbackRange } from "../../src/home/addresses.js";
 import { type Home, imageHandles, type VmHandles, vmHandles } from "../../src/home/handles.js";
-import { scanProcesses } from "../../src/host/processes.js";
-import { toolRunner } from "../../src/host/run-tool.js";
+import { toolEnvironment, toolRunner } from "../../src/host/run-tool.js";
 import type { ImageMaker } from "../../src/images/store.js";
 import { systemClock } from "../../src/lib/clock.js";
 import type { ImageId, VmId } from "../../src/model/model.js";
@@ -71,7 +74,7 @@ function emptyImages(home: Home): ImageMaker & { make: (id: ImageId) => void } {
 }
 
 /** An agent that answers from the first moment and whose guest runs an sshd. */
-function instantAgent(canGrow: () => boolean): Promise<Session<GuestAgent>> {
+function instantAgent(canGrow: () => boolean): { line: AgentLine; client: GuestAgent } {
   let close = () => {};
   const closed = new Promise<void>((resolve) => {
     close = resolve;
@@ -90,8 +93,12 @@ function instantAgent(canGrow: () => boolean): Promise<Session<GuestAgent>> {
     shutdown: async () => {},
     run: async () => (canGrow() ? 0 : 127),
   };
-  return Promise.resolve({ client, closed, close });
+  return { client, line: { open: () => new PassThrough(), closed, close } };
 }
+
+/** The arguments of a QEMU. */
+type Machine = (handles: VmHandles) => string[];
+type Vmms = Pick<VmmDriverOptions, "vmms" | "starts">;
 
 /** What of a world is its mode's. */
 export interface BenchMode {
@@ -100,6 +107,8 @@ export interface BenchMode {
   /** What a QEMU is given as root disk (-drive) and as network card (-netdev). */
   root(handles: VmHandles): string;
   card(handles: VmHandles): string;
+  /** What there is beside QEMU, or instead of it. */
+  vmms?(home: Home, qemu: Vmm): Vmms;
   helper?: HelperBench;
 }
 
@@ -113,30 +122,44 @@ export const userMode = (): BenchMode => {
   };
 };
 
+/** QEMU and what the mode has beside it, with guests whose agents answer by `dial`. */
+function vmmsOf(mode: BenchMode, home: Home, machine: Machine | undefined, dial: Vmm["dial"]): Vmms {
+  const qemu = qemuVmm({
+    ...{ home, clock: systemClock, environment: toolEnvironment(process.env["PATH"] ?? "") },
+    launch: async ({ vmId }) => {
+      const handles = vmHandles(home, vmId);
+      const otherwise = launch(handles, mode, home.data);
+      return machine === undefined ? otherwise : { ...otherwise, argv: machine(handles) };
+    },
+  });
+  const answering = { ...qemu, dial };
+  if (mode.vmms === undefined) return { vmms: [answering], starts: answering };
+  return mode.vmms(home, answering);
+}
+
 /** `home` is an empty one; `machine` the arguments of a QEMU other than the one without a CPU. */
-export async function makeBench(
-  mode: BenchMode,
-  home = temporaryHome(),
-  machine?: (handles: VmHandles) => string[],
-): Promise<Bench> {
+export async function makeBench(mode: BenchMode, home = temporaryHome(), machine?: Machine): Promise<Bench> {
   // Neither the world's timers nor the processes that outlive it keep a test alive.
   const keepAlive = setInterval(() => {}, 1_000);
   const unable = new Set<VmId>();
   const images = emptyImages(home);
   images.make(readyImage);
-  const dial: Dial<GuestAgent> = (id) => instantAgent(() => !unable.has(id));
-  const make = () =>
-    assembleWorld({
+  let vmms: Vmms;
+  const agents = new WeakMap<AgentLine, GuestAgent>();
+  const dial: Vmm["dial"] = async (id) => {
+    const { line, client } = instantAgent(() => !unable.has(id));
+    agents.set(line, client);
+    return line;
+  };
+  const make = () => {
+    const parts = mode.parts(home);
+    vmms = vmmsOf(mode, home, machine, dial);
+    return assembleWorld({
       home,
       clock: systemClock,
-      searchPath: process.env["PATH"] ?? "",
-      mode: mode.parts(home),
-      launch: async ({ vmId }) => {
-        const handles = vmHandles(home, vmId);
-        const otherwise = launch(handles, mode, home.data);
-        return machine === undefined ? otherwise : { ...otherwise, argv: machine(handles) };
-      },
-      dials: { qemu: dial, firecracker: dial },
+      mode: parts,
+      ...vmms,
+      agentClient: (line) => agents.get(line) as GuestAgent,
       images,
       workSeeds: async () => null,
       userFiles: async () => ({ files: [], skipped: [] }),
@@ -144,6 +167,7 @@ export async function makeBench(
       runTool: toolRunner(process.env["PATH"] ?? ""),
       warn: (message, details) => console.error(message, details),
     });
+  };
   const bench: Bench = {
     world: make(),
     readyImage,
@@ -175,7 +199,7 @@ export async function makeBench(
     async close() {
       clearInterval(keepAlive);
       await bench.world.close();
-      for (const { pid } of scanProcesses(home).byVm.values()) process.kill(pid, "SIGKILL");
+      for (const { pid } of scanProcesses(home, vmms.vmms).byVm.values()) process.kill(pid, "SIGKILL");
       rmSync(dirname(home.state), { recursive: true });
     },
   };

@@ -4,7 +4,10 @@ import { chmodSync, mkdtempSync } from "node:fs";
 import { methodTable } from "../../helper/methods/index.js";
 import { createHelper } from "../../helper/server.js";
 import { systemParts } from "../../src/daemon/mode-system.js";
+import type { HelperCalls } from "../../src/effects/helper/calls.js";
 import { helperClient } from "../../src/effects/helper/client.js";
+import { firecrackerVmm } from "../../src/effects/vmm/firecracker/firecracker.js";
+import type { Vmm } from "../../src/effects/vmm/vmm.js";
 import { bridgeRange } from "../../src/home/addresses.js";
 import type { Home } from "../../src/home/handles.js";
 import { systemClock } from "../../src/lib/clock.js";
@@ -38,6 +41,15 @@ async function serveHelper(top: string) {
   return { metadata, path, bench, stop: () => helper.stop() };
 }
 
+/** None is started here; what one would leave is cleaned up all the same. */
+const idleFirecracker = (home: Home, helper: HelperCalls): Vmm =>
+  firecrackerVmm({
+    ...{ home, clock: systemClock },
+    prepare: () => Promise.reject(new Error("no Firecracker is to be started")),
+    config: { rateLimits: { diskMiB: null, diskOperations: null, networkMiB: null } },
+    system: { helper, rootDisk: "file", network: { prefixLength: 24, gateway: "", dns: "" } },
+  });
+
 async function makeSystemBench(): Promise<Bench> {
   // The namespace's own, which the helper trusts when root alone can write there.
   chmodSync("/run", 0o755);
@@ -45,23 +57,23 @@ async function makeSystemBench(): Promise<Bench> {
   const { metadata, path, bench: helper, stop } = await serveHelper(top);
   const { address, prefixLength } = metadata.network;
   const addresses = bridgeRange(address, prefixLength);
-  const parts = (home: Home) =>
-    systemParts({
-      ...{ home, addresses, helper: helperClient(path), clock: systemClock, vmm: "qemu", tapPoolSize: 0 },
+  let client = helperClient(path);
+  const parts = () => {
+    // Each daemon has its own.
+    client = helperClient(path);
+    return systemParts({
+      ...{ addresses, helper: client, clock: systemClock, tapPoolSize: 0 },
       // Root devices have tests of their own, for they are the whole host's.
       deviceMapper: false,
-      firecracker: {
-        prepare: () => Promise.reject(new Error("no Firecracker is to be started")),
-        network: { prefixLength, gateway: address, dns: "192.0.2.1" },
-        rateLimits: { diskMiB: null, diskOperations: null, networkMiB: null },
-      },
       warn: (message, details) => console.error(message, details),
     });
+  };
   const bench = await makeBench(
     {
       addresses,
       parts,
       root: ({ rootFile }) => `format=raw,file=${rootFile}`,
+      vmms: (home, qemu) => ({ vmms: [idleFirecracker(home, client), qemu], starts: qemu }),
       card: ({ tap }) => `tap,id=net0,ifname=${tap},script=no,downscript=no`,
       helper,
     },

@@ -4,8 +4,10 @@ import { linkSync, mkdirSync, openSync, rmSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { MethodName, Params, Result } from "../../helper/contract.js";
 import type { HelperCalls } from "../../src/effects/helper/calls.js";
+import { firecrackerSigns } from "../../src/effects/vmm/firecracker/signs.js";
+import { findVmm } from "../../src/effects/vmm/processes.js";
 import { type Home, jailFiles, vmHandles } from "../../src/home/handles.js";
-import { findVmm, identify, isAlive } from "../../src/host/processes.js";
+import { identify, isAlive } from "../../src/host/processes.js";
 import { BangerError } from "../../src/lib/errors.js";
 import type { ProcessIdentity, VmId } from "../../src/model/model.js";
 
@@ -69,7 +71,7 @@ export function jailHelper(home: Home): JailHelper {
       return {};
     },
     async ensureNoJail({ vmId }) {
-      if (findVmm(home, vmId) !== undefined)
+      if (findVmm(home, [firecrackerSigns], vmId) !== undefined)
         throw new BangerError("helper_refused", "the Firecracker of the VM runs", { retry: "later" });
       rmSync(vmHandles(home, vmId).jail, { recursive: true, force: true });
       return {};

@@ -5,8 +5,8 @@ import { Writable } from "node:stream";
 import { setTimeout as pause } from "node:timers/promises";
 import type { Metadata } from "../../helper/metadata.js";
 import { hostTscKHz } from "../../src/effects/vmm/qemu/argv.js";
-import { agentDial } from "../../src/effects/vmm/qemu/dial.js";
-import type { AgentClient } from "../../src/guest/agent.js";
+import { qemuDial } from "../../src/effects/vmm/qemu/dial.js";
+import { AgentClient } from "../../src/guest/agent.js";
 import { ExecClient } from "../../src/guest/exec-stream.js";
 import { vmHandles } from "../../src/home/handles.js";
 import { systemClock } from "../../src/lib/clock.js";
@@ -94,7 +94,8 @@ export class TapGuest {
       while (!over) {
         signal.throwIfAborted();
         try {
-          return (await agentDial(metadata.home, systemClock)(vmId, signal)).client;
+          const line = await qemuDial(metadata.home, systemClock)(vmId, signal);
+          return new AgentClient(() => line.open());
         } catch {
           await pause(50);
         }

@@ -6,7 +6,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
-import { agentDial } from "../../src/effects/vmm/qemu/dial.js";
+import { qemuDial } from "../../src/effects/vmm/qemu/dial.js";
 import { type Home, vmHandles } from "../../src/home/handles.js";
 import { ManualClock } from "../manual-clock.js";
 
@@ -54,7 +54,7 @@ async function answer(socket: Socket): Promise<void> {
 }
 
 test("a greeting that nobody answers is said again over a new connection, and the session is that one", async () => {
-  const dialled = agentDial(home, clock)(id, stop.signal);
+  const dialled = qemuDial(home, clock)(id, stop.signal);
   const lost = await connection(1);
   lost.resume();
   const closed = once(lost, "close");
@@ -72,7 +72,7 @@ test("a greeting that nobody answers is said again over a new connection, and th
 
 test("a guest that answers nothing for minutes is greeted ever more rarely, and at least each 20 seconds", async () => {
   const given = new AbortController();
-  const dialled = agentDial(home, clock)(id, given.signal);
+  const dialled = qemuDial(home, clock)(id, given.signal);
   for (let number = 1; number <= 8; number++) {
     (await connection(number)).resume();
     await clock.advance(number === 1 ? 5_000 : number === 2 ? 10_000 : 20_000);

@@ -13,11 +13,13 @@ import {
 import { tmpdir } from "node:os";
 import { after, afterEach, before, beforeEach, describe, test } from "node:test";
 import { VmmControls } from "../../src/effects/vmm/controls.js";
-import { type EnsureProcess, type VmmDriver, vmmDriver } from "../../src/effects/vmm/driver.js";
-import { vsockDial } from "../../src/effects/vmm/firecracker/dial.js";
+import { type VmmDriver, vmmDriver } from "../../src/effects/vmm/driver.js";
 import { firecrackerVmm } from "../../src/effects/vmm/firecracker/firecracker.js";
+import { firecrackerSigns } from "../../src/effects/vmm/firecracker/signs.js";
+import { findVmm as find } from "../../src/effects/vmm/processes.js";
+import type { EnsureProcess, Vmm } from "../../src/effects/vmm/vmm.js";
+import { AgentClient } from "../../src/guest/agent.js";
 import { type Home, vmHandles } from "../../src/home/handles.js";
-import { findVmm } from "../../src/host/processes.js";
 import { systemClock } from "../../src/lib/clock.js";
 import { BangerError } from "../../src/lib/errors.js";
 import { unchecked } from "../doubles/firecracker-api-check.js";
@@ -33,6 +35,8 @@ const effect: EnsureProcess = {
   spec: { vcpu: 1, memoryMiB: 128, diskMiB: 64, nat: true },
   address: "172.16.0.2",
 };
+const network = { prefixLength: 24, gateway: "172.16.0.1", dns: "1.1.1.1" };
+const findVmm = (home: Home) => find(home, [firecrackerSigns], id);
 const never = new AbortController().signal;
 
 interface Daemon {
@@ -54,21 +58,22 @@ describe("Firecracker", () => {
 
   /** A daemon as it is after its start: it has seen what runs. */
   function startDaemon(): Daemon {
-    const controls = new VmmControls(home, systemClock, () => {});
+    const controls = new VmmControls(systemClock, () => {});
     const firecracker = firecrackerVmm({
       home,
       clock: systemClock,
-      controls,
-      helper,
-      prepare: async () => ({ initrd: "initrd-0123456789abcdef.cpio", bootArguments: "audit=0" }),
-      rootDisk: "file",
-      network: { prefixLength: 24, gateway: "172.16.0.1", dns: "1.1.1.1" },
-      rateLimits: { diskMiB: 10, diskOperations: null, networkMiB: 5 },
+      prepare: async () => ({
+        kernel: "",
+        initrd: "/i/initrd-0123456789abcdef.cpio",
+        bootArguments: "audit=0",
+      }),
+      config: { rateLimits: { diskMiB: 10, diskOperations: null, networkMiB: 5 } },
+      system: { helper, rootDisk: "file", network },
     });
     const askGuest = () => Promise.reject(new BangerError("agent_unreachable", "no guest"));
-    const driver = vmmDriver({ home, controls, vmms: { firecracker }, starts: firecracker, askGuest });
-    const found = findVmm(home, id);
-    if (found !== undefined) controls.hold(id, found);
+    const driver = vmmDriver({ home, controls, vmms: [firecracker], starts: firecracker, askGuest });
+    const found = findVmm(home);
+    if (found !== undefined) controls.attach(id, { ...found, vmm: firecracker });
     return { controls, driver };
   }
 
@@ -88,7 +93,7 @@ describe("Firecracker", () => {
   });
 
   const identity = () => {
-    const found = findVmm(home, id);
+    const found = findVmm(home);
     assert.notEqual(found, undefined);
     return found as NonNullable<typeof found>;
   };
@@ -104,14 +109,15 @@ describe("Firecracker", () => {
     const first = identity();
     await daemon.driver.ensureProcess(effect, never);
     assert.deepEqual(identity(), first);
-    const session = await vsockDial(home, systemClock)(id, never);
-    assert.equal((await session.client.health()).status, "ok");
-    const { stdout, result } = await run(session.client, { argv: ["echo", "through"] });
+    const line = await daemon.controls.dial(id, never);
+    const client = new AgentClient(() => line.open());
+    assert.equal((await client.health()).status, "ok");
+    const { stdout, result } = await run(client, { argv: ["echo", "through"] });
     assert.deepEqual([stdout, result], ["through\n", { code: 0 }]);
     await assert.rejects(daemon.driver.ensureNoRuntime(id, never), { code: "vm_runs" });
     await daemon.driver.ensureNoProcess(id, first, never);
-    await session.closed;
-    assert.equal(findVmm(home, id), undefined);
+    await line.closed;
+    assert.equal(findVmm(home), undefined);
     assert.equal(daemon.controls.exit(id)?.reason, "asked");
     await daemon.driver.ensureNoProcess(id, first, never);
     await daemon.driver.ensureNoRuntime(id, never);
@@ -140,7 +146,7 @@ describe("Firecracker", () => {
         assert.equal(error.code, harm.startsWith("die") ? "kvm_unusable" : "firecracker_refused");
         return true;
       });
-      assert.equal(findVmm(home, id), undefined);
+      assert.equal(findVmm(home), undefined);
       await ended();
     });
 
@@ -155,7 +161,7 @@ describe("Firecracker", () => {
     });
     stop.abort(new Error("no longer wanted"));
     await assert.rejects(start, { message: /no longer wanted/ });
-    assert.equal(findVmm(home, id), undefined);
+    assert.equal(findVmm(home), undefined);
   });
 
   test("a daemon that comes later finds a guest that runs, and its own of one that was never started", async () => {
@@ -175,7 +181,7 @@ describe("Firecracker", () => {
     daemon = startDaemon();
     await guestBecomes("idle");
     await daemon.driver.ensureNoProcess(id, { pid, startTime }, never);
-    assert.equal(findVmm(home, id), undefined);
+    assert.equal(findVmm(home), undefined);
     await daemon.driver.ensureProcess(effect, never);
     await guestBecomes("runs");
   });

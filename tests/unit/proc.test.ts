@@ -3,17 +3,11 @@ import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { after, describe, test } from "node:test";
+import { firecrackerSigns } from "../../src/effects/vmm/firecracker/signs.js";
+import { type FoundVmm, scanProcesses as scan } from "../../src/effects/vmm/processes.js";
+import { parseOption, qemuSigns } from "../../src/effects/vmm/qemu/signs.js";
 import { type Home, vmHandles } from "../../src/home/handles.js";
-import {
-  identify,
-  isAlive,
-  parseCmdline,
-  parseOption,
-  parseStat,
-  scanProcesses,
-  vmOfArgv,
-  vmOfJailedArgv,
-} from "../../src/host/processes.js";
+import { identify, isAlive, parseCmdline, parseStat } from "../../src/host/processes.js";
 
 const home: Home = { state: "/s,1", data: "/d", cache: "/c", config: "/f", runtime: "/run,2" };
 const id = "0123abcd";
@@ -43,10 +37,12 @@ test("a doubled comma in an option is a comma", () => {
 const argvOf = (vm: string) => ["qemu", "-name", `guest=banger-${vm},debug-threads=on`, "-m", "512M"];
 
 test("a VMM names its VM; what only mentions one is none", () => {
-  assert.equal(vmOfArgv(argvOf(id)), id);
-  assert.equal(vmOfArgv(["grep", `guest=banger-${id}`]), undefined);
-  assert.equal(vmOfArgv(["qemu", "-name"]), undefined);
+  assert.equal(qemuSigns.serves(argvOf(id))?.id, id);
+  assert.equal(qemuSigns.serves(["grep", `guest=banger-${id}`]), undefined);
+  assert.equal(qemuSigns.serves(["qemu", "-name"]), undefined);
 });
+
+const scanProcesses = (home: Home, procRoot: string) => scan(home, [firecrackerSigns, qemuSigns], procRoot);
 
 describe("scanProcesses", () => {
   const root = mkdtempSync(`${tmpdir()}/banger-proc-`);
@@ -71,7 +67,10 @@ describe("scanProcesses", () => {
     put("a", "13", argvOf(id), stat("Z", "5"), runtime);
     mkdirSync(`${root}/a/14`);
     const scan = scanProcesses(here, `${root}/a`);
-    assert.deepEqual([...scan.byVm], [[id, { pid: 12, startTime: "999", kind: "qemu", accelerator: "kvm" }]]);
+    assert.deepEqual(
+      [...scan.byVm],
+      [[id, { pid: 12, startTime: "999", vmm: qemuSigns, accelerator: "kvm" }]],
+    );
     assert.equal(scan.unreadable, undefined);
   });
 
@@ -127,10 +126,10 @@ describe("a jailed Firecracker", () => {
   };
 
   test("is known by its id and its program", () => {
-    assert.equal(vmOfJailedArgv(jailedArgv(`banger-${id}`)), id);
-    assert.equal(vmOfJailedArgv(jailedArgv(`other-${id}`)), undefined);
-    assert.equal(vmOfJailedArgv(["jailer", "--id", `banger-${id}`]), undefined);
-    assert.equal(vmOfJailedArgv(["/firecracker", "--id"]), undefined);
+    assert.equal(firecrackerSigns.serves(jailedArgv(`banger-${id}`))?.id, id);
+    assert.equal(firecrackerSigns.serves(jailedArgv(`other-${id}`)), undefined);
+    assert.equal(firecrackerSigns.serves(["jailer", "--id", `banger-${id}`]), undefined);
+    assert.equal(firecrackerSigns.serves(["/firecracker", "--id"]), undefined);
   });
 
   test("is ours when it sits in our jail of that VM", () => {
@@ -141,7 +140,7 @@ describe("a jailed Firecracker", () => {
     const scan = scanProcesses(jailed, `${root}/proc`);
     assert.deepEqual(
       [...scan.byVm],
-      [[id, { pid: 20, startTime: "20", kind: "firecracker", accelerator: "kvm" }]],
+      [[id, { pid: 20, startTime: "20", vmm: firecrackerSigns, accelerator: "kvm" }]],
     );
     assert.equal(scan.unreadable, undefined);
   });

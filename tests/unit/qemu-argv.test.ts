@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { hostTscKHz, type QemuMachine, qemuArgv } from "../../src/effects/vmm/qemu/argv.js";
+import { parseOption } from "../../src/effects/vmm/qemu/signs.js";
 import { vmHandles } from "../../src/home/handles.js";
-import { parseOption } from "../../src/host/processes.js";
 
 const homeOf = (root: string) => ({
   state: `${root}/s`,

@@ -5,9 +5,10 @@ import { tmpdir } from "node:os";
 import { dirname } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { VmmControls } from "../../src/effects/vmm/controls.js";
-import { type EnsureProcess, vmmDriver } from "../../src/effects/vmm/driver.js";
+import { vmmDriver } from "../../src/effects/vmm/driver.js";
 import { unguarded } from "../../src/effects/vmm/qemu/launch.js";
 import { qemuVmm } from "../../src/effects/vmm/qemu/qemu.js";
+import type { EnsureProcess } from "../../src/effects/vmm/vmm.js";
 import { type Home, vmHandles } from "../../src/home/handles.js";
 import { toolEnvironment } from "../../src/host/run-tool.js";
 import { systemClock } from "../../src/lib/clock.js";
@@ -28,11 +29,10 @@ const effect: EnsureProcess = {
 /** Starts `file` as the VMM, by a driver of its own. */
 async function start(file: string, carriesGuest = false): Promise<void> {
   for (const directory of [handles.directory, handles.runtime]) mkdirSync(directory, { recursive: true });
-  const controls = new VmmControls(home, systemClock, () => {});
+  const controls = new VmmControls(systemClock, () => {});
   const qemu = qemuVmm({
     home,
     clock: systemClock,
-    controls,
     environment: toolEnvironment("/usr/bin:/bin"),
     launch: async () => ({
       file,
@@ -43,7 +43,7 @@ async function start(file: string, carriesGuest = false): Promise<void> {
     }),
   });
   const askGuest = () => Promise.reject(new Error("no guest"));
-  const driver = vmmDriver({ home, controls, vmms: { qemu }, starts: qemu, askGuest });
+  const driver = vmmDriver({ home, controls, vmms: [qemu], starts: qemu, askGuest });
   try {
     await driver.ensureProcess(effect, new AbortController().signal);
   } finally {

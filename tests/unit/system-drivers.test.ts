@@ -15,7 +15,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, type TestContext, test } from "node:test";
 import type { MethodName } from "../../helper/contract.js";
-import { systemVmm } from "../../src/daemon/mode.js";
+import { chooseVmm } from "../../src/daemon/vmms.js";
 import type { DiskTools } from "../../src/effects/disk/disks.js";
 import { copiedRoot, snapshotRoot } from "../../src/effects/disk/snapshot.js";
 import type { HelperCalls } from "../../src/effects/helper/calls.js";
@@ -197,10 +197,29 @@ describe("a look", () => {
 });
 
 test("auto takes Firecracker where all that it needs is usable; who says otherwise gets that", () => {
-  const all = { kvm: true, firecracker: true };
-  assert.equal(systemVmm("auto", all), "firecracker");
-  assert.equal(systemVmm("auto", { ...all, kvm: false }), "qemu");
-  assert.equal(systemVmm("auto", { ...all, firecracker: false }), "qemu");
-  assert.equal(systemVmm("qemu", all), "qemu");
-  assert.equal(systemVmm("firecracker", { kvm: false, firecracker: false }), "firecracker");
+  const said = { version: "1", deviceMapper: true, firewall: null, resolver: true, problem: null };
+  const about = (firecracker: string | null) => ({ ...said, firecracker });
+  const all = { kvm: true, about: about("Firecracker v1.16.1"), firecracker: "/f" };
+  const none = { kvm: false, about: about(null), firecracker: null };
+  const chosen = (wanted: string, facts?: typeof all | typeof none) => chooseVmm(wanted, facts).kind;
+  assert.equal(chosen("auto", all), "firecracker");
+  assert.equal(chosen("auto", { ...all, kvm: false }), "qemu");
+  assert.equal(chosen("auto", { ...all, about: about(null) }), "qemu");
+  assert.equal(chosen("auto", { ...all, about: about("Firecracker v0.1.0") }), "qemu");
+  assert.equal(chooseVmm("auto", { ...all, about: undefined }).kind, "firecracker", "as it was installed");
+  assert.equal(chooseVmm("auto", { ...none, about: undefined }).kind, "qemu");
+  assert.equal(chosen("qemu", all), "qemu");
+  assert.equal(chosen("firecracker", none), "firecracker");
+});
+
+test("user mode has QEMU, and who wants Firecracker there is told where it runs", () => {
+  assert.deepEqual(
+    ["auto", "qemu"].map((wanted) => chooseVmm(wanted, undefined).kind),
+    ["qemu", "qemu"],
+  );
+  assert.throws(() => chooseVmm("firecracker", undefined), {
+    code: "vmm_unusable",
+    message: "Firecracker runs VMs in system mode alone",
+    hint: 'sudo banger system install, or set vmm = "auto" in config.toml',
+  });
 });

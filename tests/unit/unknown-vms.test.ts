@@ -6,9 +6,9 @@ import { after, before, test } from "node:test";
 import type { UnknownVm } from "../../src/contract/unknown.js";
 import { VmmControls } from "../../src/effects/vmm/controls.js";
 import { vmmDriver } from "../../src/effects/vmm/driver.js";
+import { scanProcesses } from "../../src/effects/vmm/processes.js";
 import { qemuVmm } from "../../src/effects/vmm/qemu/qemu.js";
 import { vmHandles } from "../../src/home/handles.js";
-import { scanProcesses } from "../../src/host/processes.js";
 import type { Effect } from "../../src/model/model.js";
 import { ask, askWrong } from "../api-checks.js";
 import { DaemonBench } from "../daemon-bench.js";
@@ -18,19 +18,22 @@ class RealProcesses extends DaemonBench {
   readonly ended: string[] = [];
   /** Why the look at processes is not whole. */
   unreadable: string | undefined;
+  get #qemu() {
+    const launch = () => Promise.reject(new Error("nothing is started here"));
+    return qemuVmm({ home: this.home, clock: this.clock, environment: {}, launch });
+  }
   override vmms() {
-    return { ...scanProcesses(this.home), unreadable: this.unreadable };
+    return { ...scanProcesses(this.home, [this.#qemu]), unreadable: this.unreadable };
   }
   override async openWorld() {
     const world = await super.openWorld();
     const { home, clock, ended } = this;
-    const controls = new VmmControls(home, clock, () => undefined);
-    const launch = () => Promise.reject(new Error("nothing is started here"));
-    const qemu = qemuVmm({ home, clock, controls, environment: {}, launch });
+    const controls = new VmmControls(clock, () => undefined);
+    const qemu = this.#qemu;
     const driver = vmmDriver({
       home,
       controls,
-      vmms: { qemu },
+      vmms: [qemu],
       starts: qemu,
       askGuest: async () => undefined,
     });

@@ -6,7 +6,8 @@ import { createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname } from "node:path";
 import { afterEach, beforeEach, describe, test } from "node:test";
-import { vsockDial } from "../../src/effects/vmm/firecracker/dial.js";
+import { firecrackerDial } from "../../src/effects/vmm/firecracker/dial.js";
+import type { AgentLine } from "../../src/effects/vmm/vmm.js";
 import { VsockStream } from "../../src/guest/vsock.js";
 import { type Home, vmHandles } from "../../src/home/handles.js";
 import { ManualClock } from "../manual-clock.js";
@@ -99,7 +100,7 @@ describe("a guest's vsock", () => {
     assert.equal(received, total);
   });
 
-  test("the dial asks until the guest is up; its session ends with the line to it", async () => {
+  test("the dial asks until the guest is up; its line ends with the first stream", async () => {
     const clock = new ManualClock();
     let refusals = 3;
     serve = (socket) =>
@@ -109,23 +110,23 @@ describe("a guest's vsock", () => {
       });
     await listen();
     const stop = new AbortController();
-    let session: Awaited<ReturnType<ReturnType<typeof vsockDial>>> | undefined;
-    const dialled = vsockDial(home, clock)(id, stop.signal).then((each) => {
-      session = each;
+    let line: AgentLine | undefined;
+    const dialled = firecrackerDial(home, clock)(id, stop.signal).then((each) => {
+      line = each;
     });
-    while (session === undefined) {
+    while (line === undefined) {
       await clock.advance(20);
       await new Promise((resolve) => setImmediate(resolve));
     }
     await dialled;
     assert.equal(sockets.length, 4);
     sockets.at(-1)?.destroy();
-    await session.closed;
+    await line.closed;
   });
 
   test("a dial that is given up ends", async () => {
     const stop = new AbortController();
-    const dialled = vsockDial(home, new ManualClock())(id, stop.signal);
+    const dialled = firecrackerDial(home, new ManualClock())(id, stop.signal);
     stop.abort(new Error("no longer wanted"));
     await assert.rejects(dialled, { message: "no longer wanted" });
   });

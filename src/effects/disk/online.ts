@@ -8,8 +8,8 @@ import { orAborted } from "../../host/wait.js";
 import { BangerError } from "../../lib/errors.js";
 import type { DiskSizes, VmId } from "../../model/model.js";
 import type { AgentLinks, GuestAgent } from "../agent/links.js";
-import type { DiskName } from "../vmm/control.js";
 import type { VmmControls } from "../vmm/controls.js";
+import type { DiskName } from "../vmm/vmm.js";
 import type { RootForm } from "./disks.js";
 
 /** How the agent tells that there is no shell either. */

@@ -1,114 +1,110 @@
-/** The control connections of one home's running VMMs, and how those ended that did so under this daemon's eyes. */
-import type { ChildProcess } from "node:child_process";
-import { type Home, vmHandles } from "../../home/handles.js";
-import type { FoundVmm } from "../../host/processes.js";
+/** The VMMs of one home that are followed, and how those ended that did so under this daemon's eyes. */
 import type { Clock } from "../../lib/clock.js";
 import { BangerError } from "../../lib/errors.js";
-import type { PauseCause, ProcessExit, ProcessIdentity, VmId } from "../../model/model.js";
-import type { ControlHooks, GuestState, SeenForwards } from "./control.js";
-import { FirecrackerControl } from "./firecracker/control.js";
-import { QemuControl } from "./qemu/control.js";
-
-type Control = QemuControl | FirecrackerControl;
+import type { ObservedVm, PauseCause, ProcessExit, ProcessIdentity, VmId } from "../../model/model.js";
+import type { FoundVmm } from "./processes.js";
+import type { AgentLine, Attached, GuestState, Hooks, Vmm } from "./vmm.js";
 
 const same = (a: ProcessIdentity, b: ProcessIdentity): boolean =>
   a.pid === b.pid && a.startTime === b.startTime;
 
+interface Followed {
+  vmm: Vmm;
+  attached: Attached;
+}
+
 export class VmmControls {
-  readonly #controls = new Map<VmId, Control>();
+  readonly #followed = new Map<VmId, Followed>();
   readonly #exits = new Map<VmId, ProcessExit>();
   #closed = false;
-  readonly #home: Home;
   readonly #clock: Clock;
   readonly #changed: (id: VmId) => void;
 
   /** `changed` is told the VM of which something looks different now. */
-  constructor(home: Home, clock: Clock, changed: (id: VmId) => void) {
-    this.#home = home;
+  constructor(clock: Clock, changed: (id: VmId) => void) {
     this.#clock = clock;
     this.#changed = changed;
   }
 
   /** Takes up the processes that a scan found; those that are followed already stay so. */
-  follow(byVm: ReadonlyMap<VmId, FoundVmm>): void {
+  follow(byVm: ReadonlyMap<VmId, FoundVmm<Vmm>>): void {
     // QEMU talks to one at a time: who has let go must not take hold again.
     if (this.#closed) return;
-    for (const [id, found] of byVm) this.hold(id, found);
+    for (const [id, found] of byVm) this.attach(id, found);
   }
 
-  /** The control of this very process of the VM; `child` as for `QemuControl`. */
-  hold(id: VmId, { kind, pid, startTime }: FoundVmm, child?: ChildProcess): Control {
+  /** Follows this very process of the VM. */
+  attach(id: VmId, { vmm, pid, startTime }: FoundVmm<Vmm>): Attached {
     const identity = { pid, startTime };
-    const known = this.#controls.get(id);
+    const known = this.#followed.get(id)?.attached;
     if (known !== undefined && same(known.identity, identity)) return known;
+    return this.hold(id, vmm, (hooks) => vmm.attach(id, identity, hooks));
+  }
+
+  /** Follows what `attach` attaches to, instead of whatever the VM had before. */
+  hold<A extends Attached>(id: VmId, vmm: Vmm, attach: (hooks: Hooks) => A): A {
+    const known = this.#followed.get(id);
     if (known !== undefined) {
-      known.close();
-      this.#controls.delete(id);
+      known.attached.close();
+      this.#followed.delete(id);
       this.#changed(id);
     }
     this.#exits.delete(id);
-    const handles = vmHandles(this.#home, id);
-    const hooks: ControlHooks = {
+    const attached = attach({
       clock: this.#clock,
       changed: () => this.#changed(id),
       ended: (exit) => {
-        if (this.#controls.get(id) !== control) return;
-        this.#controls.delete(id);
+        if (this.#followed.get(id)?.attached !== attached) return;
+        this.#followed.delete(id);
         this.#exits.set(id, exit);
         this.#changed(id);
       },
-    };
-    const control: Control =
-      kind === "qemu"
-        ? new QemuControl(handles, identity, hooks, child)
-        : new FirecrackerControl(handles, identity, hooks);
-    this.#controls.set(id, control);
-    return control;
+    });
+    this.#followed.set(id, { vmm, attached });
+    return attached;
   }
 
   /** The VMs whose process is followed. */
   ids(): IterableIterator<VmId> {
-    return this.#controls.keys();
+    return this.#followed.keys();
   }
 
-  /** The control of the VM's process. @throws BangerError `vm_not_running`. */
-  require(id: VmId): Control {
-    const control = this.#controls.get(id);
-    if (control !== undefined) return control;
+  #require(id: VmId): Followed {
+    const followed = this.#followed.get(id);
+    if (followed !== undefined) return followed;
     throw new BangerError("vm_not_running", "the VM has no VMM process", { retry: "later" });
   }
 
-  /** The same of one that must be a QEMU. @throws BangerError `vm_not_running`, `other_vmm`. */
-  qemu(id: VmId): QemuControl {
-    const control = this.require(id);
-    if (control.kind === "qemu") return control;
-    throw new BangerError("other_vmm", "the VM is not run by QEMU");
+  /** The VM's process. @throws BangerError `vm_not_running`. */
+  require(id: VmId): Attached {
+    return this.#require(id).attached;
   }
 
-  /** And of one that must be a Firecracker. @throws BangerError `vm_not_running`, `other_vmm`. */
-  firecracker(id: VmId): FirecrackerControl {
-    const control = this.require(id);
-    if (control.kind === "firecracker") return control;
-    throw new BangerError("other_vmm", "the VM is not run by Firecracker");
+  /** A way to the agent of the VM's guest. @throws BangerError `vm_not_running`. */
+  async dial(id: VmId, signal: AbortSignal): Promise<AgentLine> {
+    return this.#require(id).vmm.dial(id, signal);
   }
 
   /** What the VM's VMM does with its guest; undefined without a VMM. */
   guest(id: VmId): GuestState | undefined {
-    return this.#controls.get(id)?.guest;
+    return this.#followed.get(id)?.attached.guest;
   }
 
   /** Why the guest stands still, as far as its VMM knows; undefined while it runs, and without a VMM. */
   pause(id: VmId): PauseCause | "unasked" | undefined {
-    return this.#controls.get(id)?.pause;
+    return this.#followed.get(id)?.attached.pause;
   }
 
-  forwards(id: VmId): SeenForwards {
-    return this.#controls.get(id)?.forwards ?? { is: "absent" };
+  /** Forwards that the VMM has; one that knows of none has none. */
+  forwards(id: VmId): ObservedVm["forwards"] {
+    const attached = this.#followed.get(id)?.attached;
+    if (attached === undefined) return { is: "absent" };
+    return attached.forwards?.seen ?? { is: "present", list: [] };
   }
 
   /** Whether a process of the VM is followed; when a scan finds none, how it ended is about to be known. */
   isHeld(id: VmId): boolean {
-    return this.#controls.has(id);
+    return this.#followed.has(id);
   }
 
   exit(id: VmId): ProcessExit | undefined {
@@ -122,7 +118,7 @@ export class VmmControls {
 
   close(): void {
     this.#closed = true;
-    for (const control of this.#controls.values()) control.close();
-    this.#controls.clear();
+    for (const { attached } of this.#followed.values()) attached.close();
+    this.#followed.clear();
   }
 }

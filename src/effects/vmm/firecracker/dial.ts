@@ -1,11 +1,10 @@
 /** Connects to the agent of a guest that Firecracker runs. */
 
-import { AgentClient } from "../../../guest/agent.js";
 import { VsockStream } from "../../../guest/vsock.js";
 import { type Home, vmHandles } from "../../../home/handles.js";
 import { sleep } from "../../../host/wait.js";
 import type { Clock } from "../../../lib/clock.js";
-import type { Dial, Session } from "../../agent/links.js";
+import type { AgentLine, Vmm } from "../vmm.js";
 
 /** Where the agent listens; see guest-agent/agent.c. */
 const agentPort = 1024;
@@ -14,7 +13,7 @@ const retryMs = 20;
 const answerMs = 3_000;
 
 /** One stream on which nothing is said: it is there as long as guest and agent are. */
-function openLine(socketPath: string, clock: Clock, signal: AbortSignal): Promise<VsockStream> {
+function openFirst(socketPath: string, clock: Clock, signal: AbortSignal): Promise<VsockStream> {
   const line = new VsockStream(socketPath, agentPort);
   return new Promise<VsockStream>((resolve, reject) => {
     const timer = clock.after(answerMs, () => line.destroy());
@@ -37,23 +36,23 @@ function openLine(socketPath: string, clock: Clock, signal: AbortSignal): Promis
   });
 }
 
-function sessionOf(socketPath: string, line: VsockStream): Session<AgentClient> {
-  line.resume();
+function lineOf(socketPath: string, first: VsockStream): AgentLine {
+  first.resume();
   return {
-    client: new AgentClient(() => new VsockStream(socketPath, agentPort)),
-    closed: new Promise((resolve) => line.once("close", () => resolve())),
-    close: () => line.destroy(),
+    open: () => new VsockStream(socketPath, agentPort),
+    closed: new Promise((resolve) => first.once("close", () => resolve())),
+    close: () => first.destroy(),
   };
 }
 
 /** The dial of one home. It asks again and again while the guest boots, since nothing can wait for it in the socket. */
-export function vsockDial(home: Home, clock: Clock): Dial<AgentClient> {
+export function firecrackerDial(home: Home, clock: Clock): Vmm["dial"] {
   return async (id, signal) => {
     const { vsockSocket } = vmHandles(home, id);
     for (;;) {
       signal.throwIfAborted();
-      const line = await openLine(vsockSocket, clock, signal).catch(() => undefined);
-      if (line !== undefined) return sessionOf(vsockSocket, line);
+      const first = await openFirst(vsockSocket, clock, signal).catch(() => undefined);
+      if (first !== undefined) return lineOf(vsockSocket, first);
       await sleep(clock, retryMs, signal);
     }
   };

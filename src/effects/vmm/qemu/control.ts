@@ -1,18 +1,16 @@
 /** The control connection to one running QEMU, held as long as the process lives. */
-import type { ChildProcess } from "node:child_process";
 import { readFileSync } from "node:fs";
 import type { VmHandles } from "../../../home/handles.js";
 import { sharedRun } from "../../../host/shared-run.js";
 import { BangerError } from "../../../lib/errors.js";
 import type { PauseCause, ProcessExit, ProcessIdentity } from "../../../model/model.js";
-import { type ControlHooks, type DiskName, type SeenForwards, VmmControl } from "../control.js";
-import { type ChildExit, describeEnd, lastLines } from "../exit.js";
+import { VmmControl } from "../control.js";
 import { endOf } from "../log-end.js";
-import { readForwards } from "./forwards.js";
+import type { DiskName, Hooks } from "../vmm.js";
+import { endQemu } from "./end.js";
+import { type ChildExit, describeEnd, lastLines } from "./exit.js";
+import { QemuForwards } from "./forwards.js";
 import { connectQmp, type QmpClient } from "./qmp.js";
-
-/** An answer of QEMU about its forwards is asked for again after this time: others may change them. */
-const forwardsFreshMs = 10_000;
 
 /** The ids that disks have on QEMU's command line; the guest sees them as serials. */
 const driveIds = { root: "root", work: "work" } as const;
@@ -29,29 +27,27 @@ const pauses: Readonly<Record<string, PauseCause>> = {
 const turns = new Set(["STOP", "RESUME", "SUSPEND", "WAKEUP"]);
 
 export class QemuControl extends VmmControl {
-  readonly kind = "qemu";
   /** A QEMU has its guest from the first moment and ends with it. */
   readonly guest = "runs";
   readonly disks = driveIds;
+  readonly forwards: QemuForwards;
   readonly #handles: VmHandles;
   readonly #childExit: Promise<ChildExit> | undefined;
   #qmp: QmpClient | undefined;
   #waiting: ((qmp: QmpClient) => void)[] = [];
-  #forwards: SeenForwards = { is: "unknown", cause: "QEMU has not been asked yet" };
-  #forwardsReadAt = 0;
   #shutdownReason: string | undefined;
   #pause: PauseCause | "unasked" | undefined = "unasked";
 
-  /** `child` is given by the daemon that started the process; it alone learns the exit status. */
-  constructor(handles: VmHandles, identity: ProcessIdentity, hooks: ControlHooks, child?: ChildProcess) {
+  /** `exit` is known to the daemon that started the process: it alone learns the exit status. */
+  constructor(handles: VmHandles, identity: ProcessIdentity, hooks: Hooks, exit?: Promise<ChildExit>) {
     super(identity, hooks);
     this.#handles = handles;
-    if (child !== undefined) {
-      this.#childExit =
-        child.exitCode !== null || child.signalCode !== null
-          ? Promise.resolve({ code: child.exitCode, signal: child.signalCode })
-          : new Promise((resolve) => child.once("exit", (code, signal) => resolve({ code, signal })));
-    }
+    this.#childExit = exit;
+    this.forwards = new QemuForwards(
+      () => this.client(),
+      () => this.#qmp !== undefined,
+      hooks,
+    );
   }
 
   /** The connection, once there is one. @throws BangerError `qmp_timeout`. */
@@ -75,27 +71,6 @@ export class QemuControl extends VmmControl {
       this.#waiting.push(take);
     });
   }
-
-  /** The forwards as QEMU last told them; an old answer is asked for again in the background. */
-  get forwards(): SeenForwards {
-    const age = this.hooks.clock.now() - this.#forwardsReadAt;
-    if (this.#qmp !== undefined && age >= forwardsFreshMs) void this.refreshForwards();
-    return this.#forwards;
-  }
-
-  /** Asks QEMU for its forwards now; never rejects, since an error is what is then seen. */
-  readonly refreshForwards = sharedRun(async () => {
-    let seen: SeenForwards;
-    this.#forwardsReadAt = this.hooks.clock.now();
-    try {
-      seen = { is: "present", list: await readForwards(await this.client()) };
-    } catch (error) {
-      seen = { is: "unknown", cause: (error as Error).message };
-    }
-    const different = JSON.stringify(seen) !== JSON.stringify(this.#forwards);
-    this.#forwards = seen;
-    if (different) this.hooks.changed();
-  });
 
   get pause(): PauseCause | "unasked" | undefined {
     return this.#pause;
@@ -124,12 +99,23 @@ export class QemuControl extends VmmControl {
     await qmp.execute("block_resize", { device: driveIds[disk], size: sizeBytes });
   }
 
+  async powerButton(): Promise<void> {
+    await (await this.client()).execute("system_powerdown");
+  }
+
+  protected kill(signal: AbortSignal): Promise<void> {
+    const quit = async (deadlineMs: number) => {
+      await (await this.client(deadlineMs)).execute("quit", {}, deadlineMs);
+    };
+    return endQemu(this.identity, quit, this.hooks.clock, signal);
+  }
+
   override close(): void {
     super.close();
     this.#qmp?.close();
   }
 
-  protected async converse(): Promise<boolean> {
+  protected async session(): Promise<boolean> {
     let qmp: QmpClient;
     try {
       qmp = await connectQmp(this.#handles.qmpSocket, this.hooks.clock);
@@ -146,14 +132,14 @@ export class QemuControl extends VmmControl {
     });
     this.#qmp = qmp;
     for (const take of this.#waiting.splice(0)) take(qmp);
-    void this.refreshForwards();
+    void this.forwards.refresh();
     void this.#refreshPause();
     await qmp.closed;
     this.#qmp = undefined;
     return true;
   }
 
-  protected async describe(): Promise<ProcessExit> {
+  protected async explainExit(): Promise<ProcessExit> {
     const child = await this.#childExit;
     const console = await endOf(this.#handles.consoleLog);
     let lastLine: string | undefined;

@@ -1,11 +1,10 @@
 /** Connects to a guest's agent through the socket that QEMU made of its virtio-serial port. */
 import { createConnection } from "node:net";
-import { AgentClient } from "../../../guest/agent.js";
 import { MuxHost } from "../../../guest/mux.js";
 import { type Home, vmHandles } from "../../../home/handles.js";
 import type { Clock } from "../../../lib/clock.js";
 import { BangerError } from "../../../lib/errors.js";
-import type { Dial, Session } from "../../agent/links.js";
+import type { AgentLine, Vmm } from "../vmm.js";
 
 /**
  * How long a greeting waits for its answer before the connection is made anew. A guest that boots needs no new one: what
@@ -14,19 +13,18 @@ import type { Dial, Session } from "../../agent/links.js";
  */
 const patience = { firstMs: 5_000, maxMs: 20_000 };
 
-/** The session, or undefined when nobody answers in that time. Rejects when there is no connection. */
+/** The line, or undefined when nobody answers in that time. Rejects when there is no connection. */
 function greet(
   agentSocket: string,
   clock: Clock,
   waitMs: number,
   signal: AbortSignal,
-): Promise<Session<AgentClient> | undefined> {
+): Promise<AgentLine | undefined> {
   return new Promise((resolve, reject) => {
     const mux = new MuxHost(createConnection(agentSocket), {
       onUp: () => {
         late.cancel();
-        const client = new AgentClient(() => mux.open());
-        resolve({ client, closed: mux.closed, close: () => mux.destroy() });
+        resolve({ open: () => mux.open(), closed: mux.closed, close: () => mux.destroy() });
       },
     });
     const late = clock.after(waitMs, () => {
@@ -45,12 +43,12 @@ function greet(
 }
 
 /** The dial of one home. It waits through the guest's boot, and greets again where no answer comes. */
-export function agentDial(home: Home, clock: Clock): Dial<AgentClient> {
+export function qemuDial(home: Home, clock: Clock): Vmm["dial"] {
   return async (id, signal) => {
     const { agentSocket } = vmHandles(home, id);
     for (let waitMs = patience.firstMs; ; waitMs = Math.min(waitMs * 2, patience.maxMs)) {
-      const session = await greet(agentSocket, clock, waitMs, signal);
-      if (session !== undefined) return session;
+      const line = await greet(agentSocket, clock, waitMs, signal);
+      if (line !== undefined) return line;
     }
   };
 }

@@ -1,9 +1,9 @@
 /** Loopback port forwards of QEMU's user-mode network, asked of the human monitor through QMP. */
+import { sharedRun } from "../../../host/shared-run.js";
 import { BangerError } from "../../../lib/errors.js";
-import type { Forward, VmId } from "../../../model/model.js";
-import type { LoopbackForwards } from "../../net/loopback-forwards.js";
+import type { Forward } from "../../../model/model.js";
 import { portAttempts } from "../../net/ports.js";
-import type { VmmControls } from "../controls.js";
+import type { Hooks, PortForwards } from "../vmm.js";
 import type { QmpClient } from "./qmp.js";
 
 /** The id that the network back end has on QEMU's command line. */
@@ -32,7 +32,7 @@ async function monitor(qmp: QmpClient, commandLine: string): Promise<string> {
 }
 
 /** The forwards that QEMU has now: the table is asked, never remembered. */
-export async function readForwards(qmp: QmpClient): Promise<AddressedForward[]> {
+async function readForwards(qmp: QmpClient): Promise<AddressedForward[]> {
   return parseUsernet(await monitor(qmp, "info usernet"));
 }
 
@@ -60,30 +60,58 @@ async function removeForward(qmp: QmpClient, address: string, hostPort: number):
   throw new BangerError("qmp_refused", `QEMU refused: ${answer}`, { retry: "later" });
 }
 
-export interface ForwardDriver {
-  ensure(id: VmId, address: string, to: Omit<Forward, "hostPort">): Promise<void>;
-  ensureNone(id: VmId, address: string, forward: Forward): Promise<void>;
-}
+/** An answer of QEMU about its forwards is asked for again after this time: others may change them. */
+const freshMs = 10_000;
 
-/** Forwards of running VMs. Each call asks QEMU what it has, and again after changing it. */
-export function userForwards(controls: VmmControls, own: LoopbackForwards): ForwardDriver {
-  return {
-    async ensure(id, address, to) {
-      const { guestPort, loopback } = to;
-      // Without a VMM there is nobody to forward to, whichever way.
-      if (loopback !== undefined && controls.require(id)) return own.ensure(id, address, to);
-      const control = controls.qemu(id);
-      const qmp = await control.client();
-      const there = (await readForwards(qmp)).some((forward) => forward.guestPort === guestPort);
-      if (!there) await addForward(qmp, address, guestPort);
-      await control.refreshForwards();
-    },
-    async ensureNone(id, address, { hostPort, loopback }) {
-      if (loopback !== undefined) return own.ensureNone(id, hostPort);
-      if (!controls.isHeld(id)) return;
-      const control = controls.qemu(id);
-      await removeForward(await control.client(), address, hostPort);
-      await control.refreshForwards();
-    },
-  };
+/** The forwards of one QEMU. Each call asks what there is, and again after changing it. */
+export class QemuForwards implements PortForwards {
+  #seen: PortForwards["seen"] = { is: "unknown", cause: "QEMU has not been asked yet" };
+  #readAt = 0;
+  readonly #client: () => Promise<QmpClient>;
+  readonly #connected: () => boolean;
+  readonly #hooks: Pick<Hooks, "clock" | "changed">;
+
+  /** `client` waits for the connection; `connected` says whether there is one now. */
+  constructor(
+    client: () => Promise<QmpClient>,
+    connected: () => boolean,
+    hooks: Pick<Hooks, "clock" | "changed">,
+  ) {
+    this.#client = client;
+    this.#connected = connected;
+    this.#hooks = hooks;
+  }
+
+  /** As QEMU last told them; an old answer is asked for again in the background. */
+  get seen(): PortForwards["seen"] {
+    const age = this.#hooks.clock.now() - this.#readAt;
+    if (this.#connected() && age >= freshMs) void this.refresh();
+    return this.#seen;
+  }
+
+  /** Asks QEMU now; never rejects, since an error is what is then seen. */
+  readonly refresh = sharedRun(async () => {
+    let seen: PortForwards["seen"];
+    this.#readAt = this.#hooks.clock.now();
+    try {
+      seen = { is: "present", list: await readForwards(await this.#client()) };
+    } catch (error) {
+      seen = { is: "unknown", cause: (error as Error).message };
+    }
+    const different = JSON.stringify(seen) !== JSON.stringify(this.#seen);
+    this.#seen = seen;
+    if (different) this.#hooks.changed();
+  });
+
+  async ensure(address: string, guestPort: number): Promise<void> {
+    const qmp = await this.#client();
+    const there = (await readForwards(qmp)).some((forward) => forward.guestPort === guestPort);
+    if (!there) await addForward(qmp, address, guestPort);
+    await this.refresh();
+  }
+
+  async ensureNone(address: string, hostPort: number): Promise<void> {
+    await removeForward(await this.#client(), address, hostPort);
+    await this.refresh();
+  }
 }

@@ -1,7 +1,7 @@
 /** What the end of a QEMU process means. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { describeEnd, startError } from "../../src/effects/vmm/exit.js";
+import { describeEnd, startError } from "../../src/effects/vmm/qemu/exit.js";
 
 const panic = "[    9.1] Kernel panic - not syncing: Attempted to kill init!\u001b\n[    9.2] CPU: 0 PID: 1";
 
