@@ -132,9 +132,9 @@ function vmmsOf(mode: BenchMode, home: Home, machine: Machine | undefined, dial:
       return machine === undefined ? otherwise : { ...otherwise, argv: machine(handles) };
     },
   });
-  const answering = { ...qemu, dial };
-  if (mode.vmms === undefined) return { vmms: [answering], starts: answering };
-  return mode.vmms(home, answering);
+  const { vmms, starts } = mode.vmms?.(home, qemu) ?? { vmms: [qemu], starts: qemu };
+  const answering = (vmm: Vmm): Vmm => ({ ...vmm, dial });
+  return { vmms: vmms.map(answering), starts: answering(starts) };
 }
 
 /** `home` is an empty one; `machine` the arguments of a QEMU other than the one without a CPU. */

@@ -7,8 +7,9 @@ import { forwardContract } from "./forwards.js";
 import { growthContract, rootGrowthContract, workDiskOf } from "./growth.js";
 import { systemContract } from "./system.js";
 
-const idA = "0a0a0a0a";
-const idB = "0b0b0b0b";
+/** In no other run of a contract on this host: a process of the same VM, of whatever home, would be a doubt. */
+const idOf = (first: string) => `${first}${(process.pid % 0x1000000).toString(16).padStart(6, "0")}`;
+const [idA, idB] = [idOf("0a"), idOf("0b")];
 
 const fileHandles = ["directory", "rootDisk", "workDisk", "seed", "runtime"] as const;
 const is = (seen: ObservedVm) => fileHandles.map((handle) => seen[handle].is);
