@@ -146,11 +146,14 @@ const places = new Set<string>();
 /** A directory that goes, with every process that names it, when this process is told to end before its time. */
 export function goesWithUs(path: string): void {
   if (places.size === 0)
-    for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.once(signal, end);
+    for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(signal, end);
   places.add(path);
 }
 
-/** Nothing is waited for but those that are killed: whoever ends us may not wait for long. */
+/**
+ * Nothing is waited for but those that are killed: whoever ends us may not wait for long. A second signal, as each of
+ * make, npm and node passes on the one that their group has got already, does not cut it short.
+ */
 function end(signal: NodeJS.Signals): void {
   for (const path of places) {
     for (let looks = 0; looks < 50; looks++) {
@@ -167,6 +170,7 @@ function end(signal: NodeJS.Signals): void {
     }
     rmSync(path, { recursive: true, force: true });
   }
+  process.removeListener(signal, end);
   process.kill(process.pid, signal);
 }
 
