@@ -75,7 +75,7 @@ const files: readonly (readonly [string, string])[] = [
   ["$XDG_CONFIG_HOME/banger/config.toml", "The configuration; ~/.config where the variable is not set"],
   ["$XDG_STATE_HOME/banger", "The event log, the daemon's log and the VMs' disks; ~/.local/state"],
   ["$XDG_DATA_HOME/banger", "Images and kernels; ~/.local/share"],
-  ["$XDG_CACHE_HOME/banger", "What registries have sent; ~/.cache. It can be deleted at any time"],
+  ["$XDG_CACHE_HOME/banger", "Downloads from registries; ~/.cache. It can be deleted at any time"],
 ];
 
 const statuses: readonly (readonly [string, string])[] = [

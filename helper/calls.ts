@@ -41,7 +41,7 @@ export class Calls {
 
   async #begin(request: Request, wanted: () => boolean, signal: AbortSignal): Promise<unknown> {
     signal.throwIfAborted();
-    if (this.#stopping || !wanted()) throw new HostFailure("helper_stopping", "the call was not begun");
+    if (this.#stopping || !wanted()) throw new HostFailure("helper_stopping", "the call was not started");
     const run = toolRunner(this.clock, signal, toolsOf(this.metadata));
     const context: HelperContext = { metadata: this.metadata, run, signal };
     const method = this.table[request.method] as Method<MethodName>;

@@ -27,7 +27,7 @@ export function networkOf({ address, prefixLength }: Network): Ipv4Network {
   }
   throw new Refusal(
     "network",
-    `${address}/${prefixLength} is no address of a host in an IPv4 network of /8 to /30 where guests can live`,
+    `${address}/${prefixLength} is not a usable host address in an IPv4 network of /8 to /30`,
   );
 }
 
@@ -36,7 +36,7 @@ export function gateGuestAddress(network: Network, address: string): void {
   if (ipv4.test(address) && isHostOf(networkOf(network), address) && address !== network.address) return;
   throw new Refusal(
     "guest-address",
-    `${JSON.stringify(address)} is no guest's address in the network of ${network.address}/${network.prefixLength}`,
+    `${JSON.stringify(address)} is not a guest address in the network ${network.address}/${network.prefixLength}`,
   );
 }
 

@@ -29,7 +29,7 @@ function readArguments(): Arguments {
   if (values.metadata === undefined) throw new Error("--metadata FILE is missing");
   const socket = values.socket ?? null;
   if (socket === null && (started.fds !== "1" || started.pid !== String(process.pid)))
-    throw new Error("there is neither --socket PATH nor one socket of systemd's for this process");
+    throw new Error("neither --socket PATH nor a systemd socket was given");
   return { metadata: values.metadata, socket };
 }
 

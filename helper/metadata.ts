@@ -59,13 +59,13 @@ export function parseMetadata(text: string): Metadata {
   try {
     value = JSON.parse(text);
   } catch (error) {
-    throw new Refusal("metadata", `the metadata is no JSON: ${(error as Error).message}`, mend);
+    throw new Refusal("metadata", `the metadata is not JSON: ${(error as Error).message}`, mend);
   }
   if (!Value.Check(Metadata, value)) {
     const first = Value.Errors(Metadata, value).First();
     throw new Refusal(
       "metadata",
-      `the metadata has a mistake at ${first?.path || "/"}: ${first?.message}`,
+      `the metadata is invalid at ${first?.path || "/"}: ${first?.message}`,
       mend,
     );
   }
@@ -92,7 +92,7 @@ function contentOf(file: string): string {
 
 function gatePath(each: string): void {
   if (!isNormalPath(each))
-    throw new Refusal("normal-path", `${JSON.stringify(each)} is no normal absolute path`);
+    throw new Refusal("normal-path", `${JSON.stringify(each)} is not a normalized absolute path`);
 }
 
 /** No place lies in another, and the files that jails share with state and data can be linked to. */
@@ -102,8 +102,8 @@ function gateHome(home: Metadata["home"]): void {
     gatePath(place);
     const within = places.find((other) => other !== place && `${place}/`.startsWith(`${other}/`));
     if (within !== undefined || places.filter((other) => other === place).length > 1)
-      throw new Refusal("home", `${place} is not apart from the other places of the home`, mend);
+      throw new Refusal("home", `${place} overlaps another directory of the home`, mend);
   }
   if (dirname(home.state) !== dirname(home.data) || dirname(home.state) === "/")
-    throw new Refusal("home", `${home.state} and ${home.data} do not lie side by side in a directory`, mend);
+    throw new Refusal("home", `${home.state} and ${home.data} are not in the same directory`, mend);
 }

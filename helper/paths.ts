@@ -25,7 +25,7 @@ const areNormalNames = (relative: string): boolean =>
  */
 export function openBelow(root: string, relative: string, flags: number, mode = 0o600): number {
   if (!isNormalPath(root) || root === "/" || (relative !== "" && !areNormalNames(relative)))
-    throw new Refusal("normal-path", `${JSON.stringify(`${root}/${relative}`)} is no normal path`);
+    throw new Refusal("normal-path", `${JSON.stringify(`${root}/${relative}`)} is not a normalized path`);
   const below = relative === "" ? basename(root) : `${basename(root)}/${relative}`;
   const path = relative === "" ? root : `${root}/${relative}`;
   const above = opened(dirname(root), () =>
@@ -56,7 +56,7 @@ function opened(path: string, open: () => number): number {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === "ELOOP") throw new Refusal("no-symlink", `there is a symlink in ${path}`);
-    if (code === "EXDEV") throw new Refusal("one-file-system", `${path} leads to another file system`);
+    if (code === "EXDEV") throw new Refusal("one-file-system", `${path} is on another file system`);
     throw Object.assign(error as Error, { path });
   }
 }
@@ -74,7 +74,7 @@ export interface FileRule {
  */
 export function gateFile(fd: number, what: string, rule: FileRule): BigIntStats {
   const found = fstatSync(fd, { bigint: true });
-  if (!found.isFile()) throw new Refusal("regular-file", `${what} is no regular file`);
+  if (!found.isFile()) throw new Refusal("regular-file", `${what} is not a regular file`);
   if (!rule.uids.includes(Number(found.uid)))
     throw new Refusal("file-owner", `${what} belongs to uid ${found.uid}`);
   if (rule.links !== undefined && found.nlink !== BigInt(rule.links))
@@ -85,7 +85,7 @@ export function gateFile(fd: number, what: string, rule: FileRule): BigIntStats 
 /** The same for a directory. @throws Refusal `directory`, `file-owner` */
 export function gateDirectory(fd: number, what: string, rule: Pick<FileRule, "uids">): BigIntStats {
   const found = fstatSync(fd, { bigint: true });
-  if (!found.isDirectory()) throw new Refusal("directory", `${what} is no directory`);
+  if (!found.isDirectory()) throw new Refusal("directory", `${what} is not a directory`);
   if (!rule.uids.includes(Number(found.uid)))
     throw new Refusal("file-owner", `${what} belongs to uid ${found.uid}`);
   return found;

@@ -36,7 +36,7 @@ export function createHelper({ table, metadata, clock, audit }: HelperOptions): 
       peer = peerOf(descriptorOf(socket));
       gatePeer(peer, metadata.owner.uid);
       if (connections.size >= limits.connections)
-        throw new HostFailure("helper_busy", `${limits.connections} connections are open already`);
+        throw new HostFailure("helper_busy", `${limits.connections} connections are already open`);
     } catch (thrown) {
       const error = errorOf(thrown);
       audit({ peer, method: null, vmId: null, durationMs: 0, error });
@@ -73,7 +73,7 @@ export function createHelper({ table, metadata, clock, audit }: HelperOptions): 
 /** @throws Refusal `peer` for everybody but the owner and root */
 function gatePeer({ uid }: Peer, owner: number): void {
   if (uid === owner || uid === 0) return;
-  throw new Refusal("peer", `uid ${uid} is neither the owner's, ${owner}, nor root's`);
+  throw new Refusal("peer", `uid ${uid} is neither the owner (${owner}) nor root`);
 }
 
 /** Node keeps a socket's descriptor to itself; there is no other way to it. */

@@ -15,7 +15,7 @@ export function openTrusted(path: string, flags: number): number {
   const fd = walk(path, flags);
   if (fstatSync(fd).isFile()) return fd;
   closeSync(fd);
-  throw new Refusal("regular-file", `${path} is no regular file`);
+  throw new Refusal("regular-file", `${path} is not a regular file`);
 }
 
 /** The same for a directory, which is only looked at. @throws as above */
@@ -24,7 +24,8 @@ export const gateTrustedDirectory = (path: string): void => closeSync(walk(path,
 const directory = pathOnly | constants.O_DIRECTORY;
 
 function walk(path: string, flags: number): number {
-  if (!isNormalPath(path)) throw new Refusal("normal-path", `${JSON.stringify(path)} is no normal path`);
+  if (!isNormalPath(path))
+    throw new Refusal("normal-path", `${JSON.stringify(path)} is not a normalized path`);
   const names = path.slice(1).split("/");
   let fd = step(atWorkingDirectory, "/", "/", directory);
   for (const [index, name] of names.entries()) {
@@ -53,7 +54,7 @@ function step(dir: number, name: string, path: string, flags: number): number {
   if (uid === 0 && (mode & writableByOthers) === 0) return fd;
   closeSync(fd);
   if (uid !== 0) throw new Refusal("root-owned", `${path} belongs to uid ${uid}`, `chown root ${path}`);
-  throw new Refusal("root-writable", `${path} can be written by others than root`, `chmod go-w ${path}`);
+  throw new Refusal("root-writable", `${path} is writable by users other than root`, `chmod go-w ${path}`);
 }
 
 /** The same for a program, as a mere handle: it is run as /proc/self/fd/N. @throws also Refusal `executable` */
@@ -61,5 +62,5 @@ export function executable(path: string): number {
   const fd = openTrusted(path, pathOnly);
   if ((fstatSync(fd).mode & 0o111) !== 0) return fd;
   closeSync(fd);
-  throw new Refusal("executable", `${path} is no program`, `chmod +x ${path}`);
+  throw new Refusal("executable", `${path} is not a program`, `chmod +x ${path}`);
 }

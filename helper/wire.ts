@@ -56,12 +56,12 @@ export function readRequest(line: Buffer): Request | Refused {
     value = JSON.parse(utf8.decode(line));
   } catch (error) {
     const rule = error instanceof SyntaxError ? "json" : "utf-8";
-    return { id: null, refusal: new Refusal(rule, `the line is no ${rule === "json" ? "JSON" : "UTF-8"}`) };
+    return { id: null, refusal: new Refusal(rule, `the line is not ${rule === "json" ? "JSON" : "UTF-8"}`) };
   }
   if (!Value.Check(Envelope, value))
     return {
       id: idOf(value),
-      refusal: new Refusal("request", "a request is an object of id, method and params, and nothing else"),
+      refusal: new Refusal("request", "a request must be an object with exactly id, method and params"),
     };
   const { method, params } = value;
   if (!Object.hasOwn(methods, method))

@@ -77,10 +77,7 @@ async function existing(
   if (under !== undefined) {
     // What the VM wrote makes sense over the image that it began with, and over no other.
     if (!stands(origin, under.origin) || !stands(cow, under.cow))
-      throw new Refusal(
-        "other-image",
-        `${deviceName} is made of other files than ${origin.path} and ${cow.path}`,
-      );
+      throw new Refusal("other-image", `${deviceName} uses other files than ${origin.path} and ${cow.path}`);
     await clearAll(parts.loops.filter((loop) => loop !== under.origin && loop !== under.cow));
     return true;
   }
@@ -147,7 +144,7 @@ async function takeApart(deviceName: string, parts: DeviceParts, { run }: Helper
   const { device, loops } = parts;
   if (device !== undefined) {
     if (device.table !== "" && loopsUnder(parts) === undefined)
-      throw new Refusal("foreign-device", `${deviceName} is not of the helper's making: ${device.table}`);
+      throw new Refusal("foreign-device", `${deviceName} was not created by the helper: ${device.table}`);
     await removeDevice(run, deviceName);
   }
   await clearAll(loops);

@@ -20,11 +20,11 @@ export function gateStore(fd: number, path: string): void {
   const word = (name: keyof typeof offset) => header.readUInt32LE(offset[name]);
   if (word("magic") === 0) return;
   if (word("magic") !== magic || word("version") !== version || word("chunk") !== chunk || word("valid") > 1)
-    throw new Refusal("store-header", `${path} does not begin as a snapshot's store of this helper's`);
+    throw new Refusal("store-header", `${path} is not a snapshot store created by this helper`);
   if (word("valid") === 0)
     throw new HostFailure(
       "root_lost",
-      `the kernel has given up ${path}, because a write to it failed: the VM's root disk is lost`,
+      `the kernel invalidated ${path} after a failed write: the VM's root disk is lost`,
       "never",
       `df -h ${path}`,
     );

@@ -33,7 +33,8 @@ export const makePlace = (path: string): number =>
   });
 
 function walk(path: string, prepare: (above: number, name: string) => void): number {
-  if (!isNormalPath(path)) throw new Refusal("normal-path", `${JSON.stringify(path)} is no normal path`);
+  if (!isNormalPath(path))
+    throw new Refusal("normal-path", `${JSON.stringify(path)} is not a normalized path`);
   let fd = openat2(atWorkingDirectory, "/", directory, 0, 0n);
   let here = "";
   for (const name of path.slice(1).split("/")) {
@@ -59,5 +60,5 @@ function judge(fd: number, path: string): void {
   if (uid === 0 && (mode & 0o022) === 0) return;
   closeSync(fd);
   if (uid !== 0) throw new Refusal("root-owned", `${path} belongs to uid ${uid}`, `chown root ${path}`);
-  throw new Refusal("root-writable", `${path} can be written by others than root`, `chmod go-w ${path}`);
+  throw new Refusal("root-writable", `${path} is writable by users other than root`, `chmod go-w ${path}`);
 }

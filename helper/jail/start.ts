@@ -30,7 +30,10 @@ export async function startJailed(
   const { jailRoot, consoleLog } = vmHandles(metadata.home, vmId);
   const running = findVmm(vmId, metadata);
   if (running !== undefined)
-    throw new Refusal("vmm-runs", `the Firecracker of VM ${vmId} runs already, as process ${running.pid}`);
+    throw new Refusal(
+      "vmm-runs",
+      `the Firecracker of VM ${vmId} is already running as process ${running.pid}`,
+    );
   const open: number[] = [];
   const keep = (fd: number): number => {
     open.push(fd);
@@ -63,7 +66,7 @@ function programs({ firecracker, jailer }: Metadata, keep: (fd: number) => numbe
     throw new HostFailure("vmm_missing", "Firecracker is not installed", "never", "banger system install");
   // jailer names the chroot after it.
   if (basename(firecracker) !== "firecracker")
-    throw new HostFailure("vmm_missing", `${firecracker} is not called firecracker`, "never");
+    throw new HostFailure("vmm_missing", `${firecracker} is not named firecracker`, "never");
   keep(executable(firecracker));
   return { firecracker, jailer: keep(executable(jailer)) };
 }
@@ -141,7 +144,7 @@ function failed(output: number, before: number): HostFailure {
   const last = text.toString("utf8").trim().split("\n").at(-1);
   return new HostFailure(
     "vmm_failed",
-    last === undefined || last === "" ? "Firecracker ended at once" : last,
+    last === undefined || last === "" ? "Firecracker exited immediately" : last,
   );
 }
 

@@ -32,8 +32,7 @@ export async function removeTree(dir: number, name: Buffer, signal: AbortSignal,
   for (let attempt = 1; ; attempt++) {
     signal.throwIfAborted();
     if (unlinked(dir, name)) return;
-    if (level === deepest)
-      throw new HostFailure("tree_deep", "there are too many directories in one another");
+    if (level === deepest) throw new HostFailure("tree_deep", "directories are nested too deeply");
     await emptyDirectory(dir, name, signal, level);
     try {
       rmdirSync(entry(dir, name));
@@ -43,7 +42,7 @@ export async function removeTree(dir: number, name: Buffer, signal: AbortSignal,
       if (code(error) === "EBUSY") throw mounted(name);
       if (!["ENOTEMPTY", "ENOTDIR"].includes(code(error))) throw error;
       if (attempt === attempts)
-        throw new HostFailure("tree_busy", `somebody puts files into ${name} while it is removed`);
+        throw new HostFailure("tree_busy", `files keep appearing in ${name} while it is being removed`);
     }
   }
 }

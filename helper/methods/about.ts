@@ -46,7 +46,7 @@ async function firecrackerOf({
       run("jailer", ["--version"]),
     ]);
     const [version, ofJailer] = [versionIn(firecracker.stdout), versionIn(jailer.stdout)];
-    if (version === null) return { firecracker: null, problem: "firecracker does not tell its version" };
+    if (version === null) return { firecracker: null, problem: "firecracker does not report its version" };
     if (version === ofJailer) return { firecracker: version, problem: null };
     return {
       firecracker: null,

@@ -16,7 +16,7 @@ import { Refusal } from "../refusal.js";
 function requireOnlyOwnPorts(links: Links, { bridge }: Network, own: readonly string[]): void {
   for (const { ifname, master } of links.values()) {
     if (master !== bridge || own.includes(ifname)) continue;
-    const what = `${ifname} is a port of ${bridge}, and is none of banger's`;
+    const what = `${ifname} is a port of ${bridge} and does not belong to banger`;
     throw new Refusal("own-ports", what, `ip link set dev ${ifname} nomaster`);
   }
 }

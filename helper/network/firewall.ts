@@ -21,7 +21,7 @@ async function first<T>(use: (firewall: Firewall) => Promise<T>): Promise<T> {
   if (done !== undefined) return done.value;
   throw new HostFailure(
     "no_firewall",
-    "neither nft nor iptables is installed: guests could not be kept apart from the host",
+    "neither nft nor iptables is installed, so guests could not be isolated from the host",
     "never",
     "apt-get install nftables",
   );

@@ -50,7 +50,7 @@ export function parseJson<T extends TSchema>(tool: string, schema: T, text: stri
   } catch {
     // Said below.
   }
-  throw new HostFailure("tool_garbled", `${tool} printed what is not its usual JSON`, "never");
+  throw new HostFailure("tool_garbled", `${tool} printed unexpected JSON`, "never");
 }
 
 /** Every interface with its addresses, by name. @throws HostFailure */
@@ -73,7 +73,7 @@ export function ownBridge(links: Links, { bridge, mac }: Network): Link | undefi
   if (link === undefined || (link.linkinfo?.info_kind === "bridge" && link.address === mac)) return link;
   throw new Refusal(
     "own-bridge",
-    `${bridge} is there, and is no bridge that banger made`,
+    `${bridge} exists, but banger did not create it`,
     `ip -details link show dev ${bridge}`,
   );
 }
@@ -82,7 +82,7 @@ export function ownBridge(links: Links, { bridge, mac }: Network): Link | undefi
 export function requireBridge(links: Links, network: Network): Link {
   const link = ownBridge(links, network);
   if (link !== undefined) return link;
-  throw new HostFailure("bridge_missing", `there is no bridge ${network.bridge}`);
+  throw new HostFailure("bridge_missing", `the bridge ${network.bridge} does not exist`);
 }
 
 /** A file of the interface's in sysfs as a number; `ip` tells owners by name, and only if they have one. */
@@ -115,7 +115,7 @@ export function ownTap(links: Links, context: HelperContext, vmId: VmId): Link |
   if (link === undefined || isOwnTap(link, context)) return link;
   throw new Refusal(
     "own-tap",
-    `${name} is there, and is no tap that banger made`,
+    `${name} exists, but banger did not create it`,
     `ip -details link show dev ${name}`,
   );
 }

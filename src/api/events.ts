@@ -55,7 +55,7 @@ function sinceMs(text: string, now: number): number {
   if (days !== undefined) return new Date(now).setHours(-24 * days, 0, 0, 0);
   const at = /^\d{4}-/.test(text) ? Date.parse(text) : now - parseDuration(text);
   if (Number.isNaN(at)) {
-    throw new BangerError("invalid_request", `since: "${text}" is neither a time nor a duration`, {
+    throw new BangerError("invalid_request", `since: "${text}" is not a time or a duration`, {
       hint: "for example 10m, 2h, yesterday or 2026-01-31T12:00:00Z",
     });
   }

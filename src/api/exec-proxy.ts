@@ -17,8 +17,8 @@ const upgradeStatus = 426;
 
 /** A command's bytes go both ways at once, which a plain request cannot carry. */
 export const upgradeRequired = (): BangerError =>
-  new BangerError("upgrade_required", `a command is run over a connection upgraded to ${protocol}`, {
-    hint: "banger vm exec REF -- CMD does it; docs/openapi.json describes the frames",
+  new BangerError("upgrade_required", `commands run over a connection upgraded to ${protocol}`, {
+    hint: "use banger vm exec REF -- CMD; docs/openapi.json describes the frames",
   });
 
 export interface ExecTarget {
@@ -36,9 +36,9 @@ const parseRequest = validator<ExecRequest>(ExecRequest, "body");
 async function readBody(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<[Buffer, Buffer]> {
   const length = Number(request.headers["content-length"] ?? Number.NaN);
   if (!Number.isInteger(length) || length < 0)
-    throw new BangerError("invalid_request", "exec needs a content-length");
+    throw new BangerError("invalid_request", "exec requires a content-length");
   if (length > maximumBodyBytes) {
-    const message = `arguments and environment have ${length} bytes as JSON, and at most ${maximumBodyBytes} are taken`;
+    const message = `arguments and environment are ${length} bytes as JSON; the limit is ${maximumBodyBytes}`;
     throw new BangerError("exec_arguments_too_long", message, { hint: argumentsHint });
   }
   let bytes = head;
@@ -104,7 +104,7 @@ async function serve(
   try {
     const ref = path.exec(request.url ?? "")?.[1];
     if (ref === undefined || request.method !== "POST") {
-      throw new BangerError("not_found", `nothing is served at ${request.method} ${request.url}`);
+      throw new BangerError("not_found", `no such route: ${request.method} ${request.url}`);
     }
     if (request.headers.upgrade !== protocol) throw upgradeRequired();
     const [body, rest] = await readBody(request, socket, head);
@@ -119,7 +119,7 @@ function decodeRef(text: string): string {
   try {
     return decodeURIComponent(text);
   } catch (cause) {
-    throw new BangerError("invalid_request", `"${text}" is not a URL's part`, { cause });
+    throw new BangerError("invalid_request", `"${text}" is not valid in a URL`, { cause });
   }
 }
 

@@ -19,7 +19,7 @@ export class Holds {
   /** @throws BangerError `client_gone` unless a client holds what this command is about to create */
   require(commandId: string): void {
     if (this.#connections.has(commandId)) return;
-    throw new BangerError("client_gone", "the client that wants the VM for itself is not there", {
+    throw new BangerError("client_gone", "the client that asked for this VM has gone", {
       retry: "later",
     });
   }
@@ -52,7 +52,7 @@ export function holdRoutes(handle: Handle, deps: ApiDeps, holds: Holds): void {
     try {
       ledger.commit(decide(ledger.state, { kind: "delete", vmId: vm.id }, timeouts), "request:client-gone");
     } catch (thrown) {
-      warn("a VM could not be deleted after its client", { vm: vm.id, error: errorBody(thrown) });
+      warn("a VM could not be deleted after its client had gone", { vm: vm.id, error: errorBody(thrown) });
     }
   });
 }

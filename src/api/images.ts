@@ -23,7 +23,7 @@ type Noun = "image" | "kernel";
 function found(state: State, noun: Noun, ref: string): Image {
   const image = noun === "image" ? findImage(state, ref) : findKernel(state, ref);
   if (image !== undefined) return image;
-  throw new BangerError(`${noun}_not_found`, `no ${noun} is called "${ref}"`, {
+  throw new BangerError(`${noun}_not_found`, `no ${noun} is named "${ref}"`, {
     hint: `banger ${noun} list`,
   });
 }

@@ -46,12 +46,12 @@ function forwardedTo(listener: Listener, forwards: readonly Forward[]): number |
   if (forward === undefined)
     return forwards.length < mostForwards ? notYet : `only ${mostForwards} ports are forwarded`;
   const other = onLoopback(listener) && forward.loopback === undefined;
-  return other ? "another server has this port" : forward.hostPort;
+  return other ? "another server uses this port" : forward.hostPort;
 }
 
 /** On the bridge the address is the guest's own, and nothing of the host's listens for its loopback. */
 const ownPort = (listener: Listener): number | string =>
-  onLoopback(listener) ? "in system mode its own loopback is the guest's alone" : listener.port;
+  onLoopback(listener) ? "in system mode the guest's loopback is not forwarded" : listener.port;
 
 const notYet = "not forwarded yet";
 

@@ -12,15 +12,15 @@ import type { ApiDeps } from "./route.js";
 export function refuseRootSize(rootMiB: number | undefined, imageMiB: number | null, image: string): void {
   if (rootMiB === undefined) return;
   if (imageMiB === null) {
-    const message = "in system mode the disk for / is as large as that of its image";
+    const message = "in system mode the disk for / has the size of the image";
     throw new BangerError("root_size_unsupported", message, {
-      hint: "leave --root-size out: /root is a disk of its own, which --disk-size makes larger",
+      hint: "leave out --root-size; /root is a separate disk, and --disk-size makes it larger",
     });
   }
   if (rootMiB >= imageMiB) return;
   const message = `the disk for / of image ${image} has ${imageMiB} MiB, and disks only grow`;
   throw new BangerError("disk_shrinks", message, {
-    hint: `--root-size ${formatSize(imageMiB)}, or leave it out`,
+    hint: `--root-size ${formatSize(imageMiB)}, or leave out the flag`,
   });
 }
 

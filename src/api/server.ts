@@ -54,7 +54,7 @@ export function buildApi(deps: ApiDeps): FastifyInstance {
   });
   // The contract's own validators run in the handlers; Fastify's would load a second schema compiler.
   app.setNotFoundHandler((request) => {
-    throw new BangerError("not_found", `nothing is served at ${request.method} ${request.url}`);
+    throw new BangerError("not_found", `no such route: ${request.method} ${request.url}`);
   });
   app.setErrorHandler((thrown, request, reply) => {
     const error = apiError(thrown);

@@ -27,7 +27,7 @@ const viewOf = ({ id, pid, directory }: Found): UnknownVm => ({ id, pid, directo
 /** Ends the VMM; that is no fact of the log's, which knows no such VM. */
 async function kill({ clock, world, warn }: ApiDeps, found: Found): Promise<void> {
   const late = () =>
-    new BangerError("process_stuck", `process ${found.pid} does not end`, { retry: "later" });
+    new BangerError("process_stuck", `process ${found.pid} does not exit`, { retry: "later" });
   const bound = deadline(clock, deadlinesMs.ensureNoProcess, late);
   try {
     const { id: vmId, process } = found;

@@ -51,7 +51,7 @@ function refusal(error: ValueError, part: Part): BangerError {
 }
 
 /** The whole API is described there; no command mends a request that a program made. */
-const reference = "docs/openapi.json says what each request takes";
+const reference = "docs/openapi.json describes each request";
 
 function unknownField(schema: TSchema, fields: readonly string[], part: Part): BangerError {
   const name = fields.at(-1) ?? "";

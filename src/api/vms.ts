@@ -140,9 +140,9 @@ function refusePaused({ ledger, home }: ApiDeps, { id, name }: Vm): void {
   if (paused === null) return;
   const full = paused.cause === "host_disk_full";
   const hint = full
-    ? `df -h ${home.state}; it goes on as soon as there is room`
+    ? `df -h ${home.state}; it resumes as soon as there is space`
     : `banger vm restart ${name}`;
-  throw new BangerError("vm_paused", `the guest of ${name} stands still: ${pauseText[paused.cause]}`, {
+  throw new BangerError("vm_paused", `the guest of ${name} is paused: ${pauseText[paused.cause]}`, {
     ...{ hint, retry: "later" },
   });
 }

@@ -14,11 +14,11 @@ export interface Candidate {
 const daemonDeadlineMs = 500;
 
 export const complete = command({
-  summary: "Print what could come next; the shells ask it",
+  summary: "Print possible completions; shells call this",
   usage: "-- WORD…",
   examples: ["banger __complete -- vm start ''"],
   takesCommand: true,
-  withoutJson: "a shell reads it",
+  withoutJson: "for shells to read",
   flags: {},
   async run(_flags, { context, command: words = [] }) {
     const lines = (await candidates(words, context)).map(({ word, about }) => `${word}\t${about}\n`);

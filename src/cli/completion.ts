@@ -33,14 +33,14 @@ complete -c banger -f -a '(__banger_complete)'
 };
 
 export const completion = command({
-  summary: "Print what teaches your shell to complete banger's commands, flags, VMs and images",
+  summary: "Print a shell script that completes banger's commands, flags, VMs and images",
   usage: "bash|zsh|fish",
   examples: [
     "echo 'eval \"$(banger completion bash)\"' >>~/.bashrc",
     "echo 'eval \"$(banger completion zsh)\"' >>~/.zshrc",
     "banger completion fish >~/.config/fish/completions/banger.fish",
   ],
-  withoutJson: "a shell reads it",
+  withoutJson: "for shells to read",
   words: { min: 1, max: 1, name: "bash|zsh|fish" },
   flags: {},
   async run(_flags, { context, words: [shell = ""] }) {

@@ -20,7 +20,7 @@ const look = ({ client, interrupts: { signal } }: Context) =>
   ifRunning(() => client.call("daemon", { signal }));
 
 export const status = command({
-  summary: "Tell whether the daemon runs; status 1 when it does not",
+  summary: "Show whether the daemon is running; exit status 1 if not",
   usage: "[flags]",
   examples: ["banger daemon status", "banger daemon status --json"],
   flags: {},
@@ -38,15 +38,15 @@ const stopDeadlineMs = 15_000;
 const pollMs = 20;
 
 export const stop = command({
-  summary: "Stop the daemon; VMs go on running, and the next command finds them again",
+  summary: "Stop the daemon; VMs keep running, and the next command finds them again",
   usage: "",
   examples: ["banger daemon stop"],
   flags: {},
   async run(_flags, { context }) {
     const { client, interrupts, mode } = context;
     if (mode === "system") {
-      throw new BangerError("daemon_by_systemd", "in system mode systemd runs the daemon", {
-        hint: "sudo systemctl stop bangerd, or sudo banger system restart; VMs go on either way",
+      throw new BangerError("daemon_by_systemd", "in system mode, systemd manages the daemon", {
+        hint: "sudo systemctl stop bangerd, or sudo banger system restart; VMs keep running either way",
       });
     }
     const asked = await ifRunning(() => client.call("daemonStop", { signal: interrupts.signal }));
@@ -58,14 +58,14 @@ export const stop = command({
     for (let waitedMs = 0; stillThere(asked.pid); waitedMs += pollMs) {
       interrupts.signal.throwIfAborted();
       if (waitedMs >= stopDeadlineMs) {
-        throw new BangerError("daemon_stuck", `the daemon (pid ${asked.pid}) does not end`, {
+        throw new BangerError("daemon_stuck", `the daemon (pid ${asked.pid}) does not exit`, {
           hint: `kill ${asked.pid}`,
         });
       }
       await pause(pollMs);
     }
     const { pid } = asked;
-    await answer(context, { stopped: true, running: false, pid }, "the daemon has stopped; VMs go on\n");
+    await answer(context, { stopped: true, running: false, pid }, "daemon stopped; VMs keep running\n");
     return 0;
   },
 });

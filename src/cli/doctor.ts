@@ -8,7 +8,7 @@ import { styleFor } from "./render/style.js";
 import { programVersion } from "./version.js";
 
 export const doctor = command({
-  summary: "Check whether this machine has what banger needs; status 1 when something fails",
+  summary: "Check that this machine has what banger needs; exit status 1 if a check fails",
   usage: "[flags]",
   examples: ["banger doctor", "banger doctor --json"],
   flags: {},

@@ -13,7 +13,7 @@ export function sinceQuery(text: string): Pick<EventsQuery, "after" | "since"> {
 }
 
 export const events = command({
-  summary: "Print events of all streams, or of one",
+  summary: "Print events, from all streams or one",
   usage: "[REF] [flags]",
   examples: [
     "banger events",
@@ -27,13 +27,13 @@ export const events = command({
     since: {
       type: "string",
       valueHint: "T|SEQ",
-      description: "After a seq, or since a time such as 10m, yesterday or 2026-01-31T12:00:00Z",
+      description: "Events after a seq, or since a time such as 10m, yesterday or 2026-01-31T12:00:00Z",
     },
     type: { type: "string", valueHint: "GLOB", description: 'Types such as "vm.*"' },
-    last: { type: "string", valueHint: "N", description: "The last N only, before what comes with -f" },
-    request: { type: "string", valueHint: "ID", description: "What this request led to" },
-    limit: { type: "string", valueHint: "N", description: "At most N events, from the first one on" },
-    follow: { type: "boolean", alias: "f", description: "Go on printing what comes" },
+    last: { type: "string", valueHint: "N", description: "Only the last N events" },
+    request: { type: "string", valueHint: "ID", description: "Only events caused by this request" },
+    limit: { type: "string", valueHint: "N", description: "At most N events, oldest first" },
+    follow: { type: "boolean", alias: "f", description: "Keep printing new output" },
   },
   async run(flags, { context, words }) {
     const { signal } = context.interrupts;
@@ -59,7 +59,7 @@ export const events = command({
 });
 
 export const verify = command({
-  summary: "Fold the log anew and compare the result with the live state; status 1 when they differ",
+  summary: "Replay the log and compare the result with the live state; exit status 1 if they differ",
   usage: "[flags]",
   examples: ["banger events verify"],
   flags: {},
@@ -72,7 +72,7 @@ export const verify = command({
 });
 
 export const replay = command({
-  summary: "Print the state as it was after an event, as JSON",
+  summary: "Print the state at an earlier event after an event, as JSON",
   usage: "--until SEQ",
   examples: ["banger events replay --until 120"],
   flags: {

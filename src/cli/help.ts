@@ -22,7 +22,7 @@ export function groupHelp(group: Group, path: string, style: Style): string {
     `${group.summary}.\n\n`,
     `${style.bold("Usage:")} ${name} COMMAND\n\n`,
     `${style.bold("Commands:")}\n${columns(rows)}\n`,
-    `${name} COMMAND --help tells more about each.\n`,
+    `${name} COMMAND --help shows more about each command.\n`,
     path === "" ? rootExamples(style) : "",
   ].join("");
 }
@@ -30,9 +30,9 @@ export function groupHelp(group: Group, path: string, style: Style): string {
 const rootExamples = (style: Style): string =>
   `\n${style.bold("Examples:")}\n${columns([
     ["banger vm run", "a shell in a new VM"],
-    ["banger vm run --rm -- uname -a", "one command in a VM that is deleted afterwards"],
-    ["banger vm list", "what there is"],
-    ["banger doctor", "what this machine lacks, and how to mend it"],
+    ["banger vm run --rm -- uname -a", "run one command in a VM, then delete the VM"],
+    ["banger vm list", "your VMs"],
+    ["banger doctor", "check this machine, with fixes"],
   ])}`;
 
 function flagRow([name, flag]: [string, ArgDef]): [string, string] {

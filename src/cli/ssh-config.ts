@@ -19,17 +19,16 @@ import { checkedView } from "./vm/ssh.js";
 const program = fileURLToPath(new URL("../../../bin/banger", import.meta.url));
 
 export const sshConfig = command({
-  summary:
-    "Write the configuration with which plain ssh reaches `<name>.vm`, and include it in yours if asked to",
+  summary: "Write an SSH configuration so that plain ssh reaches `<name>.vm`; --install includes it in yours",
   usage: "[flags]",
   examples: ["banger ssh-config --install", "banger ssh-config --uninstall", "banger ssh-config"],
   flags: {
     install: { type: "boolean", description: "Include it in ~/.ssh/config" },
-    uninstall: { type: "boolean", description: "Take it out of ~/.ssh/config, which is then as it was" },
+    uninstall: { type: "boolean", description: "Remove it from ~/.ssh/config" },
   },
   async run(flags, { context }) {
     if (flags.install && flags.uninstall) {
-      throw usageError("--install and --uninstall are two things", "banger ssh-config --install");
+      throw usageError("--install and --uninstall cannot be combined", "banger ssh-config --install");
     }
     const userHome = context.env["HOME"] || homedir();
     const { sshConfig: own } = homeHandles(context.home);
@@ -37,7 +36,7 @@ export const sshConfig = command({
     if (flags.uninstall) {
       takeOut(users);
       rmSync(own, { force: true });
-      await answer(context, { file: own, users, included: false }, `${users} is as it was\n`);
+      await answer(context, { file: own, users, included: false }, `${users} is unchanged\n`);
       return 0;
     }
     writeOwn(context, own, userHome);
@@ -133,11 +132,11 @@ function replace(path: string, text: string, mode: number): void {
 const suffix = /\.vm$/i;
 
 export const sshProxy = command({
-  summary: "Carry one SSH connection to a VM; what `banger ssh-config` writes uses it",
+  summary: "Carry one SSH connection to a VM; used by the configuration that `banger ssh-config` writes",
   usage: "NAME.vm",
   examples: ["ssh -o 'ProxyCommand banger ssh-proxy %h' root@box.vm"],
   words: { min: 1, max: 1, name: "NAME.vm" },
-  withoutJson: "it carries bytes",
+  withoutJson: "it carries raw bytes",
   flags: {},
   async run(_flags, { context, words: [host = ""] }) {
     const ref = host.toLowerCase().replace(suffix, "");

@@ -45,7 +45,7 @@ function hostOf(context: Context): SystemHost {
     run: programRunner(context.env),
     async ask(method, params) {
       const late = () =>
-        new BangerError("helper_silent", "the root helper gave no answer", {
+        new BangerError("helper_silent", "the root helper did not answer", {
           hint: "journalctl -u banger-helper",
           retry: "later",
         });
@@ -75,10 +75,12 @@ async function wantedFor(host: SystemHost, owner: Owner): Promise<Installation> 
 const thisUid = (): number => process.getuid?.() ?? 0;
 
 export const install = command({
-  summary: "Install system mode: systemd runs the daemon, and a root helper gives VMs taps and devices",
+  summary: "Install system mode: the daemon runs under systemd, with a root helper for taps and devices",
   usage: "[--owner USER]",
   examples: ["sudo banger system install", "banger system install --owner ann"],
-  flags: { owner: { type: "string", valueHint: "USER", description: "Whom it serves; with sudo, you" } },
+  flags: {
+    owner: { type: "string", valueHint: "USER", description: "User it serves (default with sudo: you)" },
+  },
   async run(flags, { context }) {
     checkRoot(thisUid(), "system install");
     checkHost(hostTraits());
@@ -88,14 +90,14 @@ export const install = command({
     checkOwner(previous, owner);
     const next = await host.stage("checks", () => wantedFor(host, owner));
     await bringTo(host, next, previous);
-    const told = `system mode serves ${owner.name}; banger system status tells more\n`;
+    const told = `system mode serves ${owner.name}; see banger system status\n`;
     await answer(context, { installed: true, version: programVersion(), owner: owner.name }, told);
     return 0;
   },
 });
 
 export const restart = command({
-  summary: "Take the owner's configuration over and start helper and daemon afresh; VMs go on",
+  summary: "Apply the owner's configuration and restart helper and daemon; VMs keep running",
   usage: "",
   examples: ["sudo banger system restart"],
   flags: {},
@@ -108,13 +110,13 @@ export const restart = command({
     checkOwner(previous, owner);
     const next = await host.stage("checks", () => wantedFor(host, owner));
     await bringTo(host, next, previous);
-    await answer(context, { restarted: true }, "helper and daemon run afresh; VMs went on\n");
+    await answer(context, { restarted: true }, "helper and daemon restarted; VMs kept running\n");
     return 0;
   },
 });
 
 export const status = command({
-  summary: "Tell what is installed and whether it runs; status 1 when something is amiss",
+  summary: "Show what is installed and whether it runs; exit status 1 if something is wrong",
   usage: "[flags]",
   examples: ["banger system status", "banger system status --json"],
   flags: {},
@@ -135,7 +137,7 @@ export const status = command({
 
 function purgeQuestion(purge: boolean): string {
   const also = purge ? " and delete all VMs, images and the event log" : "; their disks stay";
-  return `Stop all VMs of system mode and take it off this host${also}?`;
+  return `Stop all VMs of system mode and uninstall it${also}?`;
 }
 
 /** A daemon that cannot be reached knows no VM that runs; what it may have left the helper takes down. */
@@ -154,13 +156,13 @@ async function stopVms(context: Context): Promise<void> {
     { quiet: false },
   );
   if (ok) return;
-  throw new BangerError("vms_running", "not every VM could be stopped", {
+  throw new BangerError("vms_running", "some VMs could not be stopped", {
     hint: "banger vm kill $(banger vm list -q); then: sudo banger system uninstall",
   });
 }
 
 export const uninstall = command({
-  summary: "Stop all VMs and take system mode off this host",
+  summary: "Stop all VMs and uninstall system mode",
   usage: "[flags]",
   examples: ["sudo banger system uninstall", "sudo banger system uninstall --purge --yes"],
   flags: {
@@ -185,7 +187,7 @@ export const uninstall = command({
     }
     await takeAway(host, { purge, stopVms: () => stopVms(context) });
     const kept = purge ? "" : `; disks, images and the log stay in ${places.base} and ${places.cache}`;
-    await answer(context, { uninstalled: true, purged: purge }, `system mode is gone${kept}\n`);
+    await answer(context, { uninstalled: true, purged: purge }, `system mode is uninstalled${kept}\n`);
     return 0;
   },
 });

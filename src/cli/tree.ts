@@ -28,14 +28,14 @@ export const shown = (group: Group): [string, Node][] =>
 export const isGroup = (node: Node): node is Group => "commands" in node;
 
 const workspace: Group = {
-  summary: "A repository of this host in a VM",
+  summary: "A host repository in a VM",
   commands: {
     prepare: {
       summary: "Put a repository into a VM",
       load: async () => (await import("./vm/workspace.js")).prepare,
     },
     export: {
-      summary: "Print what was changed there, as a patch",
+      summary: "Print the changes made there as a patch",
       load: async () => (await import("./vm/workspace.js")).exportChanges,
     },
   },
@@ -45,7 +45,7 @@ const vm: Group = {
   summary: "Disposable Linux VMs",
   commands: {
     run: {
-      summary: "Create a VM, wait for it, and run a shell or a command in it",
+      summary: "Create a VM and run a shell or a command in it",
       load: async () => (await import("./vm/run.js")).run,
     },
     create: {
@@ -53,13 +53,13 @@ const vm: Group = {
       load: async () => (await import("./vm/create.js")).create,
     },
     start: { summary: "Start VMs", load: async () => (await import("./vm/act.js")).start },
-    stop: { summary: "Shut VMs down", load: async () => (await import("./vm/act.js")).stop },
+    stop: { summary: "Shut down VMs", load: async () => (await import("./vm/act.js")).stop },
     restart: {
-      summary: "Shut VMs down and start them again",
+      summary: "Restart VMs",
       load: async () => (await import("./vm/act.js")).restart,
     },
     kill: {
-      summary: "Stop VMs at once",
+      summary: "Stop VMs immediately",
       destroys: true,
       load: async () => (await import("./vm/act.js")).kill,
     },
@@ -85,28 +85,28 @@ const vm: Group = {
     },
     ssh: { summary: "Open an SSH session to a VM", load: async () => (await import("./vm/ssh.js")).ssh },
     health: {
-      summary: "Ask a VM's agent whether the guest is well",
+      summary: "Check whether a VM's guest is healthy",
       load: async () => (await import("./vm/ask.js")).health,
     },
     stats: {
-      summary: "Show what a VM takes of this host",
+      summary: "Show a VM's CPU, memory and disk usage",
       load: async () => (await import("./vm/stats.js")).stats,
     },
     ports: {
-      summary: "List what listens in a VM, and where to reach it",
+      summary: "List a VM's listening ports and where to reach them",
       load: async () => (await import("./vm/ask.js")).ports,
     },
     history: {
-      summary: "Tell a VM's life with durations",
+      summary: "Show a VM's history with durations",
       load: async () => (await import("./vm/ask.js")).history,
     },
     why: {
-      summary: "Tell why a VM is as it is",
+      summary: "Explain how a VM got into its current state",
       load: async () => (await import("./vm/ask.js")).why,
     },
     workspace,
     prune: {
-      summary: "Delete every VM that is not running",
+      summary: "Delete all VMs that are not running",
       destroys: true,
       load: async () => (await import("./vm/prune.js")).prune,
     },
@@ -114,16 +114,16 @@ const vm: Group = {
 };
 
 const image: Group = {
-  summary: "Images that VMs are made of",
+  summary: "Images for VMs",
   commands: {
     list: { summary: "List images", alias: "ls", load: async () => (await import("./image/image.js")).list },
     show: { summary: "Show one image", load: async () => (await import("./image/image.js")).show },
     pull: {
-      summary: "Build a catalog image, or fetch one from a registry",
+      summary: "Build a catalog image or pull one from a registry",
       load: async () => (await import("./image/image.js")).pull,
     },
     register: {
-      summary: "Make an image of files of this host",
+      summary: "Register an image from files on this host",
       load: async () => (await import("./image/image.js")).register,
     },
     promote: {
@@ -137,7 +137,7 @@ const image: Group = {
       load: async () => (await import("./image/image.js")).remove,
     },
     cache: {
-      summary: "What registries have sent",
+      summary: "Downloads from registries",
       commands: {
         prune: {
           summary: "Empty it",
@@ -159,7 +159,7 @@ const kernel: Group = {
     },
     show: { summary: "Show one kernel", load: async () => (await import("./image/kernel.js")).show },
     pull: {
-      summary: "Make a kernel of the catalog",
+      summary: "Build a kernel from the catalog",
       load: async () => (await import("./image/kernel.js")).pull,
     },
     import: {
@@ -180,11 +180,11 @@ const events: Group = {
   itself: { summary: "Print events", load: async () => (await import("./events.js")).events },
   commands: {
     verify: {
-      summary: "Fold the log and compare it with the live state",
+      summary: "Replay the log and compare it with the live state",
       load: async () => (await import("./events.js")).verify,
     },
     replay: {
-      summary: "Print the state as it was",
+      summary: "Print the state at an earlier event",
       load: async () => (await import("./events.js")).replay,
     },
   },
@@ -198,26 +198,26 @@ const daemon: Group = {
       load: async () => (await import("./daemon.js")).status,
     },
     stop: {
-      summary: "Stop the daemon; VMs go on",
+      summary: "Stop the daemon; VMs keep running",
       load: async () => (await import("./daemon.js")).stop,
     },
   },
 };
 
 const system: Group = {
-  summary: "System mode: services of systemd, and a root helper",
+  summary: "System mode: systemd services and a root helper",
   commands: {
     install: { summary: "Install it", load: async () => (await import("./system.js")).install },
     status: {
-      summary: "Tell whether it is installed and runs",
+      summary: "Show whether it is installed and running",
       load: async () => (await import("./system.js")).status,
     },
     restart: {
-      summary: "Start helper and daemon afresh; VMs go on",
+      summary: "Restart helper and daemon; VMs keep running",
       load: async () => (await import("./system.js")).restart,
     },
     uninstall: {
-      summary: "Take it off this host",
+      summary: "Uninstall it",
       destroys: true,
       load: async () => (await import("./system.js")).uninstall,
     },
@@ -234,15 +234,15 @@ export const root: Group = {
     daemon,
     system,
     doctor: {
-      summary: "Check whether this machine has what banger needs",
+      summary: "Check that this machine has what banger needs",
       load: async () => (await import("./doctor.js")).doctor,
     },
     completion: {
-      summary: "Teach your shell to complete banger",
+      summary: "Print shell completion",
       load: async () => (await import("./completion.js")).completion,
     },
     __complete: {
-      summary: "Print what could come next",
+      summary: "Print possible completions",
       hidden: true,
       load: async () => (await import("./complete.js")).complete,
     },

@@ -1,4 +1,4 @@
-/** Typed HTTP over the daemon's unix socket. Takes only types from the contract, so that loading it costs little. */
+/** Typed HTTP over the daemon's Unix socket. Takes only types from the contract, so that loading it costs little. */
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { StringDecoder } from "node:string_decoder";
@@ -107,14 +107,14 @@ function connectionError(error: Error, socketPath: string): BangerError {
 }
 
 const silent = (timeoutMs: number): BangerError =>
-  new BangerError("daemon_silent", `the daemon gave no answer within ${timeoutMs / 1000} s`, {
+  new BangerError("daemon_silent", `the daemon did not answer within ${timeoutMs / 1000} s`, {
     hint: "banger doctor",
     retry: "later",
   });
 
 const badReply = (what: string): BangerError =>
-  new BangerError("bad_reply", `the daemon's reply makes no sense: ${what}`, {
-    hint: "stop it, so that the next command starts this version: banger daemon stop",
+  new BangerError("bad_reply", `the daemon's reply is invalid: ${what}`, {
+    hint: "stop it so that the next command starts this version: banger daemon stop",
   });
 
 async function readBody(reply: Reply): Promise<string> {

@@ -46,12 +46,12 @@ export function exchange(request: Exchange): Promise<Reply> {
     socket.on("error", reject);
     socket.write(requestText(request));
     let bytes: Buffer = Buffer.alloc(0);
-    const cutShort = () => socket.destroy(new Error("it closed before it replied"));
+    const cutShort = () => socket.destroy(new Error("it closed the connection before replying"));
     const take = (chunk: Buffer) => {
       bytes = bytes.length === 0 ? chunk : Buffer.concat([bytes, chunk]);
       const end = bytes.indexOf(endOfHead);
       if (end === -1) {
-        if (bytes.length > headLimitBytes) socket.destroy(new Error("its reply has no end of head"));
+        if (bytes.length > headLimitBytes) socket.destroy(new Error("its reply has no complete head"));
         return;
       }
       socket.off("data", take).off("end", cutShort).setTimeout(0);
@@ -130,11 +130,11 @@ async function* chunks(socket: Socket): AsyncGenerator<Buffer> {
       }
       const end = bytes.indexOf(endOfLine);
       if (end === -1) {
-        if (bytes.length > sizeLineLimitBytes) throw new Error("the reply's chunks make no sense");
+        if (bytes.length > sizeLineLimitBytes) throw new Error("the reply's chunks are malformed");
         break;
       }
       left = Number.parseInt(bytes.toString("latin1", 0, end), 16);
-      if (Number.isNaN(left)) throw new Error("the reply's chunks make no sense");
+      if (Number.isNaN(left)) throw new Error("the reply's chunks are malformed");
       if (left === 0) return;
       bytes = bytes.subarray(end + endOfLine.length);
     }

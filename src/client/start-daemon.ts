@@ -67,7 +67,7 @@ export async function startDaemon(options: StartDaemonOptions): Promise<void> {
       }
       another ||= now.is === "ended";
       if (late) {
-        const who = another ? "another one seems to hold this home" : "it is still starting";
+        const who = another ? "another daemon seems to hold this home" : "it is still starting";
         const message = `no daemon answers on ${apiSocket} after ${Math.round(deadlineMs / 1000)} s; ${who}`;
         throw failed(message, daemonLog, logStart, "later");
       }
@@ -124,15 +124,15 @@ export async function startService(options: WaitOptions): Promise<void> {
   await answered({ deadlineMs: serviceDeadlineMs, ...options }, async (late) => {
     if (refused !== undefined && performance.now() >= askAgainAt) {
       if (!(await isComing(unit, env))) {
-        const hint = `sudo systemctl start ${unit}; banger system status tells more`;
-        const message = `${unit} does not run, and you may not start it`;
+        const hint = `sudo systemctl start ${unit}; see banger system status`;
+        const message = `${unit} is not running, and you may not start it`;
         throw new BangerError("daemon_stopped", message, { hint, cause: refused });
       }
       askAgainAt = performance.now() + againMs;
     }
     if (!late) return;
     const hint = `journalctl -u ${unit}; banger system status`;
-    throw new BangerError("daemon_failed", `${unit} was started and does not answer`, { hint });
+    throw new BangerError("daemon_failed", `${unit} was started but does not answer`, { hint });
   });
 }
 

@@ -38,12 +38,12 @@ export const configKeys = {
   log_level: {
     ...choice("trace", "debug", "info", "warn", "error"),
     default: "info",
-    about: "Least severe lines that go into the daemon's log.",
+    about: "Minimum severity of the daemon's log.",
   },
   vmm: {
     ...choice("auto", "qemu", "firecracker"),
     default: "auto",
-    about: "What runs the VMs; `auto` takes what the host can run.",
+    about: "What runs the VMs; `auto` picks what the host supports.",
   },
   accelerator: {
     ...choice("auto", "kvm", "tcg"),
@@ -59,12 +59,12 @@ export const configKeys = {
   firecracker_bin: {
     ...program,
     default: "firecracker",
-    about: "Firecracker, which `banger system install` writes down for system mode.",
+    about: "Firecracker, recorded by `banger system install` for system mode.",
   },
   jailer_bin: {
     ...program,
     default: "jailer",
-    about: "Firecracker's jailer, likewise.",
+    about: "Firecracker's jailer, also recorded by `banger system install`.",
   },
   default_image: {
     ...image,
@@ -73,17 +73,17 @@ export const configKeys = {
   },
   mirror: {
     ...text("^(https?|file|copy)://\\S+$", "an http, https, file or copy URL"),
-    about: "Debian mirror that images are built from; without it the host's own apt configuration says.",
+    about: "Debian mirror for building images (default: the host's own apt configuration).",
   },
   proxy: {
     ...text("^https?://\\S+$", "an http or https URL"),
     secret: true,
     about:
-      "HTTP proxy that images are fetched through where the calling shell sets no `http_proxy` or `https_proxy`.",
+      "HTTP proxy for pulling images when the calling shell sets neither `http_proxy` nor `https_proxy`.",
   },
   no_proxy: {
     ...text("^[^\\0]+$", "names, addresses and networks with commas between them"),
-    about: "What is reached without that proxy, as in `NO_PROXY`.",
+    about: "Hosts to reach without that proxy, as in `NO_PROXY`.",
   },
   resync_interval: {
     ...duration("1s", "1h"),
@@ -93,12 +93,12 @@ export const configKeys = {
   boot_timeout: {
     ...duration("1s", "1h"),
     default: "3m",
-    about: "How long a guest has to answer after its VMM started; then the start has failed.",
+    about: "How long a guest may take to answer after its VMM started, before the start fails.",
   },
   stop_timeout: {
     ...duration("1s", "1h"),
     default: "30s",
-    about: "How long a guest has to shut down before it is killed.",
+    about: "How long a guest may take to shut down before it is killed.",
   },
   retention: {
     ...duration("1m", "3650d"),
@@ -108,47 +108,48 @@ export const configKeys = {
   stats_poll_interval: {
     ...duration("1s", "1h"),
     default: "2s",
-    about: "How often `vm stats --watch` looks.",
+    about: "How often `vm stats --watch` prints.",
   },
   auto_stop_stale_after: {
     ...duration("1m", "365d"),
-    about: "A running VM that nobody has used for so long is stopped; without it none is.",
+    about: "Stop running VMs that have not been used for this long (default: never).",
   },
   ssh_key_path: {
     ...path,
-    about: "Private key that opens every VM, its `.pub` beside it; without it banger makes one of its own.",
+    about:
+      "Private key for logging in to every VM, with its `.pub` beside it (default: banger generates one).",
   },
   file_sync: {
     ...fileSync,
-    about: "What a new guest gets a copy of; see below.",
+    about: "Files that every new guest gets a copy of; see below.",
   },
   registry: {
     ...registry,
-    about: "How a registry of container images is reached; see below.",
+    about: "How to reach a container registry; see below.",
   },
   dns_listen: {
     ...listenAddress,
     default: "127.0.0.1:42069",
-    about: "Where names such as `box.vm` are answered; where the port is taken, any free one serves.",
+    about: "Where names such as `box.vm` are answered; if the port is taken, a free one is used.",
   },
   bridge_name: {
     ...bridgeName,
     default: "br-fc",
-    about: "The bridge of system mode, which its VMs hang on.",
+    about: "The bridge that system mode's VMs are connected to.",
   },
   cidr: {
     ...network,
     default: "172.16.0.0/24",
-    about: "The network of that bridge, from which its VMs have their addresses.",
+    about: "The bridge's network, from which VMs get their addresses.",
   },
   bridge_ip: {
     ...address,
-    about: "The host's own address in that network; without it the first one.",
+    about: "The host's address in that network (default: the first one).",
   },
   tap_pool_size: {
     ...count({ minimum: 0, maximum: 64 }),
     default: 4,
-    about: "How many taps lie ready for VMs to come.",
+    about: "How many taps are kept ready for new VMs.",
   },
   default_dns: {
     ...address,
@@ -157,32 +158,32 @@ export const configKeys = {
   },
   disk_rate: {
     ...size(mostPerSecond),
-    about: "What each disk of a VM under Firecracker may move in a second; without it as much as it can.",
+    about: "Bandwidth limit per disk and second for VMs under Firecracker (default: none).",
   },
   disk_operations: {
     ...count({ minimum: 1, maximum: 10_000_000 }),
-    about: "How many reads and writes each of those disks may do in a second.",
+    about: "Limit on reads and writes per disk and second for VMs under Firecracker.",
   },
   network_rate: {
     ...size(mostPerSecond),
-    about: "What such a VM may send in a second, and what it may receive.",
+    about: "Bandwidth limit per second for sending, and for receiving, of such a VM.",
   },
   memory_percent: {
     ...count({ minimum: 1, maximum: 10_000 }),
     default: 100,
     about:
-      "What memory of VMs that run may come to, in percent of this machine's, or of its control group's.",
+      "Memory limit for all running VMs together, in percent of the memory of this machine or its control group.",
   },
   disk_reserve: {
     ...size({ minimum: 1, maximum: limits.diskMiB.maximum }),
-    about: "What must be free on the disk for a create, a start or a pull; without it 5 %, at most 2G.",
+    about: "Free disk space required for a create, start or pull (default: 5 %, at most 2G).",
   },
   "vm_defaults.vcpu": { ...count(limits.vcpu), about: "CPUs of a new VM." },
   "vm_defaults.memory": { ...size(limits.memoryMiB), about: "Memory of a new VM." },
   "vm_defaults.disk_size": { ...size(limits.diskMiB), about: "Size of a new VM's disk for `/root`." },
   "vm_defaults.root_size": {
     ...size(limits.diskMiB),
-    about: "Size of a new VM's disk for `/` in user mode, where that is larger than the image's.",
+    about: "Size of a new VM's disk for `/` in user mode, if larger than the image's.",
   },
   ...guestKeys,
 } satisfies Record<string, ConfigKey>;

@@ -32,13 +32,13 @@ export const guestKeys = {
     read: (value: unknown) => value as boolean,
     allowed: "true or false",
     default: false,
-    about: "Whether a new VM trusts the certificate authorities that were added to this host; see below.",
+    about: "Whether new VMs trust the certificate authorities added to this host; see below.",
   },
   "guest.ca_certificates": {
     schema: Type.Array(path.schema),
     read: (value: unknown) => (value as string[]).map((file) => path.read(file)),
     allowed: 'a list of files, each absolute or below your home as "~/…"',
-    about: "More certificate authorities that a new VM trusts.",
+    about: "More certificate authorities that new VMs trust.",
   },
   "guest.proxy": {
     schema: Type.String({ pattern: proxyForm }),
@@ -49,13 +49,13 @@ export const guestKeys = {
     },
     allowed: "an http or https URL that a guest can reach, so not on this host's loopback",
     secret: true,
-    about: "HTTP proxy that commands and package managers of a new VM are told to use.",
+    about: "HTTP proxy for commands and package managers in new VMs.",
   },
   "guest.no_proxy": {
     schema: Type.String({ pattern: "^[a-zA-Z0-9.,:*/_\\[\\]-]+$" }),
     read: (value: unknown) => value as string,
     allowed: "names, addresses and networks with commas between them",
-    about: "What they reach without that proxy, besides the guest itself and `.vm`.",
+    about: "Hosts they reach without that proxy, in addition to the guest itself and `.vm`.",
   },
 } satisfies Record<string, ConfigKey>;
 

@@ -115,7 +115,7 @@ export const network = {
   schema: Type.String({ pattern: `^${ipv4Pattern}/\\d{1,2}$` }),
   read: (value: unknown): Ipv4Network => {
     const read = parseNetwork(value as string);
-    if (!isGuestNetwork(read)) throw new RangeError(`${value} is no network for guests`);
+    if (!isGuestNetwork(read)) throw new RangeError(`${value} is not a network for guests`);
     return read;
   },
   allowed: 'an IPv4 network from /8 to /30, as "172.16.0.0/24", outside of 0/8, 127/8, 169.254/16 and 224/3',
@@ -132,7 +132,7 @@ export const path = {
 };
 
 function sane(path: string): string {
-  if (climbs(path)) throw new RangeError(`${path} is no path of that kind`);
+  if (climbs(path)) throw new RangeError(`${path} is not such a path`);
   return path;
 }
 

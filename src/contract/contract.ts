@@ -13,7 +13,7 @@ const Id = Type.String({ pattern: "^[0-9a-f]{8}$" });
 
 const VmName = NewName(
   "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
-  "small letters, digits and dashes, at most 63 of them, with a letter or digit at both ends",
+  "lowercase letters, digits and dashes, at most 63, starting and ending with a letter or digit",
 );
 
 export const VmSpecSchema = Type.Object(
@@ -52,7 +52,7 @@ export const VmCreate = Type.Object(
     ttlMs: Type.Optional(Type.Integer({ minimum: 1000, maximum: 315_360_000_000 })),
     /** Create it only while this client holds it, with the same command id: see /v1/holds. */
     held: Type.Optional(Type.Boolean()),
-    /** Also where this machine has too little memory or disk for it. */
+    /** Even if this machine has too little memory or disk space. */
     force: Type.Optional(Type.Boolean()),
   },
   { additionalProperties: false },
@@ -229,7 +229,7 @@ export const routes = {
   vmHold: {
     method: "POST",
     path: "/v1/holds/:ref",
-    summary: "Hold the VM of a create command: it is deleted when the connection ends",
+    summary: "Hold the VM of a create command: the VM is deleted when the connection ends",
     body: VmHold,
     reply: "text/plain, silent until the client ends it",
   },
@@ -243,13 +243,13 @@ export const routes = {
   vmSet: {
     method: "POST",
     path: "/v1/vms/set",
-    summary: "Change what VMs have",
+    summary: "Change VMs",
     body: VmSet,
     reply: VmSetResult,
   },
   vmShow: { method: "GET", path: "/v1/vms/:ref", summary: "One VM", reply: VmView },
   vmHealth: { method: "GET", path: "/v1/vms/:ref/health", summary: "Ask the agent", reply: HealthView },
-  vmStats: { method: "GET", path: "/v1/vms/:ref/stats", summary: "What it takes", reply: VmStats },
+  vmStats: { method: "GET", path: "/v1/vms/:ref/stats", summary: "Resource usage", reply: VmStats },
   vmPorts: { method: "GET", path: "/v1/vms/:ref/ports", summary: "Listeners", reply: Type.Array(PortView) },
   vmSsh: { method: "GET", path: "/v1/vms/:ref/ssh", summary: "How to reach sshd", reply: SshView },
   vmLogs: {
@@ -259,8 +259,13 @@ export const routes = {
     query: LogsQuery,
     reply: "text/plain, endless with follow",
   },
-  vmHistory: { method: "GET", path: "/v1/vms/:ref/history", summary: "Life of one VM", reply: HistoryView },
-  vmWhy: { method: "GET", path: "/v1/vms/:ref/why", summary: "Why it is as it is", reply: WhyView },
+  vmHistory: {
+    method: "GET",
+    path: "/v1/vms/:ref/history",
+    summary: "History of one VM",
+    reply: HistoryView,
+  },
+  vmWhy: { method: "GET", path: "/v1/vms/:ref/why", summary: "Explain its current state", reply: WhyView },
   vmExec: {
     method: "POST",
     path: "/v1/vms/:ref/exec",
@@ -268,7 +273,7 @@ export const routes = {
     body: ExecRequest,
     reply:
       "101 Switching Protocols to banger-exec, which the request asks for by `Connection: Upgrade` and `Upgrade: " +
-      "banger-exec`; without them it is refused with 426. Both ways go frames: one byte of type, three zero bytes, the " +
+      "banger-exec`; without them it is refused with 426. Both sides send frames: one byte of type, three zero bytes, the " +
       "payload's length as a little-endian 32-bit number, at most 16384, and the payload. To the command: 0 input, " +
       "1 end of input, 2 terminal size (columns and rows, 16 bits each, little-endian), 3 signal (one byte, its Linux " +
       "number). From it: 16 output, 17 error output, 18 its end as JSON (`{code}` or `{signal, number}`), 19 why it " +

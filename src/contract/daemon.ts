@@ -45,7 +45,7 @@ export const daemonRoutes = {
   daemonStop: {
     method: "POST",
     path: "/v1/daemon/stop",
-    summary: "Stop the daemon; VMs go on",
+    summary: "Stop the daemon; VMs keep running",
     reply: DaemonView,
   },
   defaults: { method: "GET", path: "/v1/defaults", summary: "Defaults of new VMs", reply: DefaultsView },

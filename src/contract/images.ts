@@ -5,9 +5,9 @@ import { ApiError, NewName, Nullable, type Route, Time } from "./basics.js";
 const closed = { additionalProperties: false } as const;
 const Name = NewName(
   "^[a-z0-9][a-z0-9.-]{0,63}$",
-  "small letters, digits, dots and dashes, at most 64 of them, with a letter or digit first",
+  "lowercase letters, digits, dots and dashes, at most 64, starting with a letter or digit",
 );
-const Path = Type.String({ pattern: "^/", maxLength: 4096, description: "an absolute path of this host" });
+const Path = Type.String({ pattern: "^/", maxLength: 4096, description: "an absolute path on this host" });
 const Ref = Type.String({ minLength: 1, maxLength: 512 });
 
 export const ImageView = Type.Object({
@@ -101,21 +101,21 @@ export const imageRoutes = {
   imageAvailable: {
     method: "GET",
     path: "/v1/catalog/images",
-    summary: "Images that the catalog can make",
+    summary: "Images in the catalog",
     reply: Type.Array(AvailableView),
   },
   imageShow: { method: "GET", path: "/v1/images/:ref", summary: "One image", reply: ImageDetails },
   imagePull: {
     method: "POST",
     path: "/v1/images/pull",
-    summary: "Build a catalog image, or fetch one from a registry",
+    summary: "Build a catalog image or pull one from a registry",
     body: ImagePull,
     reply: ImagePullResult,
   },
   imageRegister: {
     method: "POST",
     path: "/v1/images/register",
-    summary: "Make an image of files of this host, which stay where they are",
+    summary: "Register an image from files on this host; they stay where they are",
     body: ImageRegister,
     reply: ImagePullResult,
   },
@@ -142,14 +142,14 @@ export const imageRoutes = {
   kernelAvailable: {
     method: "GET",
     path: "/v1/catalog/kernels",
-    summary: "Kernels that the catalog can make",
+    summary: "Kernels in the catalog",
     reply: Type.Array(AvailableView),
   },
   kernelShow: { method: "GET", path: "/v1/kernels/:ref", summary: "One kernel", reply: ImageDetails },
   kernelPull: {
     method: "POST",
     path: "/v1/kernels/pull",
-    summary: "Make a kernel of the catalog",
+    summary: "Build a kernel from the catalog",
     body: KernelPull,
     reply: ImagePullResult,
   },
@@ -163,7 +163,7 @@ export const imageRoutes = {
   kernelDelete: {
     method: "DELETE",
     path: "/v1/kernels/:ref",
-    summary: "Delete a kernel; images keep what they took of it",
+    summary: "Delete a kernel; images keep their copy",
     reply: ImagePullResult,
   },
 } as const satisfies Record<string, Route>;

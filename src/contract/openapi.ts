@@ -75,13 +75,13 @@ export function openApiDocument(
   const named = Object.entries(schemas).map(([name, schema]) => [name, refer(plain(schema), names, true)]);
   return {
     openapi: "3.1.0",
-    info: { title: "banger", description: "HTTP over the daemon's unix socket.", version },
+    info: { title: "banger", description: "HTTP over the daemon's Unix socket.", version },
     paths,
     components: {
       schemas: Object.fromEntries(named) as Json,
       responses: {
         Error: {
-          description: "A refusal or failure; `hint` is a command that mends it",
+          description: "A refusal or failure; `hint` is a command that fixes it",
           content: json(refer(error, names)),
         },
       },

@@ -14,7 +14,7 @@ export const unknownRoutes = {
   unknownVmList: {
     method: "GET",
     path: "/v1/unknown-vms",
-    summary: "VMs that run and that the log does not know; banger leaves them alone",
+    summary: "Running VMs that are not in the log; banger leaves them alone",
     reply: Type.Array(UnknownVm),
   },
   unknownVmKill: {

@@ -74,11 +74,11 @@ export function decide(state: State, command: Command, timeouts: Timeouts): NewE
 function decideCreate(state: State, command: CreateCommand, timeouts: Timeouts): NewEvent[] {
   if (createdBy(state, command.commandId) !== undefined) return [];
   if (state.vms[command.vmId] !== undefined || state.versions[vmStream(command.vmId)] !== undefined) {
-    throw new BangerError("id_taken", `the id ${command.vmId} was used before`, { retry: "later" });
+    throw new BangerError("id_taken", `the id ${command.vmId} has already been used`, { retry: "later" });
   }
   const image = findImage(state, command.image);
   if (image?.phase !== "ready") {
-    const message = image === undefined ? "is not here" : `is ${image.phase}`;
+    const message = image === undefined ? "is not present" : `is ${image.phase}`;
     throw new BangerError("image_missing", `image "${command.image}" ${message}`, {
       hint: `banger image pull ${command.image}`,
     });
@@ -107,7 +107,7 @@ function freeName(state: State, command: CreateCommand): string {
     const taken = live.find(({ name }) => name === command.name);
     if (taken === undefined) return command.name;
     const use = taken.phase === "running" ? "exec" : "start";
-    throw new BangerError("name_taken", `a VM named "${taken.name}" exists already`, {
+    throw new BangerError("name_taken", `a VM named "${taken.name}" already exists`, {
       hint: `banger vm ${use} ${taken.name}${use === "exec" ? " -- CMD" : ""}, or another --name`,
     });
   }
@@ -195,7 +195,7 @@ function decidePull(state: State, { imageId, name, source }: ImageRequest): NewE
   const image = state.images[imageId];
   if (image?.phase === "building" || image?.phase === "ready") {
     if (sameSource(image.source, source)) return [];
-    throw new BangerError("image_differs", `${imageId} is here already, but made with other options`, {
+    throw new BangerError("image_differs", `${imageId} is already present, but built with other options`, {
       hint: `--name ANOTHER, or: banger image delete ${imageId}`,
     });
   }
@@ -205,8 +205,8 @@ function decidePull(state: State, { imageId, name, source }: ImageRequest): NewE
   );
   if (image?.error?.code === "image_damaged" && users.length > 0) {
     const names = users.map((vm) => vm.name).join(" ");
-    throw new BangerError("image_in_use", `${image.error.message}; disks of ${names} lie on top of it`, {
-      hint: `put its files back, or: banger vm delete ${names}`,
+    throw new BangerError("image_in_use", `${image.error.message}; disks of ${names} are based on it`, {
+      hint: `restore its files, or: banger vm delete ${names}`,
     });
   }
   const wanted = event(imageStream(imageId), "image.pull_requested", { imageId, name, source });
@@ -238,7 +238,7 @@ function decideDeleteImage(state: State, imageId: ImageId): NewEvent[] {
     (each) => each.phase === "building" && needOf(each.source) === imageId,
   );
   if (waiting !== undefined) {
-    throw new BangerError("image_in_use", `${waiting.id} is being made with ${imageId}`, {
+    throw new BangerError("image_in_use", `${waiting.id} is being built with ${imageId}`, {
       hint: `banger image delete ${waiting.id}`,
       retry: "later",
     });

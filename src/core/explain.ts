@@ -34,7 +34,7 @@ function clause(event: StoredEvent): string {
     case "vm.restart_requested":
       return `a client asked for a restart (killed after ${formatDuration(event.data.timeoutMs)})`;
     case "vm.expired":
-      return "the time for which it was wanted is over, so it is deleted";
+      return "its time to live has passed, so it is deleted";
     case "vm.disk_attached":
       return "its disks are in place";
     case "vm.network_attached":
@@ -44,15 +44,15 @@ function clause(event: StoredEvent): string {
     case "vm.ready":
       return `its guest answered (agent ${event.data.agent})`;
     case "vm.adopted":
-      return `a newly started daemon found its VMM process (pid ${event.data.pid}) and took it over`;
+      return `a new daemon found its VMM process (pid ${event.data.pid}) and took it over`;
     case "vm.shutdown_asked":
       return "its guest was asked to shut down";
     case "vm.process_exited":
       return exitClause(event.data);
     case "vm.paused":
-      return `its guest stands still: ${pauseText[event.data.cause]}`;
+      return `its guest is paused: ${pauseText[event.data.cause]}`;
     case "vm.resumed":
-      return "its guest goes on";
+      return "its guest resumed";
     case "vm.effect_failed":
       return failedTry(event.data);
     case "vm.step_failed":
@@ -62,7 +62,7 @@ function clause(event: StoredEvent): string {
     case "vm.delete_requested":
       return "a client asked for it to be deleted";
     case "vm.deleted":
-      return "nothing of it is left on the host";
+      return "nothing is left of it on the host";
     case "daemon.started":
       return `the daemon started (version ${event.data.version})`;
     case "log.stream_archived":
@@ -78,7 +78,7 @@ function imageClause(event: Extract<StoredEvent, { type: `image.${string}` }>): 
     case "image.pull_requested":
       return `a client asked for ${isKernelId(event.data.imageId) ? "the kernel" : "the image"} ${event.data.name}`;
     case "image.stage_reached":
-      return `its making reached ${[event.data.stage, event.data.detail].filter(Boolean).join(": ")}`;
+      return `its build reached ${[event.data.stage, event.data.detail].filter(Boolean).join(": ")}`;
     case "image.ready":
       return `it is ready (${formatSize(Math.ceil(event.data.sizeBytes / 2 ** 20))})`;
     case "image.effect_failed":
@@ -92,7 +92,7 @@ function imageClause(event: Extract<StoredEvent, { type: `image.${string}` }>): 
     case "image.delete_requested":
       return "a client asked for it to be deleted";
     case "image.deleted":
-      return "nothing of it is left on the host";
+      return "nothing is left of it on the host";
     default:
       return (event satisfies never as StoredEvent).type;
   }
@@ -105,23 +105,23 @@ const labelsText = (labels: Labels): string =>
 
 const specClause = ({ vcpu, memoryMiB, diskMiB, rootMiB, nat }: VmSpec): string =>
   `${vcpu} vcpu, ${memoryMiB} MiB and ${formatSize(diskMiB)} of disk` +
-  `${rootMiB === undefined ? "" : `, ${formatSize(rootMiB)} for /`}${nat ? "" : ", and no way out"}`;
+  `${rootMiB === undefined ? "" : `, ${formatSize(rootMiB)} for /`}${nat ? "" : ", and no NAT"}`;
 
 /** What the daemon asks for of itself has a cause of its own; everything else comes from a client. */
 const asker = ({ cause }: StoredEvent): string =>
-  cause === autoStopCause ? "banger found that nobody uses it, and" : "a client";
+  cause === autoStopCause ? "banger saw that it was idle and" : "a client";
 
 /** Why a guest stands still, in words. */
 export const pauseText: Readonly<Record<PauseCause, string>> = {
   host_disk_full: "the disk of its host is full",
-  stopped: "somebody stopped it through QEMU's control socket",
+  stopped: "something stopped it through QEMU's control socket",
   frozen: "its VMM process was stopped by a signal",
-  vmm_error: "its VMM cannot go on with it",
+  vmm_error: "its VMM cannot continue it",
 };
 
 function failedTry({ effect, retry, message, untold = 0 }: ErrorBody & { effect: string; untold?: number }) {
   const what = effect === "ensureImage" ? "its build" : effect;
-  const again = retry === "later" ? "is tried again" : "will not be retried";
+  const again = retry === "later" ? "will be retried" : "will not be retried";
   const more = untold === 0 ? "" : ` (it had failed ${untold} more times)`;
   return `${what} failed and ${again}: ${message}${more}`;
 }
@@ -129,15 +129,15 @@ function failedTry({ effect, retry, message, untold = 0 }: ErrorBody & { effect:
 function exitClause({ reason, detail }: ProcessExit): string {
   switch (reason) {
     case "asked":
-      return `its VMM process ended as asked (${detail})`;
+      return `its VMM process exited as requested (${detail})`;
     case "guest":
-      return `its guest ended by itself (${detail})`;
+      return `its guest shut down by itself (${detail})`;
     case "reboot":
       return "its guest rebooted";
     case "panic":
       return `${detail.replace(/^the/, "its")}`;
     case "lost":
-      return `its VMM process ended without being asked (${detail})`;
+      return `its VMM process exited unexpectedly (${detail})`;
     default:
       return reason satisfies never;
   }
@@ -188,7 +188,7 @@ export function why(vm: Vm, events: readonly StoredEvent[]): string[] {
   const own = events.filter(({ stream }) => stream === vmStream(vm.id));
   const turns = turnsOf(vm, own);
   const present = turns.at(-1);
-  if (present === undefined) return [`${vm.name} is ${inPhase(vm.phase)}; the log holds no event of it.`];
+  if (present === undefined) return [`${vm.name} is ${inPhase(vm.phase)}; the log has no event about it.`];
   const time = (at: number) => timeNear(at, present.event.at);
   const chain = [
     `${vm.name} is ${inPhase(vm.phase)} since ${timeOf(present.event.at)}: ${clause(present.event)}.`,

@@ -102,11 +102,11 @@ const bootTimedOut = (vm: Vm): NewEvent =>
   });
 
 /** Nobody asked the VMM to end; the driver may have seen why it did. */
-const unasked = (seen: ObservedVm): ProcessExit => seen.exit ?? { reason: "lost", detail: "nobody saw how" };
+const unasked = (seen: ObservedVm): ProcessExit => seen.exit ?? { reason: "lost", detail: "cause unknown" };
 
 function stopDetail(vm: Vm): string {
-  if (vm.stop?.mode === "kill") return "killed as asked";
-  return vm.stop?.asked ? "shut down as asked" : "stopped as asked";
+  if (vm.stop?.mode === "kill") return "killed as requested";
+  return vm.stop?.asked ? "shut down as requested" : "stopped as requested";
 }
 
 /** What an image that lies there whole is made known by; nothing where it does not say what it was made from. */
@@ -156,7 +156,7 @@ function noticeNeed({ id, source }: Image, need: Image | undefined): NewEvent[] 
 }
 
 const whenAbsent = (handle: { is: "absent" | "unknown" }): string | null =>
-  handle.is === "absent" ? "its files are gone" : null;
+  handle.is === "absent" ? "its files are missing" : null;
 
 const because = (error?: ErrorBody | null): string => (error ? `: ${error.message}` : "");
 

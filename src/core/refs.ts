@@ -19,14 +19,14 @@ export function resolveVm(state: State, ref: string): Vm {
   if (matches.length > 1) {
     const names = matches.map((vm) => `${vm.id} (${vm.name})`).join(", ");
     throw new BangerError("ref_ambiguous", `"${ref}" could be any of ${names}`, {
-      hint: "give more of the id",
+      hint: "use a longer id prefix",
     });
   }
   const meant = suggest(
     ref,
     live.map((vm) => vm.name),
   );
-  throw new BangerError("vm_not_found", `no VM is called "${ref}"`, {
+  throw new BangerError("vm_not_found", `no VM is named "${ref}"`, {
     hint: meant === undefined ? "banger vm list" : `${meant}, or see: banger vm list`,
   });
 }

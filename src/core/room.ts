@@ -79,12 +79,11 @@ function checkMemory(state: State, name: string, miB: number, beside: string | n
   const limit = memoryLimitMiB(room);
   const others = beside === null ? 0 : promisedMiB(state, beside);
   if (limit === null || miB + others <= limit) return;
-  const sum =
-    others === 0 ? "" : `, and VMs that run have ${formatSize(others)}: ${formatSize(miB + others)}`;
+  const sum = others === 0 ? "" : `, and running VMs have ${formatSize(others)}: ${formatSize(miB + others)}`;
   throw new BangerError(
     "memory_promised",
-    `${name} would have ${formatSize(miB)} of memory${sum}; VMs may have ${formatSize(limit)} here`,
-    { hint: "banger vm list; with --force it is done all the same", retry: others === 0 ? "never" : "later" },
+    `${name} would have ${formatSize(miB)} of memory${sum}; the limit here is ${formatSize(limit)}`,
+    { hint: "banger vm list; or use --force", retry: others === 0 ? "never" : "later" },
   );
 }
 
@@ -94,7 +93,7 @@ function checkDisk(disk: Seen<SeenSpace>, room: Room): void {
   if (disk.freeMiB >= reserve) return;
   throw new BangerError(
     "disk_reserved",
-    `${disk.path} has ${formatSize(disk.freeMiB)} free, and ${formatSize(reserve)} are kept for VMs that run`,
+    `${disk.path} has ${formatSize(disk.freeMiB)} free, and ${formatSize(reserve)} are reserved for running VMs`,
     { hint: "banger vm prune; banger image cache prune", retry: "later" },
   );
 }

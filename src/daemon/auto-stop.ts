@@ -37,7 +37,7 @@ export function autoStop(options: AutoStopOptions): () => void {
       try {
         look(options, staleAfterMs, since);
       } catch (thrown) {
-        options.warn("VMs that nobody uses were not looked for", { error: errorBody(thrown) });
+        options.warn("idle VMs were not looked for", { error: errorBody(thrown) });
       }
       again();
     });

@@ -69,7 +69,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     end = resolve;
   });
   const fatal = (error: unknown) => {
-    logger.fatal({ error: errorBody(error) }, "the log refuses events; the daemon ends");
+    logger.fatal({ error: errorBody(error) }, "the log rejects events; the daemon ends");
     end(error);
   };
   const warn = (message: string, details: object) => logger.warn(details, message);
@@ -117,7 +117,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   }
   const closed = ended.then(async (error) => {
     await closeAll(parts, logger);
-    logger.info("the daemon has ended; VMs go on");
+    logger.info("daemon stopped; VMs keep running");
     return error;
   });
   return {
@@ -142,7 +142,7 @@ function guard(
   let leaving: Promise<void> | undefined;
   const leave = async (error: BangerError) => {
     const ended = world.endUnreachable();
-    logger.fatal({ error: error.toBody(), ended }, "the daemon has no home any more; it ends");
+    logger.fatal({ error: error.toBody(), ended }, "the daemon's home is gone; it ends");
     await tellHost(`${error.message}; the daemon ends, and ${ended} of its VMs`, searchPath);
     end(error);
   };
@@ -202,7 +202,7 @@ async function closeAll(parts: readonly (() => Promise<void> | void)[], logger: 
     try {
       await close();
     } catch (thrown) {
-      logger.error({ error: errorBody(thrown) }, "a part of the daemon did not end cleanly");
+      logger.error({ error: errorBody(thrown) }, "a part of the daemon did not stop cleanly");
     }
   }
 }

@@ -16,7 +16,7 @@ export function watchHome(log: string): () => BangerError | undefined {
       return undefined;
     }
     return new BangerError("home_lost", `${dirname(log)} was moved or deleted under its daemon`, {
-      hint: "any command starts a daemon for what is there now: banger vm list",
+      hint: "any command starts a new daemon: banger vm list",
       retry: "later",
     });
   };

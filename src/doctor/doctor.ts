@@ -58,7 +58,7 @@ export function doctorChecks(facts: HostFacts): Check[] {
     architecture(facts.architecture),
     facts.kvm.usable
       ? pass("kvm", "usable")
-      : warn("kvm", `not used: ${facts.kvm.why}; VMs run in software, slowly`, facts.kvm.mend),
+      : warn("kvm", `not used: ${facts.kvm.why}; VMs use slow software emulation`, facts.kvm.mend),
     firecracker ? pass("qemu", "not needed: VMs run in Firecracker") : qemu(facts.qemu),
     ...(firecracker ? [] : processChecks(facts.process)),
     ...Object.entries(facts.tools)
@@ -71,7 +71,7 @@ export function doctorChecks(facts: HostFacts): Check[] {
     ),
     judge("disk space", facts.freeBytes, "df -h", space),
     judge("image", facts.image, "banger image list", ({ name, is }) =>
-      pass("image", is === "here" ? `${name} is here` : `${name} is ${is}; the first vm run gets it`),
+      pass("image", is === "here" ? `${name} is present` : `${name} is ${is}; the first vm run pulls it`),
     ),
     judge("vm defaults", facts.defaults, "banger doctor --json", (defaults) =>
       pass("vm defaults", defaultsLine(defaults)),
@@ -79,7 +79,7 @@ export function doctorChecks(facts: HostFacts): Check[] {
     judge("daemon", facts.daemon, "banger daemon status", (daemon) =>
       pass(
         "daemon",
-        daemon === null ? "not running; the next command starts it" : `runs as pid ${daemon.pid}`,
+        daemon === null ? "not running; the next command starts it" : `running as pid ${daemon.pid}`,
       ),
     ),
     judge("unknown vms", facts.unknownVms, "banger daemon status", unknownVms),
@@ -92,9 +92,9 @@ export function doctorChecks(facts: HostFacts): Check[] {
 }
 
 function unknownVms(found: UnknownVm[]): Check {
-  if (found.length === 0) return pass("unknown vms", "the log knows every VM that runs");
+  if (found.length === 0) return pass("unknown vms", "every running VM is in the log");
   const each = found.map(({ id, pid }) => `${id} (pid ${pid})`).join(", ");
-  const detail = `run here and are not in the log, which may be a backup's; they are left alone: ${each}`;
+  const detail = `running here but not in the log (was a backup restored?); they are left alone: ${each}`;
   const mend = `banger vm kill --unknown ${found.map(({ id }) => id).join(" ")}`;
   return warn("unknown vms", detail, mend);
 }
@@ -103,7 +103,7 @@ function architecture(name: string): Check {
   if (name === "x64") return pass("architecture", "x86_64");
   return fail(
     "architecture",
-    `${name}: kernels and images are made for x86_64 only`,
+    `${name}: kernels and images are for x86_64 only`,
     "use a machine with an x86_64 processor",
   );
 }
@@ -112,7 +112,7 @@ function qemu({ program, version }: HostFacts["qemu"]): Check {
   const install = "sudo apt-get install qemu-system-x86, or set qemu_bin in the configuration";
   return judge("qemu", version, install, (text) => {
     const [, number = "", major = ""] = /version ((\d+)[\d.]*)/.exec(text) ?? [];
-    if (number === "") return warn("qemu", `${program} does not say its version: ${text}`, install);
+    if (number === "") return warn("qemu", `${program} does not report its version: ${text}`, install);
     if (Number(major) >= oldestQemu) return pass("qemu", `${program} ${number}`);
     return fail("qemu", `${program} ${number} is older than ${oldestQemu}.0`, install);
   });
@@ -122,9 +122,9 @@ const tool = (name: ToolName, path: Fact<string>): Check =>
   judge(name, path, `sudo apt-get install -y ${toolPackages[name]}`, (found) => pass(name, found));
 
 function space({ path, bytes }: { path: string; bytes: number }): Check {
-  const full = bytes < fullBytes ? "the disk is full, and guests that write stand still: " : "";
+  const full = bytes < fullBytes ? "the disk is full, and guests that write are paused: " : "";
   const detail = `${full}${(bytes / giB).toFixed(1)} GiB free at ${path}`;
-  const mend = `make room (banger vm prune, df -h ${path}), or point XDG_DATA_HOME and XDG_STATE_HOME elsewhere`;
+  const mend = `free some space (banger vm prune, df -h ${path}), or point XDG_DATA_HOME and XDG_STATE_HOME elsewhere`;
   if (bytes < leastBytes) return fail("disk space", detail, mend);
   return bytes < comfortableBytes ? warn("disk space", detail, mend) : pass("disk space", detail);
 }
@@ -141,16 +141,16 @@ function dns(wanted: string, daemon: HostFacts["daemon"]): Check {
 
 function sshConfig({ included, written }: { included: boolean; written: boolean }): Check {
   if (!included)
-    return pass("ssh-config", "not installed; banger ssh-config --install lets ssh know NAME.vm");
+    return pass("ssh-config", "not installed; banger ssh-config --install makes ssh NAME.vm work");
   if (written) return pass("ssh-config", "installed: ssh NAME.vm");
-  const detail = "~/.ssh/config includes a file of banger's that is not there";
+  const detail = "~/.ssh/config includes a banger file that is missing";
   return warn("ssh-config", detail, "banger ssh-config --install");
 }
 
 function log(found: { faults: string[] } | null): Check {
   if (found === null) return pass("log", "none yet");
   const [first] = found.faults;
-  if (first === undefined) return pass("log", "opens and is sound");
+  if (first === undefined) return pass("log", "intact");
   return fail("log", `${found.faults.length} faults, the first: ${first}`, "banger events verify");
 }
 

@@ -117,7 +117,7 @@ async function systemOf(mode: Mode, config: Fact<Config>, version: string): Prom
   const missingDevices = neededDevices.filter((path) => !existsSync(path));
   const { helperClient } = await import("../effects/helper/client.js");
   const helper = helperClient(systemHandles().helperSocket);
-  const late = () => new BangerError("helper_silent", "the root helper gives no answer");
+  const late = () => new BangerError("helper_silent", "the root helper does not answer");
   const bound = deadline(systemClock, helperDeadlineMs, late);
   const asked = await factOf(async () => ({
     about: await helper.call("about", {}, bound.signal),

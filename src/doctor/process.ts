@@ -17,19 +17,24 @@ export const processChecks = ({ landlock, root, inherited }: ProcessFacts): Chec
 ];
 
 function attributes(odd: string[]): Check {
-  if (odd.length === 0) return pass("inherited", "daemon and VMs have nothing of the daemon's first caller");
-  const detail = `the daemon, and so its VMs, have of its first caller: ${odd.join(", ")}`;
+  if (odd.length === 0)
+    return pass("inherited", "daemon and VMs inherited nothing from the daemon's first caller");
+  const detail = `the daemon, and so its VMs, inherited from its first caller: ${odd.join(", ")}`;
   return warn("inherited", detail, "banger daemon stop, then any command from an ordinary shell");
 }
 
 function confinement(version: number): Check {
   if (version > 0) return pass("confinement", `QEMU opens its own VM's files alone (Landlock ${version})`);
-  const detail = "this kernel has no Landlock in use: QEMU can open every file that you can";
-  return warn("confinement", detail, "a kernel from 5.13 on, with landlock in: cat /sys/kernel/security/lsm");
+  const detail = "Landlock is not enabled in this kernel: QEMU can open every file that you can";
+  return warn(
+    "confinement",
+    detail,
+    "use a kernel from 5.13 on, with landlock in: cat /sys/kernel/security/lsm",
+  );
 }
 
 const asRoot = warn(
   "root",
-  "VMs run as root, whose files QEMU could change where it is not confined; it has none of root's capabilities",
-  "use banger as an ordinary user; nothing in user mode needs root",
+  "VMs run as root: where QEMU is not confined it could change root's files; it has none of root's capabilities",
+  "use banger as an ordinary user; user mode does not need root",
 );

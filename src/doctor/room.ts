@@ -14,15 +14,15 @@ export function roomChecks(room: DaemonView["room"] | undefined): Check[] {
 }
 
 function memory(promised: number, limit: number): Check {
-  const detail = `VMs that run have ${formatSize(promised)} of ${formatSize(limit)}`;
+  const detail = `running VMs have ${formatSize(promised)} of ${formatSize(limit)}`;
   if (promised <= limit) return pass("vm memory", detail);
-  return warn("vm memory", `${detail}: guests that use theirs get some of them killed`, "banger vm list");
+  return warn("vm memory", `${detail}: if guests use all of it, some will be killed`, "banger vm list");
 }
 
 function disks({ promised, free, reserve }: NonNullable<DaemonView["room"]["diskMiB"]>): Check {
-  const detail = `disks of VMs may grow to ${formatSize(promised)}, ${formatSize(free)} are free`;
+  const detail = `VM disks may grow to ${formatSize(promised)}, ${formatSize(free)} are free`;
   if (free < reserve)
-    return warn("vm disks", `${detail}: below ${formatSize(reserve)} nothing is started`, "banger vm prune");
+    return warn("vm disks", `${detail}: nothing is started below ${formatSize(reserve)}`, "banger vm prune");
   if (promised <= free) return pass("vm disks", detail);
-  return warn("vm disks", `${detail}: guests stand still when it is full`, "banger vm list");
+  return warn("vm disks", `${detail}: guests are paused when it is full`, "banger vm list");
 }

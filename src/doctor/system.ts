@@ -48,7 +48,7 @@ export function systemChecks({ vmm, installed }: SystemFacts): Check[] {
 const resolved = "sudo apt-get install systemd-resolved, or see docs/dns-routing.md";
 
 function notInstalled(vmm: SystemFacts["vmm"]): Check {
-  if (vmm !== "firecracker") return pass("system mode", "not installed; user mode needs none of it");
+  if (vmm !== "firecracker") return pass("system mode", "not installed; user mode does not need it");
   const detail = 'vmm = "firecracker" needs system mode, which is not installed for you';
   return fail("system mode", detail, "sudo banger system install");
 }
@@ -61,14 +61,14 @@ function firecracker(vmm: SystemFacts["vmm"], { firecracker, problem }: Result<"
 }
 
 function devices(missing: readonly string[]): Check {
-  if (missing.length === 0) return pass("devices", "tun, kvm and loop are there");
+  if (missing.length === 0) return pass("devices", "tun, kvm and loop are available");
   const modules = missing.map((path) => path.slice(path.lastIndexOf("/") + 1).replace("-control", ""));
-  return warn("devices", `${missing.join(", ")}: not there`, `sudo modprobe -a ${modules.join(" ")}`);
+  return warn("devices", `${missing.join(", ")}: missing`, `sudo modprobe -a ${modules.join(" ")}`);
 }
 
 function rootDisks({ deviceMapper }: Result<"about">, { rootDevices }: Result<"look">): Check {
-  if (!deviceMapper) return pass("device-mapper", "not in this kernel; root disks are copies of the image's");
-  if ("ids" in rootDevices) return pass("device-mapper", "root disks are snapshots of the image's");
+  if (!deviceMapper) return pass("device-mapper", "not in this kernel; root disks are copies of the image");
+  if ("ids" in rootDevices) return pass("device-mapper", "root disks are snapshots of the image");
   return warn("device-mapper", rootDevices.unknown, "journalctl -u banger-helper");
 }
 

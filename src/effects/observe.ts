@@ -146,7 +146,8 @@ function lookAtProcess(
   if (found !== undefined) {
     const { pid, startTime, accelerator } = found;
     const guest = controls.guest(id);
-    if (guest === "unasked") return { is: "unknown", cause: "the VMM has not said yet whether a guest runs" };
+    if (guest === "unasked")
+      return { is: "unknown", cause: "the VMM has not reported yet whether a guest is running" };
     const pause = pauseOf(found.frozen ? "frozen" : controls.pause(id), directory);
     return {
       is: "present",
@@ -158,7 +159,7 @@ function lookAtProcess(
     };
   }
   if (scan.unreadable !== undefined) return { is: "unknown", cause: scan.unreadable };
-  return controls.isHeld(id) ? { is: "unknown", cause: "the VMM is just ending" } : absent;
+  return controls.isHeld(id) ? { is: "unknown", cause: "the VMM is exiting" } : absent;
 }
 
 /** Keys of both kinds of VM directory: whether the VM has its own, and whether a removed one is left. */

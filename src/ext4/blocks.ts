@@ -48,7 +48,7 @@ export class Blocks {
   takeNew(count: number): number {
     const start = usable(this.next);
     if (start + count > end - blocksPerGroup)
-      throw new BangerError("image_too_large", "the image does not fit a disk of 1 TiB");
+      throw new BangerError("image_too_large", "the image does not fit on a disk of 1 TiB");
     const last = runsOf(start, count).at(-1);
     if (last !== undefined) this.next = last.start + last.count;
     return start;

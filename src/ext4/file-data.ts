@@ -67,7 +67,7 @@ export class FileData {
     let at = 0;
     while (at < bytes.length) {
       const piece = this.pieces[this.piece];
-      if (piece === undefined) throw new BangerError("internal", "a file got more bytes than it has");
+      if (piece === undefined) throw new BangerError("internal", "a file received more bytes than its size");
       const taken = Math.min(bytes.length - at, piece.length - this.done);
       this.disk.write(piece.position + this.done, bytes.subarray(at, at + taken));
       at += taken;

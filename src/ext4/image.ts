@@ -51,7 +51,7 @@ export class Ext4Image {
   }
 
   private step(): void {
-    if (++this.steps > this.mostSteps) throw new Unfit("the layers take too many steps to put together");
+    if (++this.steps > this.mostSteps) throw new Unfit("the layers take too many steps to combine");
   }
 
   /** The live entry of that name, or 0. */

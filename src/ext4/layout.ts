@@ -52,6 +52,6 @@ export const ceilDivide = (value: number, by: number): number => Math.ceil(value
 export interface Finished {
   /** Length of the file that the file system takes. */
   totalBytes: number;
-  /** What it takes without its free blocks. */
+  /** Resource usage without its free blocks. */
   usedBytes: number;
 }

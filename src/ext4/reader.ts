@@ -84,13 +84,13 @@ export class Ext4Reader {
 
   private check(): void {
     const { superblock } = this;
-    if (superblock.readUInt16LE(0x38) !== 0xef53) throw unreadable("it holds no ext4 file system");
+    if (superblock.readUInt16LE(0x38) !== 0xef53) throw unreadable("it does not contain an ext4 file system");
     const features = superblock.readUInt32LE(0x60);
     if ((features & needsRecovery) !== 0)
       throw unreadable("it was not unmounted cleanly", `e2fsck -f -p ${this.path}`);
     const clusters = (superblock.readUInt32LE(0x64) & clustersFlag) !== 0;
     if ((features & known.extents) === 0 || (features & ~readable) !== 0 || clusters)
-      throw unreadable("it has features that banger does not read, or lacks extents");
+      throw unreadable("it uses features that banger cannot read, or lacks extents");
   }
 
   /** Seconds since the epoch at which the file system was made. */

@@ -77,7 +77,7 @@ function unreachable(cause: unknown): BangerError {
 }
 
 function garbled(cause?: unknown): BangerError {
-  return new BangerError("agent_garbled", "the guest's agent sent what is no reply", { cause });
+  return new BangerError("agent_garbled", "the guest's agent sent an invalid reply", { cause });
 }
 
 async function readAll(reply: IncomingMessage): Promise<Buffer> {
@@ -158,7 +158,7 @@ export class AgentClient {
       if (signal.aborted) return;
       throw unreachable(error);
     }
-    if (!signal.aborted) throw unreachable(new Error("it stopped telling its ports"));
+    if (!signal.aborted) throw unreachable(new Error("it stopped reporting its ports"));
   }
 
   /** Asks the guest to end itself; resolves when it has begun to. */

@@ -72,7 +72,7 @@ export class FrameReader {
   #begin(): void {
     const length = this.#head.readUInt32LE(4);
     if (length > framePayloadMax || this.#head.readUIntLE(1, 3) !== 0) {
-      throw new BangerError("exec_protocol", "the command's connection does not carry what it should");
+      throw new BangerError("exec_protocol", "the command's connection carries invalid data");
     }
     this.#payload = Buffer.allocUnsafeSlow(length);
     this.#payloadLength = 0;

@@ -39,7 +39,7 @@ export class OutputError extends Error {
 function unreadable(cause: NodeJS.ErrnoException): BangerError {
   const what = cause.code === "EISDIR" ? "it is a directory" : cause.message;
   return new BangerError("input_unreadable", `the command's input cannot be read: ${what}`, {
-    hint: "give it another, as with </dev/null, or none: --no-stdin",
+    hint: "give it another input, such as </dev/null, or use --no-stdin",
     cause,
   });
 }
@@ -65,11 +65,11 @@ function readResult(payload: Buffer): ExecResult {
   const number = body?.["number"];
   if (typeof body?.["signal"] === "string" && isWhole(number, 1, 64))
     return { signal: body["signal"], number };
-  throw new BangerError("exec_protocol", "what the guest's agent says of the command's end cannot be");
+  throw new BangerError("exec_protocol", "the guest's agent sent an impossible end of the command");
 }
 
 /** Linux takes 128 KiB in one argument, and 2 MiB of arguments and environment in all. */
-export const argumentsHint = "hand it over as input: … | banger vm exec REF -- xargs -0 CMD";
+export const argumentsHint = "pass it as input: … | banger vm exec REF -- xargs -0 CMD";
 
 /** What an `error` frame says, as `exec_<code>`: `exec_not_found`, `exec_not_executable`, `exec_bad_cwd`, … */
 function readFailure(payload: Buffer): BangerError {

@@ -93,7 +93,7 @@ export class MuxHost {
   open(): Duplex {
     if (this.#failure) throw this.#failure;
     if (this.#channels.size >= channelsMax) {
-      const message = `more than ${channelsMax} exchanges with the guest at once`;
+      const message = `more than ${channelsMax} simultaneous exchanges with the guest`;
       throw new BangerError("agent_busy", message, { retry: "later" });
     }
     const id = this.#nextChannel++;
@@ -200,7 +200,7 @@ export class MuxHost {
         case muxType.end:
           return channel.takeEnd();
         default:
-          channel.break(unreachable("the guest's agent broke the stream off"));
+          channel.break(unreachable("the guest's agent broke off the stream"));
           return true;
       }
     });
@@ -209,7 +209,7 @@ export class MuxHost {
   /** Bytes came of which nothing follows. */
   #stray(size: number): void {
     this.#strayLeft -= size;
-    if (this.#strayLeft < 0) this.#fail(unreachable("the guest's agent sends what nobody asked for"));
+    if (this.#strayLeft < 0) this.#fail(unreachable("the guest's agent sends unrequested data"));
   }
 
   /** Hands something of the present frame to its channel; `size` counts where that is gone. */
@@ -219,7 +219,7 @@ export class MuxHost {
       /* A frame for a channel that is gone was on its way when it went. */
       this.#stray(size);
     } else if (!hand(channel)) {
-      channel.destroy(unreachable("the guest's agent does not keep to the window"));
+      channel.destroy(unreachable("the guest's agent exceeds its window"));
     }
   }
 }

@@ -10,7 +10,7 @@ const lineEnd = 10;
 const heldBytes = 16_384;
 
 const refused = (socketPath: string, why: string): BangerError =>
-  new BangerError("agent_unreachable", `the guest is not reached at ${socketPath}: ${why}`, {
+  new BangerError("agent_unreachable", `the guest cannot be reached at ${socketPath}: ${why}`, {
     retry: "later",
   });
 
@@ -73,6 +73,6 @@ export class VsockStream extends Duplex {
 
   #end(): void {
     if (this.#open) this.push(null);
-    else this.destroy(refused(this.#socketPath, "nobody in the guest listens yet"));
+    else this.destroy(refused(this.#socketPath, "nothing in the guest listens yet"));
   }
 }

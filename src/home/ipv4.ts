@@ -30,7 +30,8 @@ export function parseNetwork(text: string): Ipv4Network {
   const [address = "", length = ""] = text.split("/");
   const prefixLength = Number(length);
   const base = ipv4Number(address);
-  if (prefixLength > 32 || base % sizeOf(prefixLength) !== 0) throw new RangeError(`${text} is no network`);
+  if (prefixLength > 32 || base % sizeOf(prefixLength) !== 0)
+    throw new RangeError(`${text} is not a network`);
   return networkOf(address, prefixLength);
 }
 

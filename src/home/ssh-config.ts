@@ -62,7 +62,7 @@ function blockIn(text: string, path: string): { start: number; end: number; whol
   const last = lineAt(text, ends, start);
   if (last === -1) {
     throw new BangerError("ssh_config_damaged", `${path} has the line "${begins}" and not "${ends}"`, {
-      hint: `remove what banger wrote there by hand: edit ${path}`,
+      hint: `remove banger's lines there by hand: edit ${path}`,
     });
   }
   return { start, end: last + ends.length + 1, whole: text.startsWith(beginsNew, start) };

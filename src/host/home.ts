@@ -59,7 +59,7 @@ function readInstalled(path: string): Installed | undefined {
   } catch {
     // What root alone can write is damaged: told below.
   }
-  throw new BangerError("system_damaged", `${path} is not what banger system install writes`, {
+  throw new BangerError("system_damaged", `${path} was not written by banger system install`, {
     hint: "sudo BANGER_MODE=user banger system install",
   });
 }

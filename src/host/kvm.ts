@@ -23,7 +23,7 @@ export type KvmState = { usable: true } | KvmUnusable;
 const tryMs = 5_000;
 const inFirmware = "enable virtualization in the firmware, or nested virtualization around this VM";
 /** Groups are those of the login and of the daemon's start. */
-const inGroup = "sudo usermod -aG kvm $USER, log in anew, then: banger daemon stop";
+const inGroup = "sudo usermod -aG kvm $USER, log in again, then: banger daemon stop";
 
 /** Asked anew for each start: modules are loaded, and rights of the device change, under a daemon that goes on. */
 export async function kvmState(device = "/dev/kvm", cpuinfoPath = "/proc/cpuinfo"): Promise<KvmState> {
@@ -58,7 +58,7 @@ export async function accelerationOf(
   if (wanted === "auto") return { accelerator: "tcg", why: kvm.why };
   throw new BangerError(
     "kvm_unusable",
-    `accelerator = "kvm" is configured, and KVM cannot be used: ${kvm.why}`,
+    `accelerator = "kvm" is configured, but KVM cannot be used: ${kvm.why}`,
     {
       hint: kvm.mend,
     },

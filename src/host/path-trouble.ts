@@ -97,7 +97,7 @@ export function pathTrouble(path: string, { code }: NodeJS.ErrnoException): Path
       };
     case "ENOSPC":
     case "EDQUOT":
-      return { cause: `no space is left where ${path} lies`, hint: `df -h ${dirname(path)}` };
+      return { cause: `no space is left on the file system of ${path}`, hint: `df -h ${dirname(path)}` };
     case "ENOTDIR":
     case "EEXIST":
       return {
@@ -108,7 +108,7 @@ export function pathTrouble(path: string, { code }: NodeJS.ErrnoException): Path
     case "ENOENT": {
       const link = parts(path).find(isLoop);
       if (link === undefined) return undefined;
-      return { cause: `${link} is a link that leads nowhere`, hint: `ls -l ${link}` };
+      return { cause: `${link} is a dangling symlink`, hint: `ls -l ${link}` };
     }
     case "EFBIG":
       return { cause: "the limit on the size of files (ulimit -f) is reached", hint: "ulimit -f unlimited" };

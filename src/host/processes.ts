@@ -51,7 +51,7 @@ export const hidden = (error: unknown): boolean =>
 export function identify(pid: number, procRoot = "/proc"): Seen<ProcessIdentity & { frozen?: true }> {
   try {
     const stat = parseStat(readProc(`${procRoot}/${pid}/stat`));
-    if (stat === undefined) return { is: "unknown", cause: `${procRoot}/${pid}/stat makes no sense` };
+    if (stat === undefined) return { is: "unknown", cause: `${procRoot}/${pid}/stat is malformed` };
     if (stat.state === "Z" || stat.state === "X") return { is: "absent" };
     return { is: "present", pid, startTime: stat.startTime, ...(stat.state === "T" && { frozen: true }) };
   } catch (error) {

@@ -40,7 +40,7 @@ export async function unmountBelow(path: string): Promise<void> {
 export async function removeTree(path: string): Promise<void> {
   const [mount] = mountedAt(path);
   if (mount !== undefined)
-    throw new BangerError("mounted_below", `${path} is not removed: ${mount} is mounted in it`, {
+    throw new BangerError("mounted_below", `${path} was not removed: ${mount} is mounted in it`, {
       hint: `sudo umount ${shellQuote(mount)}`,
       retry: "later",
     });

@@ -29,7 +29,7 @@ export function openSocketPlace(
   if (theirs || (mode & writableByOthers) !== 0) {
     closeSync(descriptor);
     const whose = theirs ? `belongs to the user with id ${uid}, not to ${owner}` : "is open to other users";
-    throw new BangerError("runtime_unsafe", `${directory} ${whose}: what answers there may be anybody's`, {
+    throw new BangerError("runtime_unsafe", `${directory} ${whose}: anyone could be answering there`, {
       hint: theirs ? `ls -ld ${directory}` : `chmod go-w ${directory}`,
     });
   }

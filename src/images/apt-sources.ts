@@ -109,7 +109,7 @@ export async function packageSources(
   if (mirror !== null) return { list: `${sourceLine(mirror, suite, await debianKey())}\n`, transport };
   const text = await apt("apt-get", "indextargets", "--format", indexTargetFormat);
   if (text.trim() === "")
-    throw new BangerError("mirror_unknown", "this host's apt has not fetched its lists of packages yet", {
+    throw new BangerError("mirror_unknown", "this host's apt has not fetched its package lists yet", {
       hint: 'sudo apt-get update; or set mirror = "https://…" (a Debian mirror) in the configuration',
     });
   const targets = parseIndexTargets(text, suite);

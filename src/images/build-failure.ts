@@ -78,7 +78,7 @@ export function buildFailure(said: readonly string[], output: string, cause: unk
       cause,
     });
   if (/unshare|newuidmap|subuid|user namespace/i.test(text))
-    return new BangerError("namespaces_unusable", `this host does not let banger make namespaces: ${why}`, {
+    return new BangerError("namespaces_unusable", `this host does not let banger create namespaces: ${why}`, {
       hint: "apt-get install -y uidmap; sysctl kernel.unprivileged_userns_clone=1 user.max_user_namespaces=15000",
       cause,
     });

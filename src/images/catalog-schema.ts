@@ -124,7 +124,7 @@ function parse<T extends TSchema>(schema: T, file: string, text: string): Static
   for (const entries of Object.values(value as Record<string, { name: string }[]>)) {
     const names = entries.map(({ name }) => name);
     const twice = names.find((name, index) => names.indexOf(name) !== index);
-    if (twice !== undefined) throw invalid(file, `${twice} is there twice`);
+    if (twice !== undefined) throw invalid(file, `${twice} is listed twice`);
   }
   return value as Static<T>;
 }

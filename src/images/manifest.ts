@@ -77,7 +77,7 @@ export const filesOf = (id: ImageId): string[] =>
 
 const corrupt = (directory: string, why: string, cause?: unknown): BangerError =>
   new BangerError("image_corrupt", `the image in ${directory} is damaged: ${why}`, {
-    hint: "banger image pull NAME, to build it anew",
+    hint: "banger image pull NAME, to build it again",
     cause,
   });
 
@@ -93,7 +93,8 @@ export function readManifest(directory: string): Manifest {
   } catch (error) {
     throw corrupt(directory, (error as Error).message, error);
   }
-  if (!Value.Check(Manifest, value)) throw corrupt(directory, `${manifestFile} has not the expected form`);
+  if (!Value.Check(Manifest, value))
+    throw corrupt(directory, `${manifestFile} does not have the expected form`);
   return value;
 }
 

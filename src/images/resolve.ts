@@ -54,13 +54,9 @@ const elsewhere = /^(docker-archive|docker-daemon|oci-archive|containers-storage
 function withoutTransport(ref: string): string {
   if (ref.startsWith("docker://")) return ref.slice("docker://".length);
   if (!elsewhere.test(ref)) return ref;
-  throw new BangerError(
-    "reference_invalid",
-    `${ref} is not in a registry, and images are pulled from there`,
-    {
-      hint: `skopeo copy ${shellQuote(ref)} docker://localhost:5000/NAME, to a registry of your own`,
-    },
-  );
+  throw new BangerError("reference_invalid", `${ref} is not a registry reference`, {
+    hint: `skopeo copy ${shellQuote(ref)} docker://localhost:5000/NAME, to a registry of your own`,
+  });
 }
 
 /** A reference in full; any other name of an image as it is. @throws BangerError `reference_invalid` */
@@ -77,7 +73,7 @@ const nameOf = (reference: string): string =>
 function checkName(name: string): string {
   if (/^[a-z0-9][a-z0-9.-]{0,63}$/.test(name) && !isKernelId(name)) return name;
   throw new BangerError("name_invalid", `"${name}" cannot be the name of an image`, {
-    hint: "--name NAME, of small letters, digits, dots and dashes, and not kernel-…",
+    hint: "--name NAME, lowercase letters, digits, dots and dashes, not starting with kernel-",
   });
 }
 
@@ -113,7 +109,7 @@ async function checkExt4(path: string): Promise<void> {
   }
   if (found.equals(superblockMagic.bytes)) return;
   throw new BangerError("file_unusable", `${path} is not an ext4 file system`, {
-    hint: `file ${shellQuote(path)}; a tree becomes one with: mke2fs -t ext4 -d TREE FILE 4G`,
+    hint: `file ${shellQuote(path)}; to make one from a directory: mke2fs -t ext4 -d TREE FILE 4G`,
   });
 }
 
@@ -194,8 +190,8 @@ async function fromCatalog({ ref, name, kernel, sizeMiB }: PullRequest): Promise
     });
   }
   if (name !== undefined || kernel !== undefined || sizeMiB !== undefined) {
-    throw new BangerError("options_unfit", `${ref} is made as the catalog says`, {
-      hint: "--name, --kernel-ref and --size go with images of registries",
+    throw new BangerError("options_unfit", `${ref} is built as the catalog says`, {
+      hint: "--name, --kernel-ref and --size only apply to registry images",
     });
   }
   const { imageId } = await resolveImage(ref);
@@ -255,7 +251,7 @@ export function imageResolver(access: RegistryAccess, proxies: ProxyBook, clock:
 
     promote({ id, name, source }) {
       if (source.kind !== "files") {
-        throw new BangerError("image_managed", `${name} is in managed storage already`, {
+        throw new BangerError("image_managed", `${name} is already in managed storage`, {
           hint: "banger image list",
         });
       }

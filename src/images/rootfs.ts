@@ -117,7 +117,7 @@ export async function makeRootfs(job: RootfsJob): Promise<void> {
     if (signal !== null)
       throw new BangerError("image_build_failed", `mmdebstrap was ended by ${signal}`, { retry: "later" });
     if (code !== 0)
-      throw buildFailure(lines, dirname(job.output), new Error(`mmdebstrap ended with ${code}`));
+      throw buildFailure(lines, dirname(job.output), new Error(`mmdebstrap exited with ${code}`));
     await disk.chmod(0o600);
     await disk.sync();
   } finally {

@@ -85,7 +85,7 @@ function copyTree(reader: Ext4Reader, from: Node, image: Ext4Image): void {
       }
       const node = reader.node(inode);
       if (node.type === typeBits.directory) {
-        if (seen.has(inode)) throw new Unfit(`directory ${inode} lies in two places`);
+        if (seen.has(inode)) throw new Unfit(`directory ${inode} appears in two places`);
         seen.add(inode);
         ahead.push({ node, entry: image.directory(next.entry, name, node.attributes) });
       } else {
@@ -152,7 +152,7 @@ function named(error: unknown, rootfs: string): unknown {
   const damaged = error instanceof Unfit || error instanceof RangeError;
   if (!damaged && !(error instanceof BangerError && error.code === "rootfs_unreadable"))
     return hostError(error, rootfs);
-  const hint = "banger image register --work-seed P, with an ext4 of your own for /root";
+  const hint = "banger image register --work-seed P, with your own ext4 file system for /root";
   return new BangerError("rootfs_unreadable", `/root of ${rootfs}: ${error.message}`, {
     hint: (error instanceof BangerError && error.hint) || hint,
     cause: error,

@@ -44,7 +44,7 @@ const packages = { ip: "iproute2", losetup: "mount", firewall: "nftables" } as c
 /** @throws BangerError `architecture_unsupported`, `systemd_missing`, `tool_missing` */
 export function checkHost({ architecture, systemd, tools }: HostTraits): void {
   if (architecture !== "x64") {
-    const message = `${architecture}: kernels and images are made for x86_64 only`;
+    const message = `${architecture}: kernels and images are for x86_64 only`;
     throw new BangerError("architecture_unsupported", message, {
       hint: "use a machine with an x86_64 processor",
     });

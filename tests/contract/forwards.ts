@@ -61,7 +61,7 @@ function loopbackContract(
   forwardsOf: (vmId: VmId) => Promise<readonly Forward[]>,
   idA: VmId,
 ): void {
-  test("a server on the guest's own loopback is forwarded through its agent, until its VM or the daemon ends", async () => {
+  test("a server on the guest's loopback is forwarded through its agent, until its VM or the daemon ends", async () => {
     const address = actor().bench.address(1);
     const effect = { vmId: idA, address, guestPort: 8081, loopback: "127.0.0.1" };
     await assert.rejects(actor().perform({ kind: "ensureForward", ...effect }), { code: "vm_not_running" });

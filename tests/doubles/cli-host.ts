@@ -126,7 +126,7 @@ export function bootingVm(api: FakeApi): void {
 
 export const notFound = {
   code: "vm_not_found",
-  message: 'no VM is called "x"',
+  message: 'no VM is named "x"',
   hint: "banger vm list",
   retry: "never",
 };

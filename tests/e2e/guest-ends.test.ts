@@ -14,7 +14,7 @@ while (my $client = $server->accept) {
   close $client;
 }`;
 
-test("a server on the guest's own loopback answers, a reboot comes back, a panic is told as one", () =>
+test("a server on the guest's loopback answers, a reboot comes back, a panic is told as one", () =>
   withHome(async (home) => {
     await home.ok("vm", "run", "-d", "--name", "box", "--vcpu", "1", "--memory", "512M");
     const { address } = await home.vm("box");

@@ -110,7 +110,7 @@ test(
 
     await terminal.line("exit 7");
     await terminal.shows(
-      /^box still runs; stop it with: banger vm stop box; delete it with: banger vm delete box\nhost>$/m,
+      /^box is still running; stop it with: banger vm stop box; delete it with: banger vm delete box\nhost>$/m,
     );
     await terminal.line("echo st''atus $?; stty -a | grep -c -e ' -opost' -e ' -icanon'");
     await terminal.shows(/^status 7\n0\nhost>$/m);

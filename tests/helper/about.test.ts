@@ -61,7 +61,7 @@ test("a Firecracker that cannot be used has its reason", async () => {
     [{ firecracker, jailer: "?" }, /jailer is unknown$/],
     [{ firecracker: "?", jailer: "Jailer v1.10.0\n" }, /does not tell its version$/],
     [
-      { firecracker: new Refusal("root-writable", "/x can be written by others than root") },
+      { firecracker: new Refusal("root-writable", "/x is writable by users other than root") },
       /^\/x can be written/,
     ],
   ];

@@ -154,7 +154,7 @@ test("without sound metadata it does not start, and says how to mend that", { sk
     [/Unknown option/, () => {}, ["--metadata", file, "--debug"]],
     [/Unexpected argument/, () => {}, ["--metadata", file, "x"]],
     [/ENOENT/, () => {}, ["--metadata", `${place}/none`]],
-    [/is no normal path/, () => {}, ["--metadata", "install.json"]],
+    [/is not a normalized path/, () => {}, ["--metadata", "install.json"]],
     [/can be written by others.*\n {2}try: chmod go-w/, () => chmodSync(file, 0o666), ["--metadata", file]],
     [
       /no JSON.*\n {2}try: banger system install/,

@@ -67,7 +67,7 @@ async function guestOk(name: string, script: string): Promise<string> {
 const answers = async (address: string) => (await lab.root(`ping -c 1 -W 10 ${address}`)).status === 0;
 const serves = () => lab.banger("daemon status").then(({ status }) => status === 0);
 
-/** What it takes a slow lab to put the last things away. */
+/** Resource usage a slow lab to put the last things away. */
 const tidyMs = 90_000;
 
 /** The host comes to have what belongs to these VMs, ways out for `nats` among them, and nothing of any other. */

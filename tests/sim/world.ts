@@ -123,7 +123,7 @@ export class SimWorld implements World {
       forwards: this.#see(this.capabilities.portForwarding && process && { list: forwardsOf(this.host, id) }),
       listeners:
         linked && process.guest !== "up"
-          ? { is: "unknown", cause: "the agent has not said yet" }
+          ? { is: "unknown", cause: "the agent has not reported yet" }
           : this.#see(linked && { list: [...process.listeners] }),
     };
   }

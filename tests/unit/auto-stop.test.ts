@@ -91,7 +91,7 @@ test("vm why names who asked", () => {
   const own = [made, start, stop];
   const vm = fold(initialState, own).vms[vmId];
   assert.ok(vm);
-  assert.match(why(vm, own)[0] ?? "", /is stopping since .* nobody uses it, and asked for a stop/);
+  assert.match(why(vm, own)[0] ?? "", /is stopping since .* it was idle and asked for a stop/);
 });
 
 test("a connection is seen at both ends' addresses while it lives and after it; a listener is not", async (t) => {

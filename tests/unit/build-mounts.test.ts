@@ -39,6 +39,6 @@ test("a directory with a mount in it is not removed, and the hint helps; a link 
 }, (t) => {
   const { top, code, message, gone, linkGone, kept } = run(t, "refused");
   assert.equal(code, "mounted_below");
-  assert.equal(message, `${top}/victim is not removed: ${top}/victim/in/it is mounted in it`);
+  assert.equal(message, `${top}/victim was not removed: ${top}/victim/in/it is mounted in it`);
   assert.deepEqual({ gone, linkGone, kept }, { gone: true, linkGone: true, kept: "precious" });
 });

@@ -58,7 +58,7 @@ test("an export says how to apply it whole when it is asked for below the top of
       assert.equal(status, 0);
       assert.match(
         stderr,
-        /only what lies in sub\/ .*: git -C "\$\(git rev-parse --show-toplevel\)" apply\n$/,
+        /only applies changes in sub\/; .*: git -C "\$\(git rev-parse --show-toplevel\)" apply\n$/,
       );
     }
   }));

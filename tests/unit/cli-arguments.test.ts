@@ -217,7 +217,7 @@ test("environment words need a name", () => {
   assert.deepEqual(env("A=b=c", "EMPTY=", "HERE", "GONE"), { A: "b=c", EMPTY: "", HERE: "mine" });
   assert.deepEqual(env("HERE=theirs", "EMPTY"), { HERE: "theirs", EMPTY: "" });
   assert.deepEqual(environmentOf({}, own), {});
-  for (const word of ["=x", ""]) assert.throws(() => env(word), usage(/names no variable/));
+  for (const word of ["=x", ""]) assert.throws(() => env(word), usage(/is not a variable name/));
 });
 
 const sshView = {
@@ -286,8 +286,8 @@ test("a file of variables is taken line by line as it stands, and what is typed 
   assert.deepEqual(env(text, "E=typed"), {
     ...{ A: " two words # kept ", B: '"quoted"', HERE: "mine", E: "typed", X: "a=b" },
   });
-  assert.throws(() => env("A=1\nexport B=2"), usage(/"export B" is no name/));
-  assert.throws(() => env("=1"), usage(/is no name/));
+  assert.throws(() => env("A=1\nexport B=2"), usage(/"export B" is not a variable name/));
+  assert.throws(() => env("=1"), usage(/is not a variable name/));
   assert.throws(() => env(Buffer.of(0x41, 0x3d, 0xe9)), { code: "env_file_unreadable", message: /UTF-8/ });
   const missing = () => environmentOf({ "env-file": [join(directory, "none")] }, {});
   assert.throws(missing, { code: "env_file_unreadable" });

@@ -231,7 +231,7 @@ test("without --rm a line on stderr says what is left, and -q leaves it out", ()
     host.api.onExec((_asked, stream) => echoingGuest(stream, { code: 4 }));
     const loud = await host.banger(["vm", "run", "--", "x"]);
     assert.equal(loud.status, 4);
-    assert.match(loud.stderr, /\nbox still runs; stop it .*; delete it with: banger vm delete box\n$/);
+    assert.match(loud.stderr, /\nbox is still running; stop it .*; delete it with: banger vm delete box\n$/);
     assert.equal((await host.banger(["vm", "run", "-q", "--", "x"])).stderr, "");
   }));
 

@@ -109,7 +109,7 @@ test("vm run --rm whose reader has gone deletes its VM all the same", () =>
 
 test("each cause has its words", () => {
   const end = (code: string) => outputEnd(Object.assign(new Error(`write ${code}`), { code }));
-  assert.match(end("EFBIG").message, /the file would be larger than it may be/);
+  assert.match(end("EFBIG").message, /the file would exceed the size limit/);
   assert.match(end("EOTHER").message, /write EOTHER/);
   assert.equal((end("EPIPE") as { exitStatus?: number }).exitStatus, 141);
 });

@@ -24,7 +24,7 @@ test("VMs that the log does not know are told below a list, listed and ended whe
     api.on("POST /v1/unknown-vms/beef/kill", (_asked, response) =>
       sendError(response, 404, { code: "vm_not_found", message: "no such", retry: "never" }),
     );
-    const told = "banger: a VM runs here that the log does not know\n  try: banger vm list --unknown\n";
+    const told = "banger: a VM runs here that are not in the log\n  try: banger vm list --unknown\n";
     const list = (...flags: string[]) => banger(["vm", "list", ...flags]);
     assert.equal((await list()).stderr, told);
     for (const flags of [["--json"], ["-q"], ["--filter", "name=x"]])
@@ -65,7 +65,7 @@ test("errors are two lines and status 1; a wrong command line is status 2", () =
     assert.deepEqual(shown, {
       status: 1,
       stdout: "",
-      stderr: 'banger: no VM is called "x"\n  try: banger vm list\n',
+      stderr: 'banger: no VM is named "x"\n  try: banger vm list\n',
     });
     assert.equal(JSON.parse((await banger(["vm", "show", "x", "--json"])).stderr).error.code, "vm_not_found");
     assert.equal((await banger(["vm", "show"])).status, 2);
@@ -87,10 +87,7 @@ test("vm run with a VM's name for a path leads to the VM", () =>
     api.on("GET /v1/vms/box", () => vmView());
     const told = await banger(["vm", "run", "box", "--", "sh", "-c", "exit 3"]);
     assert.equal(told.status, 125);
-    assert.match(
-      told.stderr,
-      /box is a VM that exists already.*\n {2}try: banger vm exec box -- sh -c 'exit 3'\n$/,
-    );
+    assert.match(told.stderr, /box is an existing VM.*\n {2}try: banger vm exec box -- sh -c 'exit 3'\n$/);
     assert.match(
       (await banger(["vm", "run", "-d", "nobody"])).stderr,
       /nobody is not in a git repository|does not exist/,
@@ -221,7 +218,7 @@ test("many refs are one request; one that is nobody does not stop the others, an
     api.on("GET /v1/vms/0a1b2c3d", () => vmView({ phase: "stopped" }));
     const { status, stdout, stderr } = await banger(["vm", "stop", "x", "box", "off", "x"]);
     assert.deepEqual({ status, stdout }, { status: 1, stdout: "box stopped\noff stopped\n" });
-    assert.match(stderr, /^banger: x: no VM is called "x"\n/);
+    assert.match(stderr, /^banger: x: no VM is named "x"\n/);
     assert.deepEqual(api.asked[0]?.body, { action: "stop", refs: ["x", "box", "off"] });
   }));
 
@@ -249,8 +246,8 @@ test("an image whose files lie here is not said to be fetched; one that is made 
       ),
     );
     const found = await banger(["image", "pull", "a"]);
-    assert.deepEqual(found, { status: 0, stdout: "a-1\n", stderr: "a is here already\n" });
+    assert.deepEqual(found, { status: 0, stdout: "a-1\n", stderr: "a is already present\n" });
     here = false;
     const made = await banger(["image", "pull", "a"]);
-    assert.match(made.stderr, /^image: a is not here yet; getting it\n[^]*image: a is ready \(/);
+    assert.match(made.stderr, /^image: a not found locally, pulling\n[^]*image: a is ready \(/);
   }));

@@ -88,8 +88,8 @@ test("a table is cut to the terminal, and nothing in it reaches the terminal as 
 });
 
 test("an error is two lines, and the same as JSON", () => {
-  const error = new BangerError("vm_not_found", 'no VM is called "x"', { hint: "banger vm list" });
-  assert.equal(errorText(error, plainStyle), 'banger: no VM is called "x"\n  try: banger vm list\n');
+  const error = new BangerError("vm_not_found", 'no VM is named "x"', { hint: "banger vm list" });
+  assert.equal(errorText(error, plainStyle), 'banger: no VM is named "x"\n  try: banger vm list\n');
   assert.equal(errorText(new Error("boom"), plainStyle), "banger: boom\n");
   assert.deepEqual(JSON.parse(errorJson(error)).error.code, "vm_not_found");
 });

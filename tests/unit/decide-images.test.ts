@@ -36,7 +36,7 @@ describe("images", () => {
     assert.throws(() => decided(deleting, pull), { code: "not_now" });
   });
 
-  test("a damaged image is built anew only when no disks lie on top of it", () => {
+  test("a damaged image is built anew only when no disks are based on it", () => {
     const fact = event(`image/${imageId}`, "image.damaged", {
       code: "image_damaged",
       message: "torn",
@@ -74,7 +74,7 @@ describe("images", () => {
     );
   });
 
-  test("an image goes unless a VM uses it, or another one is being made with it", () => {
+  test("an image goes unless a VM uses it, or another one is being built with it", () => {
     const drop = { kind: "deleteImage", imageId } as const;
     assert.deepEqual(typesOf(decided(withImage, drop)), ["image.delete_requested"]);
     const used = { ...withImage, vms: { [vmId]: vmAfterTypes() } };

@@ -41,7 +41,7 @@ test("the fixtures have every type of event, and each has a sentence of its own"
 test("a VMM that was killed from outside is told from there back to the request", () => {
   assert.deepEqual(whyOf("00000002"), [
     "brisk-otter is stopped since 2026-01-02 12:02:54 UTC: " +
-      "its VMM process ended without being asked (killed by SIGKILL).",
+      "its VMM process exited unexpectedly (killed by SIGKILL).",
     "It had been running since 12:01:52 UTC: its guest answered (agent 0.1.0).",
     "It had been starting since 12:01:41 UTC: a client asked for a start (it fails after 3m).",
     "That was asked for by request r6.",
@@ -59,8 +59,8 @@ test("a failed start names its step, and the client that asked for it", () => {
 test("what has happened since the present phase began is told", () => {
   const own = of("00000002").filter(({ type }) => type !== "vm.process_exited");
   assert.deepEqual(whyOf("00000002", own).slice(1, 3), [
-    "Since then, at 12:01:53 UTC: ensureForward failed and is tried again: 127.77.0.2:80 is taken.",
-    "Since then, at 12:01:54 UTC: a newly started daemon found its VMM process (pid 4242) and took it over.",
+    "Since then, at 12:01:53 UTC: ensureForward failed and will be retried: 127.77.0.2:80 is taken.",
+    "Since then, at 12:01:54 UTC: a new daemon found its VMM process (pid 4242) and took it over.",
   ]);
 });
 
@@ -71,7 +71,7 @@ test("a cause in another stream does not break the chain, and the chain always e
   assert.match(chain.at(-1) ?? "", /^It had been stopped since .*: it was created as brisk-otter/);
   const looped = of("00000002").map((event) => ({ ...event, cause: `event:${event.seq}` }) as StoredEvent);
   assert.equal(why(vm, looped).length, chain.length);
-  assert.deepEqual(why(vm, []), ["brisk-otter is stopped; the log holds no event of it."]);
+  assert.deepEqual(why(vm, []), ["brisk-otter is stopped; the log has no event about it."]);
 });
 
 test("a history has each event with how long it lasted", () => {

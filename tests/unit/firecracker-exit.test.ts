@@ -19,8 +19,8 @@ describe("describeFirecrackerEnd", () => {
     [{ ...ended, vmmLog: left, asked: true }, "reboot", /rebooted/],
     [{ ...ended, vmmLog: left, console: "Kernel panic - not syncing: x" }, "panic", /panicked: x$/],
     [{ ...ended, halted: true, asked: true }, "guest", /powered off/],
-    [{ ...ended, asked: true }, "asked", /as asked/],
-    [ended, "lost", /without a word/],
+    [{ ...ended, asked: true }, "asked", /as requested/],
+    [ended, "lost", /exited unexpectedly/],
     [
       { ...ended, vmmLog: line("bad thing") + line("Firecracker exiting with error. exit_code=148") },
       "lost",

@@ -37,7 +37,7 @@ const wants = (list: Listener[], there: { guestPort: number; hostPort: number; l
   ).map((effect) => [effect.kind, "loopback" in effect ? effect.loopback : "card"]);
 const own = (address: string): Listener => ({ ...listens, address });
 
-test("a server on the guest's own loopback is forwarded through the agent, on whichever of its addresses", () => {
+test("a server on the guest's loopback is forwarded through the agent, on whichever of its addresses", () => {
   assert.deepEqual(wants([own("127.0.0.1")], []), [["ensureForward", "127.0.0.1"]]);
   assert.deepEqual(wants([own("::1"), own("127.0.0.1")], []), [["ensureForward", "127.0.0.1"]]);
   assert.deepEqual(wants([own("::1")], []), [["ensureForward", "::1"]]);

@@ -114,5 +114,5 @@ test("a layer that was here before says so", () => {
   const report = stageReport({ ...options, output: { isTTY: false, write } as unknown as Output });
   const data = { stage: "download", layer: { ...layer(1, 1, 7, 7), state: "cached" } };
   report.see(eventView(1, "image.stage_reached", { data }));
-  assert.deepEqual(output, ["layer 1 of 1: 7.0 MB (here already)\n"]);
+  assert.deepEqual(output, ["layer 1 of 1: 7.0 MB (already present)\n"]);
 });

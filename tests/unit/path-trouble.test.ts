@@ -16,13 +16,13 @@ afterEach(() => rmSync(directory, { recursive: true }));
 
 const errno = (code: string) => Object.assign(new Error(code), { code });
 
-test("the part that is no directory, or a link to nowhere, is named", () => {
+test("the part that is not a directory, or a link to nowhere, is named", () => {
   writeFileSync(join(directory, "file"), "");
   symlinkSync("nowhere", join(directory, "link"));
   const at = (name: string, code: string) =>
     pathTrouble(join(directory, name, "banger/run/api.sock"), errno(code));
   assert.equal(at("file", "ENOTDIR")?.cause, `${directory}/file is not a directory`);
-  assert.equal(at("link", "ENOENT")?.cause, `${directory}/link is a link that leads nowhere`);
+  assert.equal(at("link", "ENOENT")?.cause, `${directory}/link is a dangling symlink`);
   assert.equal(at("missing", "ENOENT"), undefined);
 });
 

@@ -138,11 +138,7 @@ test("the table shows names only where they lead to banger", () => {
   assert.equal(cells(true, { url: null })?.[1], "box.vm:13000");
   assert.equal(cells(false, { url: null })?.[1], "127.7.0.1:13000");
   const inside = cells(false, { address: "127.0.0.1" });
-  assert.deepEqual(inside?.slice(1, 4), [
-    "http://127.7.0.1:13000/",
-    "server",
-    "on the guest's own 127.0.0.1",
-  ]);
+  assert.deepEqual(inside?.slice(1, 4), ["http://127.7.0.1:13000/", "server", "on the guest's 127.0.0.1"]);
   const none = cells(false, {
     endpoint: null,
     named: null,

@@ -25,13 +25,17 @@ describe("describeEnd", () => {
       "panic",
       /panicked: Attempted to kill init!$/,
     ],
-    [{ shutdownReason: "host-qmp-quit", asked: true, child: { code: 0, signal: null } }, "asked", /as asked/],
+    [
+      { shutdownReason: "host-qmp-quit", asked: true, child: { code: 0, signal: null } },
+      "asked",
+      /as requested/,
+    ],
     [{ shutdownReason: "host-qmp-quit", asked: false }, "asked", /control socket/],
-    [{ asked: true, child: { code: null, signal: "SIGKILL" } }, "asked", /as asked/],
+    [{ asked: true, child: { code: null, signal: "SIGKILL" } }, "asked", /as requested/],
     [{ asked: false, child: { code: null, signal: "SIGKILL" } }, "lost", /killed by SIGKILL/],
-    [{ shutdownReason: "host-signal", asked: false }, "lost", /signal from outside/],
+    [{ shutdownReason: "host-signal", asked: false }, "lost", /an outside signal/],
     [{ asked: false, child: { code: 1, signal: null }, lastLine: "no" }, "lost", /status 1: no/],
-    [{ asked: false }, "lost", /without a word/],
+    [{ asked: false }, "lost", /exited unexpectedly/],
   ] as const;
   for (const [end, reason, detail] of cases)
     test(`${JSON.stringify(end)} is ${reason}`, () => {

@@ -130,7 +130,7 @@ test("a daemon that leaves the place to another which never answers is waited fo
   withHome(async ({ start }) => {
     await assert.rejects(
       start("leave", 3_000),
-      failsWith("daemon_failed", /another one seems to hold this home/),
+      failsWith("daemon_failed", /another daemon seems to hold this home/),
     );
   }));
 
@@ -163,7 +163,7 @@ test("in system mode systemd is asked to start the daemon, and who may not is to
     const denied = await fakeSystemctl(directory, deny("failed"));
     await assert.rejects(
       startService({ home, env: denied }),
-      failsWith("daemon_stopped", /bangerd\.service does not run/),
+      failsWith("daemon_stopped", /bangerd\.service is not running/),
     );
     const asked = [
       "--no-ask-password start bangerd.service",
@@ -183,11 +183,11 @@ test("in system mode systemd is asked to start the daemon, and who may not is to
       touch ${directory}/second`;
     await assert.rejects(
       startService({ home, env: await fakeSystemctl(directory, ending) }),
-      failsWith("daemon_stopped", /bangerd\.service does not run/),
+      failsWith("daemon_stopped", /bangerd\.service is not running/),
     );
     const idle = await fakeSystemctl(directory, "exit 0");
     await assert.rejects(
       startService({ home, env: idle, deadlineMs: 100 }),
-      failsWith("daemon_failed", /was started and does not answer/),
+      failsWith("daemon_failed", /was started but does not answer/),
     );
   }));

@@ -138,7 +138,7 @@ describe("the bridge", () => {
     await settle();
     bridge.note(false);
     await settle();
-    assert.deepEqual([calls.splice(0), warnings], [["ensureBridge"], ["the bridge is not tended"]]);
+    assert.deepEqual([calls.splice(0), warnings], [["ensureBridge"], ["the bridge is not maintained"]]);
     await assert.rejects(bridge.ensureTap("0a0a0a0a", "172.16.0.2", signal), { code: "helper_unreachable" });
     await clock.advance(10_000);
     bridge.note(false);

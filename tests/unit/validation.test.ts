@@ -37,7 +37,7 @@ test("a name that cannot be is told with what it must be, and one like it that c
   ]) {
     const { code, message, hint } = refusalOf(VmCreate, { ...create, name });
     assert.equal(code, "name_invalid");
-    assert.match(message, /^name cannot be ".*: it must be small letters, digits and dashes/);
+    assert.match(message, /^name cannot be ".*: it must be lowercase letters, digits and dashes/);
     assert.equal(hint, `--name ${like}`);
   }
   const both = refusalOf(VmCreate, { commandId: "12345678", name: "A_b" });

@@ -167,7 +167,7 @@ describe("a root disk that cannot be read", () => {
 
   test("is refused with what to do", async () => {
     writeFileSync(rootfs, Buffer.alloc(4096));
-    await refused(/no ext4/, /--work-seed/);
+    await refused(/not contain an ext4/, /--work-seed/);
     const { path } = await convert(directory, [tar([{ name: "root/file", data: "first" }])]);
     renameSync(path, rootfs);
     run("debugfs", "-w", "-R", "feature needs_recovery", rootfs);

@@ -52,8 +52,8 @@ const jsonFlag = { type: "boolean", description: "Print the result, or the error
 /** Flags that many commands share. */
 export const rawFlag = {
   type: "boolean",
-  description: "Leave the guest's bytes as they are on a terminal too, colours and commands to it included",
+  description: "Print the guest's bytes unchanged even on a terminal, including colors and control sequences",
 } as const;
-export const quietFlag = { type: "boolean", alias: "q", description: "Print ids only" } as const;
+export const quietFlag = { type: "boolean", alias: "q", description: "Print only ids" } as const;
 export const oneRef = { min: 1, max: 1, name: "REF" };
 export const manyRefs = { min: 1, max: Number.POSITIVE_INFINITY, name: "REF" };

@@ -7,7 +7,7 @@ import type { Context } from "./context.js";
 export async function confirmed(context: Context, question: string, instead: string): Promise<boolean> {
   const { stdin, stderr, interrupts } = context;
   if (stdin.isTTY !== true || stderr.isTTY !== true) {
-    throw new BangerError("not_confirmed", "there is no terminal to confirm this on", { hint: instead });
+    throw new BangerError("not_confirmed", "there is no terminal to confirm on", { hint: instead });
   }
   const lines = createInterface({ input: stdin, output: stderr, terminal: false });
   try {

@@ -7,13 +7,13 @@ export const filterFlag = {
   type: "string",
   valueHint: "KEY=VALUE",
   description:
-    "Only these: label=K or label=K=V, state=, name= or image=, with * for any text; can be given again",
+    "Only matching VMs: label=K or label=K=V, state=, name= or image=; * matches any text; repeatable",
 } as const;
 
 export const labelFlag = {
   type: "string",
   valueHint: "K=V",
-  description: "Label to find the VM by (vm list --filter label=K=V); can be given again",
+  description: "Label for finding the VM (vm list --filter label=K=V); repeatable",
 } as const;
 
 type Test = (vm: VmView) => boolean;
@@ -72,7 +72,7 @@ export function labelsOf(pairs: readonly string[]): Record<string, string> {
         : [pair, ""];
       if (!(new RegExp(limits.labelKey).test(key) && new RegExp(limits.labelValue).test(value)))
         throw usageError(
-          `--label: "${pair}" is not KEY=VALUE, or KEY has other than letters, digits and _./-`,
+          `--label: "${pair}" is not KEY=VALUE, or KEY contains characters other than letters, digits and _./-`,
           "--label task=42",
         );
       return [key, value];

@@ -23,7 +23,7 @@ export async function* surviving<T>(context: Context, open: () => AsyncIterable<
     }
     await ensureDaemon(context);
   }
-  throw new BangerError("daemon_lost", "the daemon keeps going away", { hint: "banger doctor" });
+  throw new BangerError("daemon_lost", "the daemon keeps disappearing", { hint: "banger doctor" });
 }
 
 /** The events after `query.after`, without end. */

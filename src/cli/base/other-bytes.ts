@@ -31,7 +31,7 @@ export function refuseOtherBytes(argv: readonly string[], path = "/proc/self/cmd
   const place = placeOfOtherBytes(readFileSync(path), argv.length);
   if (place === undefined) return;
   throw new BangerError("argument_not_utf8", `argument ${place} is not UTF-8: ${argv[place - 1]}`, {
-    hint: `name it in the guest's shell: banger vm exec REF -- sh -c 'ls -- "$(printf "caf\\351.txt")"'`,
+    hint: `build it in the guest's shell: banger vm exec REF -- sh -c 'ls -- "$(printf "caf\\351.txt")"'`,
   });
 }
 

@@ -56,11 +56,11 @@ const reasons: Readonly<Record<string, string>> = {
   EACCES: "permission denied",
   EBADF: "it is not open for writing",
   EISDIR: "it is a directory",
-  ELOOP: "its links lead round in a circle",
+  ELOOP: "its links form a loop",
   ENOENT: "its directory does not exist",
   ENOSPC: "no space is left",
   ENOTDIR: "its directory is not a directory",
-  EPIPE: "its reader is gone",
+  EPIPE: "its reader has gone",
   EROFS: "it is on a read-only file system",
 };
 const hints: Readonly<Record<string, string>> = {

@@ -11,9 +11,9 @@ type Stream = NodeJS.WriteStream;
 /** Sentences for what write(2) says; else its own text. */
 const causes: Readonly<Record<string, string>> = {
   ENOSPC: "no space is left",
-  EDQUOT: "your quota is used up",
-  EFBIG: "the file would be larger than it may be",
-  EIO: "the terminal or disk has gone",
+  EDQUOT: "your disk quota is exhausted",
+  EFBIG: "the file would exceed the size limit",
+  EIO: "the terminal or disk has gone away",
   EBADF: "it is closed",
 };
 
@@ -22,7 +22,7 @@ export function outputEnd(error: NodeJS.ErrnoException): Error {
   if (error.code === "EPIPE") return new Interrupted("SIGPIPE");
   const cause = causes[error.code ?? ""] ?? error.message;
   return new BangerError("not_written", `the output cannot be written: ${cause}`, {
-    hint: "write it to another place; df -h shows which disks are full",
+    hint: "write it somewhere else; df -h shows which disks are full",
     cause: error,
   });
 }

@@ -11,18 +11,18 @@ export const list = listCommand("image");
 export const show = showCommand("image");
 export const remove = deleteCommand("image", "delete");
 
-const quietFlag = { type: "boolean", alias: "q", description: "Print the image's id only" } as const;
+const quietFlag = { type: "boolean", alias: "q", description: "Print only the image's id" } as const;
 const kernelFlag = {
   type: "string",
   valueHint: "K",
-  description: "Kernel by name or id; Debian's cloud kernel without it",
+  description: "Kernel name or id (default: Debian's cloud kernel)",
 } as const;
 
 /** The smallest root disk is what ext4 itself needs; the largest what its files can have. */
 const rootDisk = { minimum: 64, maximum: 16 * 1024 * 1024 };
 
 export const pull = command({
-  summary: "Build a catalog image, or fetch one from a registry",
+  summary: "Build a catalog image or pull one from a registry",
   usage: "NAME|REFERENCE [flags]",
   examples: [
     "banger image pull debian-slim",
@@ -31,9 +31,13 @@ export const pull = command({
   ],
   words: { min: 1, max: 1, name: "NAME" },
   flags: {
-    name: { type: "string", valueHint: "N", description: "Name; the repository's last part without it" },
+    name: { type: "string", valueHint: "N", description: "Name (default: the last part of the repository)" },
     "kernel-ref": kernelFlag,
-    size: { type: "string", valueHint: "SIZE", description: "Size of the root disk; by content without it" },
+    size: {
+      type: "string",
+      valueHint: "SIZE",
+      description: "Size of the root disk (default: fits the content)",
+    },
     quiet: quietFlag,
   },
   async run(flags, { context, words }) {
@@ -44,14 +48,14 @@ export const pull = command({
       ...(kernel !== undefined && { kernel }),
       ...(size !== undefined && { sizeMiB: sizeFlag("size", size, rootDisk) }),
     });
-    if (already && flags.quiet !== true) say(context, `${ref} is here already`);
+    if (already && flags.quiet !== true) say(context, `${ref} is already present`);
     await printMade(context, "image", id);
     return 0;
   },
 });
 
 export const register = command({
-  summary: "Make an image of files of this host, which stay where they are",
+  summary: "Register an image from files on this host; they stay where they are",
   usage: "--name N --rootfs P [flags]",
   examples: [
     "banger image register --name mine --rootfs ./root.ext4",
@@ -65,24 +69,24 @@ export const register = command({
     initrd: {
       type: "string",
       valueHint: "P",
-      description: "cpio archive with modules and their modules.list",
+      description: "cpio archive of modules with their modules.list",
     },
     modules: { type: "string", valueHint: "P", description: "Directory lib/modules/RELEASE of the kernel" },
     "work-seed": {
       type: "string",
       valueHint: "P",
-      description: "ext4 that /root of each VM begins with; what the root disk has there without it",
+      description: "ext4 file system that each VM's /root starts from (default: /root of the root disk)",
     },
     quiet: quietFlag,
   },
   async run(flags, { context }) {
     const { name, rootfs, kernel, initrd, modules, "kernel-ref": kernelRef, "work-seed": seed } = flags;
     if (name === undefined || rootfs === undefined)
-      throw usageError("--name and --rootfs say what to register", "banger image register --help");
+      throw usageError("--name and --rootfs are required", "banger image register --help");
     if (kernel !== undefined && kernelRef !== undefined)
-      throw usageError("--kernel and --kernel-ref exclude each other", "leave out one of them");
+      throw usageError("--kernel and --kernel-ref cannot be combined", "leave one of them out");
     if (kernel === undefined && (initrd !== undefined || modules !== undefined))
-      throw usageError("--initrd and --modules belong to a kernel", "--kernel P");
+      throw usageError("--initrd and --modules need --kernel", "--kernel P");
     const body = {
       proxies: proxiesOf(context.env),
       name,
@@ -101,7 +105,7 @@ export const register = command({
 });
 
 export const promote = command({
-  summary: "Copy a registered image into managed storage; its name means the copy from then on",
+  summary: "Copy a registered image into managed storage; the name then refers to the copy",
   usage: "NAME|ID [flags]",
   examples: ["banger image promote mine"],
   words: { min: 1, max: 1, name: "NAME" },
@@ -117,10 +121,10 @@ export const promote = command({
 const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
 
 export const cachePrune = command({
-  summary: "Empty the cache of what registries have sent; images stay",
+  summary: "Empty the cache of registry downloads; images stay",
   usage: "[flags]",
   examples: ["banger image cache prune --dry-run", "banger image cache prune"],
-  flags: { "dry-run": { type: "boolean", description: "Only say what would go" } },
+  flags: { "dry-run": { type: "boolean", description: "Only show what would be removed" } },
   async run(flags, { context }) {
     const dryRun = flags["dry-run"] === true;
     const { blobs, bytes } = await call(context, "imageCachePrune", { body: { dryRun } });

@@ -12,10 +12,10 @@ export const show = showCommand("kernel");
 export const remove = deleteCommand("kernel", "rm");
 
 const oneName = { min: 1, max: 1, name: "NAME" };
-const quietFlag = { type: "boolean", alias: "q", description: "Print the kernel's id only" } as const;
+const quietFlag = { type: "boolean", alias: "q", description: "Print only the kernel's id" } as const;
 
 export const pull = command({
-  summary: "Make a kernel of the catalog",
+  summary: "Build a kernel from the catalog",
   usage: "NAME [flags]",
   examples: ["banger kernel pull debian-cloud"],
   words: oneName,
@@ -26,23 +26,25 @@ export const pull = command({
       body: { ref: words[0] ?? "", proxies: proxiesOf(context.env) },
     });
     const { id, already } = await untilReady(context, "kernel", asked, quiet);
-    if (already && !quiet) say(context, `${words[0]} is here already`);
+    if (already && !quiet) say(context, `${words[0]} is already present`);
     await printMade(context, "kernel", id);
     return 0;
   },
 });
 
 export const importKernel = command({
-  summary: "Copy a kernel from a directory: vmlinux or bzImage, and lib/modules/RELEASE if it needs modules",
+  summary:
+    "Copy a kernel from a directory with vmlinux or bzImage, and lib/modules/RELEASE if it needs modules",
   usage: "NAME --from DIR [flags]",
   examples: ["banger kernel import mine --from ./linux"],
   words: oneName,
   flags: {
-    from: { type: "string", valueHint: "DIR", description: "Directory of the kernel" },
+    from: { type: "string", valueHint: "DIR", description: "Directory with the kernel" },
     quiet: quietFlag,
   },
   async run(flags, { context, words }) {
-    if (flags.from === undefined) throw usageError("--from says where the kernel is", "--from DIR");
+    if (flags.from === undefined)
+      throw usageError("--from is required: the kernel's directory", "--from DIR");
     const body = { name: words[0] ?? "", from: resolve(flags.from) };
     const asked = await call(context, "kernelImport", { body });
     const { id } = await untilReady(context, "kernel", asked, flags.quiet === true);

@@ -29,7 +29,7 @@ export async function untilReady(
   const output = progressOutput(context);
   // What only has to be seen is there in a moment, and nothing to tell of.
   const silent = quiet || here;
-  if (!silent) say(context, `${noun}: ${name} is not here yet; getting it`);
+  if (!silent) say(context, `${noun}: ${name} not found locally, pulling`);
   const startedMs = clock.now();
   const { stageReport } = await import("../render/stages.js");
   const report = stageReport({ output, clock, quiet: silent, keep: true, style: styleFor(output, env) });
@@ -39,7 +39,7 @@ export async function untilReady(
       if (event.type === "image.ready") break;
       if (event.type === "image.build_failed") throw notMade(noun, name, event.data as ErrorBody);
       if (event.type === "image.delete_requested") {
-        throw new BangerError("image_deleted", `${noun} ${name} was deleted while it was being made`);
+        throw new BangerError("image_deleted", `${noun} ${name} was deleted while it was being built`);
       }
     }
   } finally {
@@ -51,7 +51,7 @@ export async function untilReady(
 
 const notMade = (noun: Noun, name: string, error: ErrorBody): BangerError =>
   BangerError.from(error, {
-    message: `${noun} ${name} could not be made: ${error.message}`,
+    message: `${noun} ${name} could not be built: ${error.message}`,
     hint: error.hint ?? "banger doctor",
   });
 
@@ -80,7 +80,7 @@ export const listCommand = (noun: Noun) =>
     usage: "[flags]",
     examples: [`banger ${noun} list`, `banger ${noun} list --available`, `banger ${noun} list --json`],
     flags: {
-      available: { type: "boolean", description: "What the catalog can make, here or not" },
+      available: { type: "boolean", description: "Everything in the catalog, present or not" },
       quiet: quietFlag,
     },
     async run(flags, { context }) {
@@ -129,7 +129,7 @@ export const deleteCommand = (noun: Noun, word: string) =>
     usage: "NAME|ID… [flags]",
     examples: [`banger ${noun} ${word} NAME`],
     words: { min: 1, max: Number.POSITIVE_INFINITY, name: "NAME" },
-    flags: { quiet: { type: "boolean", alias: "q", description: "Print ids only" } },
+    flags: { quiet: { type: "boolean", alias: "q", description: "Print only ids" } },
     async run(flags, { context, words }) {
       const results: object[] = [];
       let failed = false;

@@ -11,7 +11,7 @@ export function eventLine(event: EventView, nowMs: number, style: Style): string
 }
 
 export function verifyText(result: VerifyView, style: Style): string {
-  if (result.ok) return `${style.green("ok")}: ${result.events} events fold to the live state\n`;
+  if (result.ok) return `${style.green("ok")}: ${result.events} events replay to the live state\n`;
   const paths = result.differences.map((path) => `  ${clean(path)}\n`).join("");
-  return `${style.red("different")}: the fold of ${result.events} events and the live state differ at\n${paths}`;
+  return `${style.red("different")}: replaying ${result.events} events and the live state differ at\n${paths}`;
 }

@@ -35,7 +35,7 @@ export function layerLines(): LayerLines {
         return undefined;
       }
       coming.delete(number);
-      const how = state === "cached" ? "here already" : formatDuration(atMs - sinceMs);
+      const how = state === "cached" ? "already present" : formatDuration(atMs - sinceMs);
       return `layer ${number} of ${count}: ${formatMegabytes(totalBytes)} MB (${how})`;
     },
     bars: () =>

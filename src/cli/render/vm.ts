@@ -69,14 +69,14 @@ const labelsText = (labels: VmView["labels"]): string =>
 const diskText = {
   fits: null,
   growing: "is growing",
-  at_start: "has its size after the next start",
+  at_start: "reaches its size at the next start",
 } as const;
 
 /** What executes the guest; `notKvm` is why one that is started now would not have KVM, null where it would. */
 function acceleratorText({ accelerator, name }: VmView, notKvm: string | null): string | null {
   if (accelerator !== "tcg") return accelerator;
-  const why = notKvm ?? `KVM can be used by now: banger vm restart ${name}`;
-  return `tcg: runs in software, slowly (${why})`;
+  const why = notKvm ?? `KVM is available now: banger vm restart ${name}`;
+  return `tcg: software emulation, slow (${why})`;
 }
 
 export function vmDetails(vm: VmView, notKvm: string | null, nowMs: number, style: Style): string {
@@ -129,7 +129,7 @@ function endpointText({ endpoint, named, url, address, port }: PortView, byName:
 
 /** Why there is no way there, or that it is one to the guest's own loopback. */
 const noteText = ({ reason, endpoint, address }: PortView): string =>
-  reason ?? (endpoint !== null && isLoopback(address) ? `on the guest's own ${address}` : "");
+  reason ?? (endpoint !== null && isLoopback(address) ? `on the guest's ${address}` : "");
 
 const isLoopback = (address: string): boolean => address.startsWith("127.") || address === "::1";
 

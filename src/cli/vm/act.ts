@@ -89,14 +89,14 @@ async function meant(
   const usage = `banger vm ${action} REF, or banger vm ${action} --filter label=K=V`;
   if (filters === undefined && words.length === 0) throw usageError("REF is missing", usage);
   if (filters === undefined) return words;
-  if (words.length > 0) throw usageError("a REF and --filter are two ways to say which VMs", usage);
+  if (words.length > 0) throw usageError("REF and --filter cannot be combined", usage);
   const passes = filterOf(filters);
   return (await call(context, "vmList")).filter(passes).map(({ id }) => id);
 }
 
 const unknownFlag = {
   type: "boolean",
-  description: "The words are ids of VMs that the log does not know (vm list --unknown); their disks stay",
+  description: "REFs are ids of VMs that are not in the log (vm list --unknown); their disks stay",
 } as const;
 
 function actionCommand(action: Action, summary: string, examples: readonly string[]) {
@@ -107,7 +107,7 @@ function actionCommand(action: Action, summary: string, examples: readonly strin
     words: { ...manyRefs, min: 0 },
     flags: {
       filter: filterFlag,
-      quiet: { type: "boolean", alias: "q", description: "Print errors only" },
+      quiet: { type: "boolean", alias: "q", description: "Print only errors" },
       ...(action === "kill" ? { unknown: unknownFlag } : {}),
       ...(action === "start" || action === "restart" ? { force: newVmFlags.force } : {}),
     },
@@ -115,13 +115,13 @@ function actionCommand(action: Action, summary: string, examples: readonly strin
       if (flags.unknown === true) {
         const { killUnknown } = await import("./kill-unknown.js");
         if (all["filter"] !== undefined)
-          throw usageError("--unknown takes ids and no --filter", "banger vm kill --unknown ID");
+          throw usageError("--unknown takes ids, not --filter", "banger vm kill --unknown ID");
         return (await killUnknown(context, words, flags.quiet === true)) ? 0 : 1;
       }
       const refs = await meant(context, action, words, all["filter"]);
       if (refs.length === 0) {
         if (context.json) await printJson(context, []);
-        else if (flags.quiet !== true) say(context, "no VM is like that");
+        else if (flags.quiet !== true) say(context, "no VM matches");
         return 0;
       }
       const { results, ok } = await act(context, action, refs, {
@@ -140,21 +140,19 @@ function actionCommand(action: Action, summary: string, examples: readonly strin
   });
 }
 
-export const start = actionCommand("start", "Start VMs and wait until their guests answer", [
+export const start = actionCommand("start", "Start VMs and wait until they are ready", [
   "banger vm start box",
   "banger vm start $(banger vm list -q)",
 ]);
-export const stop = actionCommand("stop", "Shut VMs down; a guest that does not is stopped hard", [
+export const stop = actionCommand("stop", "Shut down VMs; a guest that does not react is killed", [
   "banger vm stop box other-box",
 ]);
-export const restart = actionCommand("restart", "Shut VMs down and start them again", [
-  "banger vm restart box",
-]);
-export const kill = actionCommand("kill", "Stop VMs at once, without asking their guests", [
+export const restart = actionCommand("restart", "Restart VMs", ["banger vm restart box"]);
+export const kill = actionCommand("kill", "Stop VMs immediately, without asking their guests", [
   "banger vm kill box",
   "banger vm kill --unknown 3f2a91c0",
 ]);
-export const remove = actionCommand("delete", "Delete VMs and their disks, whether they run or not", [
+export const remove = actionCommand("delete", "Delete VMs and their disks, running or not", [
   "banger vm delete box",
   "banger vm rm 3f2a",
   "banger vm delete --filter label=task=42",

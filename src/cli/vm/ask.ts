@@ -6,7 +6,7 @@ import { clean, styleFor } from "../render/style.js";
 import { healthText, historyText, portTable } from "../render/vm.js";
 
 export const health = command({
-  summary: "Ask a VM's agent whether the guest is well; status 1 when it is not",
+  summary: "Check whether a VM's guest is healthy; exit status 1 if not",
   usage: "REF [flags]",
   examples: ["banger vm health box"],
   words: oneRef,
@@ -20,7 +20,7 @@ export const health = command({
 });
 
 export const ports = command({
-  summary: "List what listens in a VM, and where to reach it from here",
+  summary: "List a VM's listening ports and where to reach them from the host",
   usage: "REF [flags]",
   examples: ["banger vm ports box", "banger vm ports box --json"],
   words: oneRef,
@@ -49,7 +49,7 @@ async function namesWork(ports: readonly PortView[]): Promise<boolean> {
 const hostOf = (endpoint: string): string => endpoint.split(":")[0] ?? "";
 
 export const history = command({
-  summary: "Tell a VM's life: what happened, when, and how long it lasted",
+  summary: "Show a VM's history: what happened, when, and how long it took",
   usage: "REF [flags]",
   examples: ["banger vm history box"],
   words: oneRef,
@@ -64,7 +64,7 @@ export const history = command({
 });
 
 export const why = command({
-  summary: "Tell why a VM is as it is, in sentences",
+  summary: "Explain how a VM got into its current state",
   usage: "REF [flags]",
   examples: ["banger vm why box"],
   words: oneRef,

@@ -16,8 +16,8 @@ export const create = command({
   ],
   flags: {
     ...newVmFlags,
-    start: { type: "boolean", default: true, description: "Create it only; do not start it" },
-    quiet: { type: "boolean", alias: "q", description: "Print its id only" },
+    start: { type: "boolean", default: true, description: "Only create it; do not start it" },
+    quiet: { type: "boolean", alias: "q", description: "Print only its id" },
   },
   moreHelp: defaultsHelp,
   async run(flags, { context, all }) {

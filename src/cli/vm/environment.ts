@@ -8,12 +8,12 @@ export const environmentFlags = {
   env: {
     type: "string",
     valueHint: "NAME[=VALUE]",
-    description: "Environment; without a value the caller's own, if it has one; can be given again",
+    description: "Environment variable; without a value, the caller's; repeatable",
   },
   "env-file": {
     type: "string",
     valueHint: "FILE",
-    description: "File with a NAME=VALUE or NAME in each line; can be given again",
+    description: "File with NAME=VALUE or NAME lines; repeatable",
   },
 } as const;
 
@@ -30,7 +30,7 @@ export function environmentOf(given: Given, own: Own): Record<string, string> {
     ...(given["env-file"] ?? []).flatMap((path) => pairsIn(path, own)),
     ...(given["env"] ?? []).flatMap((word) => {
       if (word === "" || word.startsWith("="))
-        throw usageError(`--env: "${word}" names no variable`, "--env NAME=VALUE, or --env NAME");
+        throw usageError(`--env: "${word}" is not a variable name`, "--env NAME=VALUE, or --env NAME");
       return pairOf(word, own);
     }),
   ];
@@ -64,7 +64,7 @@ function pairsIn(path: string, own: Own): Pair[] {
     if (line === "" || line.startsWith("#")) return [];
     const [name = ""] = line.split("=", 1);
     if (name === "" || /\s/.test(name))
-      throw usageError(`${path}:${index + 1}: "${name}" is no name of a variable`, "NAME=VALUE in each line");
+      throw usageError(`${path}:${index + 1}: "${name}" is not a variable name`, "NAME=VALUE in each line");
     return pairOf(line, own);
   });
 }

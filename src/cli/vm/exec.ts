@@ -9,7 +9,7 @@ import { imageEnvFlag, imageEnvOf } from "./new.js";
 import { inputFlags, onTerminal, runSession, takesInput } from "./session.js";
 
 export const exec = command({
-  summary: "Run a command in a running VM; ends with the command's status",
+  summary: "Run a command in a running VM and exit with its status",
   usage: "REF [flags] -- CMD…",
   examples: [
     "banger vm exec box -- uname -a",
@@ -22,13 +22,13 @@ export const exec = command({
   takesCommand: true,
   guestStatus: true,
   flags: {
-    tty: { type: "boolean", alias: "t", description: "Give the command a terminal" },
+    tty: { type: "boolean", alias: "t", description: "Allocate a terminal for the command" },
     ...inputFlags,
     cwd: {
       type: "string",
       valueHint: "DIR",
       description:
-        "Directory to run it in; else, and as the start of a relative one, the VM's repository, the image's, or /root",
+        "Working directory, absolute or relative to the default: the VM's repository, the image's directory, or /root",
     },
     ...environmentFlags,
     "image-env": imageEnvFlag,
@@ -43,7 +43,7 @@ export const exec = command({
       throw usageError("--tty needs a terminal for input and output", `banger vm exec ${ref} -- CMD`);
     }
     if (flags.tty === true && context.json)
-      throw usageError("--json is for programs, --tty for people", "leave out one");
+      throw usageError("--json and --tty cannot be combined", "leave one of them out");
     const request = {
       argv,
       tty: flags.tty === true,

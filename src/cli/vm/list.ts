@@ -30,16 +30,13 @@ export const list = command({
     filter: filterFlag,
     unknown: {
       type: "boolean",
-      description: "Those that run here and that the log does not know, as after a backup was put back",
+      description: "Running VMs that are not in the log, for example after a backup was restored",
     },
   },
   async run(flags, { context, all }) {
     if (flags.unknown === true) {
       if (all["filter"] !== undefined)
-        throw usageError(
-          "of VMs that the log does not know nothing can be asked",
-          "banger vm list --unknown",
-        );
+        throw usageError("VMs that are not in the log have no details", "banger vm list --unknown");
       await (await unknowns()).listUnknown(context, flags.quiet === true);
       return 0;
     }

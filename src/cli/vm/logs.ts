@@ -31,15 +31,15 @@ async function* linesOf(chunks: AsyncIterable<Buffer>): AsyncGenerator<string> {
 }
 
 export const logs = command({
-  summary: "Print a VM's console log, or what its VMM said",
+  summary: "Print a VM's console log or its VMM's log",
   usage: "REF [flags]",
   examples: ["banger vm logs box", "banger vm logs box -f --tail 20", "banger vm logs box --source vmm"],
   words: oneRef,
   flags: {
-    follow: { type: "boolean", alias: "f", description: "Go on printing what comes" },
-    source: { type: "string", valueHint: "console|vmm", description: "Which log; console without it" },
+    follow: { type: "boolean", alias: "f", description: "Keep printing new output" },
+    source: { type: "string", valueHint: "console|vmm", description: "Which log (default: console)" },
     raw: rawFlag,
-    tail: { type: "string", valueHint: "N", description: "Last N lines only" },
+    tail: { type: "string", valueHint: "N", description: "Only the last N lines" },
   },
   async run(flags, { context, words }) {
     const { source = "console" } = flags;

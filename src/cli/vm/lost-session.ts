@@ -35,7 +35,7 @@ export async function daemonWent({ client }: Context, ref: string): Promise<Bang
     return undefined;
   } catch (error) {
     if (!(error instanceof BangerError && daemonGone.has(error.code))) return undefined;
-    const message = "the daemon went away, which ended what ran in the session; the VM keeps running";
+    const message = "the daemon stopped, which ended the session; the VM keeps running";
     return new BangerError("exec_lost", message, {
       hint: `banger vm exec ${ref} -- CMD, which starts the daemon again`,
       retry: "later",

@@ -18,15 +18,15 @@ import { type Hold, holdVm } from "./hold.js";
 export const imageEnvFlag = {
   type: "string",
   valueHint: "on|off",
-  description: "Whether commands get the environment, directory and user of a container image (they do)",
+  description: "Whether commands use the container image's environment, directory and user (default: on)",
 } as const;
 
 export const newVmFlags = {
-  name: { type: "string", valueHint: "NAME", description: "Name; two words are chosen without one" },
+  name: { type: "string", valueHint: "NAME", description: "Name (default: two random words)" },
   image: {
     type: "string",
     valueHint: "IMAGE",
-    description: "Image name or id; the default image without it",
+    description: "Image name or id (default: the configured image)",
   },
   vcpu: { type: "string", valueHint: "N", description: "Virtual CPUs" },
   memory: { type: "string", valueHint: "SIZE", description: "Memory, such as 512M or 4G" },
@@ -34,21 +34,21 @@ export const newVmFlags = {
   "root-size": {
     type: "string",
     valueHint: "SIZE",
-    description: "Size of the root disk at /, in user mode; the image's without it",
+    description: "Size of the root disk at /, in user mode (default: the image's)",
   },
   nat: {
     type: "boolean",
     default: true,
     valueHint: "both",
-    description: "Whether the guest may open connections to LAN and internet; never to this host's loopback",
+    description: "Whether the guest may connect to the LAN and the internet; never to this host's loopback",
   },
-  force: { type: "boolean", description: "Also where this machine has too little memory or disk for it" },
+  force: { type: "boolean", description: "Even if this machine has too little memory or disk space" },
   "image-env": imageEnvFlag,
   label: labelFlag,
   ttl: {
     type: "string",
     valueHint: "DURATION",
-    description: "Delete the VM when this time is over, such as 30m or 8h",
+    description: "Delete the VM after this time, such as 30m or 8h",
   },
 } as const;
 
@@ -56,7 +56,7 @@ export const newVmFlags = {
 export function imageEnvOf(value: string | undefined): { imageEnv?: boolean } {
   if (value === undefined) return {};
   if (value === "on" || value === "off") return { imageEnv: value === "on" };
-  throw usageError(`--image-env: "${value}" is neither on nor off`, "--image-env off");
+  throw usageError(`--image-env: "${value}" is not on or off`, "--image-env off");
 }
 
 export interface NewVmFlags {
@@ -169,7 +169,7 @@ export async function warnOfDisk(
   const { diskMiB: disk } = (await call(context, "daemon")).room;
   if (disk === null || largest <= disk.free) return;
   const sizes = `of ${formatSize(largest)} is larger than what is free here, ${formatSize(disk.free)}`;
-  say(context, `warning: a disk ${sizes}: a guest that fills it stands still until there is room`);
+  say(context, `warning: a disk ${sizes}: a guest that fills it is paused until there is space`);
 }
 
 const withDefaults = (spec: VmCreate["spec"], defaults: DefaultsView) => ({

@@ -20,5 +20,5 @@ export async function vmInsteadOfPath(
   const hint = guestCommand?.length
     ? `${exec} ${guestCommand.map(shellQuote).join(" ")}`
     : `${exec} CMD, or for a shell: banger vm ssh ${vm.name}`;
-  return new BangerError("usage", `${path} is a VM that exists already, and run makes a new one`, { hint });
+  return new BangerError("usage", `${path} is an existing VM, and run creates a new one`, { hint });
 }

@@ -14,7 +14,7 @@ export const prunable = (vms: readonly VmView[]): VmView[] =>
   vms.filter(({ phase }) => phase === "stopped" || phase === "error");
 
 export const prune = command({
-  summary: "Delete every VM that is stopped or in error, after asking",
+  summary: "Delete all VMs that are stopped or in error, after asking",
   usage: "[flags]",
   examples: ["banger vm prune --dry-run", "banger vm prune -f", "banger vm prune -f --filter label=ci"],
   flags: {
@@ -31,7 +31,7 @@ export const prune = command({
       return 0;
     }
     if (vms.length === 0) {
-      say(context, "there is nothing to delete: no VM is stopped or in error");
+      say(context, "nothing to delete: no VM is stopped or in error");
       return 0;
     }
     if (dryRun) {

@@ -51,7 +51,7 @@ interface RunOptions {
 }
 
 export const run = command({
-  summary: "Create a VM, wait until it is ready, and run a shell or a command in it",
+  summary: "Create a VM and run a shell or a command in it",
   usage: "[PATH] [flags] [-- CMD…]",
   examples: [
     "banger vm run",
@@ -71,11 +71,11 @@ export const run = command({
       type: "boolean",
       valueHint: "[=always]",
       description:
-        "Delete the VM when the shell or command ends, or this process; one that never became reachable only with always",
+        "Delete the VM when the shell, the command or this process ends; one that never became ready only with =always",
     },
     ...inputFlags,
     detach: { type: "boolean", alias: "d", description: "Leave the VM running and print its id" },
-    quiet: { type: "boolean", alias: "q", description: "Print nothing but the command's output" },
+    quiet: { type: "boolean", alias: "q", description: "Print only the command's output" },
   },
   moreHelp: defaultsHelp,
   async run(flags, { context, words, all, command: guestCommand }) {
@@ -89,12 +89,12 @@ export const run = command({
       throw usageError("the command after -- is missing", "banger vm run -- uname -a");
     if (detach && (flags.rm || guestCommand !== undefined)) {
       throw usageError(
-        `--detach leaves the VM to itself: ${flags.rm ? "--rm" : "a command"} does not go with it`,
+        `--detach leaves the VM running: ${flags.rm ? "--rm" : "a command"} cannot be combined with it`,
         "banger vm run -d --name box, then: banger vm exec box -- CMD",
       );
     }
     if (guestCommand === undefined && !detach && context.json) {
-      throw usageError("--json is for programs, and a shell for people", "banger vm run --json -- CMD");
+      throw usageError("--json needs a command", "banger vm run --json -- CMD");
     }
     if (guestCommand === undefined && !detach && !onTerminal(context)) {
       throw usageError("a shell needs a terminal", "banger vm run -- CMD, or banger vm run -d");
@@ -119,7 +119,7 @@ async function planOf(
     (name) => flags[name] !== undefined,
   );
   if (given === undefined) return undefined;
-  throw usageError(`--${given} is about a repository, and no path was given`, `banger vm run . --${given}`);
+  throw usageError(`--${given} needs a repository, but no path was given`, `banger vm run . --${given}`);
 }
 
 async function runVm(
@@ -168,7 +168,7 @@ async function placeRepository(
   const { startTools, toolsLog } = await import("../../workspace/tools.js");
   const started = await startTools(await guestOf(context, ref), plan, defaultGuestPath);
   if (started && !quiet)
-    say(context, `mise installs the repository's tools meanwhile; see ${toolsLog} in the guest`);
+    say(context, `mise is installing the repository's tools; see ${toolsLog} in the guest`);
 }
 
 /** Says what is left behind, and how to be rid of it. */
@@ -177,7 +177,8 @@ async function remind(context: Context, { id, name }: { id: string; name: string
     (view) => view.phase,
     () => "running",
   );
-  const state = phase === "running" ? `still runs; stop it with: banger vm stop ${name}` : `is ${phase}`;
+  const state =
+    phase === "running" ? `is still running; stop it with: banger vm stop ${name}` : `is ${phase}`;
   say(context, `${name} ${state}; delete it with: banger vm delete ${name}`);
 }
 
@@ -193,10 +194,9 @@ async function notReady(
   const kept = remove === "never" || (remove === "after" && known && (await isKept(context, vm.id)));
   if (!kept) await removeVm(context, vm);
   if (error instanceof Interrupted && kept)
-    say(context, `${name} keeps starting; stop it with: banger vm stop ${name}`);
+    say(context, `${name} is still starting; stop it with: banger vm stop ${name}`);
   if (!known) return error;
-  const kind =
-    remove === "never" ? "" : kept ? ", and was kept so that you can see why" : ", and was deleted";
+  const kind = remove === "never" ? "" : kept ? "and was kept so that you can see why" : ", and was deleted";
   const own = error.hint === undefined || /banger vm (logs|why)/.test(error.hint) ? [] : [error.hint];
   const look = `banger vm logs ${name}, banger vm why ${name}`;
   const then = `then: banger vm start ${name}, or banger vm delete ${name}`;

@@ -35,12 +35,12 @@ export const inputFlags = {
   interactive: {
     type: "boolean",
     alias: "i",
-    description: "Hand this input to the command, as is done anyway",
+    description: "Pass standard input to the command (the default)",
   },
   stdin: {
     type: "boolean",
     default: true,
-    description: "Leave this input alone, as a loop that reads it needs; the command reads an end of file",
+    description: "Do not read standard input (for use in loops); the command sees end of file",
   },
   n: { type: "boolean", description: "The same as --no-stdin" },
 } as const;

@@ -38,7 +38,7 @@ async function tellGrowth(context: Context, results: VmSetResult["results"]): Pr
   if (names("at_start") !== "")
     say(
       context,
-      `the guest cannot make its disk grow while it runs; it has it after: banger vm restart ${names("at_start")}`,
+      `the guest cannot grow its disk while running; restart it: banger vm restart ${names("at_start")}`,
     );
   if (names("growing") !== "") say(context, `not grown yet: banger vm why ${names("growing")}`);
 }
@@ -55,7 +55,7 @@ const resultJson = ({ ref, vm, error }: VmSetResult["results"][number]) => ({
 
 export const set = command({
   summary:
-    "Change what VMs have; larger disks, and in system mode the way out, at once; the rest at the next start",
+    "Change VMs; larger disks (and, in system mode, NAT) take effect at once, the rest at the next start",
   usage: "REF… [flags]",
   examples: [
     "banger vm set box --memory 4G",
@@ -80,7 +80,7 @@ export const set = command({
       description: "Whether the guest may open connections to the outside",
     },
     label: labelFlag,
-    unlabel: { type: "string", valueHint: "K", description: "Label to take away; can be given again" },
+    unlabel: { type: "string", valueHint: "K", description: "Label to remove; repeatable" },
   },
   async run(
     { nat, vcpu, memory, "disk-size": diskSize, "root-size": rootSize, force },
@@ -123,7 +123,7 @@ export const set = command({
       await warnOfDisk(context, spec);
     }
     if (restart.length > 0)
-      say(context, `running with what it was; to have it now: banger vm restart ${restart.join(" ")}`);
+      say(context, `takes effect after a restart: banger vm restart ${restart.join(" ")}`);
     return results.every(({ error }) => error === undefined) ? 0 : 1;
   },
 });

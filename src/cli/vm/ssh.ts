@@ -23,7 +23,7 @@ const forms: Readonly<Record<keyof SshView, RegExp>> = {
 export function checkedView(view: SshView): SshView {
   for (const name of Object.keys(forms) as (keyof SshView)[]) {
     if (forms[name].test(String(view[name]))) continue;
-    const message = `the daemon's reply makes no sense: ${name} is ${JSON.stringify(view[name])}`;
+    const message = `the daemon's reply is invalid: ${name} is ${JSON.stringify(view[name])}`;
     throw new BangerError("bad_reply", message, { hint: "banger daemon stop, then the same command" });
   }
   return view;
@@ -81,19 +81,19 @@ export const ssh = command({
   words: oneRef,
   takesCommand: true,
   guestStatus: true,
-  withoutJson: "all that it prints is OpenSSH's",
+  withoutJson: "its output is OpenSSH's",
   flags: {
-    L: { type: "string", valueHint: "FORWARD", description: "As of ssh: a port of this host to one there" },
-    R: { type: "string", valueHint: "FORWARD", description: "As of ssh: a port there to one of this host" },
-    D: { type: "string", valueHint: "PORT", description: "As of ssh: a SOCKS proxy on this host" },
-    o: { type: "string", valueHint: "OPTION", description: "As of ssh: one more option" },
-    N: { type: "boolean", description: "As of ssh: no shell, forwards alone" },
-    A: { type: "boolean", description: "As of ssh: let the guest use your SSH agent" },
+    L: { type: "string", valueHint: "FORWARD", description: "As in ssh: forward a host port to the guest" },
+    R: { type: "string", valueHint: "FORWARD", description: "As in ssh: forward a guest port to the host" },
+    D: { type: "string", valueHint: "PORT", description: "As in ssh: a SOCKS proxy on this host" },
+    o: { type: "string", valueHint: "OPTION", description: "As in ssh: any other option" },
+    N: { type: "boolean", description: "As in ssh: no shell, only forwards" },
+    A: { type: "boolean", description: "As in ssh: forward your SSH agent to the guest" },
   },
   async run(flags, { context, words, all, command: guestCommand }) {
     const switches = (["N", "A"] as const).filter((name) => flags[name] === true);
     if (flags.N === true && guestCommand !== undefined)
-      throw usageError("-N is without a command", "banger vm ssh REF -L FORWARD -N");
+      throw usageError("-N cannot be combined with a command", "banger vm ssh REF -L FORWARD -N");
     const view = checkedView(await call(context, "vmSsh", { ref: words[0] ?? "" }));
     // Ctrl-C belongs to ssh now, which gets it from the terminal itself.
     const release = context.interrupts.take(() => undefined);

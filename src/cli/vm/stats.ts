@@ -11,12 +11,12 @@ import { jsonText, styleFor } from "../render/style.js";
 const firstLookMs = 300;
 
 export const stats = command({
-  summary: "Show what a VM takes of this host: processor, memory, disk",
+  summary: "Show a VM's CPU, memory and disk usage",
   usage: "REF [flags]",
   examples: ["banger vm stats box", "banger vm stats box --watch", "banger vm stats box --json"],
   words: oneRef,
   flags: {
-    watch: { type: "boolean", alias: "w", description: "Go on until Ctrl-C, a line each time" },
+    watch: { type: "boolean", alias: "w", description: "Keep printing, one line at a time, until Ctrl-C" },
   },
   async run(flags, { context, words: [ref = ""] }) {
     const style = styleFor(context.stdout, context.env);

@@ -17,7 +17,7 @@ export const unknownVms = (context: Context): Promise<UnknownVm[]> =>
 export function tellUnknown(context: Context, unknown: readonly UnknownVm[]): void {
   const some = unknown.length === 1 ? "a VM runs" : `${unknown.length} VMs run`;
   if (unknown.length > 0)
-    say(context, `banger: ${some} here that the log does not know\n  try: banger vm list --unknown`);
+    say(context, `banger: ${some} here that are not in the log\n  try: banger vm list --unknown`);
 }
 
 /** `vm list --unknown`. */

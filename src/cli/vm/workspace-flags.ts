@@ -7,7 +7,7 @@ import { usageError } from "../base/check.js";
 import { answer, type Context, say, withDaemon } from "../base/context.js";
 
 export const workspaceFlags = {
-  branch: { type: "string", valueHint: "B", description: "Make branch B in the guest's checkout" },
+  branch: { type: "string", valueHint: "B", description: "Create branch B in the guest's checkout" },
   from: {
     type: "string",
     valueHint: "REF",
@@ -15,9 +15,9 @@ export const workspaceFlags = {
   },
   "include-untracked": {
     type: "boolean",
-    description: "Carry untracked files too; ignored ones are never carried",
+    description: "Include untracked files; ignored files are never copied",
   },
-  "dry-run": { type: "boolean", description: "Print the files that would be carried; touch nothing" },
+  "dry-run": { type: "boolean", description: "Print the files that would be copied; change nothing" },
 } as const;
 
 export interface WorkspaceFlags {
@@ -35,7 +35,7 @@ export async function planFor(
   mode: WorkspaceOptions["mode"] = "shallow_overlay",
 ): Promise<Plan> {
   if (flags.from !== undefined && flags.branch === undefined) {
-    throw usageError("--from says where --branch starts", `--branch my-change --from ${flags.from}`);
+    throw usageError("--from needs --branch", `--branch my-change --from ${flags.from}`);
   }
   const { planWorkspace } = await import("../../workspace/plan.js");
   const { branch, from, "include-untracked": includeUntracked = false } = flags;
@@ -63,10 +63,10 @@ export async function printPlan(context: Context, plan: Plan): Promise<number> {
 function sayLeftBehind(context: Context, { skippedUntracked: count, embedded }: Plan): void {
   if (count > 0) {
     const what = count === 1 ? "1 untracked file stays" : `${count} untracked files stay`;
-    say(context, `${what} on the host; to carry them: --include-untracked`);
+    say(context, `${what} on the host; to include them: --include-untracked`);
   }
   if (embedded.length > 0) {
-    say(context, `${embedded.length} nested repositories stay on the host: they are no submodules`);
+    say(context, `${embedded.length} nested repositories stay on the host: they are not submodules`);
   }
 }
 

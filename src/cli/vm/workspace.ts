@@ -15,7 +15,7 @@ import { guestOf, placedJson, placePlan, planFor, printPlan, workspaceFlags } fr
 const guestPathFlag = {
   type: "string",
   valueHint: "DIR",
-  description: `Where the repository is in the guest; ${defaultGuestPath} without it`,
+  description: `Path of the repository in the guest (default: ${defaultGuestPath})`,
 } as const;
 
 /** A directory of its own in the guest. @throws BangerError `usage` */
@@ -34,7 +34,7 @@ function modeOf(text: string | undefined): Mode {
 }
 
 export const prepare = command({
-  summary: "Put a repository of this host into a running VM, as its work tree is now",
+  summary: "Copy a host repository into a running VM, with its work tree as it is now",
   usage: "REF [PATH] [flags]",
   examples: [
     "banger vm workspace prepare box",
@@ -51,9 +51,9 @@ export const prepare = command({
         "shallow_overlay: the commit and the work tree; full_copy: the whole history and submodules too; " +
         "metadata_only: the commit without uncommitted changes",
     },
-    readonly: { type: "boolean", description: "Take the right to write away from the files" },
+    readonly: { type: "boolean", description: "Make the files read-only" },
     ...workspaceFlags,
-    quiet: { type: "boolean", alias: "q", description: "Print nothing but errors" },
+    quiet: { type: "boolean", alias: "q", description: "Print only errors" },
   },
   async run(flags, { context, words }) {
     const [ref = "", path = "."] = words;
@@ -71,7 +71,7 @@ export const prepare = command({
 });
 
 export const exportChanges = command({
-  summary: "Print what was changed in a VM's checkout since it was prepared, as a patch for git apply",
+  summary: "Print the changes in a VM's checkout since it was prepared, as a patch for git apply",
   usage: "REF [flags]",
   examples: [
     "banger vm workspace export box | git apply",
@@ -81,7 +81,7 @@ export const exportChanges = command({
   words: oneRef,
   flags: {
     output: { type: "string", alias: "o", valueHint: "FILE", description: "Write to FILE" },
-    commits: { type: "boolean", description: "The commits made in the guest, as a git bundle" },
+    commits: { type: "boolean", description: "Write the commits made in the guest as a git bundle" },
     raw: rawFlag,
     "guest-path": guestPathFlag,
   },
@@ -91,13 +91,13 @@ export const exportChanges = command({
     const { output: file } = flags;
     if (context.json && file === undefined) {
       throw usageError(
-        "with --json the patch goes to a file",
+        "--json needs -o FILE for the patch",
         `banger vm workspace export ${words[0]} -o FILE --json`,
       );
     }
     if (flags.commits === true) {
       if (file === undefined && context.stdout.isTTY === true) {
-        throw usageError("a bundle is not for a terminal", "-o FILE");
+        throw usageError("a bundle cannot be printed to a terminal", "-o FILE");
       }
       const bytes = await writeTo(context, file, (output) => exportBundle(context, guest, guestPath, output));
       if (context.json) await printJson(context, { file, bytes });
@@ -119,7 +119,7 @@ export const exportChanges = command({
 
 async function exportBundle(context: Context, guest: Guest, guestPath: string, output: Writable) {
   const { uncommitted } = await exportCommits(guest, guestPath, output);
-  if (uncommitted) say(context, "changes that are not committed are not in the bundle");
+  if (uncommitted) say(context, "uncommitted changes are not in the bundle");
 }
 
 /** To the file, or to stdout; yields the number of bytes. */
@@ -132,5 +132,5 @@ async function warnOfSubdirectory(context: Context): Promise<void> {
   const below = await belowTop(context.env, context.interrupts.signal);
   if (below === "") return;
   const apply = 'git -C "$(git rev-parse --show-toplevel)" apply';
-  say(context, `git apply takes only what lies in ${below} when it is typed here; for all of it: ${apply}`);
+  say(context, `git apply run here only applies changes in ${below}; to apply all of them: ${apply}`);
 }

@@ -36,7 +36,7 @@ const listenersMs = 250;
 
 const retry = { firstMs: 50, maxMs: 2_000 };
 const healthDeadlineMs = 5_000;
-const unasked = { is: "unknown", cause: "the agent has not said yet" } as const;
+const unasked = { is: "unknown", cause: "the agent has not reported yet" } as const;
 
 class AgentLink<C extends GuestAgent> {
   readonly identity: ProcessIdentity;
@@ -56,7 +56,7 @@ class AgentLink<C extends GuestAgent> {
   }
 
   close(): void {
-    this.#stop.abort(new BangerError("agent_released", "the agent link was let go", { retry: "later" }));
+    this.#stop.abort(new BangerError("agent_released", "the agent link was released", { retry: "later" }));
   }
 
   async #hold(dial: () => Promise<Session<C>>): Promise<void> {

@@ -53,7 +53,7 @@ async function growInGuest(
     throw error;
   });
   if (status !== unseenStatus) return status === 0;
-  throw new BangerError("growth_unseen", "the guest does not see that its disk is larger", {
+  throw new BangerError("growth_unseen", "the guest does not notice that its disk has grown", {
     retry: "later",
   });
 }

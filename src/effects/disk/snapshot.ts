@@ -35,7 +35,7 @@ async function refuseOther(path: string, why: string): Promise<void> {
 async function refuseLinked(rootfs: string): Promise<void> {
   if (!(await lstat(rootfs)).isSymbolicLink()) return;
   const id = basename(dirname(rootfs));
-  throw new BangerError("image_unmanaged", `the files of image ${id} lie outside of banger's own place`, {
+  throw new BangerError("image_unmanaged", `the files of image ${id} are outside banger's managed storage`, {
     hint: `banger image promote ${id}`,
   });
 }
@@ -46,7 +46,7 @@ export const snapshotRoot: RootForm = {
   async make({ rootCow, rootFile }, { rootfs }) {
     if (await exists(rootCow)) return;
     await refuseLinked(rootfs);
-    await refuseOther(rootFile, "this kernel has device-mapper, and had none when the VM was made");
+    await refuseOther(rootFile, "this kernel has device-mapper, but had none when the VM was created");
     await makeSparse(temporaryName(rootCow), roomFor((await stat(rootfs)).size));
     await publish(rootCow);
   },
@@ -58,7 +58,7 @@ export const copiedRoot: RootForm = {
   async make({ rootCow, rootFile }, { rootfs }, { runTool }, signal) {
     if (await exists(rootFile)) return;
     await refuseLinked(rootfs);
-    await refuseOther(rootCow, "this kernel has no device-mapper, and had it when the VM was made");
+    await refuseOther(rootCow, "this kernel has no device-mapper, but had it when the VM was created");
     const temporary = temporaryName(rootFile);
     await makeSparse(temporary, 0);
     const argv = ["--reflink=auto", "--sparse=always", rootfs, temporary];

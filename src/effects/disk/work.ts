@@ -54,7 +54,7 @@ const damagedDisk = (vmId: VmId, path: string, why: BangerError): NewEvent =>
   event(vmStream(vmId), "vm.effect_failed", {
     effect: "ensureDisk",
     code: "work_disk_damaged",
-    message: `the file system of /root did not grow, because it is damaged: ${why.message}`,
+    message: `the file system of /root did not grow because it is damaged: ${why.message}`,
     hint: `with the VM stopped: e2fsck -f -y ${path}; resize2fs ${path}`,
     retry: "never",
   });
@@ -93,7 +93,7 @@ async function clone(making: Making, seed: string): Promise<void> {
     await fillDisk(making);
   } catch (error) {
     if (size <= sizeBytes || !(error instanceof BangerError) || error.code !== "tool_failed") throw error;
-    throw new BangerError("disk_too_small", `what the image has in /root needs more: ${error.message}`, {
+    throw new BangerError("disk_too_small", `the image's /root needs more space: ${error.message}`, {
       hint: "give the VM a larger --disk-size",
       cause: error,
     });

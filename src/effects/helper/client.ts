@@ -63,9 +63,7 @@ class Link {
 
   call<M extends MethodName>(method: M, params: Params<M>, signal: AbortSignal): Promise<Result<M>> {
     if (this.#waiting.size >= mostPending)
-      return Promise.reject(
-        later("helper_busy", `${mostPending} calls of the root helper have no answer yet`),
-      );
+      return Promise.reject(later("helper_busy", `${mostPending} calls to the root helper are unanswered`));
     const id = ++this.#lastId;
     return new Promise<Result<M>>((resolve, reject) => {
       // The helper goes on with what nobody waits for any more: its place is free when it has answered.
@@ -135,10 +133,10 @@ const later = (code: ErrorCode, message: string): BangerError =>
   new BangerError(code, message, { retry: "later", hint: "banger system status" });
 
 const lost = (): BangerError =>
-  later("helper_lost", "the root helper ended before it had answered; it may be restarting");
+  later("helper_lost", "the root helper exited before answering; it may be restarting");
 
 const unreachable = (path: string, code = "closed"): BangerError =>
-  later("helper_unreachable", `nobody answers at ${path} (${code}): the root helper does not run`);
+  later("helper_unreachable", `nothing answers at ${path} (${code}): the root helper is not running`);
 
 function failed({ code, message, rule, hint, retry }: Failure["error"]): BangerError {
   const text = rule === undefined ? message : `${message} (rule ${rule})`;

@@ -18,7 +18,7 @@ export interface BridgeDriver {
 export interface BridgeOptions {
   helper: HelperCalls;
   clock: Clock;
-  /** How many taps lie ready for VMs to come. */
+  /** How many taps are kept ready for new VMs. */
   tapPoolSize: number;
   warn: Warn;
 }
@@ -102,7 +102,7 @@ export class Bridge implements BridgeDriver {
       this.#tended = true;
     } catch (thrown) {
       this.#notBefore = clock.now() + pauseMs;
-      if (!this.#closing.signal.aborted) warn("the bridge is not tended", { error: errorBody(thrown) });
+      if (!this.#closing.signal.aborted) warn("the bridge is not maintained", { error: errorBody(thrown) });
     } finally {
       bound.release();
     }

@@ -55,7 +55,7 @@ export function packSeed(files: readonly SeedFile[], mtimeMs: number): Buffer {
     if (header.encode(block, 0)) {
       throw new BangerError(
         "path_too_long",
-        `${file.path} is too long for the seed, or leads to too long a path`,
+        `${file.path} is too long for the seed, or points to a path that is`,
       );
     }
     blocks.push(block, content, Buffer.alloc((blockSize - (content.length % blockSize)) % blockSize));

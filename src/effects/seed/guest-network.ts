@@ -59,7 +59,7 @@ export async function guestCertificates(
       throw refused(path, cause.message, cause);
     });
     const found = certificatesOf(content);
-    if (found.length === 0) throw refused(path, "holds no certificate");
+    if (found.length === 0) throw refused(path, "contains no certificate");
     all.push(...found);
   }
   return [...new Set(all)];

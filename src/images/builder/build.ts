@@ -49,7 +49,7 @@ async function follow(builder: Builder, stage: (reached: StageReached) => void):
   const how = await ended;
   if (failure !== undefined) throw failure;
   if (!done)
-    throw new BangerError("image_build_failed", `the image builder ended with ${how}`, { retry: "later" });
+    throw new BangerError("image_build_failed", `the image builder exited with ${how}`, { retry: "later" });
 }
 
 /**
@@ -88,7 +88,7 @@ export function imageMaker(options: ImageMakerOptions): ImageMaker {
     lookAtPartial,
     async build({ imageId, name, source }, { signal, stage }) {
       const { directory, partial } = imageHandles(home, imageId);
-      if (lookAtPartial(imageId).elsewhere) stage({ stage: "wait", detail: "another home builds it" });
+      if (lookAtPartial(imageId).elsewhere) stage({ stage: "wait", detail: "another home is building it" });
       while (lookAtPartial(imageId).elsewhere) {
         signal.throwIfAborted();
         await pauseOf(clock, betweenLooksMs);

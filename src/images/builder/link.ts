@@ -47,7 +47,7 @@ function connectedBuilder(job: BuildJob | CleaningJob, path: string): Builder {
   const socket = createConnection({ path, allowHalfOpen: true });
   const ended = new Promise<string>((resolve, reject) => {
     socket.once("error", (cause) => {
-      const message = `no image builder can be had at ${path}: ${cause.message}`;
+      const message = `no image builder answers at ${path}: ${cause.message}`;
       const hint = "systemctl status banger-builder.socket";
       reject(new BangerError("builder_unreachable", message, { hint, retry: "later", cause }));
     });

@@ -44,7 +44,7 @@ async function makeFromCatalog(build: BuildContext): Promise<BuildResult> {
   const { imageId, name } = build.job;
   const resolved = await resolveImage(name);
   if (resolved.imageId !== imageId)
-    throw new BangerError("image_outdated", `${imageId} is not what this version's catalog has as ${name}`, {
+    throw new BangerError("image_outdated", `${imageId} is not this version's catalog entry for ${name}`, {
       hint: `banger image pull ${name}`,
     });
   return "bundle" in resolved ? makeFromBundle(build, resolved.bundle) : makeFromRecipe(build, resolved);
@@ -92,7 +92,7 @@ async function build(job: BuildJob): Promise<void> {
 
 /** Removes a tree whose files belong to users of a namespace, which only its root can do, and then its own root. */
 async function clean({ scratch }: CleaningJob): Promise<void> {
-  if (!isScratch(scratch)) throw new BangerError("internal", `${scratch} is no directory of a build`);
+  if (!isScratch(scratch)) throw new BangerError("internal", `${scratch} is not a build directory`);
   const env = toolEnvironment(process.env["PATH"] ?? "");
   await promisify(execFile)("mmdebstrap", ["--unshare-helper", "rm", "-rf", "--one-file-system", scratch], {
     env,

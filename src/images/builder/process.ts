@@ -74,7 +74,7 @@ async function endGroup(leader: ProcessIdentity, clock: Clock): Promise<void> {
   if (await gone(terminateMs)) return;
   signalGroup(leader.pid, "SIGKILL");
   if (await gone(killedMs)) return;
-  throw new BangerError("process_stuck", `the image builder (process group ${leader.pid}) does not end`, {
+  throw new BangerError("process_stuck", `the image builder (process group ${leader.pid}) does not exit`, {
     hint: `ps -o pid,stat,wchan,args -g ${leader.pid}`,
     retry: "later",
   });

@@ -42,5 +42,5 @@ export function unpackElf(packed: Buffer, limit: number, what: string): Buffer {
   } catch (error) {
     throw error instanceof BangerError ? error : unusable((error as Error).message, error);
   }
-  throw unusable(`it is no ELF file, nor packed in a known way (${packed.toString("hex", 0, 4)})`);
+  throw unusable(`it is not an ELF file, nor compressed in a known way (${packed.toString("hex", 0, 4)})`);
 }

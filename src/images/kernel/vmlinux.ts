@@ -32,7 +32,7 @@ export function extractVmlinux(bzImage: Buffer): Buffer {
   if (isElf(bzImage)) return bzImage;
   const payload = payloadOf(bzImage);
   const size = payload.readUInt32LE(payload.length - 4);
-  if (size > maximumKernel) throw bad(`it would be ${size} bytes large`);
+  if (size > maximumKernel) throw bad(`it would be ${size} bytes`);
   const gzip = payload.readUInt16BE(0) === 0x1f8b;
   return unpackElf(gzip ? payload : payload.subarray(0, -4), size, "the kernel");
 }

@@ -27,7 +27,7 @@ export type BuildResult = Pick<Manifest, "kernelRelease" | "bootArguments" | "su
 
 /** Takes the boot set of the kernel that the job needs; its files never change, so the image shares them. */
 export async function takeKernel({ job }: BuildContext): Promise<Manifest> {
-  if (job.need === null) throw new BangerError("internal", `${job.imageId} is made without a kernel`);
+  if (job.need === null) throw new BangerError("internal", `${job.imageId} is built without a kernel`);
   const manifest = verifyImage(job.need);
   for (const file of [kernelFile, modulesFile]) {
     await link(`${job.need}/${file}`, `${job.partial}/${file}`).catch(async (error) => {

@@ -63,7 +63,7 @@ export async function makeFromBundle(build: BuildContext, bundle: Bundle): Promi
     });
     for (const name of names) {
       if ((await lstat(`${job.partial}/${name}`)).isFile()) continue;
-      throw new BangerError("bundle_invalid", `${name} of ${bundle.url} is no file`);
+      throw new BangerError("bundle_invalid", `${name} of ${bundle.url} is not a file`);
     }
   };
   await unpack(manifestFile);

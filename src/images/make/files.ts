@@ -71,7 +71,7 @@ export async function makeFromFiles(build: BuildContext, source: Files): Promise
 /** Copies all of an image's files; holes stay holes. */
 export async function makeCopy(build: BuildContext): Promise<BuildResult> {
   const { job, runTool, signal, stage } = build;
-  if (job.need === null) throw new BangerError("internal", `${job.imageId} is a copy of nothing`);
+  if (job.need === null) throw new BangerError("internal", `${job.imageId} has no source to copy`);
   const manifest = verifyImage(job.need);
   const { kernelRelease, bootArguments, suite, oci } = manifest;
   stage("copy", basename(job.need));

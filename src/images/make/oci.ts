@@ -35,7 +35,7 @@ export function layerProgress(build: BuildContext): (progress: LayerProgress) =>
       state === "downloading"
         ? `${formatMegabytes(receivedBytes)} of ${formatMegabytes(totalBytes)} MB`
         : `${formatMegabytes(totalBytes)} MB`;
-    const here = state === "cached" ? ", here already" : "";
+    const here = state === "cached" ? ", already present" : "";
     build.stage("download", `layer ${number} of ${count}, ${far}${here}`, progress);
   };
 }

@@ -72,7 +72,7 @@ export async function fetchPackage(
   stage("download", meant);
   await apt(`apt-get -q download "$1"`, meant);
   const file = (await readdir(scratch)).find((each) => each.endsWith(".deb"));
-  if (file === undefined) throw new BangerError("internal", `apt-get did not leave ${meant} here`);
+  if (file === undefined) throw new BangerError("internal", `apt-get did not download ${meant}`);
   const root = `${scratch}/root`;
   await build.runTool({
     tool: "dpkg-deb",

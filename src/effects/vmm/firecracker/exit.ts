@@ -30,8 +30,8 @@ export function describeFirecrackerEnd({ asked, halted, vmmLog, console }: Firec
   if (code === "0") return describeReset(console);
   if (code !== undefined)
     return { reason: "lost", detail: `Firecracker exited with status ${code}: ${lastSaid(vmmLog)}` };
-  if (asked) return { reason: "asked", detail: "Firecracker was ended as asked" };
-  return { reason: "lost", detail: "Firecracker ended without a word: it was killed or it crashed" };
+  if (asked) return { reason: "asked", detail: "Firecracker was stopped as requested" };
+  return { reason: "lost", detail: "Firecracker exited unexpectedly (killed or crashed; no message)" };
 }
 
 /** The last thing that a log says beside how the process exited, without time and thread before it. */

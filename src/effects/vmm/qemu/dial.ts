@@ -37,7 +37,7 @@ function greet(
     void mux.closed.then(() => {
       late.cancel();
       signal.removeEventListener("abort", abort);
-      reject(new BangerError("agent_unreachable", `nobody answers at ${agentSocket}`, { retry: "later" }));
+      reject(new BangerError("agent_unreachable", `nothing answers at ${agentSocket}`, { retry: "later" }));
     });
   });
 }

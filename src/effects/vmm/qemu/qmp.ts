@@ -153,7 +153,7 @@ export async function connectQmp(
   try {
     await Promise.race([
       connection.greeted,
-      connection.closed.then(() => Promise.reject(failure("qmp_closed", `nobody answers at ${path}`))),
+      connection.closed.then(() => Promise.reject(failure("qmp_closed", `nothing answers at ${path}`))),
       new Promise((_, reject) => {
         late = clock.after(deadlineMs, () =>
           reject(failure("qmp_timeout", `QEMU sent no greeting in ${deadlineMs} ms`)),
