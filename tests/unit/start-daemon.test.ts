@@ -84,7 +84,7 @@ test("of two starts at once one daemon serves and both return", { timeout: 60_00
   }),
 );
 
-test("one that takes long to start is waited for by whoever comes meanwhile, and nothing is started beside it", () =>
+test("one that takes long to start is waited for by whoever comes meanwhile, and beside it", () =>
   withHome(async ({ home, start }) => {
     await assert.rejects(start("linger", 1_000), failsWith("daemon_failed", /it is still starting/));
     await until("it runs", () => pidsOf(home).length > 0);

@@ -9,7 +9,7 @@ export interface RootDisk {
   path: string;
 }
 
-/** QEMU's own network, or the card of a tap that is there already. */
+/** QEMU's own network, or the card of a tap that is talready present. */
 export type QemuNetwork = { kind: "user" } | { kind: "tap"; guest: GuestNetwork };
 
 export interface QemuMachine {
