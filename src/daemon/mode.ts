@@ -44,7 +44,7 @@ async function askAbout(helper: HelperCalls, clock: Clock, warn: Warn): Promise<
   try {
     return await helper.call("about", {} satisfies Params<"about">, bound.signal);
   } catch (thrown) {
-    warn("the helper does not say what this host has", { error: errorBody(thrown) });
+    warn("the helper does not report what this host has", { error: errorBody(thrown) });
     return undefined;
   } finally {
     bound.release();

@@ -12,7 +12,7 @@ const vanishMs = 5_000;
 
 /** A process that even SIGKILL does not end sits in the kernel. */
 export const processStuck = ({ pid }: ProcessIdentity): BangerError =>
-  new BangerError("process_stuck", `process ${pid} does not end`, {
+  new BangerError("process_stuck", `process ${pid} does not exit`, {
     hint: `cat /proc/${pid}/stack`,
     retry: "later",
   });

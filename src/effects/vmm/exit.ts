@@ -37,7 +37,7 @@ const hostFailures: readonly StartFailure[] = [
   {
     says: /Cannot allocate memory|cannot set up guest memory/,
     code: "memory_short",
-    message: "the host has not enough memory for this VM",
+    message: "the host does not have enough memory for this VM",
     hint: "free -m; stop a VM with: banger vm stop, or create this one with less --memory",
     retry: "later",
   },

@@ -35,7 +35,7 @@ export interface Vmm extends VmmSigns {
    * there is a process.
    */
   start(effect: EnsureProcess, hold: Hold, signal: AbortSignal): Promise<void>;
-  /** Follows a process that is there already. */
+  /** Follows a process that is talready present. */
   attach(id: VmId, process: ProcessIdentity, hooks: Hooks): Attached;
   /** A way to the guest's agent. It waits, however long the guest takes, until the agent answers. */
   dial(id: VmId, signal: AbortSignal): Promise<AgentLine>;
@@ -107,7 +107,7 @@ export interface SystemLoan {
   helper: HelperCalls;
   /** The root disk is a device or a file, raw in both. */
   rootDisk: "device" | "file";
-  /** Of all guests; each hangs on a tap that is there already. */
+  /** Of all guests; each hangs on a tap that is talready present. */
   network: Omit<GuestNetwork, "address">;
 }
 

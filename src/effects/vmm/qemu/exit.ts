@@ -32,12 +32,12 @@ const guestEnds: Readonly<Record<string, (console: string) => ProcessExit>> = {
 export function describeEnd({ shutdownReason, asked, child, lastLine, console = "" }: VmmEnd): ProcessExit {
   const guest = guestEnds[shutdownReason ?? ""];
   if (guest !== undefined) return guest(console);
-  if (asked) return { reason: "asked", detail: "QEMU was ended as asked" };
+  if (asked) return { reason: "asked", detail: "QEMU was stopped as requested" };
   if (shutdownReason === "host-qmp-quit")
     return { reason: "asked", detail: "QEMU was told to quit through its control socket" };
   if (child?.signal) return { reason: "lost", detail: `QEMU was killed by ${child.signal}` };
   if (shutdownReason === "host-signal")
-    return { reason: "lost", detail: "QEMU was ended by a signal from outside" };
+    return { reason: "lost", detail: "QEMU was stopped by an outside signal" };
   if (child?.code)
     return {
       reason: "lost",
@@ -45,7 +45,7 @@ export function describeEnd({ shutdownReason, asked, child, lastLine, console = 
     };
   const detail =
     shutdownReason === undefined
-      ? "QEMU ended without a word: it was killed or it crashed"
+      ? "QEMU exited unexpectedly (killed or crashed; no message)"
       : `QEMU ended: ${shutdownReason}`;
   return { reason: "lost", detail };
 }
@@ -77,7 +77,7 @@ export function lastLines(log: string, count: number): string[] {
 export function startError(id: VmId, log: string, child: ChildExit | undefined): BangerError {
   const said = lastLines(log, 3).join("; ");
   const cause = child?.signal ? `killed by ${child.signal}` : `status ${child?.code ?? "unknown"}`;
-  const otherwise = `QEMU ended before it answered (${cause})${said ? `: ${said}` : ""}`;
+  const otherwise = `QEMU exited before it answered (${cause})${said ? `: ${said}` : ""}`;
   const hint = `banger vm logs ${id} --source vmm`;
   return (
     failureNamed(log, said, ownFailures) ?? new BangerError("vmm_failed", otherwise, { hint, retry: "later" })
