@@ -89,7 +89,7 @@ test("one that takes long to start is waited for by whoever comes meanwhile, and
     await assert.rejects(start("linger", 1_000), failsWith("daemon_failed", /it is still starting/));
     await until("it runs", () => pidsOf(home).length > 0);
     const [lingering] = pidsOf(home);
-    await assert.rejects(start("serve", 1_000), failsWith("daemon_failed", /another one seems to hold/));
+    await assert.rejects(start("serve", 1_000), failsWith("daemon_failed", /another daemon seems to hold/));
     assert.deepEqual(pidsOf(home), [lingering]);
     const next = start();
     process.kill(lingering as number, "SIGKILL");

@@ -219,7 +219,7 @@ test("user mode has QEMU, and who wants Firecracker there is told where it runs"
   );
   assert.throws(() => chooseVmm("firecracker", undefined), {
     code: "vmm_unusable",
-    message: "Firecracker only runs VMs in system mode",
+    message: "Firecracker runs VMs in system mode only",
     hint: 'sudo banger system install, or set vmm = "auto" in config.toml',
   });
 });

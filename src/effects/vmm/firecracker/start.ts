@@ -84,7 +84,7 @@ export const firecrackerStart =
     const { home, clock, system } = options;
     const { vmId, imageId, spec } = effect;
     if (system === undefined)
-      throw new BangerError("vmm_unusable", "Firecracker only runs VMs in system mode");
+      throw new BangerError("vmm_unusable", "Firecracker runs VMs in system mode only");
     const { helper, rootDisk } = system;
     const handles = vmHandles(home, vmId);
     checkSpec(spec);
