@@ -24,7 +24,7 @@ export function chooseVmm(
       : here.find(({ kind }) => kind === wanted);
   if (chosen !== undefined) return chosen;
   const { title = wanted, modes = [] } = kinds.find(({ kind }) => kind === wanted) ?? {};
-  const where = modes.length === 0 ? "nowhere" : `in ${modes.join(" and ")} mode alone`;
+  const where = modes.length === 0 ? "nowhere" : `in ${modes.join(" and ")} mode only`;
   throw new BangerError("vmm_unusable", `${title} runs VMs ${where}`, {
     hint: 'sudo banger system install, or set vmm = "auto" in config.toml',
   });
