@@ -132,3 +132,12 @@ test("docs/troubleshooting.md has the table, and each code once", () => {
   const codes = Object.values(errorCodes).flatMap((chapter) => Object.keys(chapter));
   assert.equal(codes.length, documented.size);
 });
+
+test("every invariant of ARCHITECTURE.md names a test that is there", () => {
+  const text = read("ARCHITECTURE.md");
+  const stated = text.match(/\*\*Invariant:\*\*/g) ?? [];
+  const held = [...text.matchAll(/\*\*Invariant:\*\* [^\n]+\n {2}\[[^\]]+\]\(([^)]+)\): "([^"]+)"/g)];
+  assert.ok(stated.length > 10, `${stated.length} invariants`);
+  assert.equal(held.length, stated.length);
+  for (const [, path = "", title = ""] of held) assert.ok(read(path).includes(title), `${path}: ${title}`);
+});
