@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { dirname } from "node:path";
 import { test } from "node:test";
-import { type Import, importsOf, typescript } from "./sources.js";
+import { type Import, importsOf, read, typescript } from "./sources.js";
 
 /** A room imports from itself and from rooms before it; a longer name is a room within a room. */
 const rooms = [
@@ -144,6 +144,16 @@ test("a VMM is known to nobody but the line that names it: a third is a folder a
   );
   const installs = `${installer} imports src/effects/vmm/firecracker/version.ts`;
   assert.deepEqual(outside.map(show).sort(), [...named, installs].sort());
+});
+
+/** What the configuration says is judged by who installs Firecracker, and by the doctor. */
+const judges = ["src/doctor/system.ts", installer];
+
+test("nobody asks which kind of VMM runs a VM", () => {
+  const asks = typescript("src")
+    .filter((path) => !path.startsWith("src/effects/vmm/"))
+    .filter((path) => /[!=]== "(qemu|firecracker)"|case "(qemu|firecracker)"/.test(read(path)));
+  assert.deepEqual(asks, judges);
 });
 
 test("no two folders import each other", () => {

@@ -57,7 +57,7 @@ describe("Firecracker", () => {
   after(() => clearInterval(keepAlive));
 
   /** A daemon as it is after its start: it has seen what runs. */
-  function startDaemon(): Daemon {
+  function startDaemon(mode: "user" | "system" = "system"): Daemon {
     const controls = new VmmControls(systemClock, () => {});
     const firecracker = firecrackerVmm({
       home,
@@ -68,7 +68,7 @@ describe("Firecracker", () => {
         bootArguments: "audit=0",
       }),
       config: { rateLimits: { diskMiB: 10, diskOperations: null, networkMiB: 5 } },
-      system: { helper, rootDisk: "file", network },
+      system: mode === "user" ? undefined : { helper, rootDisk: "file", network },
     });
     const askGuest = () => Promise.reject(new BangerError("agent_unreachable", "no guest"));
     const driver = vmmDriver({ home, controls, vmms: [firecracker], starts: firecracker, askGuest });
@@ -192,6 +192,20 @@ describe("Firecracker", () => {
     await guestBecomes("idle");
     await daemon.driver.ensureNoProcess(id, identity(), never);
     assert.deepEqual(daemon.controls.exit(id), { reason: "guest", detail: "the guest powered off" });
+  });
+
+  test("user mode follows one that system mode left, and says that it can neither start nor end any", async () => {
+    await daemon.driver.ensureProcess(effect, never);
+    daemon.controls.close();
+    daemon = startDaemon("user");
+    await guestBecomes("runs");
+    helper.called.length = 0;
+    await assert.rejects(daemon.driver.ensureNoProcess(id, identity(), never), { code: "other_vmm" });
+    process.kill(identity().pid, "SIGKILL");
+    await ended();
+    await assert.rejects(daemon.driver.ensureProcess(effect, never), { code: "vmm_unusable" });
+    await daemon.driver.ensureNoRuntime(id, never);
+    assert.deepEqual(helper.called, []);
   });
 
   test("a disk that grows is told to the guest", async () => {
