@@ -10,7 +10,8 @@ import type { Ledger } from "../log/ledger.js";
 import { type StoredEvent, vmStream } from "../model/events.js";
 import type { State, Vm } from "../model/model.js";
 import { type EventFilter, followEvents } from "./follow.js";
-import { type ApiDeps, type Handle, stream } from "./route.js";
+import type { ApiDeps, Handle } from "./route.js";
+import { stream } from "./streams.js";
 import { differences, rfc3339, seenOf, vmView } from "./views.js";
 
 const eventView = (event: StoredEvent): EventView => ({

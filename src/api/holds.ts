@@ -5,17 +5,11 @@ import { createdBy, isLive } from "../core/refs.js";
 import { BangerError, errorBody } from "../lib/errors.js";
 import { canTellWhy } from "../model/kept.js";
 import type { ApiDeps, Handle } from "./route.js";
+import { silence, type Upgrades } from "./streams.js";
 
 export class Holds {
   /** Connections that hold, by the id of the create command. */
   readonly #connections = new Map<string, number>();
-  #closing = false;
-
-  /** From now on an end is the daemon's own, which leaves VMs as they are. */
-  close(): void {
-    this.#closing = true;
-  }
-
   /** @throws BangerError `client_gone` unless a client holds what this command is about to create */
   require(commandId: string): void {
     if (this.#connections.has(commandId)) return;
@@ -24,7 +18,7 @@ export class Holds {
     });
   }
 
-  /** Resolves when the last connection for the command has ended; true when that was the client's doing. */
+  /** Resolves when a connection for the command has ended; true when it was the last one. */
   async held(commandId: string, gone: AbortSignal): Promise<boolean> {
     this.#connections.set(commandId, (this.#connections.get(commandId) ?? 0) + 1);
     await new Promise<void>((resolve) => {
@@ -34,19 +28,18 @@ export class Holds {
     const left = (this.#connections.get(commandId) ?? 1) - 1;
     if (left > 0) this.#connections.set(commandId, left);
     else this.#connections.delete(commandId);
-    return left === 0 && !this.#closing;
+    return left === 0;
   }
 }
 
 /** A client opens its hold before it creates the VM, so that there is no moment in which its death leaves one. */
-export function holdRoutes(handle: Handle, deps: ApiDeps, holds: Holds): void {
+export function holdRoutes(handle: Handle, deps: ApiDeps, holds: Holds, upgrades: Upgrades): void {
   const { ledger, timeouts, warn } = deps;
   handle<VmHold, unknown>("vmHold", async ({ params, body, reply, gone }) => {
     const commandId = params["ref"] ?? "";
-    reply.hijack();
-    reply.raw.writeHead(200, { "content-type": "text/plain" });
-    reply.raw.flushHeaders();
-    if (!(await holds.held(commandId, gone))) return;
+    silence(reply);
+    // An end that is the daemon's own leaves VMs as they are.
+    if (!(await holds.held(commandId, gone)) || upgrades.closing) return;
     const vm = createdBy(ledger.state, commandId);
     if (vm === undefined || !isLive(vm) || (!body.always && canTellWhy(vm))) return;
     try {

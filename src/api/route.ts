@@ -1,12 +1,11 @@
 /** What every route is given and how it answers. */
-import type { ServerResponse } from "node:http";
-import { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
 import type { FastifyReply } from "fastify";
 import type { routes, VmStats } from "../contract/contract.js";
 import type { DaemonView, DefaultsView } from "../contract/daemon.js";
 import type { Timeouts } from "../core/decide.js";
 import type { Room } from "../core/room.js";
+import type { GuestAgent } from "../effects/agent/links.js";
+import type { ProcessScan } from "../effects/vmm/processes.js";
 import type { AgentClient } from "../guest/agent.js";
 import type { AddressRange } from "../home/addresses.js";
 import type { Home } from "../home/handles.js";
@@ -17,16 +16,18 @@ import type { World } from "../loop/world.js";
 import type { ImageId, ObservedHost, ProcessIdentity, Seen, Vm, VmId } from "../model/model.js";
 import type { Activity } from "./activity.js";
 
-/** What the API needs of the host beside the loop's view: the links to the guests, and where those live. */
-export interface Guests {
+/** The host as a daemon has it: what the loop turns on, the links to the guests, and where those live. */
+export interface HostWorld<C extends GuestAgent = AgentClient> extends World {
+  /** What VMs are started with. */
+  vmm: string;
   /** Where new VMs have their addresses from. */
   addresses: AddressRange;
   /** What the machine has for VMs, as of now. */
   machine(): ObservedHost;
   /** The client of the guest's agent; undefined while no link is up. */
-  clientOf(id: VmId): AgentClient | undefined;
+  clientOf(id: VmId): C | undefined;
   /** Every VMM of this home, whether the log knows its VM or not. */
-  vmms(): { byVm: ReadonlyMap<VmId, ProcessIdentity>; unreadable: string | undefined };
+  vmms(): ProcessScan;
   /** Addresses of this host to which something is connected, or was a moment ago. */
   connectedAddresses(): ReadonlySet<string>;
   /** What would execute the guest of a VM that is started now, and why that is not KVM. @throws BangerError */
@@ -38,11 +39,15 @@ export interface Guests {
     vm: Pick<Vm, "id" | "imageId">,
     process: Seen<ProcessIdentity>,
   ): Pick<VmStats, "cpuMs" | "rssBytes" | "rootBytes" | "rootMiB" | "diskBytes">;
+  /** Names of VMs are answered at this port of 127.0.0.1. */
+  namesServedAt(port: number): void;
+  /** Ends the VMMs that nobody can reach any more because their home was deleted; returns how many. */
+  endUnreachable(): number;
 }
 
 export interface ApiDeps {
   ledger: Ledger;
-  world: World & Guests;
+  world: HostWorld;
   home: Home;
   clock: Clock;
   timeouts: Timeouts;
@@ -78,18 +83,3 @@ export interface Call<Body = unknown, Query = unknown> {
   reply: FastifyReply;
 }
 export type Handle = <Body, Query>(name: RouteName, handler: (call: Call<Body, Query>) => unknown) => void;
-
-/** Answers with what the generator yields, at the pace at which the client reads. */
-export async function stream(
-  reply: FastifyReply,
-  contentType: string,
-  chunks: AsyncIterable<string | Buffer>,
-  headers: Record<string, string> = {},
-): Promise<void> {
-  reply.hijack();
-  const response: ServerResponse = reply.raw;
-  response.writeHead(200, { "content-type": contentType, ...headers });
-  response.flushHeaders();
-  // A client that goes away is how most endless streams end.
-  await pipeline(Readable.from(chunks), response).catch(() => undefined);
-}

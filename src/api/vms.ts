@@ -1,29 +1,25 @@
 /** Routes of VMs: commands are decided and appended, questions are answered from state, host and guest. */
-import type { Duplex } from "node:stream";
 import type { HealthView, LogsQuery, PortView, VmCreate, VmStats, VmView } from "../contract/contract.js";
-import type { ExecRequest, SshView } from "../contract/guest.js";
+import type { SshView } from "../contract/guest.js";
 import { logOffsetHeader } from "../contract/headers.js";
 import { decide } from "../core/decide.js";
-import { pauseText } from "../core/explain.js";
 import { createdBy, isLive, resolveVm } from "../core/refs.js";
 import { decideWithin } from "../core/room.js";
-import type { AgentClient } from "../guest/agent.js";
 import { homeHandles, vmHandles } from "../home/handles.js";
-import type { ErrorCode } from "../lib/error-codes.js";
-import { BangerError, errorBody } from "../lib/errors.js";
+import { errorBody } from "../lib/errors.js";
 import { suggestName } from "../lib/names.js";
 import type { Observed, Vm } from "../model/model.js";
-import { inContainer } from "./container.js";
 import { followFile, tailBegin } from "./follow.js";
 import type { Holds } from "./holds.js";
+import { linked, refusePaused, silent } from "./linked.js";
 import { isForwarding, portViews } from "./ports.js";
 import { rootSize } from "./root-size.js";
-import { type ApiDeps, type Handle, roomOf, stream } from "./route.js";
+import { type ApiDeps, type Handle, roomOf } from "./route.js";
+import { stream } from "./streams.js";
 import { rfc3339, seenOf, specNow, vmView } from "./views.js";
 
 const sshPort = 22;
 const healthDeadlineMs = 5_000;
-const linkWaitMs = 10_000;
 const sshWaitMs = 90_000;
 const pollMs = 50;
 /** The daemon hears of a listener within a second, and then forwards its port. */
@@ -123,30 +119,6 @@ function createVm(deps: ApiDeps, body: VmCreate, cause: string): Vm {
   return createdBy(ledger.state, body.commandId) as Vm;
 }
 
-/** What of a guest does not answer: `code` is for a VM that runs. Of another one trying again helps only on its way. */
-function silent({ name, phase }: Vm, code: ErrorCode, detail: string): BangerError {
-  const message = `${name} is ${phase}: ${detail}`;
-  if (phase === "running")
-    return new BangerError(code, message, { hint: `banger vm logs ${name}`, retry: "later" });
-  if (phase === "starting") {
-    return new BangerError("vm_not_running", message, { hint: `banger vm show ${name}`, retry: "later" });
-  }
-  return new BangerError("vm_not_running", message, { hint: `banger vm start ${name}` });
-}
-
-/** @throws BangerError `vm_paused` when the guest stands still: it would answer nothing. */
-function refusePaused({ ledger, home }: ApiDeps, { id, name }: Vm): void {
-  const paused = ledger.state.vms[id]?.paused ?? null;
-  if (paused === null) return;
-  const full = paused.cause === "host_disk_full";
-  const hint = full
-    ? `df -h ${home.state}; it resumes as soon as there is space`
-    : `banger vm restart ${name}`;
-  throw new BangerError("vm_paused", `the guest of ${name} is paused: ${pauseText[paused.cause]}`, {
-    ...{ hint, retry: "later" },
-  });
-}
-
 async function healthOf(deps: ApiDeps, vm: Vm): Promise<HealthView> {
   const { world } = deps;
   const ill = (detail: string): HealthView => ({ healthy: false, agent: null, uptimeMs: null, detail });
@@ -177,45 +149,4 @@ async function sshPortOf(deps: ApiDeps, vm: Vm, gone: AbortSignal): Promise<numb
     }
     await new Promise<void>((resolve) => deps.clock.after(pollMs, resolve));
   }
-}
-
-/** The guest's client; after a daemon start its link may need a moment. */
-async function linked(deps: ApiDeps, vm: Vm, gone: AbortSignal): Promise<AgentClient> {
-  for (let waited = 0; ; waited += pollMs) {
-    refusePaused(deps, vm);
-    const client = deps.world.clientOf(vm.id);
-    if (client !== undefined) return client;
-    const phase = deps.ledger.state.vms[vm.id]?.phase;
-    if (phase !== "running" || waited >= linkWaitMs || gone.aborted)
-      throw silent(
-        deps.ledger.state.vms[vm.id] ?? vm,
-        "agent_unreachable",
-        "its guest agent does not answer",
-      );
-    await new Promise<void>((resolve) => deps.clock.after(pollMs, resolve));
-  }
-}
-
-/** How a command reaches its guest. */
-export function guestCommands(deps: ApiDeps) {
-  const { ledger, uses } = deps;
-  return {
-    async start(
-      ref: string,
-      request: ExecRequest,
-      gone: AbortSignal,
-    ): Promise<{ guest: Duplex; ended: () => void }> {
-      const { imageEnv, ...exec } = request;
-      const vm = resolveVm(ledger.state, ref);
-      const wanted = imageEnv ?? vm.spec.imageEnv ?? true;
-      const command = wanted ? inContainer(exec, deps.images.manifestOf(vm.imageId)) : exec;
-      const ended = uses.begin(vm.id);
-      try {
-        return { guest: await (await linked(deps, vm, gone)).exec(command, gone), ended };
-      } catch (thrown) {
-        ended();
-        throw thrown;
-      }
-    },
-  };
 }

@@ -83,13 +83,13 @@ const flagWord = ([name, flag]: [string, ArgDef]): Candidate => ({
 
 const vmNames = (context: Context): Promise<Candidate[]> =>
   unlessSilent(async () => {
-    const vms = await context.client.call("vmList", { timeoutMs: daemonDeadlineMs });
+    const vms = await context.client.passive.call("vmList", { timeoutMs: daemonDeadlineMs });
     return vms.map(({ name, phase, image }) => ({ word: name, about: `${phase}, ${image}` }));
   });
 
 const imageNames = (context: Context): Promise<Candidate[]> =>
   unlessSilent(async () => {
-    const images = await context.client.call("imageList", { timeoutMs: daemonDeadlineMs });
+    const images = await context.client.passive.call("imageList", { timeoutMs: daemonDeadlineMs });
     return images.map(({ name, phase }) => ({ word: name, about: phase }));
   });
 

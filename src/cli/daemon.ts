@@ -17,7 +17,7 @@ async function ifRunning<T>(ask: () => Promise<T>): Promise<T | undefined> {
 }
 
 const look = ({ client, interrupts: { signal } }: Context) =>
-  ifRunning(() => client.call("daemon", { signal }));
+  ifRunning(() => client.passive.call("daemon", { signal }));
 
 export const status = command({
   summary: "Show whether the daemon is running; exit status 1 if not",
@@ -49,7 +49,7 @@ export const stop = command({
         hint: "sudo systemctl stop bangerd, or sudo banger system restart; VMs keep running either way",
       });
     }
-    const asked = await ifRunning(() => client.call("daemonStop", { signal: interrupts.signal }));
+    const asked = await ifRunning(() => client.passive.call("daemonStop", { signal: interrupts.signal }));
     if (asked === undefined) {
       if (context.json) await printJson(context, { stopped: false, running: false });
       say(context, "the daemon is not running");

@@ -14,7 +14,9 @@ export const doctor = command({
   flags: {},
   async run(flags, { context }) {
     const searchPath = context.env["PATH"] ?? "";
-    const checks = doctorChecks(await readHost(context, context.client, searchPath, programVersion()));
+    const checks = doctorChecks(
+      await readHost(context, context.client.passive, searchPath, programVersion()),
+    );
     const ok = checks.every(({ status }) => status !== "fail");
     if (context.json) await printJson(context, { ok, checks });
     else await print(context, doctorText(checks, styleFor(context.stdout, context.env)));

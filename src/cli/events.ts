@@ -2,7 +2,8 @@
 import type { EventsQuery } from "../contract/events.js";
 import { usageError } from "./base/check.js";
 import { command } from "./base/command.js";
-import { call, print, printJson, withDaemon } from "./base/context.js";
+import { call, print, printJson } from "./base/context.js";
+import { follow } from "./base/follow.js";
 import { wholeNumber } from "./base/numbers.js";
 import { eventLine, verifyText } from "./render/event.js";
 import { jsonText, styleFor } from "./render/style.js";
@@ -44,16 +45,14 @@ export const events = command({
       ...(flags.limit !== undefined && { limit: wholeNumber("limit", flags.limit, 1_000_000) }),
       ...(flags.last !== undefined && { last: wholeNumber("last", flags.last, 10_000) }),
       ...(flags.request !== undefined && { cause: `request:${flags.request.replace(/^request:/, "")}` }),
-      ...(flags.follow === true && { follow: true }),
     };
     if (query.limit === 0) return 0;
     const style = styleFor(context.stdout, context.env);
-    await withDaemon(context, async () => {
-      for await (const event of context.client.events(query, signal)) {
-        const line = context.json ? `${jsonText(event)}\n` : eventLine(event, context.clock.now(), style);
-        await print(context, line);
-      }
-    });
+    const found = flags.follow === true ? follow(context, query) : context.client.events(query, signal);
+    for await (const event of found) {
+      const line = context.json ? `${jsonText(event)}\n` : eventLine(event, context.clock.now(), style);
+      await print(context, line);
+    }
     return 0;
   },
 });

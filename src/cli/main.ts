@@ -7,7 +7,7 @@ import { placeFrom } from "../host/home.js";
 import { systemClock } from "../lib/clock.js";
 import { checkArguments, usageError } from "./base/check.js";
 import type { Command } from "./base/command.js";
-import { type Context, print, withJson } from "./base/context.js";
+import { type Context, print, startDaemonOf, withJson } from "./base/context.js";
 import { exitStatusOf } from "./base/exit-status.js";
 import { Interrupted, type Interrupts, listenForInterrupts } from "./base/interrupts.js";
 import { refuseOtherBytes } from "./base/other-bytes.js";
@@ -50,12 +50,12 @@ function processContext(interrupts: Interrupts): Context {
   const place = placeFrom(process.env, process.getuid?.() ?? 0);
   const { mode, home } = place;
   const owner = place.mode === "system" ? place.installed.owner.uid : undefined;
-  return {
+  const context: Context = {
     env: process.env,
     mode,
     home,
     clock: systemClock,
-    client: new Client(homeHandles(home).apiSocket, owner),
+    client: new Client(homeHandles(home).apiSocket, owner, () => startDaemonOf(context)),
     interrupts,
     json: false,
     get stdin() {
@@ -68,6 +68,7 @@ function processContext(interrupts: Interrupts): Context {
       return watchMessages(process.stderr);
     },
   };
+  return context;
 }
 
 async function report(thrown: unknown, argv: readonly string[]): Promise<void> {

@@ -1,5 +1,4 @@
 /** `banger system install|status|restart|uninstall`. */
-import { Client } from "../client/client.js";
 import { loadConfig } from "../config/config.js";
 import { helperClient } from "../effects/helper/client.js";
 import { homeHandles, systemHandles, systemHome } from "../home/handles.js";
@@ -16,7 +15,7 @@ import { isInstalled, uninstall as takeAway } from "../system/uninstall.js";
 import { vmmPrograms } from "../system/vmm-programs.js";
 import { command } from "./base/command.js";
 import { confirmed } from "./base/confirm.js";
-import { answer, type Context, print, printJson, say } from "./base/context.js";
+import { answer, type Context, changed, print, printJson, say } from "./base/context.js";
 import { stageLines } from "./render/stage-lines.js";
 import { progressOutput, styleFor } from "./render/style.js";
 import { statusText } from "./render/system.js";
@@ -34,7 +33,8 @@ const notInstalled = () =>
 /** The same command's context, with the daemon of system mode. */
 function systemContext(context: Context): Context {
   const home = systemHome(context.home.config);
-  return { ...context, mode: "system", home, client: new Client(homeHandles(home).apiSocket, null) };
+  const socketPath = homeHandles(home).apiSocket;
+  return changed(context, { mode: "system", home }, { socketPath, owner: null });
 }
 
 function hostOf(context: Context): SystemHost {
@@ -56,7 +56,7 @@ function hostOf(context: Context): SystemHost {
         bound.release();
       }
     },
-    daemon: systemContext(context).client,
+    daemon: systemContext(context).client.passive,
     stage: stageLines(progressOutput(context), context.clock, styleFor(context.stderr, context.env)),
     note: (text) => say(context, `note: ${text}`),
   };

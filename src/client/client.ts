@@ -1,16 +1,17 @@
 /** Typed HTTP over the daemon's Unix socket. Takes only types from the contract, so that loading it costs little. */
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { StringDecoder } from "node:string_decoder";
 import type { Static, TSchema } from "@sinclair/typebox";
 import type { ApiErrorBody, LogsQuery, routes } from "../contract/contract.js";
 import type { EventsQuery, EventView } from "../contract/events.js";
 import type { ExecRequest, VmHold } from "../contract/guest.js";
 import { logOffsetHeader } from "../contract/headers.js";
-import { pathTrouble } from "../host/path-trouble.js";
 import type { SocketOwner } from "../host/socket-place.js";
+import { pause } from "../lib/clock.js";
 import { BangerError } from "../lib/errors.js";
-import { bodyOf, exchange, type Reply } from "./socket-http.js";
+import { linesOf } from "../lib/lines.js";
+import { badReply, connectionError, isLost, silent } from "./errors.js";
+import { bodyOf, type Exchange, exchange, type Reply } from "./socket-http.js";
 
 type Routes = typeof routes;
 export type RouteName = keyof Routes;
@@ -69,6 +70,9 @@ export interface CallOptions<K extends RouteName> {
 }
 
 const defaultTimeoutMs = 60_000;
+/** A question that a daemon's end left without an answer is asked again so often, and not at once. */
+const mostAsked = 3;
+const askAgainMs = 100;
 const replyLimitBytes = 64 * 1024 * 1024;
 const lineLimitChars = 4 * 1024 * 1024;
 
@@ -80,42 +84,6 @@ export function requestPath(path: string, ref?: string, query: object = {}): str
     .map(([key, value]) => `${key}=${encodeURIComponent(String(value))}`);
   return pairs.length === 0 ? filled : `${filled}?${pairs.join("&")}`;
 }
-
-/** A failed connection as a `BangerError`: `daemon_not_running`, `daemon_forbidden` or `daemon_lost`. */
-function connectionError(error: Error, socketPath: string): BangerError {
-  if (error instanceof BangerError) return error;
-  const { code } = error as NodeJS.ErrnoException;
-  if (code === "ENOENT" || code === "ENOTDIR" || code === "ECONNREFUSED") {
-    return new BangerError("daemon_not_running", "the daemon is not running", {
-      hint: "any command that needs it starts it: banger vm list",
-      retry: "later",
-      cause: error,
-    });
-  }
-  const trouble = pathTrouble(socketPath, error);
-  if (trouble !== undefined) {
-    return new BangerError("daemon_forbidden", `the daemon's socket cannot be reached: ${trouble.cause}`, {
-      hint: trouble.hint,
-      cause: error,
-    });
-  }
-  return new BangerError("daemon_lost", `the connection to the daemon broke (${code ?? error.message})`, {
-    hint: "banger daemon status",
-    retry: "later",
-    cause: error,
-  });
-}
-
-const silent = (timeoutMs: number): BangerError =>
-  new BangerError("daemon_silent", `the daemon did not answer within ${timeoutMs / 1000} s`, {
-    hint: "banger doctor",
-    retry: "later",
-  });
-
-const badReply = (what: string): BangerError =>
-  new BangerError("bad_reply", `the daemon's reply is invalid: ${what}`, {
-    hint: "stop it so that the next command starts this version: banger daemon stop",
-  });
 
 async function readBody(reply: Reply): Promise<string> {
   const chunks: Buffer[] = [];
@@ -157,29 +125,47 @@ interface RawOptions {
 }
 
 export class Client {
+  /** The start that is under way, which all requests wait for. */
+  #starting: Promise<void> | undefined;
+
   constructor(
     readonly socketPath: string,
     /** Whose daemon it must be; this user's unless told. */
     readonly owner?: SocketOwner,
+    /** Starts the daemon where a request finds none, and the request is then sent; without it that is an error. */
+    readonly start?: () => Promise<void>,
   ) {}
 
-  /** One request, one JSON reply. @throws BangerError as the daemon gave it, or a connection error. */
+  /** The same daemon, which is never started for it. */
+  get passive(): Client {
+    return new Client(this.socketPath, this.owner);
+  }
+
+  /**
+   * One request, one JSON reply. A client that starts the daemon also asks a question again that a daemon's end left
+   * without an answer. @throws BangerError as the daemon gave it, or a connection error.
+   */
   async call<K extends RouteName>(route: K, options: CallOptions<K> = {}): Promise<ReplyOf<K>> {
-    return this.#guarded(options.signal, async () => {
-      const reply = await this.#open(requestLines[route], options);
-      return parseJson(await readBody(reply)) as ReplyOf<K>;
-    });
+    const line = requestLines[route];
+    const most = this.start !== undefined && line.startsWith("GET ") ? mostAsked : 1;
+    for (let asked = 1; ; asked++) {
+      try {
+        return await this.#guarded(options.signal, async () => {
+          const reply = await this.#open(line, options);
+          return parseJson(await readBody(reply)) as ReplyOf<K>;
+        });
+      } catch (error) {
+        if (asked >= most || !isLost(error)) throw error;
+      }
+      await pause(askAgainMs);
+    }
   }
 
   /** Events as they are in the log; with `follow` without end. Throws `daemon_lost` when the daemon goes away. */
   async *events(query: EventsQuery, signal?: AbortSignal): AsyncGenerator<EventView> {
-    const decoder = new StringDecoder("utf8");
-    let rest = "";
-    for await (const chunk of this.#bytes(requestLines.events, { query, signal })) {
-      const lines = (rest + decoder.write(chunk)).split("\n");
-      rest = lines.pop() ?? "";
-      if (rest.length > lineLimitChars) throw badReply("an event longer than 4 MiB");
-      for (const line of lines) if (line !== "") yield parseJson(line) as EventView;
+    for await (const line of linesOf(this.#bytes(requestLines.events, { query, signal }), lineLimitChars)) {
+      if (line.length >= lineLimitChars) throw badReply("an event longer than 4 MiB");
+      if (line !== "") yield parseJson(line) as EventView;
     }
   }
 
@@ -230,7 +216,7 @@ export class Client {
   async #open(line: string, options: RawOptions): Promise<Reply> {
     const [method, path] = line.split(" ") as [string, string];
     const { signal, headers = {}, timeoutMs = defaultTimeoutMs } = options;
-    const reply = await exchange({
+    const reply = await this.#reach({
       socketPath: this.socketPath,
       owner: this.owner,
       method,
@@ -244,6 +230,21 @@ export class Client {
     if (reply.status >= 400) throw await replyError(reply);
     if (reply.status < 100) throw badReply("it is not HTTP");
     return reply;
+  }
+
+  /** Nobody can have heard a request that found no daemon, so it is sent once more when one runs. */
+  async #reach(request: Exchange): Promise<Reply> {
+    try {
+      return await exchange(request);
+    } catch (error) {
+      const absent = connectionError(error as Error, this.socketPath).code === "daemon_not_running";
+      if (!absent || this.start === undefined || request.signal?.aborted) throw error;
+    }
+    this.#starting ??= this.start().finally(() => {
+      this.#starting = undefined;
+    });
+    await this.#starting;
+    return exchange(request);
   }
 
   async #guarded<T>(signal: AbortSignal | undefined, ask: () => Promise<T>): Promise<T> {

@@ -26,6 +26,10 @@ export interface Route {
   summary: string;
   query?: TSchema;
   body?: TSchema;
+  /** The longest body; 2 MiB unless told. */
+  bodyMaxBytes?: number;
+  /** The protocol that a request must ask for. */
+  upgrade?: string;
   /** Schema of the answer; a string says what a stream carries. */
   reply: TSchema | string;
 }

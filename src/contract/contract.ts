@@ -4,7 +4,7 @@ import { startFields } from "../model/model.js";
 import { ApiError, NewName, Nullable, type Route, Time } from "./basics.js";
 import { daemonRoutes } from "./daemon.js";
 import { eventRoutes } from "./events.js";
-import { ExecRequest, SshView, VmHold } from "./guest.js";
+import { guestRoutes, SshView, VmHold } from "./guest.js";
 import { imageRoutes } from "./images.js";
 import { limits } from "./limits.js";
 import { unknownRoutes } from "./unknown.js";
@@ -266,20 +266,7 @@ export const routes = {
     reply: HistoryView,
   },
   vmWhy: { method: "GET", path: "/v1/vms/:ref/why", summary: "Explain its current state", reply: WhyView },
-  vmExec: {
-    method: "POST",
-    path: "/v1/vms/:ref/exec",
-    summary: "Run a command; upgrades to banger-exec framing",
-    body: ExecRequest,
-    reply:
-      "101 Switching Protocols to banger-exec, which the request asks for by `Connection: Upgrade` and `Upgrade: " +
-      "banger-exec`; without them it is refused with 426. Both sides send frames: one byte of type, three zero bytes, the " +
-      "payload's length as a little-endian 32-bit number, at most 16384, and the payload. To the command: 0 input, " +
-      "1 end of input, 2 terminal size (columns and rows, 16 bits each, little-endian), 3 signal (one byte, its Linux " +
-      "number). From it: 16 output, 17 error output, 18 its end as JSON (`{code}` or `{signal, number}`), 19 why it " +
-      "could not be started as JSON (`{code, message}`), 20 how many more bytes of input may be sent beyond the first " +
-      "65536 (32 bits, little-endian). Frame 18 or 19 is the last one.",
-  },
+  ...guestRoutes,
   ...unknownRoutes,
   ...imageRoutes,
   ...eventRoutes,

@@ -1,5 +1,9 @@
 /** The API's schemas of what a client does in a guest, and with a VM that is for it alone. */
 import { type Static, Type } from "@sinclair/typebox";
+import type { Route } from "./basics.js";
+
+/** What a connection speaks on which a command runs: the frames of src/guest/exec-frames.ts. */
+export const execProtocol = "banger-exec";
 
 /** The VM of a create command is deleted when its client's last hold ends. */
 export const VmHold = Type.Object(
@@ -32,6 +36,26 @@ export const ExecRequest = Type.Object(
   },
   { additionalProperties: false },
 );
+
+export const guestRoutes = {
+  vmExec: {
+    method: "POST",
+    path: "/v1/vms/:ref/exec",
+    summary: "Run a command; upgrades to banger-exec framing",
+    upgrade: execProtocol,
+    body: ExecRequest,
+    // What Linux takes (2 MiB of arguments and environment) fits, however JSON has to spell it.
+    bodyMaxBytes: 16 * 1024 * 1024,
+    reply:
+      "101 Switching Protocols to banger-exec, which the request asks for by `Connection: Upgrade` and `Upgrade: " +
+      "banger-exec`; without them it is refused with 426. Both sides send frames: one byte of type, three zero bytes, the " +
+      "payload's length as a little-endian 32-bit number, at most 16384, and the payload. To the command: 0 input, " +
+      "1 end of input, 2 terminal size (columns and rows, 16 bits each, little-endian), 3 signal (one byte, its Linux " +
+      "number). From it: 16 output, 17 error output, 18 its end as JSON (`{code}` or `{signal, number}`), 19 why it " +
+      "could not be started as JSON (`{code, message}`), 20 how many more bytes of input may be sent beyond the first " +
+      "65536 (32 bits, little-endian). Frame 18 or 19 is the last one.",
+  },
+} as const satisfies Record<string, Route>;
 
 export type VmHold = Static<typeof VmHold>;
 export type SshView = Static<typeof SshView>;

@@ -1,4 +1,5 @@
 /** Drivers put together to a world: those of a mode, the VMMs, and the images, links and files that every home has. */
+import type { HostWorld } from "../api/route.js";
 import { AgentLinks, type Dial, type GuestAgent } from "../effects/agent/links.js";
 import { vmDisks } from "../effects/disk/disks.js";
 import { onlineGrowth } from "../effects/disk/online.js";
@@ -51,27 +52,9 @@ export interface AssemblyOptions<C extends GuestAgent> {
   sshKey: string | null;
   runTool: RunTool;
   warn: Warn;
-}
-
-export interface AssembledWorld<C extends GuestAgent> extends World {
-  /** The client of a guest agent that answers now, or undefined. */
-  clientOf(id: VmId): C | undefined;
-  /** What the machine has for VMs, as of now. */
-  machine(): ObservedHost;
-  /** Every VMM of this home, whether the log knows its VM or not. */
-  vmms(): ProcessScan;
-  /** Addresses of this host to which something is connected, or was a moment ago. */
-  connectedAddresses(): ReadonlySet<string>;
-  /** What the VM takes of its host, as of now. */
-  usageOf(vm: Pick<Vm, "id" | "imageId">, process: Seen<ProcessIdentity>): VmUsage;
-  /** The size of root disks over that image, which they can only grow from; null where they cannot grow. */
-  leastRootMiB(imageId: ImageId): number | null;
-  /** Where new VMs have their addresses from. */
-  addresses: AddressRange;
-  /** Names of VMs are answered at this port of 127.0.0.1. */
-  namesServedAt(port: number): void;
-  /** Ends the VMMs that nobody can reach any more because their home was deleted; returns how many. */
-  endUnreachable(): number;
+  vmm: HostWorld["vmm"];
+  /** What would execute the guest of a VM that is started now. */
+  acceleration: HostWorld["acceleration"];
 }
 
 async function askGuest(client: GuestAgent | undefined, signal: AbortSignal): Promise<void> {
@@ -108,8 +91,8 @@ function driversOf<C extends GuestAgent>(
   };
 }
 
-export function assembleWorld<C extends GuestAgent>(options: AssemblyOptions<C>): AssembledWorld<C> {
-  const { home, clock, mode, vmms } = options;
+export function assembleWorld<C extends GuestAgent>(options: AssemblyOptions<C>): HostWorld<C> {
+  const { home, clock, mode, vmms, vmm, acceleration } = options;
   const listeners: ((stream: string) => void)[] = [];
   const wake = (stream: string) => {
     for (const listener of listeners) listener(stream);
@@ -143,7 +126,7 @@ export function assembleWorld<C extends GuestAgent>(options: AssemblyOptions<C>)
   const endBounding = boundLogs(home, clock, () => controls.ids(), options.warn);
 
   return {
-    capabilities: mode.capabilities,
+    ...{ vmm, acceleration, capabilities: mode.capabilities },
     observe: sharedRun(async () => {
       const sight = await mode.look();
       const observed = look(instruments, sight);

@@ -4,7 +4,7 @@ import { basename, dirname } from "node:path";
 import type { FastifyInstance } from "fastify";
 import type { Logger } from "pino";
 import { Activity } from "../api/activity.js";
-import type { ApiDeps } from "../api/route.js";
+import type { ApiDeps, HostWorld } from "../api/route.js";
 import { buildApi } from "../api/server.js";
 import { rfc3339 } from "../api/views.js";
 import type { Config } from "../config/form.js";
@@ -33,17 +33,9 @@ export interface DaemonOptions {
   /** Where this daemon looks programs up, as in PATH. */
   searchPath: string;
   /** Makes the drivers of this host. */
-  openWorld(): Promise<OpenedWorld>;
+  openWorld(): Promise<HostWorld>;
   api: Pick<ApiDeps, "defaults" | "sshKey" | "images">;
 }
-
-type OpenedWorld = ApiDeps["world"] &
-  Pick<ApiDeps["about"], "vmm"> & {
-    /** Names of VMs are answered at this port of 127.0.0.1. */
-    namesServedAt(port: number): void;
-    /** Ends the VMMs that nobody can reach any more because their home was deleted; returns how many. */
-    endUnreachable(): number;
-  };
 
 export interface Daemon {
   /** Ends the daemon and leaves the VMs running; a second call joins the first. */
@@ -133,11 +125,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
  * The same host, of which nothing is seen, and so nothing done, once the home is another's or gone. What then fails ends
  * the daemon, and with it the VMs that nobody could find any more.
  */
-function guard(
-  { home, logger, searchPath }: DaemonOptions,
-  world: OpenedWorld,
-  end: (error: unknown) => void,
-) {
+function guard({ home, logger, searchPath }: DaemonOptions, world: HostWorld, end: (error: unknown) => void) {
   const lost = watchHome(homeHandles(home).log);
   let leaving: Promise<void> | undefined;
   const leave = async (error: BangerError) => {
@@ -167,7 +155,7 @@ function guard(
 
 const aboutOf = (
   { version, searchPath, clock }: DaemonOptions,
-  { vmm }: OpenedWorld,
+  { vmm }: HostWorld,
   dns: DnsServer | undefined,
 ): ApiDeps["about"] => ({
   pid: process.pid,
@@ -182,7 +170,7 @@ const aboutOf = (
 async function openDns(
   { config, logger }: DaemonOptions,
   ledger: Ledger,
-  { addresses, namesServedAt }: OpenedWorld,
+  { addresses, namesServedAt }: HostWorld,
 ): Promise<DnsServer | undefined> {
   if (config.dnsListen === "off") return undefined;
   const warn = (message: string, details: object) => logger.warn(details, message);

@@ -2,13 +2,14 @@
 import { homedir } from "node:os";
 import { fileURLToPath } from "node:url";
 import type { Logger } from "pino";
+import type { HostWorld } from "../api/route.js";
 import type { Config } from "../config/form.js";
 import type { WorkSeeds } from "../effects/disk/work.js";
 import { userFilesReader } from "../effects/seed/user-files.js";
 import { AgentClient } from "../guest/agent.js";
 import { type Home, imageHandles, systemHandles } from "../home/handles.js";
 import { expandHome, type Place } from "../host/home.js";
-import { type Acceleration, accelerationOf } from "../host/kvm.js";
+import { accelerationOf } from "../host/kvm.js";
 import type { ProxyBook } from "../host/proxies.js";
 import { type RunTool, toolEnvironment, toolRunner } from "../host/run-tool.js";
 import { sharedRun } from "../host/shared-run.js";
@@ -22,7 +23,7 @@ import type { Clock } from "../lib/clock.js";
 import { BangerError } from "../lib/errors.js";
 import type { Warn } from "../lib/warn.js";
 import type { ImageId } from "../model/model.js";
-import { type AssembledWorld, assembleWorld } from "./assembly.js";
+import { assembleWorld } from "./assembly.js";
 import { localMode } from "./mode.js";
 import { makeVmms } from "./vmms.js";
 
@@ -37,13 +38,6 @@ export interface LocalWorldOptions {
   proxies: ProxyBook;
   /** The guest's agent; the one that was built with this program when absent. */
   agentPath?: string;
-}
-
-export interface LocalWorld extends AssembledWorld<AgentClient> {
-  /** The kind of VMM that runs what is started from now on. */
-  vmm: string;
-  /** What a QEMU that is started now would have. */
-  acceleration(): Promise<Acceleration>;
 }
 
 const builtAgent = fileURLToPath(new URL("../../../build/banger-agent", import.meta.url));
@@ -110,7 +104,7 @@ function preparer(home: Home, agentPath: string) {
 }
 
 /** Opens the world of a home; nothing is touched before the first look. */
-export async function createLocalWorld(options: LocalWorldOptions): Promise<LocalWorld> {
+export async function createLocalWorld(options: LocalWorldOptions): Promise<HostWorld> {
   const { place, config, clock, logger, environment } = options;
   const { home } = place;
   const searchPath = searchPathOf(environment);
@@ -128,7 +122,7 @@ export async function createLocalWorld(options: LocalWorldOptions): Promise<Loca
   const warn: Warn = (message, details) => logger.warn(details, message);
   const mode = await localMode({ place, config, clock, warn });
   const vmmHost = { home, clock, config, prepare, acceleration, system: mode.system };
-  const world = assembleWorld<AgentClient>({
+  return assembleWorld<AgentClient>({
     ...{ home, clock, mode: mode.parts },
     ...makeVmms({ ...vmmHost, environment: toolEnvironment(searchPath) }, mode.starts),
     agentClient: (line) => new AgentClient(() => line.open()),
@@ -138,6 +132,7 @@ export async function createLocalWorld(options: LocalWorldOptions): Promise<Loca
     sshKey: sshKeyPath && expandHome(sshKeyPath, userHome),
     runTool,
     warn,
+    vmm: mode.starts.kind,
+    acceleration,
   });
-  return { ...world, vmm: mode.starts.kind, acceleration };
 }

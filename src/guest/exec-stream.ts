@@ -69,7 +69,14 @@ function readResult(payload: Buffer): ExecResult {
 }
 
 /** Linux takes 128 KiB in one argument, and 2 MiB of arguments and environment in all. */
-export const argumentsHint = "pass it as input: … | banger vm exec REF -- xargs -0 CMD";
+const argumentsHint = "pass it as input: … | banger vm exec REF -- xargs -0 CMD";
+
+export const argumentsTooLong = (mostBytes: number): BangerError =>
+  new BangerError(
+    "exec_arguments_too_long",
+    `arguments and environment are more than ${mostBytes} bytes as JSON`,
+    { hint: argumentsHint },
+  );
 
 /** What an `error` frame says, as `exec_<code>`: `exec_not_found`, `exec_not_executable`, `exec_bad_cwd`, … */
 function readFailure(payload: Buffer): BangerError {

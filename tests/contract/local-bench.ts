@@ -166,6 +166,8 @@ export async function makeBench(mode: BenchMode, home = temporaryHome(), machine
       sshKey: null,
       runTool: toolRunner(process.env["PATH"] ?? ""),
       warn: (message, details) => console.error(message, details),
+      vmm: "qemu",
+      acceleration: async () => ({ accelerator: "tcg", why: null }),
     });
   };
   const bench: Bench = {

@@ -294,7 +294,7 @@ test("stop answers, then the daemon ends", async () => {
 });
 
 test("every route was asked and answered as its schema says", () => {
-  // These have test files of their own: exec-proxy, holds, vm-set, api-images and unknown-vms.test.ts.
+  // These have test files of their own: api-exec, holds, vm-set, api-images and unknown-vms.test.ts.
   const elsewhere = ["vmExec", "vmHold", "vmSet", ...Object.keys({ ...imageRoutes, ...unknownRoutes })];
   assert.deepEqual([...exercised, ...elsewhere].sort(), Object.keys(routes).sort());
 });

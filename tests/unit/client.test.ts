@@ -109,3 +109,28 @@ test("an exec is upgraded with nothing lost, or refused with the daemon's error"
     });
     await assert.rejects(client.exec("box", { argv: ["true"] }), hasCode("vm_not_running"));
   }));
+
+test("a client that may start the daemon does so once for all requests, and sends only what nobody can have heard", () =>
+  inTemporaryDirectory(async (directory) => {
+    const path = `${directory}/api.sock`;
+    let [started, lists]: [FakeApi[], number] = [[], 0];
+    const client = new Client(path, undefined, async () => {
+      // A start takes longer than it takes to find that there is no daemon.
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      const api = await FakeApi.listen(path);
+      started = [...started, api];
+      // The first answer to each kind of request breaks off.
+      api.on("GET /v1/vms", (_asked, response) => (++lists === 1 ? void response.destroy() : []));
+      api.on("POST /v1/daemon/stop", (_asked, response) => void response.destroy());
+    });
+    try {
+      await assert.rejects(client.passive.call("vmList"), hasCode("daemon_not_running"));
+      assert.deepEqual(await Promise.all([client.call("vmList"), client.call("vmList")]), [[], []]);
+      assert.equal(started.length, 1);
+      assert.equal(started[0]?.asked.length, 3);
+      await assert.rejects(client.call("daemonStop"), hasCode("daemon_lost"));
+      assert.equal(started[0]?.asked.length, 4);
+    } finally {
+      for (const api of started) await api.close();
+    }
+  }));

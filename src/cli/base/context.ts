@@ -1,7 +1,7 @@
 /** What every command works with: the streams, the home, the daemon (started when it is needed) and Ctrl-C. */
 import { Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
-import type { CallOptions, Client, RouteName } from "../../client/client.js";
+import { type CallOptions, Client, type RouteName } from "../../client/client.js";
 import type { Home } from "../../home/handles.js";
 import type { Mode } from "../../host/home.js";
 import type { Clock } from "../../lib/clock.js";
@@ -19,34 +19,36 @@ export interface Context {
   stdout: NodeJS.WriteStream;
   stderr: NodeJS.WriteStream;
   interrupts: Interrupts;
+  /** Starts the daemon when a request finds none. */
   client: Client;
   /** Whether the result is to be JSON on stdout; stderr then has nothing but the error. */
   json: boolean;
 }
 
+/** The context with some things changed, which also hold for a daemon that is started under it. */
+export function changed(
+  context: Context,
+  changes: Partial<Omit<Context, "client">>,
+  { socketPath, owner }: Pick<Client, "socketPath" | "owner"> = context.client,
+): Context {
+  // The streams behind it stay getters: each costs a millisecond, and is made when it is first asked for.
+  const client = new Client(socketPath, owner, () => startDaemonOf(own));
+  const properties = Object.getOwnPropertyDescriptors({ ...changes, client });
+  const own = Object.create(context, properties) as Context;
+  return own;
+}
+
 /** The same with `--json`: what is meant for people goes nowhere. */
-export const withJson = (context: Context): Context => ({
-  env: context.env,
-  mode: context.mode,
-  home: context.home,
-  clock: context.clock,
-  interrupts: context.interrupts,
-  client: context.client,
-  json: true,
-  // Each stream costs a millisecond, and is made when it is first asked for.
-  get stdin() {
-    return context.stdin;
-  },
-  get stdout() {
-    return context.stdout;
-  },
-  stderr: new Writable({ write: (_bytes, _encoding, done) => done() }) as NodeJS.WriteStream,
-});
+export const withJson = (context: Context): Context =>
+  changed(context, {
+    json: true,
+    stderr: new Writable({ write: (_bytes, _encoding, done) => done() }) as NodeJS.WriteStream,
+  });
 
 const slowStartMs = 400;
 
-/** Starts the daemon unless it runs, in system mode through systemd; says so when that takes a while. */
-export async function ensureDaemon(context: Context): Promise<void> {
+/** Starts the daemon, in system mode through systemd; says so when that takes a while. */
+export async function startDaemonOf(context: Context): Promise<void> {
   const { mode, home, env } = context;
   const { startDaemon, startService } = await import("../../client/start-daemon.js");
   const { liveLine } = await import("../render/live-line.js");
@@ -76,21 +78,9 @@ export async function ensureDaemon(context: Context): Promise<void> {
 export const neverArrived = (error: unknown): boolean =>
   error instanceof BangerError && error.code === "daemon_not_running";
 
-/** Runs `ask`; when there is no daemon, starts one and runs it once more. */
-export async function withDaemon<T>(context: Context, ask: () => Promise<T>): Promise<T> {
-  try {
-    return await ask();
-  } catch (error) {
-    if (!neverArrived(error)) throw error;
-  }
-  await ensureDaemon(context);
-  return ask();
-}
-
-/** One API call, which starts the daemon when it is not running and ends on Ctrl-C. */
+/** One API call, which ends on Ctrl-C. */
 export function call<K extends RouteName>(context: Context, route: K, options: CallOptions<K> = {}) {
-  const { signal } = context.interrupts;
-  return withDaemon(context, () => context.client.call(route, { signal, ...options }));
+  return context.client.call(route, { signal: context.interrupts.signal, ...options });
 }
 
 /**

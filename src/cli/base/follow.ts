@@ -1,17 +1,20 @@
 /** Following the log until something is so, across a daemon that goes away and comes back. */
+import { isLost } from "../../client/errors.js";
 import type { VmView } from "../../contract/contract.js";
 import type { EventsQuery, EventView } from "../../contract/events.js";
+import { pause } from "../../lib/clock.js";
 import { BangerError } from "../../lib/errors.js";
-import { type Context, call, ensureDaemon } from "./context.js";
+import { type Context, call } from "./context.js";
 
-const losses = new Set(["daemon_lost", "daemon_not_running"]);
 const mostLosses = 5;
+/** A daemon that is ending is given this long to go, and longer each time. */
+const againMs = 100;
 
 /**
  * What `open` yields, which never ends by itself, opened again each time that the daemon went away; gives up when that
  * happens again and again without anything to yield.
  */
-export async function* surviving<T>(context: Context, open: () => AsyncIterable<T>): AsyncGenerator<T> {
+export async function* surviving<T>(open: () => AsyncIterable<T>): AsyncGenerator<T> {
   for (let lost = 0; lost < mostLosses; lost++) {
     try {
       for await (const item of open()) {
@@ -19,21 +22,23 @@ export async function* surviving<T>(context: Context, open: () => AsyncIterable<
         yield item;
       }
     } catch (error) {
-      if (!(error instanceof BangerError && losses.has(error.code))) throw error;
+      if (!isLost(error)) throw error;
     }
-    await ensureDaemon(context);
+    await pause(againMs * 2 ** lost);
   }
   throw new BangerError("daemon_lost", "the daemon keeps disappearing", { hint: "banger doctor" });
 }
 
-/** The events after `query.after`, without end. */
+/** The events of the query and those to come, without end unless it has a limit. */
 export async function* follow(context: Context, query: EventsQuery): AsyncGenerator<EventView> {
   const { signal } = context.interrupts;
-  let after = query.after ?? 0;
-  const open = () => context.client.events({ ...query, after, follow: true }, signal);
-  for await (const event of surviving(context, open)) {
-    after = event.seq;
+  const { last: _seen, ...rest } = query;
+  let [asked, left] = [query, query.limit ?? Number.POSITIVE_INFINITY];
+  for await (const event of surviving(() => context.client.events({ ...asked, follow: true }, signal))) {
+    left -= 1;
+    asked = { ...rest, after: event.seq, ...(query.limit !== undefined && { limit: left }) };
     yield event;
+    if (left <= 0) return;
   }
 }
 

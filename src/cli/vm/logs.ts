@@ -1,9 +1,9 @@
 /** `banger vm logs`. */
-import { StringDecoder } from "node:string_decoder";
 import type { LogsQuery } from "../../contract/contract.js";
+import { linesOf } from "../../lib/lines.js";
 import { usageError } from "../base/check.js";
 import { command, oneRef, rawFlag } from "../base/command.js";
-import { type Context, print, withDaemon } from "../base/context.js";
+import { type Context, print } from "../base/context.js";
 import { surviving } from "../base/follow.js";
 import { wholeNumber } from "../base/numbers.js";
 import { guestOutput, write } from "../base/output.js";
@@ -11,23 +11,9 @@ import { jsonText } from "../render/style.js";
 
 const mostLines = 1_000_000;
 
-/** Longer than any line that a program writes; what is longer comes in pieces. */
-const longestLine = 65_536;
-
-async function* linesOf(chunks: AsyncIterable<Buffer>): AsyncGenerator<string> {
-  const decoder = new StringDecoder("utf8");
-  let rest = "";
-  for await (const chunk of chunks) {
-    const lines = (rest + decoder.write(chunk)).split("\n");
-    rest = lines.pop() ?? "";
-    for (const line of lines) yield line.replace(/\r$/, "");
-    if (rest.length >= longestLine) {
-      yield rest;
-      rest = "";
-    }
-  }
-  rest += decoder.end();
-  if (rest !== "") yield rest;
+/** The lines as text; what is longer than any line that a program writes comes in pieces. */
+async function* textLines(chunks: AsyncIterable<Buffer>): AsyncGenerator<string> {
+  for await (const line of linesOf(chunks)) yield line.replace(/\r$/, "");
 }
 
 export const logs = command({
@@ -54,17 +40,15 @@ export const logs = command({
     } as const;
     const ref = words[0] ?? "";
     const output = guestOutput(context.stdout, flags.raw === true);
-    await withDaemon(context, async () => {
-      const chunks =
-        flags.follow === true
-          ? followed(context, ref, query)
-          : context.client.logs(ref, query, context.interrupts.signal);
-      if (context.json) {
-        for await (const text of linesOf(chunks)) await print(context, `${jsonText({ text })}\n`);
-        return;
-      }
+    const chunks =
+      flags.follow === true
+        ? followed(context, ref, query)
+        : context.client.logs(ref, query, context.interrupts.signal);
+    if (context.json) {
+      for await (const text of textLines(chunks)) await print(context, `${jsonText({ text })}\n`);
+    } else {
       for await (const chunk of chunks) await write(output, chunk);
-    });
+    }
     return 0;
   },
 });
@@ -77,7 +61,7 @@ async function* followed(context: Context, ref: string, query: LogsQuery): Async
     at = offset;
   };
   const open = () => context.client.logs(ref, asked, context.interrupts.signal, began);
-  for await (const chunk of surviving(context, open)) {
+  for await (const chunk of surviving(open)) {
     at += chunk.length;
     asked = { source, follow: true, from: at };
     yield chunk;

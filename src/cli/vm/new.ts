@@ -2,10 +2,11 @@
 import type { VmCreate, VmView } from "../../contract/contract.js";
 import type { DefaultsView } from "../../contract/daemon.js";
 import { limits } from "../../contract/limits.js";
+import { pause } from "../../lib/clock.js";
 import { BangerError } from "../../lib/errors.js";
 import { formatSize, parseDuration, parseSize } from "../../lib/sizes.js";
 import { usageError } from "../base/check.js";
-import { type Context, call, ensureDaemon, say } from "../base/context.js";
+import { type Context, call, say } from "../base/context.js";
 import { labelFlag, labelsOf } from "../base/filter.js";
 import { settle } from "../base/follow.js";
 import { sizeFlag } from "../base/numbers.js";
@@ -97,6 +98,7 @@ function ttlFlag(text: string): number {
 }
 
 const mostSends = 4;
+const againMs = 100;
 const uninterrupted = new AbortController().signal;
 
 /** Creates the VM once: when the connection breaks the same command is sent again, and creates nothing twice. */
@@ -110,7 +112,7 @@ async function sendCreate(context: Context, body: VmCreate, hold?: Hold): Promis
       const lost = error instanceof BangerError && ["daemon_lost", "client_gone"].includes(error.code);
       if (!lost || sent >= mostSends) throw error;
     }
-    await ensureDaemon(context);
+    await pause(againMs);
   }
 }
 

@@ -5,7 +5,7 @@ import { defaultGuestPath, startDirectory } from "../../workspace/guest-path.js"
 import type { Plan } from "../../workspace/plan.js";
 import { usageError } from "../base/check.js";
 import { command } from "../base/command.js";
-import { type Context, call, print, printJson, say } from "../base/context.js";
+import { type Context, call, changed, print, printJson, say } from "../base/context.js";
 import { Interrupted } from "../base/interrupts.js";
 import { runCaptured } from "./captured.js";
 import { defaultsHelp } from "./create.js";
@@ -219,7 +219,7 @@ async function isKept(context: Context, id: string): Promise<boolean> {
 /** Has the VM deleted, even after Ctrl-C. What the daemon has taken down it carries out, whoever waits for it. */
 async function removeVm(context: Context, vm: { id: string; name: string }): Promise<void> {
   const deadline = AbortSignal.timeout(deleteDeadlineMs);
-  const calm: Context = { ...context, interrupts: { ...context.interrupts, signal: deadline } };
+  const calm = changed(context, { interrupts: { ...context.interrupts, signal: deadline } });
   const release = context.interrupts.take(() => undefined);
   try {
     await call(calm, "vmAct", { body: { action: "delete", refs: [vm.id] } });

@@ -4,7 +4,7 @@ import type { Readable, Writable } from "node:stream";
 import type { ExecRequest } from "../../contract/guest.js";
 import { ExecClient, type ExecResult, OutputError } from "../../guest/exec-stream.js";
 import { BangerError } from "../../lib/errors.js";
-import { type Context, withDaemon } from "../base/context.js";
+import type { Context } from "../base/context.js";
 import { Interrupted } from "../base/interrupts.js";
 import { flushed, outputEnd } from "../base/output.js";
 import { daemonWent, guestEnded } from "./lost-session.js";
@@ -86,7 +86,7 @@ export async function joinSession(
     body.env = { ...Object.fromEntries(own), ...request.env };
   }
   const begun = context.clock.now();
-  const connection = await withDaemon(context, () => context.client.exec(ref, body));
+  const connection = await context.client.exec(ref, body);
   const stdin = input ? inputOf(context) : undefined;
   const command = new ExecClient(connection, { ...(stdin && { stdin }), stdout, stderr });
   connection.resume();

@@ -174,6 +174,11 @@ describe("a refusal is an error in JSON", () => {
     });
   }
 
+  test("a garbled name of any other route", async () => {
+    const { status, json } = await bench.ask("GET", "/v1/vms/%zz");
+    assert.deepEqual([status, (json as { error: { code: string } }).error.code], [400, "invalid_request"]);
+  });
+
   test("a guest that refuses, and a VM that does not run", async () => {
     bench.guests.status = 503;
     assert.match(await answer(send(headOf(id, '{"argv":["true"]}'))), /^HTTP\/1\.1 503 /);
