@@ -33,6 +33,11 @@ int confine(const struct confinement *allowed);
 /* capabilities.c: of root's, only those that a VMM needs are left; nobody gets new ones. */
 void drop_privileges(const struct confinement *allowed);
 
+/* log.c: standard input to standard output, a file that keeps a bounded end of it; until there is no more. */
+int keep_log(void);
+/* What this process prints goes through one that does so, where it would go to a file. */
+void bound_output(void);
+
 /* kvm.c: prints "ok", or what keeps a VM from being made. */
 int try_kvm(const char *device);
 

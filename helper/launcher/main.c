@@ -12,6 +12,7 @@
 static const char usage_text[] =
     "usage: banger-launcher daemon -- PROGRAM [ARGUMENT]...\n"
     "       banger-launcher vmm [--read PATH | --write PATH]... [--preload LIBRARY] -- PROGRAM [ARGUMENT]...\n"
+    "       banger-launcher log\n"
     "       banger-launcher kvm DEVICE\n"
     "       banger-launcher landlock\n"
     "Every path is absolute; docs/inherited.md tells what each of them does.\n";
@@ -85,6 +86,7 @@ static _Noreturn void launch_vmm(char **words) {
   char **argv = program_of(words);
   if (library != NULL) take(allowed.read, &allowed.reads, library);
   clean_process();
+  bound_output();
   bound_vmm();
   if (library != NULL) preload(library);
   drop_privileges(&allowed);
@@ -102,6 +104,7 @@ int main(int count, char **words) {
     reset_attributes();
     become(argv);
   }
+  if (strcmp(mode, "log") == 0 && count == 2) return keep_log();
   if (strcmp(mode, "kvm") == 0 && count == 3) return try_kvm(absolute(words[2], mode));
   if (strcmp(mode, "landlock") == 0 && count == 2) return printf("%d\n", landlock_version()) > 0 ? 0 : EXIT_SYSTEM;
   refuse("not a mode, or not its arguments", mode);

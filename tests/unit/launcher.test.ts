@@ -227,6 +227,7 @@ describe("arguments", () => {
       ["kvm", "dev"],
       ["kvm", "/dev/null", "/dev/null"],
       ["landlock", "1"],
+      ["log", `${root}/touched`],
     ])
       refused(args);
     assert.notEqual(spawnSync("test", ["-e", `${root}/touched`]).status, 0);
@@ -239,6 +240,7 @@ describe("arguments", () => {
         "daemon",
         "kvm",
         "landlock",
+        "log",
         "--read",
         "--write",
         "--",
@@ -252,8 +254,8 @@ describe("arguments", () => {
       fc.property(fc.array(word, { maxLength: 12 }), (words) => {
         const { status, signal } = run(words);
         assert.equal(signal, null);
-        assert.ok([0, 1, 64, 126, 127].includes(status as number), `${status}: ${JSON.stringify(words)}`);
-        const started = words.includes("--") || ["kvm", "landlock"].includes(words[0] ?? "");
+        assert.ok([0, 1, 64, 71, 126, 127].includes(status as number), `${status}: ${JSON.stringify(words)}`);
+        const started = words.includes("--") || ["kvm", "landlock", "log"].includes(words[0] ?? "");
         if (!started) assert.equal(status, 64);
       }),
       { numRuns: 300 },

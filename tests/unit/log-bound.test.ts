@@ -1,10 +1,13 @@
 /** Logs of a VMM that runs: their end is kept, and the writer goes on right behind it. */
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import {
   closeSync,
   mkdirSync,
   mkdtempSync,
   openSync,
+  readdirSync,
   readFileSync,
   rmSync,
   statSync,
@@ -13,9 +16,12 @@ import {
   writeSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { afterEach, beforeEach, describe, test } from "node:test";
+import { after, afterEach, beforeEach, describe, test } from "node:test";
 import { boundLog, boundLogs } from "../../src/effects/vmm/log-bound.js";
+import { written } from "../../src/effects/vmm/log-end.js";
 import { type Home, homeHandles, vmHandles } from "../../src/home/handles.js";
+import { launcherProgram, vmmArguments } from "../../src/host/launcher.js";
+import { systemClock } from "../../src/lib/clock.js";
 import { ManualClock } from "../manual-clock.js";
 
 const mebibyte = 1 << 20;
@@ -91,5 +97,80 @@ describe("a log's bound", () => {
     closeSync(grow(vmmLog, 17 * mebibyte));
     await clock.advance(120_000);
     assert.equal(statSync(vmmLog).size, 17 * mebibyte);
+  });
+});
+
+describe("what a program prints that the launcher starts, whoever lives beside it", () => {
+  const root = mkdtempSync(`${tmpdir()}/banger-kept-`);
+  const path = `${root}/console.log`;
+  after(() => rmSync(root, { recursive: true }));
+
+  /** A shell in QEMU's place, whose standard output is the log; `before` is run by the shell that starts it. */
+  function printing(script: string, before = ":") {
+    const log = openSync(path, "a+", 0o600);
+    const reach = { read: ["/usr", "/lib", "/lib64", "/bin", "/proc"], write: [root] };
+    const argv = [launcherProgram, ...vmmArguments(reach, "/bin/sh", ["-c", script, root])];
+    const child = spawn("sh", ["-c", `${before}; exec "$@"`, "sh", ...argv], {
+      stdio: ["pipe", log, "inherit"],
+    });
+    closeSync(log);
+    return { child, ended: once(child, "exit") };
+  }
+  /** Processes that have this among their arguments. */
+  const named = (word: string) =>
+    readdirSync("/proc").filter((pid) => {
+      try {
+        return /^\d+$/.test(pid) && readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").includes(word);
+      } catch {
+        return false;
+      }
+    });
+  /** The log's timers alone would not keep this process alive. */
+  const clock = {
+    ...systemClock,
+    after: (ms: number, call: () => void) => {
+      const timer = setTimeout(call, ms);
+      return { cancel: () => clearTimeout(timer) };
+    },
+  };
+
+  test("never takes more than 16 MiB and a little, and its last lines are there when it has ended", async () => {
+    // By name, as QEMU opens it.
+    const { ended, child } = printing("seq 1 6000000 >/proc/self/fd/1");
+    let largest = 0;
+    while (child.exitCode === null) {
+      largest = Math.max(largest, statSync(path).size);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    assert.deepEqual(await ended, [0, null]);
+    assert.ok(await written(path, clock));
+    assert.ok(largest > 1 << 20 && largest <= (16 << 20) + (64 << 10), `${largest} bytes at most`);
+    const lines = readFileSync(path, "latin1").split("\n").slice(0, -1).map(Number);
+    assert.ok(lines.length > 100_000);
+    assert.equal(lines.at(-1), 6_000_000);
+    assert.ok(lines.every((each, index) => index === 0 || each === (lines[index - 1] as number) + 1));
+  });
+
+  test("waits for no room: what does not fit is lost", async () => {
+    rmSync(path);
+    const { ended } = printing("seq 1 1000000", "ulimit -f 128");
+    assert.deepEqual(await ended, [0, null]);
+    assert.ok(await written(path, clock));
+    assert.ok(statSync(path).size >= 64 << 10 && statSync(path).size <= 128 << 10);
+  });
+
+  test("goes through a process of other words, which ends with it", async () => {
+    rmSync(path);
+    const { child, ended } = printing("echo begun; read line");
+    const word = "echo begun; read line";
+    while (!statSync(path, { throwIfNoEntry: false })?.size) await new Promise(setImmediate);
+    assert.deepEqual(named(word), [`${child.pid}`]);
+    const lateClock = new ManualClock();
+    const waits = written(path, lateClock);
+    await lateClock.advance(2_100);
+    assert.equal(await waits, false, "there may be more to come");
+    child.kill("SIGKILL");
+    await ended;
+    assert.ok(await written(path, clock));
   });
 });

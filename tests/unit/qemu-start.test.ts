@@ -108,7 +108,7 @@ describe("ensureProcess", () => {
       writeFileSync(path, "secret");
     }
     writeFileSync(handles.seed, "of its own");
-    const said = `cat ${secret}; cat ${other}; cat ${handles.seed}; exit 1`;
+    const said = `cat ${secret}; cat ${other}; cat ${handles.seed} >&2; exit 1`;
     await assert.rejects(start(script("curious", said)), {
       message: /id: Permission denied; cat: \S+seed\.tar: Permission denied; of its own$/,
     });

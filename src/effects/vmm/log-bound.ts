@@ -1,4 +1,7 @@
-/** A bound for the logs that nobody rotates, of VMMs and of the daemon: one that has grown long keeps only its end. */
+/**
+ * A bound for the logs that nobody rotates, of VMMs and of the daemon: one that has grown long keeps only its end. A
+ * QEMU's console has a process for that which needs no daemon (helper/launcher/log.c).
+ */
 import { constants } from "node:fs";
 import { open } from "node:fs/promises";
 import { type Home, homeHandles, vmHandles } from "../../home/handles.js";

@@ -102,8 +102,8 @@ export function qemuArgv(machine: QemuMachine): string[] {
     ...["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
     ...["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
     ...["-kernel", machine.kernel, "-initrd", machine.initrd, "-append", bootOf(machine)],
-    // Appending, so that who cuts the log (log-bound.ts) leaves no hole in it.
-    ...["-chardev", `file,id=console,path=${quoted(handles.consoleLog)},append=on`],
+    // Its standard output, which is the console's log by way of who keeps that short: see launch.ts.
+    ...["-chardev", "file,id=console,path=/proc/self/fd/1"],
     ...["-serial", "chardev:console"],
     // Tells a panic from a reboot.
     ...["-device", "pvpanic"],

@@ -5,7 +5,7 @@ import { sharedRun } from "../../../host/shared-run.js";
 import { BangerError } from "../../../lib/errors.js";
 import type { PauseCause, ProcessExit, ProcessIdentity } from "../../../model/model.js";
 import { VmmControl } from "../control.js";
-import { endOf } from "../log-end.js";
+import { endOf, written } from "../log-end.js";
 import type { DiskName, Hooks } from "../vmm.js";
 import { endQemu } from "./end.js";
 import { type ChildExit, describeEnd, lastLines } from "./exit.js";
@@ -141,6 +141,7 @@ export class QemuControl extends VmmControl {
 
   protected async explainExit(): Promise<ProcessExit> {
     const child = await this.#childExit;
+    await written(this.#handles.consoleLog, this.hooks.clock);
     const console = await endOf(this.#handles.consoleLog);
     let lastLine: string | undefined;
     try {

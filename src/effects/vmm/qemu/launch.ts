@@ -22,14 +22,16 @@ export function execute(launch: Launch, handles: VmHandles, env: Readonly<Record
   const program = programOf(launch.file, env["PATH"] ?? "");
   const reach = confinementOf({ ...launch, program, uid: process.getuid?.() ?? 0 });
   const confinement = { ...reach, ...(launch.carriesGuest && { preload: guestNetLibrary }) };
-  for (const path of [handles.vmmLog, handles.consoleLog]) writeFileSync(path, "", { mode: 0o600 });
-  // Both are appended to: see log-bound.ts.
-  const log = openSync(handles.vmmLog, "a");
+  const paths = [handles.vmmLog, handles.consoleLog];
+  for (const path of paths) writeFileSync(path, "", { mode: 0o600 });
+  // Both are appended to: see log-bound.ts. The console, which the guest writes, is bounded by a process of the
+  // launcher's, whether a daemon lives or not.
+  const [log, console] = paths.map((path) => openSync(path, "a+")) as [number, number];
   try {
     writeSync(log, `${[launch.file, ...launch.argv].join(" ")}\n`);
     const child = spawn(launcherProgram, vmmArguments(confinement, program, launch.argv), {
       detached: true,
-      stdio: ["ignore", log, log],
+      stdio: ["ignore", console, log],
       // Where its sockets are, and what tells whose VMM it is: see proc.ts.
       cwd: handles.runtime,
       env,
@@ -40,7 +42,7 @@ export function execute(launch: Launch, handles: VmHandles, env: Readonly<Record
       child.once("error", (error) => reject(notLaunched(error)));
     });
   } finally {
-    closeSync(log);
+    for (const each of [log, console]) closeSync(each);
   }
 }
 
