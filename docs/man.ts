@@ -80,7 +80,7 @@ const files: readonly (readonly [string, string])[] = [
 
 const statuses: readonly (readonly [string, string])[] = [
   ["0", "All went well"],
-  ["1", "Something failed: standard error has a line that says what, and one that says how to mend it"],
+  ["1", "Something failed: standard error has a line that says what, and one that says how to fix it"],
   ["2", "The command was not understood"],
   ["126, 127", "The guest cannot run the command, or does not have it"],
   ["128 + n", "Signal n ended banger, or the command in the guest"],

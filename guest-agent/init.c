@@ -55,9 +55,9 @@ const char *init_option(const char *key) {
   return NULL;
 }
 
-/* Ends the VM: without a root there is nothing to go on with, and a guest that hangs says less than one that ends. */
+/* Ends the VM: nothing can run without a root, and a guest that hangs says less than one that ends. */
 static void give_up(void) {
-  init_say(0, "cannot go on, powering off");
+  init_say(0, "cannot continue, powering off");
   sync();
   reboot(RB_POWER_OFF);
   reboot(RB_AUTOBOOT);

@@ -1,4 +1,4 @@
-/* Loads the modules that lead to the guest's disks and to its other devices, out of the first root. */
+/* Loads the modules that lead to the guest's disks and to its other devices, from the initramfs. */
 #define _GNU_SOURCE
 #include "init.h"
 

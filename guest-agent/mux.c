@@ -93,7 +93,7 @@ void mux_close(void) {
   if (out.data) buffer_take(&out, buffer_length(&out));
 }
 
-/* The other side does not speak the protocol, or bytes were lost: only a new HELLO mends that. */
+/* The other side does not speak the protocol, or bytes were lost: only a new HELLO fixes that. */
 static void lose_step(void) {
   drop_channels();
   buffer_take(&out, buffer_length(&out));

@@ -5,7 +5,7 @@
 /* Serves the link on `fd` (non-blocking) from now on. Returns 0, or -1 when memory is out. One link at a time. */
 int mux_open(int fd);
 
-/* The link's descriptor, or -1 when there is none or it failed for good. */
+/* The link's descriptor, or -1 when there is none or it failed permanently. */
 int mux_fd(void);
 
 /* Drops all streams and closes the link. What was half received stays: the next link's NOPs complete it. */

@@ -159,7 +159,7 @@ static int enter_repository(void) {
   return chdir(path);
 }
 
-/* A directory that is gone since is no reason to run nothing; one that was asked for is. */
+/* A default directory that has gone is no reason not to run; a requested one is. */
 static void enter_directory(const char *cwd, const char *start, int failure) {
   if (!cwd || cwd[0] != '/') {
     if (enter_repository() < 0 && (!start || chdir(start) < 0) && chdir(getenv("HOME")) < 0 && chdir("/") < 0)

@@ -109,7 +109,7 @@ export class Connection {
     this.audit({ peer: this.peer, method: request?.method ?? null, vmId, durationMs, error });
   }
 
-  /** For what cannot go on: one last line, and the end, whether or not the client reads it. */
+  /** When the connection cannot continue: one last line, then the end, whether or not the client reads it. */
   #close(refusal: Refusal): void {
     this.#refuse(null, refusal);
     this.#ended = true;

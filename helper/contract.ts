@@ -70,7 +70,7 @@ export const methods = {
   /** A tap on the bridge that its owner may open, from which only this address may speak. */
   ensureTap: method(Type.Object({ vmId, address }, closed), nothing),
   ensureNoTap: method(Type.Object({ vmId }, closed), nothing),
-  /** This address gets out by NAT. */
+  /** This address has NAT. */
   ensureNat: method(Type.Object({ vmId, address }, closed), nothing),
   ensureNoNat: method(Type.Object({ vmId }, closed), nothing),
   /** A dm-snapshot of the image's root disk over the VM's `root.cow`, which the owner may open. */

@@ -1,4 +1,4 @@
-/** What `banger system install` wrote down for the helper: whom it serves, and where; owned by root. */
+/** What `banger system install` recorded for the helper: who it serves, and where; owned by root. */
 import { closeSync, constants, fstatSync, readFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { type Static, Type } from "@sinclair/typebox";
@@ -44,7 +44,7 @@ const longest = 64 * 1024;
 
 /**
  * What the file says, if root alone can have written it and everything in it passes its gate.
- * @throws Refusal of trusted.ts, paths.ts and gates.ts, `metadata` for what is no metadata; the kernel's own error
+ * @throws Refusal of trusted.ts, paths.ts and gates.ts, `metadata` for what is not metadata; the kernel's own error
  */
 export function readMetadata(file: string): Metadata {
   const metadata = parseMetadata(contentOf(file));
@@ -59,14 +59,14 @@ export function parseMetadata(text: string): Metadata {
   try {
     value = JSON.parse(text);
   } catch (error) {
-    throw new Refusal("metadata", `the metadata is not JSON: ${(error as Error).message}`, mend);
+    throw new Refusal("metadata", `the metadata is not JSON: ${(error as Error).message}`, hint);
   }
   if (!Value.Check(Metadata, value)) {
     const first = Value.Errors(Metadata, value).First();
     throw new Refusal(
       "metadata",
       `the metadata is invalid at ${first?.path || "/"}: ${first?.message}`,
-      mend,
+      hint,
     );
   }
   gateBridge(value.network.bridge);
@@ -76,14 +76,14 @@ export function parseMetadata(text: string): Metadata {
   return value;
 }
 
-const mend = "banger system install";
+const hint = "banger system install";
 
 function contentOf(file: string): string {
   const fd = openTrusted(file, constants.O_RDONLY);
   try {
     const { size } = fstatSync(fd);
     if (size > longest)
-      throw new Refusal("metadata", `${file} has ${size} bytes, more than ${longest}`, mend);
+      throw new Refusal("metadata", `${file} has ${size} bytes, more than ${longest}`, hint);
     return readFileSync(fd, "utf8");
   } finally {
     closeSync(fd);
@@ -102,8 +102,8 @@ function gateHome(home: Metadata["home"]): void {
     gatePath(place);
     const within = places.find((other) => other !== place && `${place}/`.startsWith(`${other}/`));
     if (within !== undefined || places.filter((other) => other === place).length > 1)
-      throw new Refusal("home", `${place} overlaps another directory of the home`, mend);
+      throw new Refusal("home", `${place} overlaps another directory of the home`, hint);
   }
   if (dirname(home.state) !== dirname(home.data) || dirname(home.state) === "/")
-    throw new Refusal("home", `${home.state} and ${home.data} are not in the same directory`, mend);
+    throw new Refusal("home", `${home.state} and ${home.data} are not in the same directory`, hint);
 }

@@ -25,7 +25,7 @@ export interface Tool {
   /** Where it may lie, the first that is there; real files, for distributions have symlinks at the usual names. */
   paths: readonly string[];
   /** What to type when it is not there. */
-  mend: string;
+  hint: string;
 }
 
 const debian = (name: string): string => `apt-get install ${name}`;
@@ -37,20 +37,20 @@ const bin = ["/usr/bin", "/usr/sbin"];
 /** One program under many names: which one it is, it learns from its first argument. */
 const iptables: Tool = {
   paths: [...below(sbin, "xtables-nft-multi"), ...below(sbin, "xtables-legacy-multi")],
-  mend: debian("iptables"),
+  hint: debian("iptables"),
 };
 
 /** The host's own programs that the helper runs; those of its metadata come to them. */
 export const tools = {
-  ip: { paths: below(bin, "ip"), mend: debian("iproute2") },
-  bridge: { paths: below(sbin, "bridge"), mend: debian("iproute2") },
-  nft: { paths: below(sbin, "nft"), mend: debian("nftables") },
+  ip: { paths: below(bin, "ip"), hint: debian("iproute2") },
+  bridge: { paths: below(sbin, "bridge"), hint: debian("iproute2") },
+  nft: { paths: below(sbin, "nft"), hint: debian("nftables") },
   iptables,
   "iptables-restore": iptables,
-  losetup: { paths: below(sbin, "losetup"), mend: debian("mount") },
-  blockdev: { paths: below(sbin, "blockdev"), mend: debian("util-linux") },
-  dmsetup: { paths: below(sbin, "dmsetup"), mend: debian("dmsetup") },
-  resolvectl: { paths: below(bin, "resolvectl"), mend: debian("systemd-resolved") },
+  losetup: { paths: below(sbin, "losetup"), hint: debian("mount") },
+  blockdev: { paths: below(sbin, "blockdev"), hint: debian("util-linux") },
+  dmsetup: { paths: below(sbin, "dmsetup"), hint: debian("dmsetup") },
+  resolvectl: { paths: below(bin, "resolvectl"), hint: debian("systemd-resolved") },
 } as const satisfies Record<string, Tool>;
 
 export type ToolName = keyof typeof tools | "firecracker" | "jailer";
@@ -58,7 +58,7 @@ export type ToolTable = Readonly<Record<ToolName, Tool>>;
 
 /** Every program that the helper ever runs. */
 export function toolsOf({ firecracker, jailer }: Pick<Metadata, "firecracker" | "jailer">): ToolTable {
-  const installed = (path: string | null): Tool => ({ paths: path === null ? [] : [path], mend: reinstall });
+  const installed = (path: string | null): Tool => ({ paths: path === null ? [] : [path], hint: reinstall });
   return { ...tools, firecracker: installed(firecracker), jailer: installed(jailer) };
 }
 
@@ -72,7 +72,7 @@ export const toolDeadlineMs = 15_000;
  * A descriptor of the first of its files that is there and can be trusted, for the caller to close.
  * @throws HostFailure `tool_missing`; Refusal of trusted.ts when none of those that are there can be trusted
  */
-export function openTool(name: string, { paths, mend }: Tool): number {
+export function openTool(name: string, { paths, hint }: Tool): number {
   let refusal: Refusal | undefined;
   for (const path of paths) {
     try {
@@ -82,7 +82,7 @@ export function openTool(name: string, { paths, mend }: Tool): number {
       else if (!["ENOENT", "ENOTDIR"].includes((error as NodeJS.ErrnoException).code ?? "")) throw error;
     }
   }
-  throw refusal ?? new HostFailure("tool_missing", `${name} is not installed`, "never", mend);
+  throw refusal ?? new HostFailure("tool_missing", `${name} is not installed`, "never", hint);
 }
 
 /**

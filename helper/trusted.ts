@@ -7,7 +7,7 @@ import { Refusal } from "./refusal.js";
 const writableByOthers = 0o022;
 
 /**
- * A descriptor of the regular file at `path`, of which every component from / on belongs to root, is no symlink and can
+ * A descriptor of the regular file at `path`, of which every component from / on belongs to root, is not a symlink and can
  * be written by root alone. The walk goes from descriptor to descriptor: what was judged is what is opened.
  * @throws Refusal `normal-path`, `no-symlink`, `root-owned`, `root-writable`, `regular-file`; else the kernel's error
  */

@@ -12,7 +12,7 @@ const version = 1;
 
 /**
  * Its owner may have written anything there, sizes for which the kernel would then take memory included.
- * @throws Refusal `store-header`; HostFailure `root_lost` for one that the kernel itself has given up
+ * @throws Refusal `store-header`; HostFailure `root_lost` for one that the kernel itself has invalidated
  */
 export function gateStore(fd: number, path: string): void {
   const header = Buffer.alloc(headerBytes);

@@ -81,7 +81,7 @@ function makeRoot(jailRoot: string, parts: readonly Part[]): number {
   return root;
 }
 
-/** What jailer does not take for its own goes on to Firecracker. */
+/** Arguments that are not jailer's own are passed on to Firecracker. */
 function jailerArgv(
   vmId: VmId,
   firecracker: string,

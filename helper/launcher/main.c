@@ -63,7 +63,7 @@ static _Noreturn void become(char **argv) {
 static void be_the_only_one(void) {
   struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
   if (fcntl(STDOUT_FILENO, F_SETLK, &whole) == 0) return;
-  /* What is no file, or lies where there are no locks, has none to be kept from. */
+  /* What is not a file, or is where locks do not exist, cannot be locked. */
   if (errno == EACCES || errno == EAGAIN) exit(EXIT_ANOTHER);
 }
 

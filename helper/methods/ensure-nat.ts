@@ -1,4 +1,4 @@
-/** The VM's address gets out by NAT. */
+/** Gives the VM's address NAT. */
 import { gateGuestAddress } from "../gates.js";
 import type { Method } from "../method.js";
 import { readRules, writeRules } from "../network/firewall.js";

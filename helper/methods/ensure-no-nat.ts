@@ -1,4 +1,4 @@
-/** The VM's address gets out no more; forwarding stays on until the bridge goes, for others may have come to need it. */
+/** Takes NAT from the VM's address; forwarding stays on until the bridge goes, since others may need it by now. */
 import type { Method } from "../method.js";
 import { readRules, writeRules } from "../network/firewall.js";
 import { guestNetwork } from "../network/network.js";

@@ -1,7 +1,7 @@
 /**
  * A host whose FORWARD chain drops by default would drop what guests send too, however often nftables accepts it: a
  * packet passes every table's chain, and any of them may drop it. Docker sets that policy when it switches forwarding
- * on, and ufw always does. Incus and libvirt with nftables leave it to their users to mend. Here what enters or leaves
+ * on, and ufw always does. Incus and libvirt with nftables leave it to their users to fix. Here what enters or leaves
  * by our bridge is accepted at the chain's end, after everything that the host's other rules have to say, and only
  * while the policy is DROP; what guests may do is decided in banger's own chains alone.
  */
@@ -19,7 +19,7 @@ interface Forward {
   accepted: readonly string[];
 }
 
-/** Of a host without iptables, or whose rules iptables cannot read, there is nothing that it could mend. */
+/** A host without iptables, or with rules that iptables cannot read, has nothing to fix here. */
 async function look({ run }: HelperContext, network: Network): Promise<Forward> {
   try {
     const lines = (await run("iptables", [...waitForLock, "-S", "FORWARD"])).stdout.split("\n");

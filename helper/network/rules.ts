@@ -8,7 +8,7 @@ import type { Network } from "./network.js";
 export interface Rules {
   /** The one address that each VM's tap may speak as. */
   speakers: ReadonlyMap<VmId, string>;
-  /** Those of them that get out by NAT. */
+  /** Those of them that have NAT. */
   nats: ReadonlySet<VmId>;
 }
 

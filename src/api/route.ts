@@ -34,7 +34,7 @@ export interface HostWorld<C extends GuestAgent = AgentClient> extends World {
   acceleration(): Promise<{ accelerator: string; why: string | null }>;
   /** The size of root disks over that image, which they can only grow from; null where they cannot grow. */
   leastRootMiB(imageId: ImageId): number | null;
-  /** What the VM takes of its host, as of now. */
+  /** The VM's current resource usage on the host. */
   usageOf(
     vm: Pick<Vm, "id" | "imageId">,
     process: Seen<ProcessIdentity>,

@@ -1,4 +1,4 @@
-/** The API's server: one route per entry of the contract, checked requests, errors with a mend. */
+/** The API's server: one route per entry of the contract, checked requests, errors with a fix. */
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import type { Route } from "../contract/basics.js";
 import { routes } from "../contract/contract.js";

@@ -24,7 +24,7 @@ function look({ ledger, world, home }: ApiDeps): { found: Found[]; unreadable: s
 
 const viewOf = ({ id, pid, directory }: Found): UnknownVm => ({ id, pid, directory });
 
-/** Ends the VMM; that is no fact of the log's, which knows no such VM. */
+/** Ends the VMM; the log has no such VM, so this is not a fact for it. */
 async function kill({ clock, world, warn }: ApiDeps, found: Found): Promise<void> {
   const late = () =>
     new BangerError("process_stuck", `process ${found.pid} does not exit`, { retry: "later" });

@@ -50,7 +50,7 @@ function refusal(error: ValueError, part: Part): BangerError {
   return new BangerError(code, message, { hint: `--name ${nameLike(String(value))}` });
 }
 
-/** The whole API is described there; no command mends a request that a program made. */
+/** The whole API is described there; no command fixes a request that a program made. */
 const reference = "docs/openapi.json describes each request";
 
 function unknownField(schema: TSchema, fields: readonly string[], part: Part): BangerError {

@@ -32,7 +32,7 @@ function diskSizeOf(vm: Vm, seen: ObservedVm): VmView["diskSize"] {
 }
 
 /**
- * What the guest that runs has. Its VMM keeps what it was started with; beside the VMM the way out is opened and
+ * What the guest that runs has. Its VMM keeps what it was started with; beside the VMM, NAT is opened and
  * closed at any time, and there a look at it tells.
  */
 export function specNow(vm: Vm, seen: ObservedVm, { bridgeNetworking }: Capabilities): VmView["now"] {

@@ -27,7 +27,7 @@ const fromElsewhere: Readonly<Record<string, string>> = {
 
 const isHelp = (word: string): boolean => word === "--help" || word === "-h";
 
-/** @throws BangerError `usage` for a word that is no command */
+/** @throws BangerError `usage` for a word that is not a command */
 export async function dispatch(argv: readonly string[]): Promise<Route> {
   const split = argv.indexOf("--");
   const command = split === -1 ? undefined : argv.slice(split + 1);

@@ -1,4 +1,4 @@
-/** What the configuration says of the network that guests are in: whom they trust, and their way out of it. */
+/** What the configuration says about the guests' network: which CAs they trust, and their proxy. */
 import { isIPv4 } from "node:net";
 import { Type } from "@sinclair/typebox";
 import { type ConfigKey, path } from "./values.js";

@@ -80,7 +80,7 @@ export const VmView = Type.Object({
   readyAt: Nullable(Time),
   error: Nullable(Type.Composite([ApiError, Type.Object({ step: Type.String() })])),
   lastExit: Nullable(Type.Object({ reason: Type.String(), detail: Type.String(), at: Time })),
-  /** The guest stands still: why, in words, and since when. Null while it runs, and without a guest. */
+  /** The guest is paused: why, in words, and since when. Null while it runs, and without a guest. */
   paused: Nullable(Type.Object({ cause: Type.String(), detail: Type.String(), at: Time })),
   /** Last observed VMM process, null when there is none. */
   pid: Nullable(Type.Integer()),
@@ -168,7 +168,7 @@ export const PortView = Type.Object({
   reason: Nullable(Type.String()),
 });
 
-/** What a VM takes of its host; null where no VMM runs. */
+/** A VM's resource usage on the host; null where no VMM runs. */
 export const VmStats = Type.Object({
   at: Time,
   phase: Type.String(),
@@ -199,7 +199,7 @@ export const LogsQuery = Type.Object(
     follow: Type.Optional(Type.Boolean()),
     /** Last lines only. */
     tail: Type.Optional(Type.Integer({ minimum: 0, maximum: 1_000_000 })),
-    /** Without that many bytes of the log: to go on where an earlier reply broke off. */
+    /** Skip that many bytes of the log: to continue where an earlier reply broke off. */
     from: Type.Optional(Type.Integer({ minimum: 0 })),
   },
   { additionalProperties: false },

@@ -111,7 +111,7 @@ const specClause = ({ vcpu, memoryMiB, diskMiB, rootMiB, nat }: VmSpec): string 
 const asker = ({ cause }: StoredEvent): string =>
   cause === autoStopCause ? "banger saw that it was idle and" : "a client";
 
-/** Why a guest stands still, in words. */
+/** Why a guest is paused, in words. */
 export const pauseText: Readonly<Record<PauseCause, string>> = {
   host_disk_full: "the disk of its host is full",
   stopped: "something stopped it through QEMU's control socket",

@@ -64,7 +64,7 @@ function noticeStart(vm: Vm, seen: ObservedVm, capabilities: Capabilities, now: 
       if (seen.agent.is === "present" && seen.agent.answering) {
         return [event(stream, "vm.ready", { agent: seen.agent.version })];
       }
-      // A guest that stands still for want of room is not late.
+      // A guest that is paused for lack of disk space is not late.
       if (vm.paused?.cause === "host_disk_full") return [];
       return vm.bootDeadlineAt !== null && now >= vm.bootDeadlineAt ? [bootTimedOut(vm)] : [];
     }
@@ -73,7 +73,7 @@ function noticeStart(vm: Vm, seen: ObservedVm, capabilities: Capabilities, now: 
   }
 }
 
-/** Whether the guest stands still, and why, is told when it changes. */
+/** Whether the guest is paused, and why, is reported when it changes. */
 function noticePause(vm: Vm, { process }: ObservedVm): NewEvent[] {
   if (process.is !== "present" || process.pause === "unasked") return [];
   const { pause } = process;

@@ -104,7 +104,7 @@ export function waitingFor(state: State, stream: string): string[] {
     .map(({ id }) => imageStream(id));
 }
 
-/** Whether an effect that takes long is to go on. */
+/** Whether a long effect should continue. */
 export function stillWanted(state: State, effect: Effect): boolean {
   if (effect.kind === "ensureImage") return state.images[effect.imageId]?.phase === "building";
   return effect.kind !== "ensureDiskSize" || state.vms[effect.vmId]?.phase === "running";
@@ -134,7 +134,7 @@ export function failureFacts(
     const stream = vmStream(effect.vmId);
     const vm = vmOf(state, stream);
     if (vm === undefined) return [];
-    // What is mended under a guest that boots or runs is not worth its end.
+    // A fix under a guest that boots or runs is not worth ending it.
     if (final && ofStart.has(effect.kind) && vm.step !== null && vm.step !== "agent") {
       return [event(stream, "vm.step_failed", { ...told, step: vm.step })];
     }

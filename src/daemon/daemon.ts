@@ -208,7 +208,7 @@ function makePlaces(home: Home): void {
 }
 
 /**
- * A socket that is talready present is a dead daemon's: the log's lock has told that none is alive. The result is to be
+ * A socket that already exists is a dead daemon's: the log's lock has told that none is alive. The result is to be
  * called when the server has closed, which takes away its socket by that name.
  */
 async function listen(api: FastifyInstance, path: string): Promise<() => void> {

@@ -22,7 +22,7 @@ export function watchHome(log: string): () => BangerError | undefined {
   };
 }
 
-/** Tells the host's log, since the home's own went with it. Where there is no such log, nobody is told. */
+/** Reports to the host's log, since the home's own log is gone too; silent where there is none. */
 export function tellHost(message: string, searchPath: string): Promise<void> {
   return new Promise((resolve) => {
     const argv = ["-t", "banger", "-p", "user.warning", "--", message];

@@ -1,4 +1,4 @@
-/** System mode's drivers: taps and ways out on the bridge, and root devices, all by the helper's hand. */
+/** System mode's drivers: taps and NAT on the bridge, and root devices, all through the helper. */
 
 import { helperRootDevices } from "../effects/disk/root-device.js";
 import { copiedRoot, snapshotRoot } from "../effects/disk/snapshot.js";

@@ -57,7 +57,7 @@ function sharedMaker<T>(make: (id: ImageId) => Promise<T>): (id: ImageId) => Pro
   };
 }
 
-/** Makes the first root of an image. */
+/** Builds the initramfs of an image. */
 function initrdMaker(home: Home, agentPath: string): (id: ImageId) => Promise<string> {
   return sharedMaker(async (id: ImageId): Promise<string> => {
     try {

@@ -26,7 +26,7 @@ const idleMs = 10_000;
 /** A free port of the one protocol may be taken in the other. */
 const freePortTries = 16;
 
-/** Serves until it is closed. @throws Error when no port is to be had at all. */
+/** Serves until it is closed. @throws Error when no port is available at all. */
 export async function serveDns(options: DnsOptions): Promise<DnsServer> {
   for (let tries = 0; ; tries++) {
     const port = tries === 0 ? options.port : 0;
@@ -75,7 +75,7 @@ function udpServer({ names, addresses }: DnsOptions): UdpSocket {
   const socket = createSocket("udp4");
   socket.on("message", (message, { port, address }) => {
     const reply = replyTo(message, { names, addresses, transport: "udp" });
-    // A client that has gone away is no fault of ours; resolvers ask again.
+    // A client that has gone away is not an error; resolvers ask again.
     if (reply !== undefined) socket.send(reply, port, address, () => {});
   });
   return socket;

@@ -6,14 +6,14 @@ export interface Check {
   status: "pass" | "warn" | "fail";
   detail: string;
   /** What to type or change; only where the check did not pass. */
-  mend?: string;
+  hint?: string;
 }
 
 export const pass = (name: string, detail: string): Check => ({ name, status: "pass", detail });
 const amiss =
   (status: "warn" | "fail") =>
-  (name: string, detail: string, mend: string): Check => {
-    return { name, status, detail, mend };
+  (name: string, detail: string, hint: string): Check => {
+    return { name, status, detail, hint };
   };
 export const warn = amiss("warn");
 export const fail = amiss("fail");
@@ -22,8 +22,8 @@ export const fail = amiss("fail");
 export type Fact<T> = { ok: T } | { failed: ErrorBody };
 
 /** Judges a fact that was had; one that was not fails with its own hint. */
-export function judge<T>(name: string, fact: Fact<T>, mend: string, about: (value: T) => Check): Check {
-  return "ok" in fact ? about(fact.ok) : fail(name, fact.failed.message, fact.failed.hint ?? mend);
+export function judge<T>(name: string, fact: Fact<T>, hint: string, about: (value: T) => Check): Check {
+  return "ok" in fact ? about(fact.ok) : fail(name, fact.failed.message, fact.failed.hint ?? hint);
 }
 
 /** What `look` yields, as a fact. */

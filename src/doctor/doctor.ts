@@ -1,4 +1,4 @@
-/** What this machine has and lacks for banger, as checks over facts: each passes, warns or fails, with one mend. */
+/** What this machine has and lacks for banger, as checks over facts: each passes, warns or fails, with one fix. */
 import type { DaemonView, DefaultsView } from "../contract/daemon.js";
 import type { UnknownVm } from "../contract/unknown.js";
 import { formatSize } from "../lib/sizes.js";
@@ -11,7 +11,7 @@ import { runsFirecracker, type SystemFacts, systemChecks } from "./system.js";
 export interface HostFacts {
   /** As `process.arch` has it. */
   architecture: string;
-  kvm: { usable: true } | { usable: false; why: string; mend: string };
+  kvm: { usable: true } | { usable: false; why: string; hint: string };
   /** First line of `qemu --version`, by the configured name. */
   qemu: { program: string; version: Fact<string> };
   process: ProcessFacts;
@@ -48,7 +48,7 @@ const giB = 1024 ** 3;
 /** An image and a few overlays; below the second figure not even an image can be built. */
 const comfortableBytes = 10 * giB;
 const leastBytes = 3 * giB;
-/** A guest that waits for room goes on from about here. */
+/** A guest that waits for disk space resumes at about this much. */
 const fullBytes = giB / 16;
 
 /** All checks, in the order in which they are shown. */
@@ -58,7 +58,7 @@ export function doctorChecks(facts: HostFacts): Check[] {
     architecture(facts.architecture),
     facts.kvm.usable
       ? pass("kvm", "usable")
-      : warn("kvm", `not used: ${facts.kvm.why}; VMs use slow software emulation`, facts.kvm.mend),
+      : warn("kvm", `not used: ${facts.kvm.why}; VMs use slow software emulation`, facts.kvm.hint),
     firecracker ? pass("qemu", "not needed: VMs run in Firecracker") : qemu(facts.qemu),
     ...(firecracker ? [] : processChecks(facts.process)),
     ...Object.entries(facts.tools)
@@ -95,8 +95,8 @@ function unknownVms(found: UnknownVm[]): Check {
   if (found.length === 0) return pass("unknown vms", "every running VM is in the log");
   const each = found.map(({ id, pid }) => `${id} (pid ${pid})`).join(", ");
   const detail = `running here but not in the log (was a backup restored?); they are left alone: ${each}`;
-  const mend = `banger vm kill --unknown ${found.map(({ id }) => id).join(" ")}`;
-  return warn("unknown vms", detail, mend);
+  const hint = `banger vm kill --unknown ${found.map(({ id }) => id).join(" ")}`;
+  return warn("unknown vms", detail, hint);
 }
 
 function architecture(name: string): Check {
@@ -124,9 +124,9 @@ const tool = (name: ToolName, path: Fact<string>): Check =>
 function space({ path, bytes }: { path: string; bytes: number }): Check {
   const full = bytes < fullBytes ? "the disk is full, and guests that write are paused: " : "";
   const detail = `${full}${(bytes / giB).toFixed(1)} GiB free at ${path}`;
-  const mend = `free some space (banger vm prune, df -h ${path}), or point XDG_DATA_HOME and XDG_STATE_HOME elsewhere`;
-  if (bytes < leastBytes) return fail("disk space", detail, mend);
-  return bytes < comfortableBytes ? warn("disk space", detail, mend) : pass("disk space", detail);
+  const hint = `free some space (banger vm prune, df -h ${path}), or point XDG_DATA_HOME and XDG_STATE_HOME elsewhere`;
+  if (bytes < leastBytes) return fail("disk space", detail, hint);
+  return bytes < comfortableBytes ? warn("disk space", detail, hint) : pass("disk space", detail);
 }
 
 function dns(wanted: string, daemon: HostFacts["daemon"]): Check {

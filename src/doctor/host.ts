@@ -89,7 +89,7 @@ async function kvmOf(daemon: Fact<DaemonView | null>, config: Fact<Config>): Pro
     return {
       usable: false,
       why: 'accelerator = "tcg" is configured',
-      mend: 'accelerator = "auto" in config.toml',
+      hint: 'accelerator = "auto" in config.toml',
     };
   const mine = await kvmState();
   if (!("ok" in daemon) || daemon.ok === null) return mine;
@@ -99,7 +99,7 @@ async function kvmOf(daemon: Fact<DaemonView | null>, config: Fact<Config>): Pro
   return {
     usable: false,
     why: `you can use it, but the running daemon cannot: ${notKvm}`,
-    mend: "banger daemon stop",
+    hint: "banger daemon stop",
   };
 }
 

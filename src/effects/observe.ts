@@ -223,7 +223,7 @@ function lookAtVms(instruments: Instruments, sight: HelperSight): Pick<Observed,
   return { vms, unlistedVm };
 }
 
-/** What another home builds is no part of this one's. */
+/** What another home builds does not belong to this one. */
 const partialOf = ({ building, elsewhere }: SeenPartial): ObservedImage["partial"] =>
   elsewhere ? { is: "absent" } : { ...present, building };
 

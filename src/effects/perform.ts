@@ -19,7 +19,7 @@ export interface Drivers {
   rootDevices: RootDeviceDriver;
   images: ImageDriver;
   growth: OnlineGrowth;
-  /** A guest that stands still for want of room goes on. @throws BangerError `vm_not_running`. */
+  /** Resumes a guest that is paused for lack of disk space. @throws BangerError `vm_not_running`. */
   ensureRunning: (vmId: string) => Promise<void>;
   /** Keeps a link to the guest's agent; returns at once. @throws BangerError `vm_not_running`. */
   ensureAgentLink: (vmId: string) => void;

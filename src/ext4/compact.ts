@@ -27,7 +27,7 @@ const arenaBits = 18;
 const arenaLength = 1 << arenaBits;
 const longest = 255;
 
-/** Byte strings of at most 255 bytes, kept for good; a JavaScript string stands for bytes one to one (latin1). */
+/** Byte strings of at most 255 bytes, kept permanently; a JavaScript string stands for bytes one to one (latin1). */
 export class Arena {
   private readonly chunks: Buffer[] = [];
   private end = 0;

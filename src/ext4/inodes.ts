@@ -17,7 +17,7 @@ export interface Metadata {
 /** Number of the root directory's inode in this table; 0 means none. */
 export const rootNode = 1;
 
-/** Numbers on disk begin with the root directory's 2 and go on with the first that is not reserved. */
+/** Numbers on disk begin with the root directory's 2 and continue with the first that is not reserved. */
 export const inodeNumber = (node: number): number => (node === rootNode ? rootInode : node - 2 + firstInode);
 
 /** The reverse of `inodeNumber`; 0 for reserved numbers. */

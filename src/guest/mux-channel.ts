@@ -39,7 +39,7 @@ export interface Link {
 }
 
 /**
- * One stream. It ends for good when its peer has sent its end: nobody is left who would read. Of what the guest sends
+ * One stream. It ends permanently when its peer has sent its end: nobody is left who would read. Of what the guest sends
  * it holds what it granted and one piece that is being read, and nothing that came between.
  */
 export class Channel extends Duplex {

@@ -16,7 +16,7 @@ const refused = (socketPath: string, why: string): BangerError =>
 
 /**
  * What is written goes out at once, behind the request for the port; "open" tells that somebody in the guest has
- * taken the stream. It ends for good when its peer has: nobody is left who would read.
+ * taken the stream. It ends permanently when its peer has: nobody is left who would read.
  */
 export class VsockStream extends Duplex {
   readonly #socketPath: string;

@@ -1,4 +1,4 @@
-/** Turns what the host says (errno, a tool's last words) into a named error with a mend. */
+/** Turns what the host says (errno, a tool's last words) into a named error with a fix. */
 import { statfsSync } from "node:fs";
 import { dirname } from "node:path";
 import { BangerError, filesLimit } from "../lib/errors.js";

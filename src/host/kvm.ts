@@ -15,7 +15,7 @@ function hasVirtualization(cpuinfo: string): boolean {
 export interface KvmUnusable {
   usable: false;
   why: string;
-  mend: string;
+  hint: string;
 }
 
 export type KvmState = { usable: true } | KvmUnusable;
@@ -25,9 +25,9 @@ const inFirmware = "enable virtualization in the firmware, or nested virtualizat
 /** Groups are those of the login and of the daemon's start. */
 const inGroup = "sudo usermod -aG kvm $USER, log in again, then: banger daemon stop";
 
-/** Asked anew for each start: modules are loaded, and rights of the device change, under a daemon that goes on. */
+/** Asked again for each start: modules get loaded, and the device's permissions change, while the daemon runs. */
 export async function kvmState(device = "/dev/kvm", cpuinfoPath = "/proc/cpuinfo"): Promise<KvmState> {
-  const unusable = (why: string, mend: string): KvmUnusable => ({ usable: false, why, mend });
+  const unusable = (why: string, hint: string): KvmUnusable => ({ usable: false, why, hint });
   try {
     if (!hasVirtualization(readFileSync(cpuinfoPath, "utf8")))
       return unusable("the CPU shows neither vmx nor svm", inFirmware);
@@ -60,7 +60,7 @@ export async function accelerationOf(
     "kvm_unusable",
     `accelerator = "kvm" is configured, but KVM cannot be used: ${kvm.why}`,
     {
-      hint: kvm.mend,
+      hint: kvm.hint,
     },
   );
 }

@@ -84,7 +84,7 @@ function isExempt(rule: string, host: string, port: string): boolean {
 
 /**
  * The proxy for a request, undefined for none. Like Go's programs, this never asks a proxy for this machine itself.
- * @throws BangerError `proxy_invalid` for a setting that is no address of an HTTP proxy
+ * @throws BangerError `proxy_invalid` for a setting that is not the address of an HTTP proxy
  */
 export function proxyFor(url: URL, proxies: Proxies): URL | undefined {
   const variable = url.protocol === "https:" ? "https_proxy" : "http_proxy";

@@ -15,7 +15,7 @@ interface ToolRun {
   env?: Readonly<Record<string, string>>;
   /** Where it runs; what it is told by relative names lies there. */
   cwd?: string;
-  /** Exit statuses that are no failure; 0 alone when left out. */
+  /** Exit statuses that are not failures; only 0 by default. */
   goodStatus?: readonly number[];
   signal: AbortSignal;
   /** How long it may take; a minute unless told. */

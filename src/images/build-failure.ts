@@ -41,7 +41,7 @@ function firstFailure(lines: readonly string[]): string {
     .slice(0, longest);
 }
 
-/** What apt said of tries that it has made up for itself is no failure. */
+/** What apt says about its own successful retries is not a failure. */
 function withoutIgnored(lines: readonly string[]): string[] {
   let ignored = false;
   return lines.filter((line) => {

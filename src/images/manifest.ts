@@ -122,7 +122,7 @@ export function verifyFiles(directory: string, files: readonly string[]): Manife
   return manifest;
 }
 
-/** ENOENT, and what is no error of the host at all, are evidence; anything else only says that the look failed. */
+/** ENOENT, and what is not an error of the host at all, are evidence; anything else only says that the look failed. */
 function isEvidence(error: unknown): boolean {
   if (!(error instanceof BangerError)) return false;
   const { code } = (error.cause ?? {}) as NodeJS.ErrnoException;

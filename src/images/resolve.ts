@@ -47,7 +47,7 @@ const defaultKernel = "debian-cloud";
 
 const isReference = (ref: string): boolean => /[/:@]/.test(ref);
 
-/** What skopeo and podman write before a place that is no registry. */
+/** What skopeo and podman write before a place that is not a registry. */
 const elsewhere = /^(docker-archive|docker-daemon|oci-archive|containers-storage):/;
 
 /** @throws BangerError `reference_invalid` for images that lie elsewhere than in a registry */

@@ -118,7 +118,7 @@ function copyNode(reader: Ext4Reader, node: Node, image: Ext4Image, parent: numb
   }
 }
 
-/** Whole groups, so that growth goes on with as many inodes to a group as mke2fs gives. */
+/** Whole groups, so that growth continues with as many inodes per group as mke2fs gives. */
 function sizeOfSeed({ blocks, names }: Ext4Image): number {
   const needed = blocks.next + freeBlocks + ceilDivide(names.count * bytesPerEntry, blockSize);
   return ceilDivide(needed, blocksPerGroup) * blocksPerGroup;

@@ -1,4 +1,4 @@
-/** The one error type of banger: what failed, and a command that mends it. */
+/** The one error type of banger: what failed, and a command that fixes it. */
 
 import type { ErrorCode } from "./error-codes.js";
 

@@ -7,7 +7,7 @@ const largestMiB = 16 * 1024 * 1024;
 
 /**
  * `512M`, `4G`, `4GiB`, `1.5G`, or `1024`, which means MiB, as MiB.
- * @throws BangerError `bad_size` for what is no whole number of MiB from 1 to 16 TiB
+ * @throws BangerError `bad_size` for what is not a whole number of MiB from 1 to 16 TiB
  */
 export function parseSize(text: string): number {
   const refuse = (why: string) =>

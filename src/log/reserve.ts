@@ -1,4 +1,4 @@
-/** A file beside the log that only takes up space: given up on a full disk, so that the log can still say so. */
+/** A file beside the log that only takes up space: released on a full disk, so that the log can still say so. */
 import { closeSync, existsSync, fsyncSync, openSync, rmSync, writeSync } from "node:fs";
 
 /** Some hundred events, and the write-ahead log's own growth. */
@@ -11,7 +11,7 @@ export class LogReserve {
     this.#path = `${logPath}.reserve`;
   }
 
-  /** Takes the space up where it is not taken yet; a disk without room for it is no error here. */
+  /** Takes the space up where it is not taken yet; a disk without room for it is not an error here. */
   keep(): void {
     if (existsSync(this.#path)) return;
     try {

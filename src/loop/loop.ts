@@ -171,7 +171,7 @@ export class Loop {
       // Only the look after the last try shows whether that one was in vain.
       if (tries.done && tries.count >= this.#options.attempts)
         this.#tellFailure(stream, track, effect, unchanged(effect));
-      // What comes next is no business of a plan for a phase or step that is over.
+      // What comes next does not concern a plan for a phase or step that is over.
       if (!holds(plan, this.#ledger.state, stream)) return this.wake(stream);
       tries.count += 1;
       const failure = await this.#perform(effect);

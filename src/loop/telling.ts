@@ -1,4 +1,4 @@
-/** Pure: which failures of an effect go into the log, which is for good while whoever causes them may go on for ever. */
+/** Pure: which failures of an effect go into the log, which is permanent, while their cause may last for ever. */
 
 /** What the log was told of one kind of effect of one VM or image. */
 export interface Told {

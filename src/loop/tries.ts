@@ -14,7 +14,7 @@ export interface Track {
   adopted: boolean;
   /** Of the effects that the last plan asked for, and of no others: a guest may have any number of them asked for. */
   tries: Map<string, Tries>;
-  /** By kind of effect, and longer than any try: the log is for good. */
+  /** By kind of effect, and longer than any try: the log is permanent. */
   told: Map<EffectKind, Told>;
 }
 

@@ -24,7 +24,7 @@ export interface EventData {
     addressIndex: number;
     commandId: string;
     labels?: Labels;
-    /** How long it is wanted; without it for good. */
+    /** How long it is wanted; without it, permanently. */
     ttlMs?: number;
   };
   /** The whole of it; a guest that runs has the old one, but for its disk, until it is started again. */

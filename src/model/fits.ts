@@ -12,7 +12,7 @@ const isWhole = (part: Part): boolean => part.is === "present" && part.whole;
 export const rootFits = ({ rootDevice }: ObservedVm, capabilities: Capabilities): boolean =>
   !capabilities.rootDevice || isWhole(rootDevice);
 
-/** The guest's card is there, and its way out as the spec says. */
+/** The guest's network interface is there, with NAT as the spec says. */
 export const networkFits = ({ spec }: Vm, { tap, nat }: ObservedVm, capabilities: Capabilities): boolean =>
   capabilities.userNetworking ||
   (capabilities.bridgeNetworking && isWhole(tap) && nat.is === (spec.nat ? "present" : "absent"));

@@ -56,7 +56,7 @@ export interface Image {
   stage: string | null;
   error: ErrorBody | null;
   sizeBytes: number | null;
-  /** It lay there, whoever made it: with its files gone it is no image of this home any more, unless VMs need it. */
+  /** It lay there, whoever made it: without its files it is not an image of this home any more, unless VMs need it. */
   found?: true;
   createdAt: number;
   changedAt: number;

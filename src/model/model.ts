@@ -43,8 +43,8 @@ export interface ProcessExit {
 }
 
 /**
- * Why a guest that has been started stands still: its VMM found no room for what the guest wrote, somebody stopped it
- * through the VMM, a signal stopped the VMM process itself, or the VMM could not go on.
+ * Why a started guest is paused: its VMM found no space for what the guest wrote, something stopped it
+ * through the VMM, a signal stopped the VMM process itself, or the VMM could not continue.
  */
 export type PauseCause = "host_disk_full" | "stopped" | "frozen" | "vmm_error";
 
@@ -71,7 +71,7 @@ export interface Vm {
   restart: boolean;
   error: VmError | null;
   lastExit: (ProcessExit & { at: number }) | null;
-  /** The guest stands still; set only while one is wanted. */
+  /** The guest is paused; set only while one is wanted. */
   paused: { cause: PauseCause; at: number } | null;
   /** How often in a row banger had to bring the guest back by itself, and when last; recovery.ts makes it wait. */
   recoveries: { count: number; at: number };
@@ -98,7 +98,7 @@ export interface State {
   lastSeqs: Record<string, number>;
   vms: Record<VmId, Vm>;
   images: Record<ImageId, Image>;
-  /** Index of the address that was allocated last; allocation goes on from here. */
+  /** Index of the address that was allocated last; allocation continues from here. */
   lastAddressIndex: number;
 }
 
@@ -127,7 +127,7 @@ export interface Listener {
 export interface Forward {
   guestPort: number;
   hostPort: number;
-  /** Address of the guest's own loopback that it leads to, through the agent; else it leads to the guest's card. */
+  /** Address on the guest's loopback that it leads to, through the agent; else the guest's network interface. */
   loopback?: string;
 }
 
@@ -140,7 +140,7 @@ export type DiskSizes = Required<Pick<VmSpec, "diskMiB" | "rootMiB">>;
 /** A handle of several parts: there as soon as one of them is. */
 export type Part = Seen<{ whole: boolean }>;
 
-/** A guest that stands still, or of which the VMM has not said yet whether it does. */
+/** A guest that is paused, or whose VMM has not said yet whether it is. */
 export type SeenPause =
   | "unasked"
   | { cause: Exclude<PauseCause, "host_disk_full"> }
@@ -155,13 +155,13 @@ export interface ObservedVm {
   seed: Seen;
   /** What the VMM opens as root disk, where that is a device; `whole` when it is fit to be opened. */
   rootDevice: Part;
-  /** The guest's card on the bridge; `whole` when nothing but the guest's own address gets through it. */
+  /** The guest's network interface on the bridge; `whole` when nothing but the guest's own address gets through it. */
   tap: Part;
   /** The guest's way to the outside, where that is not the VMM's own. */
   nat: Seen;
   /** Where the VM's sockets are: a directory of its own, which is needed to be whole, and the VMM's jail. */
   runtime: Part;
-  /** `idle`: no guest runs in it, because none was started or because it has halted. `pause`: it stands still. */
+  /** `idle`: no guest runs in it, because none was started or because it has halted. `pause`: it is paused. */
   process: Seen<ProcessIdentity & { idle?: true; pause?: SeenPause; accelerator?: Accelerator }>;
   /** How the VMM ended, where somebody was there to see it. */
   exit?: ProcessExit;
@@ -211,14 +211,14 @@ export type Effect =
   | ({ kind: "ensureDisk"; vmId: VmId; imageId: ImageId; name: string } & DiskSizes)
   | { kind: "ensureRootDevice"; vmId: VmId; imageId: ImageId }
   | { kind: "ensureNoRootDevice"; vmId: VmId }
-  /** The guest's card, from which only this address may speak. */
+  /** The guest's network interface, from which only this address may send. */
   | { kind: "ensureTap"; vmId: VmId; address: string }
   | { kind: "ensureNoTap"; vmId: VmId }
-  /** This address gets out. */
+  /** This address has NAT. */
   | { kind: "ensureNat"; vmId: VmId; address: string }
   | { kind: "ensureNoNat"; vmId: VmId }
   | { kind: "ensureProcess"; vmId: VmId; imageId: ImageId; name: string; spec: VmSpec; address: string }
-  /** A guest that stood still for want of room on the host goes on. */
+  /** Resumes a guest that was paused because the host's disk was full. */
   | { kind: "ensureRunning"; vmId: VmId }
   | { kind: "ensureAgentLink"; vmId: VmId }
   /** The disks of a VM that runs are that large, and so are their file systems where the guest can do that. */
@@ -239,7 +239,7 @@ export type EffectKind = Effect["kind"];
 export interface Capabilities {
   /** The network lives and dies with the VMM process and needs nothing before it. */
   userNetworking: boolean;
-  /** The guest's card is a tap on a bridge, and its way out is opened and closed beside the VMM. */
+  /** The guest's network interface is a tap on a bridge, and NAT is managed outside the VMM. */
   bridgeNetworking: boolean;
   /** Ports must be forwarded to be reachable from the host. */
   portForwarding: boolean;

@@ -166,7 +166,7 @@ class Download {
     }
   }
 
-  /** Whether the answer continues where we are, starts anew, or is no answer to what was asked. */
+  /** Whether the answer continues where we are, starts over, or does not answer what was asked. */
   private async accept(response: HttpResponse, from: number): Promise<void> {
     const { digest, size } = this.descriptor;
     if (response.status === 206) {
@@ -260,7 +260,7 @@ export class BlobCache {
     return found === size;
   }
 
-  /** With the lock held: false when somebody else had brought, or given up, the blob meanwhile. */
+  /** With the lock held: false when somebody else has fetched, or abandoned, the blob meanwhile. */
   private async take(
     file: FileHandle,
     descriptor: Descriptor,

@@ -33,7 +33,7 @@ function readConfig(path: string): DockerConfig {
     const parsed: unknown = JSON.parse(text);
     if (typeof parsed === "object" && parsed !== null) return parsed as DockerConfig;
   } catch {
-    // Said below, as for JSON that is no object.
+    // Said below, as for JSON that is not an object.
   }
   throw new BangerError("auth_file_invalid", `${path} is not the JSON object that docker login writes`, {
     hint: `jq . ${path}`,

@@ -28,7 +28,7 @@ export type Http = (request: HttpRequest) => Promise<HttpResponse>;
 
 export interface HttpOptions {
   proxies: Proxies;
-  /** PEM of all whom TLS trusts; undefined for those that Node knows. */
+  /** PEM of all CAs that TLS trusts; undefined for those that Node knows. */
   certificates: string | undefined;
 }
 

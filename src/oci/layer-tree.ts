@@ -198,7 +198,7 @@ export class LayerTree implements TarSink {
       } else if (type !== 0 && last && ahead.length === 0) return entry;
       else if (like === undefined) return 0;
       else {
-        // What is no directory gives way to one, as umoci has it: an upper layer may put a/b over the file a.
+        // What is not a directory is replaced by one, as in umoci: an upper layer may put a/b over the file a.
         if (part.length > longestComponent) throw new TarError("its path has a link with too long a name");
         at = image.directory(at, part, { ...like, mode: 0o755, uid: 0, gid: 0, xattrs: undefined });
       }

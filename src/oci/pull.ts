@@ -30,7 +30,7 @@ export interface PullOptions {
   clock: Clock;
   /** How registries are reached; directly when left out. */
   proxies?: Proxies;
-  /** PEM of all whom TLS trusts; those that Node knows when left out. */
+  /** PEM of all CAs that TLS trusts (default: those that Node knows). */
   certificates?: string | undefined;
   signal: AbortSignal;
   /** Called often. */

@@ -38,7 +38,7 @@ function cutTag(text: string): [string, string | undefined] {
 }
 
 /**
- * Reads `[registry[:port]/]repository[:tag][@digest]`. A first part without dot, colon or capitals is no registry.
+ * Reads `[registry[:port]/]repository[:tag][@digest]`. A first part without dot, colon or capitals is not a registry.
  * @throws BangerError `reference_invalid`
  */
 export function parseReference(text: string): Reference {

@@ -59,7 +59,7 @@ function checksumHolds(bytes: Buffer): boolean {
 
 export const isZeroBlock = (bytes: Buffer): boolean => bytes[0] === 0 && bytes.every((byte) => byte === 0);
 
-/** @throws TarError when the checksum does not hold or a field is no number */
+/** @throws TarError when the checksum is wrong or a field is not a number */
 export function parseHeader(bytes: Buffer): Header {
   if (!checksumHolds(bytes)) throw new TarError("a header's checksum does not hold");
   const ustar = text(bytes, 257, 6) === "ustar";

@@ -1,4 +1,4 @@
-/** Pure: the guest's card on the bridge with its way out, or else ports of the VM's loopback address. */
+/** Pure: the guest's network interface on the bridge with NAT, or else ports of the VM's loopback address. */
 import type { Capabilities, Effect, Listener, ObservedVm, Part, Seen, Vm } from "../model/model.js";
 import { guestWanted, isOver } from "./wanted.js";
 
@@ -13,7 +13,7 @@ export const reconcileNetwork = (vm: Vm, seen: ObservedVm, capabilities: Capabil
   ...reconcileForwards(vm, seen, capabilities),
 ];
 
-/** Both are wanted from the network step until the VMM has ended; the way out follows the spec all that time. */
+/** Both are wanted from the network step until the VMM has ended; NAT follows the spec all that time. */
 function reconcileCard(vm: Vm, { process, tap, nat }: ObservedVm, capabilities: Capabilities): Effect[] {
   const { id: vmId, address } = vm;
   if (isOver(vm)) {
@@ -37,10 +37,10 @@ function reconcileCard(vm: Vm, { process, tap, nat }: ObservedVm, capabilities: 
   return effects;
 }
 
-/** Where each port that is to be forwarded leads: to an address of the guest's own loopback, or to its card. */
+/** Where each port that is to be forwarded leads: to an address of the guest's loopback, or to its network interface. */
 type WantedPorts = Map<number, string | undefined>;
 
-/** Each listener's port; a server that can be reached through the card is not gone round to. */
+/** Each listener's port; a server that can be reached through the interface is not reached in another way. */
 function targetsOf(listeners: ObservedVm["listeners"]): WantedPorts {
   const targets: WantedPorts = new Map([[sshPort, undefined]]);
   const list = listeners.is === "present" ? listeners.list.filter(({ proto }) => proto === "tcp") : [];
@@ -52,7 +52,7 @@ function targetsOf(listeners: ObservedVm["listeners"]): WantedPorts {
   return targets;
 }
 
-/** sshd's port and the lowest of those that the guest listens on; one that is forwarded is not given up for another. */
+/** sshd's port and the lowest of those that the guest listens on; one that is forwarded is not dropped for another. */
 function wantedPorts(listeners: ObservedVm["listeners"], forwarded: ReadonlySet<number>): WantedPorts {
   const later = (port: number): number => (port === sshPort ? -1 : forwarded.has(port) ? 0 : 1);
   const targets = [...targetsOf(listeners)].sort(([a], [b]) => later(a) - later(b) || a - b);

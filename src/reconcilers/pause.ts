@@ -1,4 +1,4 @@
-/** Pure: a guest that stood still because its host had no room goes on as soon as there is some. */
+/** Pure: a guest that was paused because its host's disk was full resumes as soon as there is space. */
 import type { Effect, ObservedVm, Vm } from "../model/model.js";
 import { recoverAt } from "../model/recovery.js";
 import { guestWanted } from "./wanted.js";

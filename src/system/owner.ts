@@ -25,7 +25,7 @@ export async function findOwner(
   const name = named ?? env["SUDO_USER"];
   const hint = "banger system install --owner USER";
   if (name === undefined || (named === undefined && name === "root")) {
-    throw new BangerError("owner_missing", "whom shall system mode serve?", { hint });
+    throw new BangerError("owner_missing", "who should system mode serve?", { hint });
   }
   const { status, stdout } = plainName.test(name)
     ? await run("getent", ["passwd", "--", name])

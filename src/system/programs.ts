@@ -33,7 +33,8 @@ export async function runningPrograms({ run }: Pick<SystemHost, "run">): Promise
   return { node: realpathSync(process.execPath), tree, kvmGroup, legacyIptables };
 }
 
-const mend = "sudo make install, in the directory that banger was built in; then: sudo banger system install";
+const reinstall =
+  "sudo make install, in the directory that banger was built in; then: sudo banger system install";
 
 /**
  * Nobody but root can have made these programs what they are, and the helper's unit sees them.
@@ -43,18 +44,20 @@ export function checkPrograms({ node, tree }: Programs, open = openTrusted): voi
   for (const path of [node, tree]) {
     if (plainPath.test(path) && !hidden.some((place) => path.startsWith(place))) continue;
     const message = `system mode cannot run from ${path}: its services see no home and no temporary directory`;
-    throw new BangerError("program_untrusted", message, { hint: mend });
+    throw new BangerError("program_untrusted", message, { hint: reinstall });
   }
   checkProgram(node, open, "install Node for the whole machine, as root: apt-get install nodejs");
   checkProgram(`${tree}/package.json`, open);
   const foreign = firstForeign(tree, tree, 0);
   if (foreign !== undefined) {
-    throw new BangerError("program_untrusted", `${foreign}: the helper runs this as root`, { hint: mend });
+    throw new BangerError("program_untrusted", `${foreign}: the helper runs this as root`, {
+      hint: reinstall,
+    });
   }
 }
 
 /** One program, by its real path. @throws BangerError `program_untrusted` */
-export function checkProgram(path: string, open = openTrusted, hint = mend): void {
+export function checkProgram(path: string, open = openTrusted, hint = reinstall): void {
   try {
     closeSync(open(path, constants.O_RDONLY));
   } catch (error) {

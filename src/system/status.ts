@@ -62,7 +62,7 @@ function udevProblems({ places }: SystemHost): string[] {
   return [`${path} is not what this version writes`];
 }
 
-/** Pure: the sentences, each of which `banger system restart` or the journal mends. */
+/** Pure: the sentences, each of which `banger system restart` or the journal helps with. */
 function problemsOf(status: Omit<SystemStatus, "problems">): string[] {
   const { version, metadata, units, daemon, helper } = status;
   const others = (what: string, found: string) =>

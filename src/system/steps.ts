@@ -116,7 +116,7 @@ export function writeUnits(host: SystemHost, { units }: Installation): Step {
   };
 }
 
-/** Starts system mode, or starts its daemon and helper afresh; VMs go on. */
+/** Starts system mode, or restarts its daemon and helper; VMs keep running. */
 export function startUnits(host: SystemHost, previous: Installation["metadata"] | undefined): Step {
   return {
     label: "services",

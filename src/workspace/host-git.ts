@@ -11,7 +11,7 @@ import { shellQuote } from "../lib/shell.js";
  */
 export type PathBytes = string;
 
-/** Listings of a million files fit in; what does not is no repository that a VM should get. */
+/** Listings of a million files fit in; what does not fit is not a repository for a VM. */
 const maximumOutputBytes = 512 * 1024 * 1024;
 
 /**

@@ -67,7 +67,7 @@ async function commitOf({ git, commit }: Repository, from: string | undefined): 
   if (from === undefined) return commit;
   const found = await git.lineIf(["rev-parse", "-q", "--verify", "--end-of-options", `${from}^{commit}`]);
   if (found !== undefined) return found;
-  throw new BangerError("unknown_revision", `--from: "${from}" is no commit of this repository`, {
+  throw new BangerError("unknown_revision", `--from: "${from}" is not a commit of this repository`, {
     hint: "git log --oneline --all",
   });
 }

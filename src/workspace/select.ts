@@ -15,7 +15,7 @@ export interface Selection {
   overlooked: PathBytes[];
   /** Untracked and not ignored, and left behind because nobody asked for them. */
   skippedUntracked: number;
-  /** Repositories of their own in the work tree, which are no submodules: never carried. */
+  /** Repositories of their own in the work tree, which are not submodules: never copied. */
   embedded: PathBytes[];
 }
 

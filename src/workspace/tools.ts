@@ -17,7 +17,7 @@ mkdir -p "$HOME/${posix.dirname(logFile)}" && cd "$1" || exit
 setsid sh -c 'mise trust --yes; MISE_YES=1 exec mise install' >"$HOME/${logFile}" 2>&1 </dev/null &
 `;
 
-/** Whether it was begun. That it was not is no failure: most guests have no mise, and most repositories no use for it. */
+/** Whether it was begun. If not, that is not a failure: most guests have no mise, and most repositories no use for it. */
 export async function startTools(guest: Guest, plan: Plan, guestPath: string): Promise<boolean> {
   if (!plan.files.some((path) => configFiles.has(path))) return false;
   return (await guest.run(script, [guestPath])).status === 0;

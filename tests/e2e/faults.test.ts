@@ -1,4 +1,4 @@
-/** What goes wrong on a user's machine: each is a clear error with a mend, and nothing is lost. */
+/** What goes wrong on a user's machine: each is a clear error with a hint, and nothing is lost. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import {
@@ -29,12 +29,12 @@ function configure(home: TestHome, text: string): void {
   writeFileSync(homeHandles(home.home).configFile, text);
 }
 
-/** An error is what failed, how to mend it, a status of banger's own, and no trace of the program's inside. */
-async function fails(home: TestHome, args: string[], message: RegExp, mend: RegExp): Promise<void> {
+/** An error is what failed, how to hint it, a status of banger's own, and no trace of the program's inside. */
+async function fails(home: TestHome, args: string[], message: RegExp, hint: RegExp): Promise<void> {
   const { status, stderr } = await home.run(args, { timeoutMs: 900_000 });
   assert.equal(status, args[1] === "run" ? 125 : 1, stderr);
   assert.match(stderr, message);
-  assert.match(stderr, mend);
+  assert.match(stderr, hint);
   assert.doesNotMatch(stderr, /^\s+at |node:internal/m);
 }
 

@@ -152,7 +152,7 @@ describe("images from a real registry", () => {
     assert.equal(direct.manifestDigest, pulled.manifestDigest);
   });
 
-  test("behind a login come with the stored one, and are refused with a mend without it", async () => {
+  test("behind a login come with the stored one, and are refused with a hint without it", async () => {
     await push(`${closed.host}/acme/secret:1`, "--dest-creds", `${login.user}:${login.password}`);
     const authFile = await storedLogin();
     const pulled = await pullOci(`${closed.host}/acme/secret:1`, pullOptions("secret", { authFile }));

@@ -144,7 +144,7 @@ test("a failure at any step leaves nothing of a bridge behind", async () => {
       throw failure;
     };
     const outcome = await ensureBridge({}, contextOf({ before })).catch((cause: unknown) => cause);
-    // The look at FORWARD is one that may fail: then there is nothing to mend.
+    // The look at FORWARD is one that may fail: then there is nothing to fix.
     if (/-S FORWARD/.test(steps.calls[failing] ?? "")) await ensureNoBridge({}, context);
     else assert.equal(outcome, failure, steps.calls[failing]);
     assert.equal(snapshot(), empty, steps.calls[failing]);

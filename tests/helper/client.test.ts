@@ -28,8 +28,8 @@ function place(t: { after: (done: () => void) => void }): string {
 }
 
 const failed = (code: string, retry: "never" | "later", hint?: string) => (error: unknown) => {
-  const { code: found, retry: again, hint: mend } = error as BangerError;
-  assert.deepEqual([found, again, mend], [code, retry, hint], (error as Error).stack);
+  const { code: found, retry: again, hint: hint } = error as BangerError;
+  assert.deepEqual([found, again, hint], [code, retry, hint], (error as Error).stack);
   return true;
 };
 const status = "banger system status";

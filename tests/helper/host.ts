@@ -26,7 +26,7 @@ export interface Differences {
 export function contextOf({ metadata: more, without = [], before }: Differences = {}): TestContext {
   const calls: string[] = [];
   const { signal } = new AbortController();
-  const none = Object.fromEntries(without.map((name) => [name, { paths: [], mend: "" }]));
+  const none = Object.fromEntries(without.map((name) => [name, { paths: [], hint: "" }]));
   const runTool = toolRunner(systemClock, signal, { ...toolsOf(metadata), ...none });
   const run: RunTool = async (tool, argv, options) => {
     const call = [tool, ...argv].join(" ");

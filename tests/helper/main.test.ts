@@ -144,7 +144,7 @@ test("it takes the socket that systemd listens at for it", { skip: needsRoot }, 
   assert.deepEqual(await once(child, "exit"), [0, null]);
 });
 
-test("without sound metadata it does not start, and says how to mend that", { skip: needsRoot }, (t) => {
+test("without sound metadata it does not start, and says how to hint that", { skip: needsRoot }, (t) => {
   const place = install(t);
   const run = (...argv: string[]) =>
     spawnSync(launcher, [...argv, "--socket", `${place}/s`], { encoding: "utf8", env: environment });

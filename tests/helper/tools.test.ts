@@ -26,7 +26,7 @@ const byCode = (code: string) => (error: unknown) => error instanceof HostFailur
 
 const withTool = (...paths: string[]): ToolTable => ({
   ...toolsOf({ firecracker: null, jailer: null }),
-  ip: { paths, mend: "mend it" },
+  ip: { paths, hint: "hint it" },
 });
 const runner = (paths: string[], signal = never, clock = systemClock) =>
   toolRunner(clock, signal, withTool(...paths));
@@ -71,7 +71,7 @@ test("what is not installed is named with its package; what cannot be trusted is
 }, async (t) => {
   const place = trustedPlace(t);
   await assert.rejects(runner([`${place}/none`])("ip", []), (error: HostFailure) => {
-    assert.equal(error.hint, "mend it");
+    assert.equal(error.hint, "hint it");
     return error.retry === "never" && byCode("tool_missing")(error);
   });
   copyFileSync("/usr/bin/env", `${place}/loose`);
@@ -128,7 +128,7 @@ test("a program that somebody else could have replaced is not run", { skip: need
   for (const [name, rule, change] of table) {
     const path = make(name.replaceAll(/\W/g, "-"), change);
     assert.throws(() => executable(path), byRule(rule), name);
-    assert.throws(() => openTool("ip", { paths: [path], mend: "x" }), byRule(rule), name);
+    assert.throws(() => openTool("ip", { paths: [path], hint: "x" }), byRule(rule), name);
   }
   for (const path of ["usr/bin/env", "/usr/../usr/bin/env", "/usr//bin/env", "/", "", "/usr/bin/env\0x", "."])
     assert.throws(() => executable(path), byRule("normal-path"), path);

@@ -44,11 +44,11 @@ const healthy: HostFacts = {
   log: { ok: null },
 };
 
-const failed = { failed: { code: "x", message: "it broke", hint: "mend it", retry: "never" } } as const;
+const failed = { failed: { code: "x", message: "it broke", hint: "hint it", retry: "never" } } as const;
 const statusOf = (changes: Partial<HostFacts>, name: string) => {
   const check = doctorChecks({ ...healthy, ...changes }).find((each) => each.name === name);
   assert.ok(check, name);
-  assert.equal(check.mend === undefined, check.status === "pass", "a mend goes with whatever did not pass");
+  assert.equal(check.hint === undefined, check.status === "pass", "a hint goes with whatever did not pass");
   return check.status;
 };
 
@@ -78,7 +78,7 @@ test("attributes that a daemon should not have are named", async () => {
 
 test("each lack is a warning or a failure of its own", () => {
   assert.equal(statusOf({ architecture: "arm64" }, "architecture"), "fail");
-  assert.equal(statusOf({ kvm: { usable: false, why: "no svm", mend: "none" } }, "kvm"), "warn");
+  assert.equal(statusOf({ kvm: { usable: false, why: "no svm", hint: "none" } }, "kvm"), "warn");
   assert.equal(
     statusOf({ qemu: { program: "q", version: { ok: "QEMU emulator version 5.2.0" } } }, "qemu"),
     "fail",
@@ -102,7 +102,7 @@ test("each lack is a warning or a failure of its own", () => {
   assert.equal(statusOf({ unknownVms }, "unknown vms"), "warn");
   const [told] = doctorChecks({ ...healthy, unknownVms }).filter(({ status }) => status === "warn");
   assert.match(told?.detail ?? "", /0123abcd \(pid 42\)/);
-  assert.equal(told?.mend, "banger vm kill --unknown 0123abcd");
+  assert.equal(told?.hint, "banger vm kill --unknown 0123abcd");
   assert.equal(statusOf({ unknownVms: failed }, "unknown vms"), "fail");
   const serving = (dns: string | null) => ({ daemon: { ok: { pid: 1, dns } } });
   assert.equal(statusOf(serving("127.0.0.1:42069"), "dns"), "pass");

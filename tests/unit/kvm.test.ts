@@ -21,7 +21,7 @@ test("without vmx or svm the device is not even tried", async () => {
     const state = await stateWith(flags, "/dev/kvm");
     assert.equal(why(state), "the CPU shows neither vmx nor svm");
     assert.ok(!state.usable);
-    assert.match(state.mend, /firmware/);
+    assert.match(state.hint, /firmware/);
   }
 });
 
@@ -39,7 +39,7 @@ test("with either it is the device that tells: one that is missing, forbidden or
 test("what is configured decides, and what is usable where that is auto", async () => {
   const usable = async () => ({ usable: true }) as const;
   const refused = async () =>
-    ({ usable: false, why: "/dev/kvm makes no VM: Device busy", mend: "lsmod" }) as const;
+    ({ usable: false, why: "/dev/kvm makes no VM: Device busy", hint: "lsmod" }) as const;
   assert.deepEqual(await accelerationOf("auto", usable), { accelerator: "kvm", why: null });
   assert.deepEqual(await accelerationOf("auto", refused), {
     accelerator: "tcg",

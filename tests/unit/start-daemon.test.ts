@@ -106,7 +106,7 @@ test("a process still on its way when another daemon answers is ended by who sta
     await comesToRunOnly(home, pid);
   }));
 
-test("what a daemon refuses by name is the error, with its own mend", () =>
+test("what a daemon refuses by name is the error, with its own hint", () =>
   withHome(async ({ start }) => {
     await assert.rejects(start("refuse"), failsWith("log_newer", /cannot start: the log is too new/));
   }));

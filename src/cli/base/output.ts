@@ -39,7 +39,7 @@ function watch(stream: Stream, failed: (error: NodeJS.ErrnoException) => void): 
 export const watchOutput = (stream: Stream, interrupts: Interrupts): Stream =>
   watch(stream, (error) => interrupts.end(outputEnd(error)));
 
-/** Messages that nobody can read, nobody needs to be told of, and no work is given up for them. */
+/** A message that cannot be written is dropped silently; no work stops because of it. */
 export const watchMessages = (stream: Stream): Stream => watch(stream, () => undefined);
 
 /** Writes, and waits until it is written: what nobody reads or no disk takes is known before the next thing is done. */

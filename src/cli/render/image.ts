@@ -59,7 +59,7 @@ export function imageDetails(image: ImageDetails, nowMs: number, style: Style): 
       ["user", oci.user ?? null],
       ["used by", image.users.join(" ")],
       ["cause", error?.message ?? null],
-      ["mend", error?.hint ?? null],
+      ["try", error?.hint ?? null],
     ],
     style,
   );

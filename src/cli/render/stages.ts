@@ -1,4 +1,4 @@
-/** What goes on while something starts or is built: one live line on a terminal, plain lines elsewhere. */
+/** Progress while something starts or is built: one live line on a terminal, plain lines elsewhere. */
 
 import type { EventView } from "../../contract/events.js";
 import type { Clock } from "../../lib/clock.js";
@@ -102,7 +102,7 @@ export function stageReport({ output, clock, style, quiet, keep }: ReportOptions
       if (stage === undefined) return;
       const atMs = Date.parse(event.at);
       if (stage.note !== undefined) write(`${style.yellow("note:")} ${clean(stage.note)}`);
-      // The same stage told again goes on.
+      // The same stage reported again continues.
       else if (stage.begins === undefined || stage.begins !== current?.label) begin(stage, atMs);
       const whole = stage.layer && layers.see(stage.layer, atMs);
       if (whole !== undefined && lasting) write(style.dim(whole));

@@ -1,4 +1,4 @@
-/** What a VM takes of its host, in columns of fixed width: a line must not wait for the next one. */
+/** A VM's resource usage, in columns of fixed width: a line must not wait for the next one. */
 import type { VmStats } from "../../contract/contract.js";
 import { bytes } from "./units.js";
 

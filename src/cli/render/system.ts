@@ -28,7 +28,7 @@ export function statusText(status: SystemStatus, style: Style): string {
   const rows = units.map(({ name, active, file }) => [name, active ?? "-", file]);
   const list = table(["UNIT", "STATE", "FILE"], rows, { style });
   const bad = problems.map((problem) => `${style.yellow("problem:")} ${clean(problem)}\n`).join("");
-  const mend =
+  const hint =
     problems.length === 0 ? "" : `${style.dim("try:")} sudo banger system restart; journalctl -u bangerd\n`;
-  return `${facts}\n${list}${bad === "" ? "" : "\n"}${bad}${mend}`;
+  return `${facts}\n${list}${bad === "" ? "" : "\n"}${bad}${hint}`;
 }

@@ -26,7 +26,7 @@ const fieldTexts = {
 const afterRestart = ({ spec, afterRestart }: VmView): string =>
   afterRestart.map((field) => fieldTexts[field](spec)).join(", ");
 
-/** The phase, with the step of a start under way, or that the guest stands still. */
+/** The phase, with the step of a start under way, or that the guest is paused. */
 export function stateText({ phase, step, paused }: VmView): string {
   const more = paused === null ? step : "paused";
   return more === null ? phase : `${phase} (${more})`;
@@ -127,7 +127,7 @@ function endpointText({ endpoint, named, url, address, port }: PortView, byName:
   return byName ? `${new URL(url).protocol}//${named}/` : url;
 }
 
-/** Why there is no way there, or that it is one to the guest's own loopback. */
+/** Why it cannot be reached, or that it leads to the guest's loopback. */
 const noteText = ({ reason, endpoint, address }: PortView): string =>
   reason ?? (endpoint !== null && isLoopback(address) ? `on the guest's ${address}` : "");
 

@@ -162,7 +162,7 @@ export async function createVm(
   return sendCreate(context, { ...body, image: id }, hold);
 }
 
-/** Disks take only what is written: a large one is no mistake, but nothing keeps room for it. */
+/** Disks take only what is written: a large one is fine, but no space is reserved for it. */
 export async function warnOfDisk(
   context: Context,
   { diskMiB = 0, rootMiB = 0 }: Partial<VmView["spec"]>,

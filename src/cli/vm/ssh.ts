@@ -32,7 +32,7 @@ export function checkedView(view: SshView): SshView {
 /** A shell asked for by name is a login shell without the guest's words of welcome. */
 const quietShell = 'exec "${SHELL:-/bin/sh}" -l';
 
-/** Options that go on to `ssh` as they are, by the flags' names. */
+/** Options that are passed to `ssh` unchanged, by the flags' names. */
 export interface SshOptions {
   /** Each with its value. */
   values: Readonly<Record<string, readonly string[]>>;

@@ -1,4 +1,4 @@
-/** `banger vm stats`: what a VM takes of its host, once or live. */
+/** `banger vm stats`: a VM's resource usage, once or live. */
 
 import type { VmStats } from "../../contract/contract.js";
 import { pause } from "../../lib/clock.js";

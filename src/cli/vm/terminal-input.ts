@@ -32,7 +32,7 @@ export function standardInput(): NodeJS.ReadStream {
 
 /**
  * A terminal's input that leaves the terminal alone while this process is in the background: a read there would stop it
- * (SIGTTIN), and it was told to go on. In the foreground again it reads on.
+ * (SIGTTIN), and it was continued. In the foreground again it keeps reading.
  */
 export class TerminalInput extends Readable {
   readonly #terminal: NodeJS.ReadStream;

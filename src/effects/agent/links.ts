@@ -107,7 +107,7 @@ class AgentLink<C extends GuestAgent> {
       client.watchPorts((list) => {
         this.listeners = { is: "present", list };
         this.#changed();
-        // A link that ends meanwhile ends the rest, and is no failure of who told.
+        // A link that ends meanwhile ends the rest; the caller has not failed.
         return sleep(this.#clock, listenersMs, over).catch(() => {});
       }, over),
       over,

@@ -12,7 +12,7 @@ import type { VmmControls } from "../vmm/controls.js";
 import type { DiskName } from "../vmm/vmm.js";
 import type { RootForm } from "./disks.js";
 
-/** How the agent tells that there is no shell either. */
+/** How the agent reports that there is no shell either. */
 const noShell = new Set(["exec_not_found", "exec_not_executable"]);
 /** Told by the script: the guest's kernel has not seen the new size yet. */
 const unseenStatus = 75;

@@ -108,7 +108,7 @@ async function fillDisk({ path, sizeBytes, runTool, signal }: Making): Promise<v
   await runTool({ ...diskTool(path), tool: "resize2fs", argv, signal });
 }
 
-/** Mends what loses nothing by it. Status 1 of e2fsck: it was mended. @throws BangerError `tool_failed` for the rest */
+/** Fixes what can be fixed without loss. Status 1 of e2fsck: it was fixed. @throws BangerError `tool_failed` for the rest */
 async function checkDisk({ path, runTool, signal }: Making): Promise<void> {
   const argv = ["-f", "-p", basename(path)];
   await runTool({ ...diskTool(path), tool: "e2fsck", argv, signal, goodStatus: [0, 1] });

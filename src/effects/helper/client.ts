@@ -55,7 +55,7 @@ class Link {
       this.#connected = true;
     });
     this.#socket.on("data", (data) => this.#take(data));
-    // The helper ends a connection only for good: answers that are still to come would be lost in any case.
+    // The helper never reopens a connection that it ended: answers that are still to come would be lost in any case.
     this.#socket.on("end", () => this.#end());
     this.#socket.on("error", (error: NodeJS.ErrnoException) => this.#end(error.code));
     this.#socket.on("close", () => this.#end());
@@ -66,7 +66,7 @@ class Link {
       return Promise.reject(later("helper_busy", `${mostPending} calls to the root helper are unanswered`));
     const id = ++this.#lastId;
     return new Promise<Result<M>>((resolve, reject) => {
-      // The helper goes on with what nobody waits for any more: its place is free when it has answered.
+      // The helper finishes calls that nobody waits for any more: their place is free once it has answered.
       const abort = () => reject(signal.reason);
       const done = () => signal.removeEventListener("abort", abort);
       signal.addEventListener("abort", abort, { once: true });

@@ -66,7 +66,7 @@ function sightless(seen: Exclude<Seen, { is: "present" }>): HelperSight {
   return { bridge: seen, ids: new Set(), of: () => held, unlisted: held };
 }
 
-/** What the helper says when it is asked now; whatever goes wrong, the rest of an observation goes on. */
+/** What the helper says when it is asked now; whatever goes wrong, the rest of an observation continues. */
 export async function lookThrough(helper: HelperCalls, signal: AbortSignal): Promise<HelperSight> {
   try {
     return sightOf(await helper.call("look", {}, signal));

@@ -1,4 +1,4 @@
-/** Network driver of system mode: a tap and a way out for each VM, and the bridge that they hang on. */
+/** Network driver of system mode: a tap and NAT for each VM, and the bridge that they are on. */
 
 import { sharedRun } from "../../host/shared-run.js";
 import type { Clock } from "../../lib/clock.js";
@@ -24,7 +24,7 @@ export interface BridgeOptions {
 }
 
 const tendMs = 10_000;
-/** Between two tries to mend what no VM has asked for. */
+/** Between two tries to hint what no VM has asked for. */
 const pauseMs = 10_000;
 
 /** The bridge of one home, with the tap pool and the names that all its VMs share. */

@@ -66,7 +66,7 @@ export class LoopbackForwards {
         if (taken(error)) continue;
         throw error;
       }
-      // Whoever listens goes on, though this VM's VMM may have ended meanwhile.
+      // The listener continues, although this VM's VMM may have ended meanwhile.
       if (this.#held.get(id) !== held) return void server.close();
       server.on("error", () => this.ensureNone(id, hostPort));
       held.listening.push({ server, forward: { guestPort, hostPort, ...(loopback && { loopback }) } });

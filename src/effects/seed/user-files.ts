@@ -28,7 +28,7 @@ export interface UserFilesOptions {
   guest: GuestConfig;
 }
 
-/** The seed goes through memory, and over a virtual disk at every boot: it is no way to move a tree of code. */
+/** The seed goes through memory, and over a virtual disk at every boot: it is not meant for a tree of code. */
 const most = { files: 10_000, bytes: 64 * 1024 * 1024 };
 
 /** Reads them anew for each VM. @throws BangerError `file_sync_failed` for what is there and cannot be taken */

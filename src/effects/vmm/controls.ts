@@ -90,7 +90,7 @@ export class VmmControls {
     return this.#followed.get(id)?.attached.guest;
   }
 
-  /** Why the guest stands still, as far as its VMM knows; undefined while it runs, and without a VMM. */
+  /** Why the guest is paused, as far as its VMM knows; undefined while it runs, and without a VMM. */
   pause(id: VmId): PauseCause | "unasked" | undefined {
     return this.#followed.get(id)?.attached.pause;
   }

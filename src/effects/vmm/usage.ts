@@ -1,4 +1,4 @@
-/** What a VM takes of its host: processor time and memory of its VMM from /proc, and room on the disk. */
+/** A VM's resource usage: processor time and memory of its VMM from /proc, and room on the disk. */
 import { readFileSync, statSync } from "node:fs";
 import { parseStat } from "../../host/processes.js";
 import type { ProcessIdentity, Seen } from "../../model/model.js";

@@ -35,7 +35,7 @@ export interface Vmm extends VmmSigns {
    * there is a process.
    */
   start(effect: EnsureProcess, hold: Hold, signal: AbortSignal): Promise<void>;
-  /** Follows a process that is talready present. */
+  /** Follows a process that already exists. */
   attach(id: VmId, process: ProcessIdentity, hooks: Hooks): Attached;
   /** A way to the guest's agent. It waits, however long the guest takes, until the agent answers. */
   dial(id: VmId, signal: AbortSignal): Promise<AgentLine>;
@@ -66,7 +66,7 @@ export type DiskName = "root" | "work";
 export interface Attached {
   readonly identity: ProcessIdentity;
   readonly guest: GuestState;
-  /** Why the guest stands still; undefined while it runs. */
+  /** Why the guest is paused; undefined while it runs. */
   readonly pause: PauseCause | "unasked" | undefined;
   /** Absent where a guest has an address of its own. */
   readonly forwards?: PortForwards;
@@ -76,11 +76,11 @@ export interface Attached {
   readonly gone: Promise<void>;
   /** Makes the disk that large, for the guest to see while it runs. @throws BangerError */
   resize(disk: DiskName, sizeBytes: number): Promise<void>;
-  /** A guest that stands still for want of room goes on; any other is left as it is. @throws BangerError */
+  /** Resumes a guest that is paused for lack of disk space; any other is left alone. @throws BangerError */
   resume(): Promise<void>;
   /** Asks the guest to shut down as the machine's power button or its keyboard would. */
   powerButton(signal: AbortSignal): Promise<void>;
-  /** Ends the process; that is no loss, then. Resolves when it is gone. @throws BangerError `process_stuck` */
+  /** Ends the process; its end then counts as asked for. Resolves when it is gone. @throws BangerError `process_stuck` */
   end(signal: AbortSignal): Promise<void>;
   /** Lets go of the process, which runs on. */
   close(): void;
@@ -107,7 +107,7 @@ export interface SystemLoan {
   helper: HelperCalls;
   /** The root disk is a device or a file, raw in both. */
   rootDisk: "device" | "file";
-  /** Of all guests; each hangs on a tap that is talready present. */
+  /** Of all guests; each hangs on a tap that already exists. */
   network: Omit<GuestNetwork, "address">;
 }
 

@@ -1,4 +1,4 @@
-/** Pure: writes cpio archives in the "newc" form, the one that the kernel unpacks as its first root. */
+/** Pure: writes cpio archives in the "newc" form, the one that the kernel unpacks as its initramfs. */
 
 export interface CpioEntry {
   /** Path inside the archive, without a leading slash. */

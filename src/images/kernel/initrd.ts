@@ -1,4 +1,4 @@
-/** The guest's first root: the modules that lead to the root disk, packed with the image, and the agent as /init. */
+/** The guest's initramfs: the modules that lead to the root disk, packed with the image, and the agent as /init. */
 import { createHash } from "node:crypto";
 import { readdir, readFile, rm } from "node:fs/promises";
 import { exists, publishContent } from "../../host/publish.js";
@@ -12,7 +12,7 @@ const moduleList = "modules.list";
 /** No module is larger than this once unpacked, in bytes. */
 const maximumModule = 16 << 20;
 
-/** The image's part of the first root: modules in loading order and the list of them. */
+/** The image's part of the initramfs: modules in loading order and the list of them. */
 export function modulesArchive(modules: readonly (BootModule & { content: Buffer })[]): Buffer {
   const nameIn = (path: string) => `${moduleName(path)}.ko`;
   const files = modules.map(({ path, content }) => ({
@@ -41,7 +41,7 @@ const initrdName = (agent: Buffer): string =>
   `initrd-${createHash("sha256").update(agent).digest("hex").slice(0, 16)}.cpio`;
 
 /**
- * The path of the first root for this image and agent, made where it is missing: the kernel unpacks archives that
+ * The path of the initramfs for this image and agent, built if it is missing: the kernel unpacks archives that
  * follow one another. Those of other agents go; a running guest has long read its own.
  */
 export async function ensureInitrd(imageDirectory: string, agentPath: string): Promise<string> {

@@ -26,7 +26,7 @@ async function takeOwnKernel({ job }: BuildContext, kernel: string): Promise<voi
   else await writeFile(`${job.partial}/${kernelFile}`, extractVmlinux(content), { mode: 0o600 });
 }
 
-/** The image's part of the first root: the user's, or packed of the user's modules, or nothing. */
+/** The image's part of the initramfs: the user's, or packed of the user's modules, or nothing. */
 async function takeModules({ job }: BuildContext, { initrd, modules }: Files): Promise<void> {
   const output = `${job.partial}/${modulesFile}`;
   if (initrd !== null) return symlink(initrd, output);
@@ -39,7 +39,7 @@ async function takeModules({ job }: BuildContext, { initrd, modules }: Files): P
   await packBootModules(modules, output);
 }
 
-/** What a container image's directory says of it, which goes on to what is made of its root disk. */
+/** What a container image's directory says of it, which is passed on to what is built from its root disk. */
 function containerOf(directory: string): Pick<BuildResult, "oci"> {
   try {
     const { oci } = readManifest(directory);

@@ -25,7 +25,7 @@ export function describeFirecrackerEnd({ asked, halted, vmmLog, console }: Firec
   if (halted) return { reason: "guest", detail: "the guest powered off" };
   const [, trouble] = /Received (KVM_EXIT_(?!SHUTDOWN|HLT)\w+)/.exec(vmmLog) ?? [];
   if (trouble !== undefined)
-    return { reason: "lost", detail: `the guest's processor could not go on: ${trouble}` };
+    return { reason: "lost", detail: `the guest's processor could not continue: ${trouble}` };
   const [, code] = /exit_code=(\d+)/.exec(vmmLog) ?? [];
   if (code === "0") return describeReset(console);
   if (code !== undefined)

@@ -70,7 +70,7 @@ const drive = ({ id, path, readOnly }: (typeof drives)[number], rate_limiter?: R
   body: {
     drive_id: id,
     path_on_host: path,
-    // Of the "root device" Firecracker would only tell the kernel, which has a first root of its own.
+    // Of the "root device" Firecracker would only tell the kernel, which has an initramfs of its own.
     is_root_device: false,
     is_read_only: readOnly,
     cache_type: "Writeback",

@@ -9,7 +9,7 @@ export interface RootDisk {
   path: string;
 }
 
-/** QEMU's own network, or the card of a tap that is talready present. */
+/** QEMU's own network, or the interface of a tap that already exists. */
 export type QemuNetwork = { kind: "user" } | { kind: "tap"; guest: GuestNetwork };
 
 export interface QemuMachine {
@@ -72,8 +72,8 @@ function disk(serial: string, format: "qcow2" | "raw", path: string, options: st
   ];
 }
 
-/** Beside QEMU, taps are made and guarded, and ways out opened and closed. */
-function card({ network, handles, spec }: QemuMachine): string[] {
+/** Taps and NAT are managed outside QEMU. */
+function networkDevice({ network, handles, spec }: QemuMachine): string[] {
   if (network.kind === "user")
     return [
       ...["-netdev", `user,id=net0,restrict=${spec.nat ? "off" : "on"}`],
@@ -88,13 +88,13 @@ function card({ network, handles, spec }: QemuMachine): string[] {
 /** Arguments without the program. Forwards are not in them: they are added through QMP once the guest listens. */
 export function qemuArgv(machine: QemuMachine): string[] {
   const { handles, spec, accelerator } = machine;
-  // No room on the host is no error of the guest's disk: the guest stands still until there is some.
+  // A full host disk is not an error of the guest's disk: the guest is paused until there is space.
   const writable = "cache=writeback,discard=unmap,werror=enospc";
   const listening = "server=on,wait=off";
   return [
     ...["-name", `guest=${handles.guestName}`],
     // The old timer is there for a guest that finds the APIC's too slow, which it does for ever when this process had no
-    // turn while the guest measured it: without another one its time would stand still.
+    // turn while the guest measured it: without another one its time would stop.
     ...["-M", "microvm,acpi=on,pit=on,pic=on,rtc=on,isa-serial=on,pcie=off,usb=off"],
     ...["-accel", accelerator === "kvm" ? "kvm" : "tcg,thread=multi,tb-size=256"],
     ...["-cpu", accelerator === "kvm" ? "host" : "max,la57=off"],
@@ -115,6 +115,6 @@ export function qemuArgv(machine: QemuMachine): string[] {
     ...disk("root", machine.root.format, machine.root.path, writable),
     ...disk("work", "raw", handles.workDisk, writable),
     ...disk("seed", "raw", handles.seed, "readonly=on"),
-    ...card(machine),
+    ...networkDevice(machine),
   ];
 }

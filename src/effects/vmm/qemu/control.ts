@@ -15,7 +15,7 @@ import { connectQmp, type QmpClient } from "./qmp.js";
 /** The ids that disks have on QEMU's command line; the guest sees them as serials. */
 const driveIds = { root: "root", work: "work" } as const;
 
-/** Run states (qapi/run-state.json) in which a guest stands still; with `werror=enospc` only a full disk is an I/O error. */
+/** Run states (qapi/run-state.json) in which a guest is paused; with `werror=enospc` only a full disk is an I/O error. */
 const pauses: Readonly<Record<string, PauseCause>> = {
   "io-error": "host_disk_full",
   paused: "stopped",
