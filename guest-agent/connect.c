@@ -1,4 +1,4 @@
-/* POST /connect: a TCP connection to a server on the guest's own loopback, whose bytes are the upgraded stream's. */
+/* POST /connect: a TCP connection to a server on the guest's loopback, whose bytes are the upgraded stream's. */
 #define _GNU_SOURCE
 #include "http.h"
 #include "loop.h"

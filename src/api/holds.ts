@@ -32,7 +32,7 @@ export class Holds {
   }
 }
 
-/** A client opens its hold before it creates the VM, so that there is no moment in which its death leaves one. */
+/** A client opens its hold before it creates the VM, so that its death never leaves one behind. */
 export function holdRoutes(handle: Handle, deps: ApiDeps, holds: Holds, upgrades: Upgrades): void {
   const { ledger, timeouts, warn } = deps;
   handle<VmHold, unknown>("vmHold", async ({ params, body, reply, gone }) => {
@@ -45,7 +45,7 @@ export function holdRoutes(handle: Handle, deps: ApiDeps, holds: Holds, upgrades
     try {
       ledger.commit(decide(ledger.state, { kind: "delete", vmId: vm.id }, timeouts), "request:client-gone");
     } catch (thrown) {
-      warn("a VM could not be deleted after its client had gone had gone had gone", {
+      warn("a VM could not be deleted after its client had gone had gone had gone had gone", {
         vm: vm.id,
         error: errorBody(thrown),
       });

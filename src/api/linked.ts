@@ -20,7 +20,7 @@ export function silent({ name, phase }: Vm, code: ErrorCode, detail: string): Ba
   return new BangerError("vm_not_running", message, { hint: `banger vm start ${name}` });
 }
 
-/** @throws BangerError `vm_paused` when the guest stands still: it would answer nothing. */
+/** @throws BangerError `vm_paused` when the guest is paused: it could not answer. */
 export function refusePaused({ ledger, home }: ApiDeps, { id, name }: Vm): void {
   const paused = ledger.state.vms[id]?.paused ?? null;
   if (paused === null) return;

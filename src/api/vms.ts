@@ -31,7 +31,7 @@ export function vmRoutes(handle: Handle, deps: ApiDeps, holds: Holds): void {
   const { ledger, world, home, clock } = deps;
   const find = (call: { params: Record<string, string> }): Vm =>
     resolveVm(ledger.state, call.params["ref"] ?? "");
-  // The state went on while the host was looked at: what is shown is the VM as of the seq that it carries.
+  // The state changed while the host was observed: what is shown is the VM as of the seq that it carries.
   const view = (observed: Observed, { id }: Vm): VmView => {
     const vm = ledger.state.vms[id] as Vm;
     return vmView(ledger.state, vm, seenOf(observed, vm), { home, capabilities: world.capabilities });

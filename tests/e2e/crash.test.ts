@@ -68,7 +68,7 @@ test("a log that is followed misses nothing over the daemon's death, and a comma
   await home.killDaemon();
   const ended = await command.ended;
   assert.equal(ended.status, 125);
-  assert.match(ended.stderr, /the daemon went away, .*\n {2}try: banger vm exec followed -- CMD/);
+  assert.match(ended.stderr, /the daemon stopped, .*\n {2}try: banger vm exec followed -- CMD/);
   await line("after-1");
   await until("the follower goes on", async () => seen.includes("after-1"));
   follower.child.kill("SIGKILL");
