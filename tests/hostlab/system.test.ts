@@ -1,4 +1,4 @@
-/** System mode from its installation to its end, on a host of its own: each test goes on where the one before stopped. */
+/** System mode from its installation to its end, on a host of its own: each test continues where the one before stopped. */
 import assert from "node:assert/strict";
 import { after, before, type TestContext, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
