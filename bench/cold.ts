@@ -11,20 +11,27 @@ import type { TestHome } from "../tests/e2e/harness.js";
 import { type Figure, median, pairs, ratio, type Timed } from "./measure.js";
 
 const rounds = 7;
+const bootRounds = 3;
 const size = ["--vcpu", "1", "--memory", "512M", "--disk-size", "1G"];
 
 export async function coldBoot(home: TestHome): Promise<Figure[]> {
   const floor = await bareQemu(home);
   const banger: Timed = {
     run: async () => {
-      await home.ok("vm", "run", "--rm", ...size, "--", "true");
+      await home.ok("vm", "run", "--rm", "--wait", "agent", ...size, "--", "true");
     },
   };
   const samples = await pairs(rounds, banger, floor);
+  const booted: number[] = [];
+  for (let round = 0; round < bootRounds; round++) {
+    const began = performance.now();
+    await home.ok("vm", "run", "--rm", "--wait", "boot", ...size, "--", "true");
+    booted.push(performance.now() - began);
+  }
   await home.ok("vm", "delete", "model");
   const value = ratio(samples);
   const seconds = median(samples.measured) / 1000;
-  const about = "cold `vm run --rm -- true` / QEMU by hand until the agent answers";
+  const about = "cold `vm run --rm --wait agent -- true` / QEMU by hand until the agent answers";
   return [
     { name: "a", about, value, unit: "×", bound: "≤ 1.10", holds: value <= 1.1, samples: { ...samples } },
     {
@@ -34,6 +41,15 @@ export async function coldBoot(home: TestHome): Promise<Figure[]> {
       unit: "s",
       bound: "≤ 12",
       holds: seconds <= 12,
+      samples: {},
+    },
+    {
+      name: "a",
+      about: "without `--wait agent`: the guest's init has come up too, wall",
+      value: median(booted) / 1000,
+      unit: "s",
+      bound: "shown",
+      holds: true,
       samples: {},
     },
   ];

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "agent.h"
 
+#include "health.h"
 #include "http.h"
 #include "loop.h"
 #include "mux.h"
@@ -83,6 +84,7 @@ static void accept_link(void) {
 
 static void watch_all(void) {
   children_watch();
+  health_watch();
   mux_watch();
   sockets_watch();
   if (link_listener.fd >= 0) loop_want(&link_listener, POLLIN);
@@ -108,6 +110,7 @@ static _Noreturn void serve(bool link_closes) {
     watch_all();
     loop_wait();
     children_check();
+    health_check();
     look_for_port();
     accept_link();
     mux_read(link_closes);
@@ -127,7 +130,7 @@ static int prepare(bool in_guest) {
   return children_start();
 }
 
-int agent_serve_guest(void) {
+int agent_serve_guest(int notices) {
   int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
   if (fd >= 0) {
     if (write(fd, "-1000", 5) < 0) perror("banger-agent: oom_score_adj");
@@ -136,6 +139,7 @@ int agent_serve_guest(void) {
   /* Readiness and commands wait for it, and it does little: a busy boot must not keep it from its turn. */
   if (setpriority(PRIO_PROCESS, 0, AGENT_NICENESS) < 0) perror("banger-agent: niceness");
   http_in_guest = true;
+  health_begin(notices);
   wants_port = true;
   if (prepare(true) < 0) {
     perror("banger-agent");
@@ -159,6 +163,7 @@ int agent_main(int argc, char **argv) {
   if (argc != 3) return usage();
   const char *mode = argv[1], *value = argv[2];
   int fd = -1, served = 0;
+  health_begin(-1);
   if (prepare(false) < 0) served = -1;
   else if (strcmp(mode, "--unix") == 0) fd = served = socket_listen_unix(value);
   else if (strcmp(mode, "--vsock") == 0) fd = served = socket_listen_vsock(atoi(value));

@@ -7,9 +7,10 @@
 
 /*
  * Serves the guest for ever, as a child of its first process: on the virtio-serial port `banger.agent` when the
- * machine has one, else on vsock port 1024. Returns only when not even the event loop can be had.
+ * machine has one, else on vsock port 1024. `notices` is what health_listen() gave. Returns only when not even the
+ * event loop can be had.
  */
-int agent_serve_guest(void);
+int agent_serve_guest(int notices);
 
 /* The agent as a program of its own; see the usage text in agent.c. Returns the exit status. */
 int agent_main(int argc, char **argv);

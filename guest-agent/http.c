@@ -2,11 +2,8 @@
 #define _GNU_SOURCE
 #include "http.h"
 
-#include "agent.h"
 #include "json.h"
-#include "loop.h"
 
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,26 +15,13 @@
 
 bool http_in_guest;
 
-static void health(struct stream *stream, const struct request *request) {
-  (void)request;
-  char boot_id[64] = "", body[256];
-  int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-  ssize_t length = fd < 0 ? 0 : read(fd, boot_id, sizeof boot_id - 1);
-  if (fd >= 0) close(fd);
-  boot_id[length < 0 ? 0 : length] = 0;
-  boot_id[strcspn(boot_id, "\n")] = 0;
-  snprintf(body, sizeof body, "{\"status\":\"ok\",\"agent\":\"%s\",\"uptimeMs\":%lld,\"bootId\":\"%s\"}", AGENT_VERSION,
-           (long long)now_ms(), boot_id);
-  http_reply(stream, "200 OK", body);
-}
-
 static const struct route {
   const char *method, *path;
   void (*start)(struct stream *, const struct request *);
 } routes[] = {
-    {"GET", "/healthz", health},       {"GET", "/ports", ports_start},  {"POST", "/exec", exec_start},
+    {"GET", "/healthz", health_start}, {"GET", "/ports", ports_start},  {"POST", "/exec", exec_start},
     {"GET", "/files", files_get},      {"PUT", "/files", files_put},    {"POST", "/sync", power_sync},
-    {"POST", "/shutdown", power_shutdown}, {"POST", "/connect", connect_start},
+    {"POST", "/shutdown", power_shutdown}, {"POST", "/connect", connect_start}, {"POST", "/clock", health_set_clock},
 };
 
 static void put_format(struct stream *stream, const char *format, ...) __attribute__((format(printf, 2, 3)));

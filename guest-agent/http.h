@@ -36,6 +36,8 @@ void http_fail(struct stream *stream, const char *status, const char *code, cons
 void http_begin_chunks(struct stream *stream, const char *content_type);
 
 /* The services behind the routes take the stream over at the request's body. */
+void health_start(struct stream *stream, const struct request *request);
+void health_set_clock(struct stream *stream, const struct request *request);
 void exec_start(struct stream *stream, const struct request *request);
 void connect_start(struct stream *stream, const struct request *request);
 void ports_start(struct stream *stream, const struct request *request);

@@ -3,6 +3,7 @@
 #include "init.h"
 
 #include "agent.h"
+#include "health.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -226,9 +227,14 @@ static void set_network(void) {
  * whose argv[0] starts with '@' in its last killing round, else it would wait there for one that ignores SIGTERM.
  */
 static void start_agent(void) {
+  int notices = health_listen();
+  if (notices < 0) init_say(errno, "the init cannot say when it is up");
   pid_t child = fork();
   if (child < 0) init_say(errno, "cannot start the agent");
-  if (child != 0) return;
+  if (child != 0) {
+    if (notices >= 0) close(notices);
+    return;
+  }
   program_invocation_name[0] = '@';
   prctl(PR_SET_NAME, "banger-agent");
   setsid();
@@ -238,11 +244,11 @@ static void start_agent(void) {
     dup2(null, STDOUT_FILENO);
     close(null);
   }
-  _exit(agent_serve_guest());
+  _exit(agent_serve_guest(notices));
 }
 
 static void become_image_init(void) {
-  static char *const environment[] = {"HOME=/", "TERM=vt220",
+  static char *const environment[] = {"HOME=/", "TERM=vt220", "NOTIFY_SOCKET=" HEALTH_NOTIFY_SOCKET,
                                       "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", NULL};
   char path[256];
   const char *chosen = init_option("banger.init");
@@ -270,6 +276,8 @@ int init_main(void) {
   mount_at("tmpfs", "/run", MS_NOSUID | MS_NODEV, "mode=0755");
   mount_at("devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, "mode=0620,gid=5,ptmxmode=0666");
   mount_at("tmpfs", "/dev/shm", MS_NOSUID | MS_NODEV, "mode=1777");
+  /* An init that mounts it itself runs a program for that. */
+  mount_at("mqueue", "/dev/mqueue", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
   mount_work_disk();
   apply_seed();
   set_hostname();

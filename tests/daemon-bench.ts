@@ -54,7 +54,7 @@ class PlayedGuests {
   constructor(path: string) {
     this.path = path;
     this.server = createServer((asked, reply) => {
-      const health = { status: "ok", agent: "played", uptimeMs: 1234, bootId: "b" };
+      const health = { status: "ok", agent: "played", uptimeMs: 1234, bootId: "b", init: "starting" };
       const body = asked.url === "/ports" ? { ports: this.ports } : health;
       reply.writeHead(this.status, { "content-type": "application/json" });
       reply.end(JSON.stringify(this.status === 200 ? body : { code: "busy", message: "not now" }));

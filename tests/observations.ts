@@ -102,7 +102,12 @@ const anySeen = fc.record({
   nat: bare,
   runtime: part,
   process: seenAs(vmm),
-  agent: seenAs(fc.record({ answering: fc.boolean(), version: fc.constant("1.0") })),
+  agent: seenAs(
+    fc.record({
+      ...{ answering: fc.boolean(), version: fc.constant("1.0") },
+      ...{ init: fc.constantFrom("starting", "up", "unsaid"), behindMs: fc.constantFrom(0, 0, 30_000) },
+    }),
+  ),
   forwards: seenAs(
     fc.uniqueArray(port).map((ports) => ({
       list: ports.map((guestPort) => ({ guestPort, hostPort: guestPort })),
@@ -132,6 +137,10 @@ function fitting({ spec, paused }: Vm, mode: Capabilities) {
     ...served,
     process: { ...present, ...identity, ...(paused === null && { pause: pauseFor("stopped") }) },
   };
+  const late: ObservedVm = {
+    ...served,
+    agent: { ...present, answering: true, version: "1.0", init: "up", behindMs: 30_000 },
+  };
   const small: ObservedVm = { ...served, workDisk: { ...present, miB: 512, growing: "no" } };
   const made: ObservedVm = { ...served, process: absent, agent: absent, forwards: absent, listeners: absent };
   const ended: ObservedVm = { ...made, rootDevice: absent, tap: absent, nat: absent };
@@ -145,13 +154,13 @@ function fitting({ spec, paused }: Vm, mode: Capabilities) {
     listeners: { ...present, list: [...list] },
     ...(mode.portForwarding && { forwards: { ...present, list: forwards } }),
   };
-  return { served, booting, turned, small, listening, made, ended, left, gone: absentVm };
+  return { served, booting, turned, late, small, listening, made, ended, left, gone: absentVm };
 }
 
 const own = ({ phase, step }: Vm): (keyof ReturnType<typeof fitting>)[] => {
   if (phase === "starting" && step !== "agent") return ["made"];
   if (phase === "starting") return ["booting", "booting", "served", "turned"];
-  if (phase === "running") return ["served", "turned", "small", "listening"];
+  if (phase === "running") return ["served", "turned", "late", "small", "listening"];
   if (phase === "stopping") return ["served", "made"];
   return ["made", "ended", "left", "gone"];
 };

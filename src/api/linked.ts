@@ -3,7 +3,7 @@ import { pauseText } from "../core/explain.js";
 import type { AgentClient } from "../guest/agent.js";
 import type { ErrorCode } from "../lib/error-codes.js";
 import { BangerError } from "../lib/errors.js";
-import type { Vm } from "../model/model.js";
+import type { PauseCause, Vm } from "../model/model.js";
 import type { ApiDeps } from "./route.js";
 
 const linkWaitMs = 10_000;
@@ -24,10 +24,11 @@ export function silent({ name, phase }: Vm, code: ErrorCode, detail: string): Ba
 export function refusePaused({ ledger, home }: ApiDeps, { id, name }: Vm): void {
   const paused = ledger.state.vms[id]?.paused ?? null;
   if (paused === null) return;
-  const full = paused.cause === "host_disk_full";
-  const hint = full
-    ? `df -h ${home.state}; it resumes as soon as there is space`
-    : `banger vm restart ${name}`;
+  const hints: Partial<Record<PauseCause, string>> = {
+    host_disk_full: `df -h ${home.state}; it resumes as soon as there is space`,
+    stopped: `banger vm why ${name}; banger resumes it by itself`,
+  };
+  const hint = hints[paused.cause] ?? `banger vm restart ${name}`;
   throw new BangerError("vm_paused", `the guest of ${name} is paused: ${pauseText[paused.cause]}`, {
     ...{ hint, retry: "later" },
   });
@@ -36,10 +37,12 @@ export function refusePaused({ ledger, home }: ApiDeps, { id, name }: Vm): void 
 /** The guest's client; after a daemon start its link may need a moment. */
 export async function linked(deps: ApiDeps, vm: Vm, gone: AbortSignal): Promise<AgentClient> {
   for (let waited = 0; ; waited += pollMs) {
-    refusePaused(deps, vm);
-    const client = deps.world.clientOf(vm.id);
+    const { phase, paused } = deps.ledger.state.vms[vm.id] ?? vm;
+    // One that something stopped is about to be resumed.
+    const resuming = paused?.cause === "stopped" && waited < linkWaitMs && !gone.aborted;
+    if (!resuming) refusePaused(deps, vm);
+    const client = resuming ? undefined : deps.world.clientOf(vm.id);
     if (client !== undefined) return client;
-    const phase = deps.ledger.state.vms[vm.id]?.phase;
     if (phase !== "running" || waited >= linkWaitMs || gone.aborted)
       throw silent(
         deps.ledger.state.vms[vm.id] ?? vm,

@@ -13,7 +13,8 @@ import type { Images } from "../images/queries.js";
 import type { Clock } from "../lib/clock.js";
 import type { Ledger } from "../log/ledger.js";
 import type { World } from "../loop/world.js";
-import type { ImageId, ObservedHost, ProcessIdentity, Seen, Vm, VmId } from "../model/model.js";
+import type { ObservedHost } from "../model/host.js";
+import type { ImageId, ProcessIdentity, Seen, Vm, VmId } from "../model/model.js";
 import type { Activity } from "./activity.js";
 
 /** The host as a daemon has it: what the loop turns on, the links to the guests, and where those live. */

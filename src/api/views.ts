@@ -67,6 +67,7 @@ export function vmView(
     changedAt: rfc3339(vm.changedAt),
     startedAt: rfc3339OrNull(vm.startedAt),
     readyAt: rfc3339OrNull(vm.readyAt),
+    bootedAt: rfc3339OrNull(vm.bootedAt),
     error: vm.error,
     lastExit: vm.lastExit && { ...vm.lastExit, at: rfc3339(vm.lastExit.at) },
     paused: vm.paused && {

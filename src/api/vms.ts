@@ -119,15 +119,27 @@ function createVm(deps: ApiDeps, body: VmCreate, cause: string): Vm {
   return createdBy(ledger.state, body.commandId) as Vm;
 }
 
+const initWords = {
+  starting: "its init is still coming up",
+  up: "its init is up",
+  unsaid: "its init does not say when it is up",
+} as const;
+
 async function healthOf(deps: ApiDeps, vm: Vm): Promise<HealthView> {
   const { world } = deps;
-  const ill = (detail: string): HealthView => ({ healthy: false, agent: null, uptimeMs: null, detail });
+  const ill = (detail: string): HealthView => ({
+    healthy: false,
+    agent: null,
+    uptimeMs: null,
+    init: null,
+    detail,
+  });
   const client = world.clientOf(vm.id);
   try {
     refusePaused(deps, vm);
     if (client === undefined) return ill(`${vm.name} is ${vm.phase}`);
-    const { agent, uptimeMs } = await client.health(AbortSignal.timeout(healthDeadlineMs));
-    return { healthy: true, agent, uptimeMs, detail: "the guest agent answers" };
+    const { agent, uptimeMs, init = "unsaid" } = await client.health(AbortSignal.timeout(healthDeadlineMs));
+    return { healthy: true, agent, uptimeMs, init, detail: `the guest agent answers, ${initWords[init]}` };
   } catch (thrown) {
     return ill(errorBody(thrown).message);
   }

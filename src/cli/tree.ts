@@ -58,6 +58,10 @@ const vm: Group = {
       summary: "Restart VMs",
       load: async () => (await import("./vm/act.js")).restart,
     },
+    wait: {
+      summary: "Wait until VMs are up, or have stopped",
+      load: async () => (await import("./vm/wait.js")).wait,
+    },
     kill: {
       summary: "Stop VMs immediately",
       destroys: true,

@@ -78,6 +78,8 @@ export const VmView = Type.Object({
   changedAt: Time,
   startedAt: Nullable(Time),
   readyAt: Nullable(Time),
+  /** When the guest's init had come up; `readyAt` says only that its agent answered. */
+  bootedAt: Nullable(Time),
   error: Nullable(Type.Composite([ApiError, Type.Object({ step: Type.String() })])),
   lastExit: Nullable(Type.Object({ reason: Type.String(), detail: Type.String(), at: Time })),
   /** The guest is paused: why, in words, and since when. Null while it runs, and without a guest. */
@@ -190,6 +192,8 @@ export const HealthView = Type.Object({
   healthy: Type.Boolean(),
   agent: Nullable(Type.String()),
   uptimeMs: Nullable(Type.Integer()),
+  /** `starting`, `up`, or `unsaid` of an init that does not say; null where no agent answers. */
+  init: Nullable(Type.String()),
   detail: Type.String(),
 });
 

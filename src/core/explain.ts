@@ -3,7 +3,7 @@
 import { isKernelId } from "../home/handles.js";
 import type { ErrorBody } from "../lib/errors.js";
 import { formatDuration, formatSize } from "../lib/sizes.js";
-import { autoStopCause, type StoredEvent, vmStream } from "../model/events.js";
+import { autoStopCause, type EventData, type StoredEvent, vmStream } from "../model/events.js";
 import type { Labels, PauseCause, Phase, ProcessExit, Vm, VmSpec } from "../model/model.js";
 import { fold, initialState } from "./projection.js";
 
@@ -16,11 +16,8 @@ export function sentence(event: StoredEvent): string {
 /** The event as a main clause, to be used within a sentence. */
 function clause(event: StoredEvent): string {
   switch (event.type) {
-    case "vm.created": {
-      const { name, imageId, spec, address, ttlMs } = event.data;
-      const until = ttlMs === undefined ? "" : `, for ${formatDuration(ttlMs)}`;
-      return `it was created as ${name}, from ${imageId} with ${specClause(spec)}, at ${address}${until}`;
-    }
+    case "vm.created":
+      return createdClause(event.data);
     case "vm.spec_changed":
       return `a client asked for it to have ${specClause(event.data.spec)}`;
     case "vm.labels_changed":
@@ -43,6 +40,9 @@ function clause(event: StoredEvent): string {
       return `its VMM process started (pid ${event.data.pid})`;
     case "vm.ready":
       return `its guest answered (agent ${event.data.agent})`;
+    case "vm.booted":
+    case "vm.clock_set":
+      return "init" in event.data ? bootClauses[event.data.init] : clockClause(event.data.behindMs);
     case "vm.adopted":
       return `a new daemon found its VMM process (pid ${event.data.pid}) and took it over`;
     case "vm.shutdown_asked":
@@ -107,6 +107,11 @@ const specClause = ({ vcpu, memoryMiB, diskMiB, rootMiB, nat }: VmSpec): string 
   `${vcpu} vcpu, ${memoryMiB} MiB and ${formatSize(diskMiB)} of disk` +
   `${rootMiB === undefined ? "" : `, ${formatSize(rootMiB)} for /`}${nat ? "" : ", and no NAT"}`;
 
+function createdClause({ name, imageId, spec, address, ttlMs }: EventData["vm.created"]): string {
+  const until = ttlMs === undefined ? "" : `, for ${formatDuration(ttlMs)}`;
+  return `it was created as ${name}, from ${imageId} with ${specClause(spec)}, at ${address}${until}`;
+}
+
 /** What the daemon asks for of itself has a cause of its own; everything else comes from a client. */
 const asker = ({ cause }: StoredEvent): string =>
   cause === autoStopCause ? "banger saw that it was idle and" : "a client";
@@ -115,6 +120,7 @@ const asker = ({ cause }: StoredEvent): string =>
 export const pauseText: Readonly<Record<PauseCause, string>> = {
   host_disk_full: "the disk of its host is full",
   stopped: "something stopped it through QEMU's control socket",
+  debugged: "a debugger stopped it",
   frozen: "its VMM process was stopped by a signal",
   vmm_error: "its VMM cannot continue it",
 };
@@ -125,6 +131,11 @@ function failedTry({ effect, retry, message, untold = 0 }: ErrorBody & { effect:
   const more = untold === 0 ? "" : ` (it had failed ${untold} more times)`;
   return `${what} failed and ${again}: ${message}${more}`;
 }
+
+const bootClauses = { up: "its init had come up", unsaid: "its init does not say when it is up" };
+
+const clockClause = (behindMs: number): string =>
+  `its clock was set right: it was ${formatDuration(Math.abs(behindMs))} ${behindMs > 0 ? "behind" : "ahead"}`;
 
 function exitClause({ reason, detail }: ProcessExit): string {
   switch (reason) {

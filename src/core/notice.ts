@@ -28,7 +28,7 @@ export function noticeVm(vm: Vm, seen: ObservedVm, capabilities: Capabilities, n
       return noticeStart(vm, seen, capabilities, now);
     case "running":
       if (seen.process.is === "absent") return [event(stream, "vm.process_exited", unasked(seen))];
-      return noticePause(vm, seen);
+      return [...noticePause(vm, seen), ...noticeBoot(vm, seen)];
     case "stopping":
       return seen.process.is === "absent"
         ? [event(stream, "vm.process_exited", { reason: "asked", detail: stopDetail(vm) })]
@@ -71,6 +71,13 @@ function noticeStart(vm: Vm, seen: ObservedVm, capabilities: Capabilities, now: 
     default:
       return [];
   }
+}
+
+/** That the guest's init is up is reported once; where it does not say so, the agent's answer has to do. */
+function noticeBoot(vm: Vm, { agent }: ObservedVm): NewEvent[] {
+  if (vm.bootedAt !== null || agent.is !== "present" || !agent.answering) return [];
+  const { init = "unsaid" } = agent;
+  return init === "starting" ? [] : [event(vmStream(vm.id), "vm.booted", { init })];
 }
 
 /** Whether the guest is paused, and why, is reported when it changes. */

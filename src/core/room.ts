@@ -3,7 +3,8 @@
 import { BangerError } from "../lib/errors.js";
 import { formatSize } from "../lib/sizes.js";
 import type { NewEvent } from "../model/events.js";
-import type { ObservedHost, Seen, SeenSpace, State, Vm, VmId } from "../model/model.js";
+import type { ObservedHost, SeenSpace } from "../model/host.js";
+import type { Seen, State, Vm, VmId } from "../model/model.js";
 import { type Command, decide, type Timeouts } from "./decide.js";
 
 /** What is judged by: the host as it was just seen, and what its owner allows. */

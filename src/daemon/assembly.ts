@@ -31,7 +31,8 @@ import { BangerError } from "../lib/errors.js";
 import type { Warn } from "../lib/warn.js";
 import type { World } from "../loop/world.js";
 import { vmStream } from "../model/events.js";
-import type { ImageId, ObservedHost, ProcessIdentity, Seen, Vm, VmId } from "../model/model.js";
+import type { ObservedHost } from "../model/host.js";
+import type { ImageId, ProcessIdentity, Seen, Vm, VmId } from "../model/model.js";
 import type { ModeParts } from "./mode-user.js";
 
 export interface AssemblyOptions<C extends GuestAgent> {
@@ -86,6 +87,7 @@ function driversOf<C extends GuestAgent>(
     rootDevices: mode.rootDevices,
     growth: onlineGrowth({ home, root: mode.root }, controls, links),
     images,
+    setClock: (id, signal) => links.setClock(id, signal),
     ensureRunning: (id) => controls.require(id).resume(),
     ensureAgentLink: (id) => links.ensure(id, controls.require(id).identity),
   };

@@ -2,7 +2,7 @@
 
 import type { ImageDriver } from "../images/store.js";
 import type { PerformContext } from "../loop/world.js";
-import { event, imageStream } from "../model/events.js";
+import { event, imageStream, vmStream } from "../model/events.js";
 import type { Effect } from "../model/model.js";
 import type { DiskDriver } from "./disk/disks.js";
 import type { OnlineGrowth } from "./disk/online.js";
@@ -21,6 +21,8 @@ export interface Drivers {
   growth: OnlineGrowth;
   /** Resumes a guest that is paused for lack of disk space. @throws BangerError `vm_not_running`. */
   ensureRunning: (vmId: string) => Promise<void>;
+  /** How far the guest's clock had been behind; it no longer is. */
+  setClock: (vmId: string, signal: AbortSignal) => Promise<number>;
   /** Keeps a link to the guest's agent; returns at once. @throws BangerError `vm_not_running`. */
   ensureAgentLink: (vmId: string) => void;
 }
@@ -50,6 +52,11 @@ export async function perform(drivers: Drivers, effect: Effect, context: Perform
       return drivers.ensureRunning(effect.vmId);
     case "ensureAgentLink":
       return drivers.ensureAgentLink(effect.vmId);
+    case "ensureClock": {
+      const behindMs = await drivers.setClock(effect.vmId, signal);
+      if (behindMs !== 0) note(event(vmStream(effect.vmId), "vm.clock_set", { behindMs }));
+      return;
+    }
     case "ensureDiskSize":
       return drivers.growth.ensure(effect.vmId, effect, signal);
     case "ensureForward":

@@ -1,39 +1,12 @@
 /** The client of a guest's agent: one HTTP exchange per stream, whatever carries the streams. */
 import { type ClientRequest, request as httpRequest, type IncomingMessage } from "node:http";
 import { type Duplex, type Readable, Writable } from "node:stream";
-import { type Static, type TSchema, Type } from "@sinclair/typebox";
+import type { Static, TSchema } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import { BangerError } from "../lib/errors.js";
+import { type AgentHealth, type AgentListener, Done, Failure, Health, Ports } from "./agent-replies.js";
 import { ByteQueue } from "./bytes.js";
 import { ExecClient } from "./exec-stream.js";
-
-const Health = Type.Object({
-  status: Type.Literal("ok"),
-  agent: Type.String({ maxLength: 64 }),
-  /** Since the guest's kernel started. */
-  uptimeMs: Type.Number(),
-  /** Another one after each boot of the guest. */
-  bootId: Type.String({ maxLength: 64 }),
-});
-const Ports = Type.Object({
-  ports: Type.Array(
-    Type.Object({
-      proto: Type.Union([Type.Literal("tcp"), Type.Literal("udp")]),
-      address: Type.String({ maxLength: 64 }),
-      port: Type.Integer({ minimum: 1, maximum: 65_535 }),
-      /** 0 when the socket is the kernel's own or its owner is unknown. */
-      pid: Type.Integer({ minimum: 0 }),
-      process: Type.String({ maxLength: 256 }),
-      command: Type.String({ maxLength: 1024 }),
-    }),
-    { maxItems: 1024 },
-  ),
-});
-const Failure = Type.Object({ code: Type.String({ pattern: "^[a-z_]{1,64}$" }), message: Type.String() });
-const Done = Type.Object({});
-
-export type AgentHealth = Static<typeof Health>;
-export type AgentListener = Static<typeof Ports>["ports"][number];
 
 export interface AgentExec {
   argv: string[];
@@ -140,25 +113,17 @@ export class AgentClient {
    * goes away.
    */
   async watchPorts(listener: (ports: AgentListener[]) => Promise<void>, signal: AbortSignal): Promise<void> {
-    try {
-      const reply = await this.#request({ method: "GET", path: "/ports?watch=1", signal });
-      const line = new ByteQueue();
-      for await (const chunk of reply as AsyncIterable<Buffer>) {
-        let start = 0;
-        for (let end = chunk.indexOf(lineEnd); end >= 0; end = chunk.indexOf(lineEnd, start)) {
-          line.add(chunk.subarray(start, end));
-          start = end + 1;
-          await listener(parse(Ports, line.takeAll().toString("utf8")).ports);
-          if (signal.aborted) return;
-        }
-        line.add(chunk.subarray(start));
-        if (line.length > replyMaxBytes) throw garbled();
-      }
-    } catch (error) {
-      if (signal.aborted) return;
-      throw unreachable(error);
-    }
-    if (!signal.aborted) throw unreachable(new Error("it stopped reporting its ports"));
+    await this.#watch("/ports?watch=1", (line) => listener(parse(Ports, line).ports), signal);
+  }
+
+  /** The same with the guest's health: at once, again when its init has come up, and every ten seconds. */
+  async watchHealth(listener: (health: AgentHealth) => Promise<void>, signal: AbortSignal): Promise<void> {
+    await this.#watch("/healthz?watch=1", (line) => listener(parse(Health, line)), signal);
+  }
+
+  /** Sets the guest's clock forward by that, or back where it is negative. */
+  async addToClock(ms: number, signal?: AbortSignal): Promise<void> {
+    await this.#json(Done, { method: "POST", path: `/clock?add=${Math.round(ms)}`, signal });
   }
 
   /** Asks the guest to end itself; resolves when it has begun to. */
@@ -238,6 +203,29 @@ export class AgentClient {
     } finally {
       signal.removeEventListener("abort", giveUp);
     }
+  }
+
+  async #watch(path: string, take: (line: string) => Promise<void>, signal: AbortSignal): Promise<void> {
+    try {
+      const reply = await this.#request({ method: "GET", path, signal });
+      const line = new ByteQueue();
+      for await (const chunk of reply as AsyncIterable<Buffer>) {
+        let start = 0;
+        for (let end = chunk.indexOf(lineEnd); end >= 0; end = chunk.indexOf(lineEnd, start)) {
+          line.add(chunk.subarray(start, end));
+          start = end + 1;
+          await take(line.takeAll().toString("utf8"));
+          if (signal.aborted) return;
+        }
+        line.add(chunk.subarray(start));
+        if (line.length > replyMaxBytes) throw garbled();
+      }
+      if (line.length > 0) await take(line.takeAll().toString("utf8"));
+    } catch (error) {
+      if (signal.aborted) return;
+      throw unreachable(error);
+    }
+    if (!signal.aborted) throw unreachable(new Error("it stopped reporting"));
   }
 
   async #json<T extends TSchema>(schema: T, call: Call): Promise<Static<T>> {

@@ -1,7 +1,8 @@
 /** Looks at what this machine has for all VMs together: memory, and room on the disks that they are on. */
 import { statfsSync } from "node:fs";
 import type { Home } from "../home/handles.js";
-import type { ObservedHost, Seen, SeenSpace } from "../model/model.js";
+import type { ObservedHost, SeenSpace } from "../model/host.js";
+import type { Seen } from "../model/model.js";
 import { memoryLimit } from "./memory-limit.js";
 
 const miB = 2 ** 20;

@@ -144,6 +144,10 @@ export const vmCodes = {
   ssh_config_unwritable: ["banger's SSH configuration cannot be written", "use `ls -ld` as in the hint"],
   memory_short: ["the host has too little memory left", "fewer VMs, or a smaller `--memory`"],
   boot_timeout: ["the guest did not answer in time", "`banger vm logs`; a longer `boot_timeout`"],
+  wait_timeout: [
+    "`vm wait --timeout`: the VM did not get that far in that time",
+    "`banger vm why`; `banger vm exec NAME -- systemctl list-jobs` shows what systemd is waiting for",
+  ],
   not_here: ["not available in user mode", "`sudo banger system install`"],
 } as const satisfies CodeTexts;
 

@@ -13,6 +13,7 @@ export const deadlinesMs: Record<EffectKind, number> = {
   ensureProcess: minute,
   ensureRunning: 10_000,
   ensureAgentLink: 5_000,
+  ensureClock: 10_000,
   ensureDiskSize: 2 * minute,
   ensureForward: 10_000,
   ensureNoForward: 10_000,

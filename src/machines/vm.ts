@@ -1,75 +1,22 @@
 /** The VM's machine: which events are legal in which phase and what they make of the VM. Pure; runs no effect. */
-import { produce } from "immer";
 import { assign, setup, transition } from "xstate";
 import type { NewEvent, StoredEvent } from "../model/events.js";
 import type { Phase, StartStep, Vm } from "../model/model.js";
 import { countRecovery, noRecoveries } from "../model/recovery.js";
-
-/** What drives the machine: a stored event, or a new one whose legality is asked (then `at` is 0). */
-type Drive = (StoredEvent | NewEvent) & { at?: number };
-type DriveOf<T extends Drive["type"]> = Extract<Drive, { type: T }>;
-
-/** An action that edits the VM with immer; `at` is the time of the event. */
-function edit<T extends Drive["type"]>(recipe: (vm: Vm, event: DriveOf<T>, at: number) => void) {
-  return ({ context, event }: { context: Vm; event: Drive }) =>
-    produce(context, (draft) => recipe(draft, event as DriveOf<T>, event.at ?? 0));
-}
-
-const beginStart = edit<"vm.start_requested" | "vm.restart_requested">((vm, event, at) => {
-  vm.error = null;
-  vm.stop = null;
-  vm.restart = false;
-  vm.startedAt = at;
-  vm.readyAt = null;
-  vm.recoveries = noRecoveries;
-  vm.bootTimeoutMs = event.data.bootTimeoutMs;
-});
-
-/** Whatever ends a start, or follows one that failed, ends its error and its deadline. */
-function endStart(vm: Vm): void {
-  vm.error = null;
-  vm.bootDeadlineAt = null;
-  vm.paused = null;
-  // A VMM may run that nobody has seen yet, and nobody will tell it apart from one that never was.
-  if (vm.step === "process") vm.everStarted = true;
-}
-
-const beginStop = edit<"vm.stop_requested">((vm, event, at) => {
-  endStart(vm);
-  vm.stop = { mode: "graceful", deadlineAt: at + event.data.timeoutMs, asked: false };
-});
-
-const beginKill = edit<"vm.kill_requested">((vm, _event, at) => {
-  endStart(vm);
-  vm.stop = { mode: "kill", deadlineAt: at, asked: false };
-  vm.restart = false;
-});
-
-const beginRestart = edit<"vm.restart_requested">((vm, event, at) => {
-  endStart(vm);
-  vm.stop = { mode: "graceful", deadlineAt: at + event.data.timeoutMs, asked: false };
-  vm.restart = true;
-  vm.bootTimeoutMs = event.data.bootTimeoutMs;
-});
-
-const noteExit = edit<"vm.process_exited">((vm, event, at) => {
-  vm.lastExit = { ...event.data, at };
-  vm.startedWith = null;
-  vm.stop = null;
-  vm.bootDeadlineAt = null;
-  vm.paused = null;
-});
-
-const notePause = edit<"vm.paused">((vm, { data: { cause } }, at) => {
-  vm.paused = { cause, at };
-  if (cause === "host_disk_full") vm.recoveries = countRecovery(vm.recoveries, at);
-});
-
-/** A boot that was interrupted gets a whole boot's time again. */
-const noteResumed = edit<"vm.resumed">((vm, _event, at) => {
-  vm.paused = null;
-  if (vm.bootDeadlineAt !== null) vm.bootDeadlineAt = at + vm.bootTimeoutMs;
-});
+import {
+  awaitGuest,
+  beginKill,
+  beginRestart,
+  beginStart,
+  beginStop,
+  type Drive,
+  edit,
+  endStart,
+  noteExit,
+  noteGuest,
+  notePause,
+  noteResumed,
+} from "./vm-edits.js";
 
 /** What may befall a guest that boots or runs, whichever. */
 const standstill = {
@@ -108,6 +55,7 @@ const machine = setup({
     noteExit: assign(noteExit),
     notePause: assign(notePause),
     noteResumed: assign(noteResumed),
+    noteGuest: assign(noteGuest),
     changeSpec: assign(
       edit<"vm.spec_changed">((vm, event) => {
         vm.spec = event.data.spec;
@@ -122,16 +70,14 @@ const machine = setup({
       edit<"vm.process_exited">((vm, _event, at) => {
         vm.restart = false;
         vm.recoveries = noRecoveries;
-        vm.startedAt = at;
-        vm.readyAt = null;
+        awaitGuest(vm, at);
       }),
     ),
     /** A start like any other, but that a guest which reboots on and on waits ever longer for it. */
     comeBack: assign(
       edit<"vm.process_exited">((vm, _event, at) => {
         vm.recoveries = countRecovery(vm.recoveries, at);
-        vm.startedAt = at;
-        vm.readyAt = null;
+        awaitGuest(vm, at);
       }),
     ),
     wantRestart: assign(
@@ -238,6 +184,8 @@ const machine = setup({
       on: {
         ...changes,
         "vm.adopted": {},
+        "vm.booted": { actions: "noteGuest" },
+        "vm.clock_set": { actions: "noteGuest" },
         "vm.process_exited": [
           { guard: "rebooted", target: "starting", actions: ["noteExit", "comeBack"] },
           { target: "stopped", actions: "noteExit" },

@@ -42,6 +42,10 @@ export interface EventData {
   "vm.network_attached": { address: string };
   "vm.process_started": { pid: number };
   "vm.ready": { agent: string };
+  /** The guest's init has come up, or (`unsaid`) is none that says so. */
+  "vm.booted": { init: "up" | "unsaid" };
+  /** The guest's clock was set right; it had been behind by that, or ahead where it is negative. */
+  "vm.clock_set": { behindMs: number };
   "vm.adopted": { pid: number };
   "vm.shutdown_asked": Record<string, never>;
   "vm.process_exited": ProcessExit;
@@ -112,6 +116,8 @@ export const schemaVersions: Readonly<Record<EventType, number>> = {
   "vm.network_attached": 1,
   "vm.process_started": 1,
   "vm.ready": 1,
+  "vm.booted": 1,
+  "vm.clock_set": 1,
   "vm.adopted": 1,
   "vm.shutdown_asked": 1,
   "vm.process_exited": 2,

@@ -1,6 +1,7 @@
 /** The nouns of banger as types only: specs, state, observations, effects and driver capabilities. */
 import type { ErrorBody } from "../lib/errors.js";
 import type { Image, ImageId, ImageOrigin, ImageSource } from "./image.js";
+import type { Recoveries } from "./recovery.js";
 
 export type * from "./image.js";
 
@@ -46,7 +47,7 @@ export interface ProcessExit {
  * Why a started guest is paused: its VMM found no space for what the guest wrote, something stopped it
  * through the VMM, a signal stopped the VMM process itself, or the VMM could not continue.
  */
-export type PauseCause = "host_disk_full" | "stopped" | "frozen" | "vmm_error";
+export type PauseCause = "host_disk_full" | "stopped" | "debugged" | "frozen" | "vmm_error";
 
 export interface Vm {
   id: VmId;
@@ -73,8 +74,10 @@ export interface Vm {
   lastExit: (ProcessExit & { at: number }) | null;
   /** The guest is paused; set only while one is wanted. */
   paused: { cause: PauseCause; at: number } | null;
-  /** How often in a row banger had to bring the guest back by itself, and when last; recovery.ts makes it wait. */
-  recoveries: { count: number; at: number };
+  /** That banger had to bring the guest back; recovery.ts makes it wait. */
+  recoveries: Recoveries;
+  /** When its clock last had to be set right. */
+  clockSetAt: number | null;
   bootTimeoutMs: number;
   /** When the present boot must have answered, in ms since the epoch; null while no guest boots. */
   bootDeadlineAt: number | null;
@@ -82,6 +85,8 @@ export interface Vm {
   changedAt: number;
   startedAt: number | null;
   readyAt: number | null;
+  /** When the guest's init was up, or its agent answered where the init does not say so; null while none runs. */
+  bootedAt: number | null;
   commandId: string;
   labels: Labels;
   /** When it is deleted, in ms since the epoch; null where nobody said so. */
@@ -147,6 +152,12 @@ export type SeenPause =
   /** `freeMiB`: what room there is now where its disks lie. */
   | { cause: "host_disk_full"; freeMiB: number };
 
+/** What a guest says of itself. `unsaid`: its init does not report when it is up. `behindMs`: 0 when close enough. */
+export interface SeenGuest {
+  init: "starting" | "up" | "unsaid";
+  behindMs: number;
+}
+
 export interface ObservedVm {
   /** The VM's state directory, disks included. */
   directory: Seen;
@@ -166,7 +177,7 @@ export interface ObservedVm {
   /** How the VMM ended, where somebody was there to see it. */
   exit?: ProcessExit;
   /** The agent link: connecting, or answering /healthz. */
-  agent: Seen<{ answering: boolean; version: string }>;
+  agent: Seen<{ answering: boolean; version: string } & Partial<SeenGuest>>;
   forwards: Seen<{ list: Forward[] }>;
   /** What the guest listens on, as its agent last said. */
   listeners: Seen<{ list: Listener[] }>;
@@ -180,21 +191,6 @@ export interface ObservedImage {
   image: Seen<{ sizeBytes: number; damage: string | null; origin?: ImageOrigin }>;
   /** A half-built directory, with or without a builder at work in it. */
   partial: Seen<{ building: boolean }>;
-}
-
-export interface SeenSpace {
-  path: string;
-  freeMiB: number;
-  totalMiB: number;
-}
-
-/** What the machine has for all VMs together; looked at by itself, since that is cheap and asks nobody. */
-export interface ObservedHost {
-  /** RAM, or what the control group that the daemon is in may take of it. */
-  memory: Seen<{ totalMiB: number }>;
-  /** Where disks of VMs are, and where images are. */
-  stateDisk: Seen<SeenSpace>;
-  dataDisk: Seen<SeenSpace>;
 }
 
 /** One look at the host. Handles of ids that the state does not know are in here too. */
@@ -218,9 +214,11 @@ export type Effect =
   | { kind: "ensureNat"; vmId: VmId; address: string }
   | { kind: "ensureNoNat"; vmId: VmId }
   | { kind: "ensureProcess"; vmId: VmId; imageId: ImageId; name: string; spec: VmSpec; address: string }
-  /** Resumes a guest that was paused because the host's disk was full. */
+  /** Resumes a guest that was paused because the host's disk was full, or because something stopped it. */
   | { kind: "ensureRunning"; vmId: VmId }
   | { kind: "ensureAgentLink"; vmId: VmId }
+  /** The guest's clock shows the host's time. */
+  | { kind: "ensureClock"; vmId: VmId }
   /** The disks of a VM that runs are that large, and so are their file systems where the guest can do that. */
   | ({ kind: "ensureDiskSize"; vmId: VmId } & DiskSizes)
   | ({ kind: "ensureForward"; vmId: VmId; address: string } & Omit<Forward, "hostPort">)

@@ -1,7 +1,10 @@
 /** Pure: how long banger waits before it brings a guest back by itself once more. */
-import type { Vm } from "./model.js";
 
-type Recoveries = Vm["recoveries"];
+/** How often in a row banger had to do something by itself, and when last. */
+export interface Recoveries {
+  count: number;
+  at: number;
+}
 
 /** After this time without a recovery the next one counts as the first. */
 const calmMs = 10 * 60_000;

@@ -231,7 +231,7 @@ export class BlobCache {
   }
 
   /**
-   * Brings a blob into the cache, checked. True when it was already there.
+   * Brings a blob into the cache, checked. True when it was talready present.
    * @throws BangerError `blob_corrupt`, `blob_truncated`, `disk_full`, what the source throws, the signal's reason
    */
   async ensure(descriptor: Descriptor, source: BlobSource, options: FetchOptions): Promise<boolean> {

@@ -3,9 +3,9 @@ import type { Capabilities, Effect, ObservedVm, Vm } from "../model/model.js";
 import { recoverAt } from "../model/recovery.js";
 import { reconcileDisk, reconcileDiskSize } from "./disk.js";
 import { reconcileNetwork } from "./network.js";
-import { nextLookForRoom, reconcilePause } from "./pause.js";
+import { nextLookAtPause, reconcilePause } from "./pause.js";
 import { reconcileProcess } from "./process.js";
-import { reconcileReadiness } from "./readiness.js";
+import { reconcileClock, reconcileReadiness } from "./readiness.js";
 import { reconcileRootDevice } from "./root-device.js";
 
 export { reconcileImage } from "./image.js";
@@ -18,6 +18,7 @@ export function reconcileVm(vm: Vm, seen: ObservedVm, capabilities: Capabilities
     ...reconcileDisk(vm, seen),
     ...reconcileRootDevice(vm, seen, capabilities),
     ...reconcileReadiness(vm, seen),
+    ...reconcileClock(vm, seen, now),
     ...reconcileNetwork(vm, seen, capabilities),
     // Last, because it waits for the guest.
     ...reconcileDiskSize(vm, seen),
@@ -41,5 +42,5 @@ function expiryOf({ phase, expiresAt }: Vm, now: number): number | null {
 function deadlineOf(vm: Vm, now: number): number | null {
   if (vm.phase === "stopping") return vm.stop?.deadlineAt ?? null;
   if (vm.step === "disk") return recoverAt(vm.recoveries);
-  return nextLookForRoom(vm, now) ?? vm.bootDeadlineAt;
+  return nextLookAtPause(vm, now) ?? vm.bootDeadlineAt;
 }

@@ -1,5 +1,5 @@
-/** Pure: a guest that was paused because its host's disk was full resumes as soon as there is space. */
-import type { Effect, ObservedVm, Vm } from "../model/model.js";
+/** Pure: a guest that was stopped resumes, and one whose host's disk was full does so as soon as there is space. */
+import type { Effect, ObservedVm, PauseCause, Vm } from "../model/model.js";
 import { recoverAt } from "../model/recovery.js";
 import { guestWanted } from "./wanted.js";
 
@@ -8,17 +8,25 @@ const roomMiB = 32;
 /** Nobody tells when a file system has room again. */
 const lookAgainMs = 5_000;
 
+/**
+ * QEMU serves one control connection at a time: whoever stopped a guest through it has gone by the time that banger
+ * sees it, and nobody else will have it go on.
+ */
+const goesOn: ReadonlySet<PauseCause | undefined> = new Set<PauseCause>(["host_disk_full", "stopped"]);
+
 export function reconcilePause(vm: Vm, { process }: ObservedVm, now: number): Effect[] {
-  if (!guestWanted(vm) || vm.paused?.cause !== "host_disk_full" || process.is !== "present") return [];
+  if (!guestWanted(vm) || process.is !== "present") return [];
   const { pause } = process;
-  if (pause === undefined || pause === "unasked" || pause.cause !== "host_disk_full") return [];
-  return pause.freeMiB >= roomMiB && now >= recoverAt(vm.recoveries)
-    ? [{ kind: "ensureRunning", vmId: vm.id }]
-    : [];
+  if (pause === undefined || pause === "unasked" || pause.cause !== vm.paused?.cause) return [];
+  if (!goesOn.has(pause.cause) || now < recoverAt(vm.recoveries)) return [];
+  if (pause.cause === "host_disk_full" && pause.freeMiB < roomMiB) return [];
+  return [{ kind: "ensureRunning", vmId: vm.id }];
 }
 
-/** When to look for room again; null for a guest that does not wait for any. */
-export const nextLookForRoom = (vm: Vm, now: number): number | null =>
-  guestWanted(vm) && vm.paused?.cause === "host_disk_full"
-    ? Math.max(now + lookAgainMs, recoverAt(vm.recoveries))
-    : null;
+/** When to look at a guest that stands still again: for room, or because it has been stopped too often to go on at once. */
+export function nextLookAtPause(vm: Vm, now: number): number | null {
+  if (!guestWanted(vm) || !goesOn.has(vm.paused?.cause)) return null;
+  const at = recoverAt(vm.recoveries);
+  if (vm.paused?.cause === "host_disk_full") return Math.max(now + lookAgainMs, at);
+  return at > now ? at : null;
+}

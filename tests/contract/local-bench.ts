@@ -82,7 +82,9 @@ function instantAgent(canGrow: () => boolean): { line: AgentLine; client: GuestA
   const client: GuestAgent = {
     // What is sent comes back.
     connect: async () => new PassThrough(),
-    health: async () => ({ agent: "0" }),
+    health: async () => ({ agent: "0", uptimeMs: 0, unixMs: Date.now(), init: "up" }),
+    watchHealth: () => closed,
+    addToClock: async () => {},
     watchPorts: (tell) => {
       const address = "0.0.0.0";
       const sshd = { proto: "tcp", address, port: 22, pid: 1, process: "sshd", command: "sshd -D" } as const;

@@ -19,6 +19,7 @@ export function vmView(changes: Partial<VmView> = {}): VmView {
     now: null,
     afterRestart: [],
     readyAt: "2026-01-01T00:00:07.400Z",
+    bootedAt: "2026-01-01T00:00:09.100Z",
     error: null,
     lastExit: null,
     paused: null,

@@ -2,7 +2,10 @@
 import assert from "node:assert/strict";
 import { connect } from "node:net";
 import { after, test } from "node:test";
-import type { PortView, VmView } from "../../src/contract/contract.js";
+import type { HealthView, PortView, VmView } from "../../src/contract/contract.js";
+import { connectQmp } from "../../src/effects/vmm/qemu/qmp.js";
+import { vmHandles } from "../../src/home/handles.js";
+import { pause, systemClock } from "../../src/lib/clock.js";
 import { TestHome, until } from "./harness.js";
 
 const home = new TestHome();
@@ -54,6 +57,64 @@ test("both disks keep what was written through stop, start, restart and kill", a
     events: (await home.json<{ events: number }>("events", "verify")).events,
     differences: [],
   });
+});
+
+test("a VM that was waited for has its init up, and says so; one that was not can be waited for", async () => {
+  await home.ok("vm", "restart", "keeper", "--wait", "boot");
+  const first = ["systemctl", "is-system-running"];
+  assert.equal(await home.ok("vm", "exec", "keeper", "--", ...first), "running\n");
+  await home.ok("vm", "exec", "keeper", "--", "systemctl", "is-active", "ssh", "dbus.socket");
+  const health = await home.json<HealthView>("vm", "health", "keeper");
+  assert.deepEqual([health.healthy, health.init], [true, "up"]);
+  await home.ok("vm", "restart", "keeper");
+  const early = await home.vm("keeper");
+  assert.equal(early.bootedAt, null);
+  await home.ok("vm", "wait", "keeper", "--timeout", "2m");
+  const vm = await home.vm("keeper");
+  assert.ok((vm.bootedAt ?? "") > (vm.readyAt ?? ""));
+  const late = await home.run(["vm", "wait", "keeper", "--for", "stopped", "--timeout", "1s"]);
+  assert.match(late.stderr, /keeper: it has not stopped after 1s/);
+});
+
+test("the kernel's devices are there at once, and udev adds to them when the boot is over", async () => {
+  await home.ok(
+    "vm",
+    "exec",
+    "keeper",
+    "--",
+    "test",
+    "-c",
+    "/dev/fuse",
+    "-a",
+    "-c",
+    "/dev/net/tun",
+    "-a",
+    "-d",
+    "/dev/mqueue",
+  );
+  await until(
+    "udev has named the disks",
+    async () =>
+      (await home.run(["vm", "exec", "keeper", "--", "test", "-e", "/dev/disk/by-id/virtio-work"])).status ===
+      0,
+  );
+});
+
+test("a guest that somebody stopped goes on, has the host's time again, and the log tells of both", async () => {
+  const { id } = await home.vm("keeper");
+  const types = async () => (await home.events("keeper")).map(({ type }) => type);
+  const before = (await types()).length;
+  await home.ok("daemon", "stop");
+  const qmp = await connectQmp(vmHandles(home.home, id).qmpSocket, systemClock);
+  await qmp.execute("stop");
+  qmp.close();
+  await pause(6_000);
+  await until("the clock is set", async () => (await types()).includes("vm.clock_set"));
+  const behindMs = Date.now() - 1000 * Number(await home.ok("vm", "exec", "keeper", "--", "date", "+%s.%N"));
+  assert.ok(Math.abs(behindMs) < 2_000, `${behindMs} ms`);
+  const told = ["vm.paused", "vm.resumed", "vm.clock_set"];
+  const since = (await types()).slice(before).filter((type) => told.includes(type));
+  assert.deepEqual(since.slice(0, 3), told);
 });
 
 test("ports are forwarded while the guest listens on them", async () => {

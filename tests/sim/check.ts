@@ -45,6 +45,8 @@ export function checkFact(
     "vm.process_started": process !== null && process.guest !== "idle",
     "vm.adopted": process !== null,
     "vm.ready": process?.guest === "up",
+    "vm.booted": process?.init === (type === "vm.booted" ? data.init : null),
+    "vm.clock_set": process?.guest === "up" && process.behindMs === 0,
     "vm.paused": process?.pause === (type === "vm.paused" ? data.cause : null),
     "vm.resumed": process?.pause === null,
     "vm.process_exited": process === null,
@@ -91,6 +93,7 @@ function checkGiven({ id, phase, startedWith }: Vm, host: SimHost): string[] {
   return wrong.map((field) => `${id} is told to run with ${field} ${startedWith?.[field]}, and does not`);
 }
 
+const clockOffMs = 1_000;
 const settledPhases = new Set(["stopped", "running", "error", "deleted"]);
 
 /** Holds when faults have ended and time has gone by. */
@@ -178,7 +181,8 @@ function checkVm(vm: Vm, host: SimHost): string[] {
   if (!settledPhases.has(vm.phase)) wrong("that is no end");
   if (vm.phase === "running") {
     if (on.process?.guest !== "up") wrong("no guest is up");
-    if (on.process?.pause === "host_disk_full") wrong("its guest stands still, and there is room");
+    if (on.process?.pause !== null) wrong("its guest stands still, and there is room");
+    if ((on.process?.behindMs ?? 0) >= clockOffMs) wrong("its guest's clock is behind");
     if (on.process?.pause !== (vm.paused?.cause ?? null))
       wrong("whether its guest stands still is told wrongly");
   } else {

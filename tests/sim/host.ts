@@ -1,12 +1,10 @@
 /** The simulated host: what outlives a daemon. Directories, processes, guests, images; and chance that breaks them. */
 import type {
   Forward,
-  Growing,
   ImageId,
   Listener,
   PauseCause,
   ProcessExit,
-  ProcessIdentity,
   VmId,
   VmSpec,
 } from "../../src/model/model.js";
@@ -15,77 +13,9 @@ import { noImage, type SimImage } from "./images.js";
 import { listener } from "./listeners.js";
 import type { Random } from "./random.js";
 import type { Time } from "./time.js";
+import { noVm, type SimProcess, type SimVm, withoutKernel } from "./vm.js";
 
-export interface SimProcess extends ProcessIdentity {
-  /** `idle`: none has been started, or it has halted and the VMM stands there all the same. */
-  guest: "idle" | "booting" | "up" | "hung";
-  forwards: Forward[];
-  listeners: Listener[];
-  shutdownAsked: boolean;
-  /** What it was started with, as far as its command line tells. */
-  given: Partial<VmSpec>;
-  /** Its guest has resize2fs. */
-  growsFileSystem: boolean;
-  /** The guest stands still. */
-  pause: PauseCause | null;
-}
-
-export interface SimVm {
-  directory: boolean;
-  rootDisk: boolean;
-  workDisk: boolean;
-  workMiB: number;
-  /** What of it the file system fills. */
-  fileSystemMiB: number;
-  growing: Growing;
-  /** The same of the root disk, which the guest itself makes its file system fill when it boots. */
-  rootMiB: number;
-  rootFileSystemMiB: number;
-  rootGrowing: Growing;
-  seed: boolean;
-  /** The directory of sockets. */
-  runtime: boolean;
-  /** What the helper makes: loop devices, the device over them, card and firewall rule, way out, jail. */
-  loops: 0 | 1 | 2;
-  device: boolean;
-  tap: boolean;
-  guard: boolean;
-  nat: boolean;
-  jail: boolean;
-  process: SimProcess | null;
-  /** A guest was up on these disks: they hold what a user may have written. */
-  holdsData: boolean;
-  /** What is in its directory cannot be told. */
-  hidden: boolean;
-}
-
-/** What of a VM is in no file: gone with the kernel. */
-const withoutKernel = {
-  loops: 0,
-  device: false,
-  tap: false,
-  guard: false,
-  nat: false,
-  process: null,
-} as const;
-
-export const noVm = (): SimVm => ({
-  directory: false,
-  rootDisk: false,
-  workDisk: false,
-  workMiB: 0,
-  fileSystemMiB: 0,
-  growing: "no",
-  rootMiB: 0,
-  rootFileSystemMiB: 0,
-  rootGrowing: "no",
-  seed: false,
-  runtime: false,
-  ...withoutKernel,
-  jail: false,
-  holdsData: false,
-  hidden: false,
-});
+export { noVm, type SimProcess, type SimVm } from "./vm.js";
 
 export class SimHost {
   readonly vms = new Map<VmId, SimVm>();
@@ -156,6 +86,9 @@ export class SimHost {
       given,
       growsFileSystem: !this.faulty(0.2),
       pause: null,
+      init: "starting",
+      behindMs: 0,
+      stoodSince: 0,
     };
     this.vm(id).process = process;
     const still = () => this.vm(id).process === process;
@@ -196,6 +129,11 @@ export class SimHost {
     vm.holdsData = true;
     process.listeners = [listener(22)];
     this.#listener(id);
+    this.time.after(this.chance.between(0, 9_000), () => {
+      if (this.vm(id).process !== process) return;
+      process.init = this.chance.chance(0.2) ? "unsaid" : "up";
+      this.#listener(id);
+    });
   }
 
   /** The guest powers off: QEMU ends with it, and Firecracker stands there until it is ended. */
@@ -244,13 +182,16 @@ export class SimHost {
   pause(id: VmId, pause: PauseCause | null): void {
     const process = this.vms.get(id)?.process;
     if (process === undefined || process === null || process.guest === "idle") return;
+    if (process.pause === null) process.stoodSince = this.time.now();
+    else if (pause === null) process.behindMs += this.time.now() - process.stoodSince;
     process.pause = pause;
     this.#listener(id);
   }
 
   /** A guest that waits for room goes on, and writes at once what it could not. */
   resume(id: VmId): void {
-    if (this.vms.get(id)?.process?.pause !== "host_disk_full") return;
+    const pause = this.vms.get(id)?.process?.pause;
+    if (pause !== "host_disk_full" && pause !== "stopped") return;
     this.pause(id, null);
     this.#write(id);
   }

@@ -1,7 +1,7 @@
 /** What the simulated machine has for all VMs together, and what commands are judged by there. */
 
 import type { Room } from "../../src/core/room.js";
-import type { ObservedHost } from "../../src/model/model.js";
+import type { ObservedHost } from "../../src/model/host.js";
 import type { SimHost } from "./host.js";
 
 export function machineOf({ memoryMiB, full }: SimHost): ObservedHost {

@@ -73,8 +73,8 @@ function what(chance: Random, mode: Scenario["mode"]): object {
     return { kind: "create", name, start: chance.chance(0.85), ...ttlMs };
   }
   if (dice < 53) return { kind: chance.pick(verbs), name };
-  if (dice < 56) return { kind: chance.pick(["fillDisk", "freeDisk"] as const) };
-  if (dice < 57) return { kind: chance.pick(["pauseGuest", "resumeGuest"] as const), name };
+  if (dice < 55) return { kind: chance.pick(["fillDisk", "freeDisk"] as const) };
+  if (dice < 57) return { kind: chance.chance(0.8) ? "pauseGuest" : "resumeGuest", name };
   if (dice < 59) {
     const field = mode === "user" ? chance.pick(["diskMiB", "rootMiB"] as const) : "diskMiB";
     return { kind: "set", name, changes: { [field]: chance.pick([512, 2048, 4096]) } };

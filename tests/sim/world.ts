@@ -5,6 +5,7 @@ import type { Clock } from "../../src/lib/clock.js";
 import { BangerError } from "../../src/lib/errors.js";
 import type { PerformContext, World } from "../../src/loop/world.js";
 import { absentImage } from "../../src/model/absent.js";
+import { event, vmStream } from "../../src/model/events.js";
 import type {
   Capabilities,
   Effect,
@@ -22,6 +23,7 @@ import { ensureForward, ensureNoForward, forwardsOf } from "./forwards.js";
 import type { SimHost, SimProcess, SimVm } from "./host.js";
 import { ensureImage, noImage, originOf, type SimImage } from "./images.js";
 import { Looks } from "./looks.js";
+import { agentOf, shownOf } from "./seen.js";
 import { SimSystem, unlisted } from "./system.js";
 
 type EffectOf<K extends Effect["kind"]> = Extract<Effect, { kind: K }>;
@@ -29,9 +31,6 @@ type EffectOf<K extends Effect["kind"]> = Extract<Effect, { kind: K }>;
 const hidden = { is: "unknown", cause: "its directory cannot be listed" } as const;
 
 const flaky = (message: string) => new BangerError("host_failed", message, { retry: "later" });
-
-const pauseOf = ({ pause }: SimProcess, full: boolean): SeenPause | null =>
-  pause === "host_disk_full" ? { cause: pause, freeMiB: full ? 0 : 1000 } : pause && { cause: pause };
 
 const never = new Promise<never>(() => {});
 
@@ -117,24 +116,14 @@ export class SimWorld implements World {
       seed: here(vm.seed),
       ...held,
       runtime: runtimeOf(this.#see(vm.runtime && {}), jail),
-      process: this.#see(process && this.#shown(process)),
+      process: this.#see(process && shownOf(process, this.host)),
       ...(process === null && exit !== undefined && { exit }),
-      agent: this.#see(linked && { answering: process.guest === "up", version: "sim" }),
+      agent: this.#see(linked && agentOf(process)),
       forwards: this.#see(this.capabilities.portForwarding && process && { list: forwardsOf(this.host, id) }),
       listeners:
         linked && process.guest !== "up"
           ? { is: "unknown", cause: "the agent has not reported yet" }
           : this.#see(linked && { list: [...process.listeners] }),
-    };
-  }
-
-  #shown(process: SimProcess) {
-    const { pid, startTime, guest } = process;
-    const pause = this.host.faulty(0.1) ? "unasked" : pauseOf(process, this.host.full);
-    return {
-      ...{ pid, startTime },
-      ...(guest === "idle" && { idle: true as const }),
-      ...(pause !== null && { pause }),
     };
   }
 
@@ -199,6 +188,8 @@ export class SimWorld implements World {
       case "ensureAgentLink":
         this.#links.set(effect.vmId, this.#running(effect.vmId));
         return;
+      case "ensureClock":
+        return this.#setClock(effect.vmId, context);
       case "ensureDiskSize":
         return ensureDiskSize(this.#hands, effect);
       case "ensureForward":
@@ -236,6 +227,15 @@ export class SimWorld implements World {
       default:
         effect satisfies never;
     }
+  }
+
+  #setClock(id: VmId, { note }: PerformContext): void {
+    const process = this.#running(id);
+    const { behindMs } = process;
+    this.#change(() => {
+      process.behindMs = 0;
+    });
+    if (behindMs !== 0) note(event(vmStream(id), "vm.clock_set", { behindMs }));
   }
 
   async #ensureProcess({ vmId, imageId, spec }: EffectOf<"ensureProcess">): Promise<void> {

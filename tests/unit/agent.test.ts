@@ -5,7 +5,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { after, before, test } from "node:test";
-import type { AgentListener } from "../../src/guest/agent.js";
+import type { AgentListener } from "../../src/guest/agent-replies.js";
 import { type Linked, startAgent, startLinked } from "./agent-process.js";
 
 let linked: Linked;
@@ -28,6 +28,23 @@ test("health names the agent's version, which is the package's", async () => {
   assert.ok(health.uptimeMs > 0);
   assert.match(health.bootId, /^[0-9a-f-]{36}$/);
   assert.equal(linked.mux.up, true);
+});
+
+test("who watches the health is told at once, and a program that is no guest's init says nothing of it", async () => {
+  const stop = new AbortController();
+  const before = Date.now();
+  await linked.client.watchHealth(async ({ unixMs = 0, init, ownClock, agent }) => {
+    assert.deepEqual([init, ownClock, agent], ["unsaid", false, (await linked.client.health()).agent]);
+    assert.ok(unixMs >= before && unixMs <= Date.now());
+    stop.abort();
+  }, stop.signal);
+});
+
+test("the agent sets no clock but that of its own guest, and by no nonsense", async () => {
+  await assert.rejects(linked.client.addToClock(5_000), { code: "agent_refused", message: /not_a_guest/ });
+  for (const query of ["", "?add=", "?add=1x", "?add=99999999999999999999"]) {
+    assert.match(await raw(`POST /clock${query} HTTP/1.1\r\n\r\n`), /^HTTP\/1.1 400 /, query);
+  }
 });
 
 test("streams are given back: many more exchanges than channels, one after the other", async () => {

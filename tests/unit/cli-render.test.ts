@@ -129,6 +129,10 @@ test("a VM is judged by where it was sent", () => {
   const error = { step: "agent", code: "boot_timeout", message: "no answer", retry: "never" } as const;
   assert.equal(verdict(vmView(), "running"), "done");
   assert.equal(verdict(vmView({ phase: "starting" }), "running"), "wait");
+  assert.equal(verdict(vmView(), "booted"), "done");
+  assert.equal(verdict(vmView({ bootedAt: null }), "booted"), "wait");
+  assert.equal(verdict(vmView({ bootedAt: null }), "running"), "done");
+  assert.equal((verdict(vmView({ phase: "stopped" }), "booted") as BangerError).code, "vm_stopped");
   assert.equal(verdict(vmView({ phase: "stopping" }), "stopped"), "wait");
   assert.equal(verdict(vmView({ phase: "deleting" }), "deleted"), "wait");
   assert.equal(verdict(undefined, "deleted"), "done");

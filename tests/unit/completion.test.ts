@@ -39,7 +39,7 @@ test("commands, flags and values come without a daemon, and none is started", ()
     assert.ok(!existsSync(join(directory, "s")), "nothing was made");
   }));
 
-test("VMs and images come from the daemon that runs, but for those that are already typed", () =>
+test("VMs and images come from the daemon that runs, but for those that stand talready present", () =>
   inTemporaryDirectory(async (directory) => {
     const home = homeFrom(environment(directory));
     mkdirSync(home.runtime, { recursive: true });

@@ -335,6 +335,7 @@ for (const [name, archived] of [
   ["v1-5", []],
   ["v1-tries", []],
   ["v1-found", []],
+  ["v1-booted", []],
 ] as const) {
   test(`the log ${name} opens, folds to what it did, and can be written on`, (t) => {
     const path = scratch(t);

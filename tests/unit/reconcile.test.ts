@@ -3,11 +3,23 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
 import { noticeVm } from "../../src/core/notice.js";
+import { initialState } from "../../src/core/projection.js";
+import { vmAfter } from "../../src/machines/vm.js";
 import { unknownVm } from "../../src/model/absent.js";
-import type { EffectKind, ObservedVm, Seen } from "../../src/model/model.js";
+import type { EffectKind, ObservedVm, PauseCause, Seen, Vm } from "../../src/model/model.js";
 import { nextDeadline, reconcileVm } from "../../src/reconcilers/index.js";
 import { isOver, nothingHeld } from "../../src/reconcilers/wanted.js";
-import { bridged, capabilities, identity, reachableVms, seenRunning, t0 } from "../fixtures.js";
+import {
+  bridged,
+  capabilities,
+  identity,
+  reachableVms,
+  seenRunning,
+  stored,
+  t0,
+  vmAfterTypes,
+  ways,
+} from "../fixtures.js";
 import { caseOf, lackingToRun, unknown } from "../observations.js";
 import { reached } from "../reached.js";
 
@@ -26,6 +38,7 @@ const evidence: Readonly<
   ensureDiskSize: { process: "present", agent: "present", workDisk: "present", rootDisk: "present" },
   ensureAgentLink: { process: "present", agent: "absent" },
   ensureRunning: { process: "present" },
+  ensureClock: { process: "present", agent: "present" },
   ensureForward: { forwards: "present" },
   ensureNoForward: { forwards: "present", listeners: "present" },
   ensureShutdownAsked: { process: "present" },
@@ -136,10 +149,56 @@ describe("no evidence, no effect", () => {
   });
 });
 
+describe("a guest that stands still", () => {
+  const paused = (cause: PauseCause, freeMiB = 0, times = 1) => {
+    const data = { cause };
+    const seen = cause === "host_disk_full" ? { cause, freeMiB } : { cause };
+    let vm = vmAfterTypes(...(ways["running"] ?? []));
+    for (let time = 0; time < times; time++)
+      vm = vmAfter(vm, stored(initialState, { stream: "vm/1", type: "vm.paused", data }));
+    const process = { is: "present", ...identity, pause: seen } as const;
+    const kinds = (now: number) =>
+      reconcileVm(vm, { ...seenRunning, process }, capabilities, now).map(({ kind }) => kind);
+    return { vm, kinds };
+  };
+
+  test("is resumed when somebody stopped it or the disk has room again, and left alone otherwise", () => {
+    const resumed = (cause: PauseCause, freeMiB?: number) => paused(cause, freeMiB).kinds(t0);
+    assert.deepEqual(resumed("stopped"), ["ensureRunning"]);
+    assert.deepEqual(resumed("host_disk_full", 32), ["ensureRunning"]);
+    assert.deepEqual(resumed("host_disk_full", 31), []);
+    for (const cause of ["debugged", "frozen", "vmm_error"] as const) assert.deepEqual(resumed(cause), []);
+  });
+
+  test("is resumed ever more rarely when it is stopped again and again, and looked at when it may be", () => {
+    const { vm, kinds } = paused("stopped", 0, 4);
+    assert.deepEqual(kinds(t0 + 7_999), []);
+    assert.equal(nextDeadline(vm, t0), t0 + 8_000);
+    assert.deepEqual(kinds(t0 + 8_000), ["ensureRunning"]);
+  });
+
+  test("has its clock set once it runs, and not again at once when that does not help", () => {
+    const late = { is: "present", answering: true, version: "1", init: "up", behindMs: 30_000 } as const;
+    const running = paused("stopped");
+    const kinds = (vm: Vm, now: number) =>
+      reconcileVm(vm, { ...seenRunning, agent: late }, capabilities, now).map(({ kind }) => kind);
+    assert.deepEqual(kinds(running.vm, t0), ["ensureClock"]);
+    const still = {
+      ...seenRunning,
+      process: { is: "present", ...identity, pause: { cause: "frozen" } },
+      agent: late,
+    } as const;
+    assert.deepEqual(reconcileVm(running.vm, still, capabilities, t0), []);
+    const fact = { stream: "vm/1", type: "vm.clock_set", data: { behindMs: 30_000 } } as const;
+    const vm = vmAfter(running.vm, stored(initialState, fact));
+    assert.deepEqual([kinds(vm, t0 + 29_999), kinds(vm, t0 + 30_000)], [[], ["ensureClock"]]);
+  });
+});
+
 describe("deadlines", () => {
   test("when one comes, the plan changes; when it has passed, there is none", () => {
     const agent = { is: "present", answering: false, version: "" } as const;
-    const stopped = { is: "present", ...identity, pause: { cause: "stopped" } } as const;
+    const stopped = { is: "present", ...identity, pause: { cause: "frozen" } } as const;
     let count = 0;
     for (const { vm } of reachableVms().values()) {
       const at = nextDeadline(vm, t0);

@@ -39,7 +39,14 @@ const facts: EventType[] = [
   "vm.deleted",
 ];
 /** What befalls a guest that boots or runs, and goes on; then what a VM is labelled, and that its time is over. */
-const further: EventType[] = ["vm.paused", "vm.resumed", "vm.labels_changed", "vm.expired"];
+const further: EventType[] = [
+  "vm.paused",
+  "vm.resumed",
+  "vm.booted",
+  "vm.clock_set",
+  "vm.labels_changed",
+  "vm.expired",
+];
 /** Known to the log, and changing no VM that there is. */
 const idle: EventType[] = ["vm.created", "vm.effect_failed", "vm.file_skipped"];
 
@@ -71,18 +78,18 @@ error            -                -                -              -       -     
 deleting         -                -                -              -       -                -             -      deleted
 deleted          -                -                -              -       -                -             -      -
 
-                 paused         resumed        labels           expired
-stopped          -              -              stopped          deleting
-starting.disk    -              -              starting.disk    deleting
-starting.network -              -              starting.network deleting
-starting.process -              -              starting.process deleting
-starting.agent   starting.agent starting.agent starting.agent   deleting
-running          running        running        running          deleting
-stopping         -              -              stopping         deleting
-stopping+restart -              -              stopping+restart deleting
-error            -              -              error            deleting
-deleting         -              -              -                -
-deleted          -              -              -                -
+                 paused         resumed        booted  clock_set labels           expired
+stopped          -              -              -       -         stopped          deleting
+starting.disk    -              -              -       -         starting.disk    deleting
+starting.network -              -              -       -         starting.network deleting
+starting.process -              -              -       -         starting.process deleting
+starting.agent   starting.agent starting.agent -       -         starting.agent   deleting
+running          running        running        running running   running          deleting
+stopping         -              -              -       -         stopping         deleting
+stopping+restart -              -              -       -         stopping+restart deleting
+error            -              -              -       -         error            deleting
+deleting         -              -              -       -         -                -
+deleted          -              -              -       -         -                -
 `;
 
 interface Row {

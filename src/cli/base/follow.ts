@@ -42,7 +42,8 @@ export async function* follow(context: Context, query: EventsQuery): AsyncGenera
   }
 }
 
-export type Goal = "running" | "stopped" | "deleted";
+/** `booted`: it runs, and its init has come up. */
+export type Goal = "running" | "booted" | "stopped" | "deleted";
 export type Verdict = "wait" | "done" | BangerError;
 
 /** Whether a VM that was asked to get somewhere is there, on its way, or will not come; undefined: it is gone. */
@@ -55,6 +56,7 @@ export function verdict(vm: VmView | undefined, goal: Goal): Verdict {
   if (goal === "deleted") return "wait";
   if (vm.phase === "deleting") return new BangerError("vm_deleted", "it is being deleted");
   if (vm.phase === goal) return "done";
+  if (goal === "booted" && vm.phase === "running") return vm.bootedAt === null ? "wait" : "done";
   if (vm.phase === "error" && vm.error !== null) {
     return BangerError.from(vm.error, { hint: vm.error.hint ?? `banger vm why ${vm.name}` });
   }
@@ -63,7 +65,7 @@ export function verdict(vm: VmView | undefined, goal: Goal): Verdict {
       hint: `banger vm why ${vm.name}`,
     });
   }
-  if (goal === "running" && vm.phase === "stopped") {
+  if (goal !== "stopped" && vm.phase === "stopped") {
     const why = vm.lastExit?.detail ?? "it stopped";
     return new BangerError("vm_stopped", `it stopped before it was ready: ${why}`, {
       hint: `banger vm why ${vm.name}`,
@@ -72,8 +74,11 @@ export function verdict(vm: VmView | undefined, goal: Goal): Verdict {
   return "wait";
 }
 
+/** Events that say by themselves that a VM is where it was sent. */
+const arrivals: Partial<Record<Goal, string>> = { running: "vm.ready", booted: "vm.booted" };
+
 /** Events after which a VM's phase can be one that was waited for. */
-const turningPoints = new Set(["vm.ready", "vm.step_failed", "vm.process_exited", "vm.deleted"]);
+const turningPoints = new Set(["vm.ready", "vm.booted", "vm.step_failed", "vm.process_exited", "vm.deleted"]);
 
 export interface WaitFor {
   id: string;
@@ -102,7 +107,7 @@ export async function settle(
     if (one === undefined || event.seq <= one.after) continue;
     seen(event);
     if (!turningPoints.has(event.type)) continue;
-    const arrived = event.type === "vm.ready" && one.goal === "running";
+    const arrived = event.type === arrivals[one.goal];
     const found = arrived ? "done" : verdict(await show(context, id), one.goal);
     if (found === "wait") continue;
     open.delete(id);

@@ -8,6 +8,7 @@ import { filterFlag, filterOf } from "../base/filter.js";
 import { type Goal, settle, verdict, type WaitFor } from "../base/follow.js";
 import { errorText } from "../render/error.js";
 import { styleFor } from "../render/style.js";
+import { awaitBoot, waitFlag, waitOf } from "./boot-wait.js";
 import { newVmFlags, startReport } from "./new.js";
 import { type Result, resultJson } from "./result.js";
 
@@ -99,7 +100,25 @@ const unknownFlag = {
   description: "REFs are ids of VMs that are not in the log (vm list --unknown); their disks stay",
 } as const;
 
+async function printResults(context: Context, action: Action, results: readonly Result[]): Promise<void> {
+  if (!context.json) return;
+  const { done } = outcomes[action];
+  await printJson(
+    context,
+    results.map((result) => resultJson(result, done)),
+  );
+}
+
+/** Waits for the inits of those that were started. */
+async function awaitInits(context: Context, results: readonly Result[], quiet: boolean): Promise<void> {
+  const up = results.flatMap(({ id, name, end }) =>
+    id !== undefined && end === "done" ? [{ id, name }] : [],
+  );
+  await awaitBoot(context, up, quiet);
+}
+
 function actionCommand(action: Action, summary: string, examples: readonly string[]) {
+  const starts = action === "start" || action === "restart";
   return command({
     summary,
     usage: "REF… [flags]",
@@ -109,9 +128,10 @@ function actionCommand(action: Action, summary: string, examples: readonly strin
       filter: filterFlag,
       quiet: { type: "boolean", alias: "q", description: "Print only errors" },
       ...(action === "kill" ? { unknown: unknownFlag } : {}),
-      ...(action === "start" || action === "restart" ? { force: newVmFlags.force } : {}),
+      ...(starts ? { force: newVmFlags.force, ...waitFlag } : {}),
     },
     async run(flags, { context, words, all }) {
+      const until = waitOf(flags.wait);
       if (flags.unknown === true) {
         const { killUnknown } = await import("./kill-unknown.js");
         if (all["filter"] !== undefined)
@@ -128,13 +148,9 @@ function actionCommand(action: Action, summary: string, examples: readonly strin
         quiet: flags.quiet === true,
         force: flags.force === true,
       });
-      if (context.json) {
-        const { done } = outcomes[action];
-        await printJson(
-          context,
-          results.map((result) => resultJson(result, done)),
-        );
-      }
+      if (starts && until === "boot")
+        await awaitInits(context, results, flags.quiet === true || context.json);
+      await printResults(context, action, results);
       return ok ? 0 : 1;
     },
   });

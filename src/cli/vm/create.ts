@@ -4,6 +4,7 @@ import { homeHandles } from "../../home/handles.js";
 import { formatSize } from "../../lib/sizes.js";
 import { command } from "../base/command.js";
 import { type Context, call, print, printJson } from "../base/context.js";
+import { waitOf } from "./boot-wait.js";
 import { createVm, newVmFlags, waitUntilReady } from "./new.js";
 
 export const create = command({
@@ -23,8 +24,9 @@ export const create = command({
   async run(flags, { context, all }) {
     const quiet = flags.quiet === true || context.json === true;
     const start = flags.start !== false;
+    const until = waitOf(flags.wait);
     const vm = await createVm(context, flags, { start, quiet, labels: all["label"] });
-    if (start) await waitUntilReady(context, vm, quiet);
+    if (start) await waitUntilReady(context, vm, quiet, until);
     if (context.json) await printJson(context, await call(context, "vmShow", { ref: vm.id }));
     else await print(context, quiet ? `${vm.id}\n` : `${vm.name} ${start ? "running" : "created"}\n`);
     return 0;

@@ -14,6 +14,7 @@ import { pullImage } from "../image/pulling.js";
 import { type StageReport, stageReport } from "../render/stages.js";
 import { progressOutput, styleFor } from "../render/style.js";
 import { specText } from "../render/vm.js";
+import { awaitBoot, type WaitUntil, waitFlag } from "./boot-wait.js";
 import { type Hold, holdVm } from "./hold.js";
 
 export const imageEnvFlag = {
@@ -23,6 +24,7 @@ export const imageEnvFlag = {
 } as const;
 
 export const newVmFlags = {
+  ...waitFlag,
   name: { type: "string", valueHint: "NAME", description: "Name (default: two random words)" },
   image: {
     type: "string",
@@ -62,6 +64,7 @@ export function imageEnvOf(value: string | undefined): { imageEnv?: boolean } {
 
 export interface NewVmFlags {
   ttl?: string | undefined;
+  wait?: string | undefined;
   name?: string | undefined;
   image?: string | undefined;
   vcpu?: string | undefined;
@@ -181,8 +184,13 @@ const withDefaults = (spec: VmCreate["spec"], defaults: DefaultsView) => ({
   ...(spec.rootMiB !== undefined && { rootMiB: spec.rootMiB }),
 });
 
-/** Returns when the VM's guest answers. @throws BangerError with the step that failed */
-export async function waitUntilReady(context: Context, vm: VmView, quiet: boolean): Promise<void> {
+/** Returns when the VM's guest answers, or has booted. @throws BangerError with the step that failed */
+export async function waitUntilReady(
+  context: Context,
+  vm: VmView,
+  quiet: boolean,
+  until: WaitUntil,
+): Promise<void> {
   const report = startReport(context, quiet);
   try {
     let failure: BangerError | undefined;
@@ -196,6 +204,7 @@ export async function waitUntilReady(context: Context, vm: VmView, quiet: boolea
       report.see,
     );
     if (failure !== undefined) throw failure;
+    if (until === "boot") await awaitBoot(context, [vm], quiet);
   } finally {
     report.close();
   }

@@ -7,6 +7,7 @@ import { usageError } from "../base/check.js";
 import { command } from "../base/command.js";
 import { type Context, call, changed, print, printJson, say } from "../base/context.js";
 import { Interrupted } from "../base/interrupts.js";
+import { type WaitUntil, waitOf } from "./boot-wait.js";
 import { runCaptured } from "./captured.js";
 import { defaultsHelp } from "./create.js";
 import { environmentFlags, environmentOf } from "./environment.js";
@@ -45,6 +46,7 @@ interface RunOptions {
   env: Record<string, string>;
   /** Values of --label. */
   labels: readonly string[] | undefined;
+  until: WaitUntil;
   guestCommand: string[] | undefined;
   /** The repository to place in the VM. */
   plan: Plan | undefined;
@@ -105,6 +107,7 @@ export const run = command({
       input: takesInput(flags),
       env: environmentOf(all, context.env),
       labels: all["label"],
+      until: waitOf(flags.wait),
     });
   },
 });
@@ -125,13 +128,13 @@ async function planOf(
 async function runVm(
   context: Context,
   flags: Parameters<typeof createVm>[1],
-  { remove, detach, quiet, input, env, labels, guestCommand, plan }: RunOptions,
+  { remove, detach, quiet, input, env, labels, until, guestCommand, plan }: RunOptions,
 ): Promise<number> {
   const hold = remove === "never" ? undefined : { always: remove === "always" };
   const vm = await createVm(context, flags, { start: true, quiet, labels, hold });
   if (!quiet) say(context, `vm: ${vm.name} (${vm.id})`);
   try {
-    await waitUntilReady(context, vm, quiet);
+    await waitUntilReady(context, vm, quiet, until);
   } catch (error) {
     throw await notReady(context, vm, remove, error);
   }

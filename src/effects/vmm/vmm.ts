@@ -76,7 +76,7 @@ export interface Attached {
   readonly gone: Promise<void>;
   /** Makes the disk that large, for the guest to see while it runs. @throws BangerError */
   resize(disk: DiskName, sizeBytes: number): Promise<void>;
-  /** Resumes a guest that is paused for lack of disk space; any other is left alone. @throws BangerError */
+  /** Resumes a guest that is paused for lack of disk space or was stopped; any other is left alone. @throws BangerError */
   resume(): Promise<void>;
   /** Asks the guest to shut down as the machine's power button or its keyboard would. */
   powerButton(signal: AbortSignal): Promise<void>;

@@ -19,7 +19,7 @@ const driveIds = { root: "root", work: "work" } as const;
 const pauses: Readonly<Record<string, PauseCause>> = {
   "io-error": "host_disk_full",
   paused: "stopped",
-  debug: "stopped",
+  debug: "debugged",
   "internal-error": "vmm_error",
   watchdog: "vmm_error",
 };
@@ -90,7 +90,8 @@ export class QemuControl extends VmmControl {
   }
 
   async resume(): Promise<void> {
-    if ((await this.#askPause()) === "host_disk_full") await (await this.client()).execute("cont");
+    const pause = await this.#askPause();
+    if (pause === "host_disk_full" || pause === "stopped") await (await this.client()).execute("cont");
     await this.#refreshPause();
   }
 
