@@ -46,6 +46,12 @@ for unit in \
   ln -sf /dev/null "$root/etc/systemd/system/$unit"
 done
 ln -sf /usr/lib/systemd/system/multi-user.target "$root/etc/systemd/system/default.target"
+# The first program has mounted / already; where somebody writes an fstab its options are applied.
+mkdir -p "$root/etc/systemd/system/systemd-remount-fs.service.d"
+printf '[Unit]\nConditionPathExists=/etc/fstab\n' >"$root/etc/systemd/system/systemd-remount-fs.service.d/10-banger.conf"
+# Nobody has to be kept from logging in while it boots: a file for that, and a service that removes it, are not needed.
+ln -sf /dev/null "$root/etc/tmpfiles.d/systemd-nologin.conf"
+ln -sf /dev/null "$root/etc/systemd/system/systemd-user-sessions.service"
 # The bus, and what reboot and hostnamectl reach over it, start when something first speaks to them: a boot need not wait.
 mkdir -p "$root/etc/systemd/system/multi-user.target.wants"
 for unit in dbus.service systemd-logind.service; do
@@ -63,6 +69,20 @@ cat >"$root/etc/systemd/system/systemd-udev-trigger.service.d/10-banger.conf" <<
 ExecStart=
 ExecStart=-udevadm trigger --action=add --subsystem-match=block --subsystem-match=net --subsystem-match=misc
 EOF
+# The kernel itself names the devices that a boot needs. What udev adds to them (/dev/disk/by-*, rights) is added when the boot is
+# over, since udev takes a third of a boot without KVM; a device that comes later starts it by its socket.
+mkdir -p "$root/etc/systemd/system/sysinit.target.wants" "$root/etc/systemd/system/timers.target.wants"
+for unit in systemd-udevd.service systemd-udev-trigger.service; do
+  ln -sf /dev/null "$root/etc/systemd/system/sysinit.target.wants/$unit"
+done
+cat >"$root/etc/systemd/system/systemd-udev-trigger.timer" <<'EOF'
+[Unit]
+Description=Coldplug once the boot is over
+[Timer]
+OnActiveSec=20s
+AccuracySec=1s
+EOF
+ln -sf ../systemd-udev-trigger.timer "$root/etc/systemd/system/timers.target.wants/systemd-udev-trigger.timer"
 # The nodes of modules that load on first use are known now: kmod need not look for them at every boot.
 mkdir -p "$root/etc/tmpfiles.d"
 awk '!/^#/ { type = substr($3, 1, 1); print type "! /dev/" $2 " 0600 - - - " substr($3, 2) }' \
