@@ -8,7 +8,7 @@ const isPresent = (seen: Seen): boolean => seen.is === "present";
 const isWhole = (part: Part): boolean => part.is === "present" && part.whole;
 
 /** What a VMM does not find, each in words. */
-function lacking(seen: ObservedVm, mode: "user" | "system"): string[] {
+export function lacking(seen: ObservedVm, mode: "user" | "system"): string[] {
   const found: Record<string, boolean> = {
     "its root disk": isPresent(seen.rootDisk),
     "its work disk": isPresent(seen.workDisk),

@@ -18,6 +18,7 @@ import { SimHost } from "./host.js";
 import { imageId, wantedImage } from "./images.js";
 import { endLife, type Life } from "./life.js";
 import { roomOn } from "./machine.js";
+import { Marks } from "./marks.js";
 import { mortal } from "./mortal.js";
 import type { Outcome } from "./outcome.js";
 import { seeded } from "./random.js";
@@ -39,6 +40,7 @@ export class Run {
   readonly #directory: string;
   readonly #trace: string[] = [];
   readonly #problems: string[] = [];
+  readonly #marks = new Marks();
   readonly #acknowledged: Acknowledged = { created: new Map(), verbs: new Map() };
   #life: Life | undefined;
   #killAt: number | null = null;
@@ -70,8 +72,7 @@ export class Run {
       this.#kill();
       rmSync(this.#directory, { recursive: true, force: true });
     }
-    const events = this.#trace.filter((line) => line.includes(" event ")).length;
-    return { problems: this.#problems, events, phases: this.#phases, trace: this.#trace };
+    return { problems: this.#problems, phases: this.#phases, marks: this.#marks.counts, trace: this.#trace };
   }
 
   /** Faults off: what was begun must now come to its end, and then nothing more may happen. */
@@ -138,7 +139,9 @@ export class Run {
     const pulse = { alive: true };
     const boundary = () => this.#boundary(pulse);
     const ledger = new Ledger(mortal(log, pulse, boundary), () => undefined);
-    const world = new SimWorld(this.#host, clock, boundary);
+    const world = new SimWorld(this.#host, clock, boundary, (observed) =>
+      this.#marks.look(ledger.state, observed, this.#host.mode, clock.now()),
+    );
     ledger.onCommit((events) => {
       for (const told of events) {
         const { seq, stream, type, data } = told;
@@ -200,11 +203,7 @@ export class Run {
       case "create":
         return this.#create(action);
       case "set":
-        await this.#onVm(action.name, (vmId) => ({
-          kind: "set",
-          vmId,
-          changes: action.changes,
-        }));
+        await this.#onVm(action.name, (vmId) => ({ kind: "set", vmId, changes: action.changes }));
         return;
       case "start":
       case "stop":
@@ -290,6 +289,7 @@ export class Run {
   }
 
   #note(line: string): void {
+    this.#marks.line(line);
     this.#trace.push(`${String((this.#time.now() / 1000) % 1e7).padStart(12)} ${line}`);
   }
 }
