@@ -6,6 +6,7 @@ import fc from "fast-check";
 import { type MethodName, methods } from "../../helper/contract.js";
 import { longestRequest } from "../../helper/limits.js";
 import { Lines, readRequest } from "../../helper/wire.js";
+import { reached } from "../reached.js";
 import { look, Raw, serve, verdictOf } from "./serve.js";
 
 const numRuns = Number(process.env["BANGER_FUZZ_RUNS"] ?? 300);
@@ -62,12 +63,13 @@ function pieces(bytes: Buffer, cuts: readonly number[]): Buffer[] {
   return [...ends, bytes.length].map((end, index) => bytes.subarray(index === 0 ? 0 : ends[index - 1], end));
 }
 
-test("however a stream is cut, its lines are the same, and one that is too long is always found", () => {
+test("however a stream is cut, its lines are the same, and one that is too long is always found", (t) => {
+  const hit = reached(t, { "too long": numRuns / 40, whole: numRuns / 10, "several lines": numRuns / 10 });
   fc.assert(
     fc.property(
-      fc.array(noise),
+      fc.array(fc.oneof(noise, fc.constant(Buffer.from("\n")))),
       fc.array(fc.nat(), { maxLength: 20 }),
-      fc.integer({ min: 1, max: 64 }),
+      fc.integer({ min: 1, max: 400 }),
       (parts, cuts, longest) => {
         const stream = Buffer.concat(parts);
         const read = (chunks: readonly Buffer[]) => {
@@ -85,6 +87,8 @@ test("however a stream is cut, its lines are the same, and one that is too long 
         const whole = expected.slice(0, tooLong === -1 ? -1 : tooLong);
         const hex = whole.map((each) => Buffer.from(each, "latin1").toString("hex"));
         const open = tooLong === -1 && expected.at(-1) !== "";
+        hit(tooLong === -1 ? "whole" : "too long");
+        if (whole.length > 1) hit("several lines");
         for (const chunks of [[stream], pieces(stream, cuts), [...stream].map((byte) => Buffer.from([byte]))])
           assert.deepEqual(read(chunks), { found: hex, sound: tooLong === -1, open });
       },
@@ -93,42 +97,50 @@ test("however a stream is cut, its lines are the same, and one that is too long 
   );
 });
 
-test("a line is a valid call or is refused by one of five rules", () => {
-  let valid = 0;
-  const rules = new Set<string>();
+test("a line is a valid call or is refused by one of five rules", (t) => {
+  const some = numRuns / 30;
+  const hit = reached<string>(t, {
+    valid: some,
+    json: some,
+    method: some,
+    params: some,
+    request: some,
+    "utf-8": some,
+  });
   fc.assert(
     fc.property(line, (bytes) => {
       const read = readRequest(bytes);
       if ("refusal" in read) {
-        rules.add(read.refusal.rule);
-        return;
+        assert.match(read.refusal.rule, /^(json|method|params|request|utf-8)$/);
+        return hit(read.refusal.rule);
       }
-      valid++;
+      hit("valid");
       assert.ok(names.includes(read.method));
       assert.ok(Value.Check(methods[read.method].params, read.params));
       assert.deepEqual(Object.keys(read).sort(), ["id", "method", "params"]);
     }),
     { numRuns: numRuns * 5 },
   );
-  assert.ok(valid > 0);
-  assert.deepEqual([...rules].sort(), ["json", "method", "params", "request", "utf-8"]);
 });
 
 test("every line gets one answer, whatever came before it and however it was cut", async (t) => {
-  const { path, reached } = await serve(t);
+  const { path, reached: calls } = await serve(t);
+  const hit = reached(t, { valid: numRuns / 15, refused: numRuns / 3 });
   await fc.assert(
     fc.asyncProperty(
       fc.array(line, { maxLength: 30 }),
       fc.array(fc.nat(), { maxLength: 10 }),
       async (lines, cuts) => {
-        const before = reached.length;
+        const before = calls.length;
         const valid = lines.filter((bytes) => !("refusal" in readRequest(bytes))).length;
         const client = new Raw(path);
         const stream = Buffer.concat(lines.flatMap((bytes) => [bytes, Buffer.from("\n")]));
         for (const piece of pieces(stream, cuts)) client.send(piece);
         const answers = await client.answered(lines.length);
         assert.equal(answers.filter((answer) => verdictOf(answer) === "result").length, valid);
-        assert.equal(reached.length - before, valid);
+        assert.equal(calls.length - before, valid);
+        if (valid > 0) hit("valid");
+        if (valid < lines.length) hit("refused");
         client.send(look(1));
         assert.equal(verdictOf((await client.answered(lines.length + 1)).at(-1)), "result");
         assert.equal(client.answers.length, lines.length + 1);

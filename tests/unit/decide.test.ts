@@ -19,6 +19,7 @@ import {
   ways,
   withImage,
 } from "../fixtures.js";
+import { reached } from "../reached.js";
 
 const create = (n: number, more: Partial<CreateCommand> = {}): CreateCommand => ({
   kind: "create",
@@ -155,7 +156,8 @@ describe("create", () => {
   });
 });
 
-test("after any commands no two live VMs share a name, an address or an id", () => {
+test("after any commands no two live VMs share a name, an address or an id", (t) => {
+  const hit = reached(t, { several: 40, wrapped: 15, "taken again": 15 });
   const step = fc.record({
     n: fc.integer({ min: 1, max: 9 }),
     name: fc.constantFrom("ann", "bob", "cid"),
@@ -163,7 +165,7 @@ test("after any commands no two live VMs share a name, an address or an id", () 
   });
   fc.assert(
     fc.property(
-      fc.array(step, { maxLength: 40 }),
+      fc.array(step, { maxLength: 40, size: "max" }),
       fc.integer({ min: 65_530, max: 65_534 }),
       (steps, from) => {
         let state: State = { ...withImage, lastAddressIndex: from };
@@ -179,7 +181,11 @@ test("after any commands no two live VMs share a name, an address or an id", () 
               state,
             );
         }
-        const live = Object.values(state.vms).filter((vm) => vm.phase !== "deleted");
+        const all = Object.values(state.vms);
+        const live = all.filter((vm) => vm.phase !== "deleted");
+        if (live.length > 2) hit("several");
+        if (live.some((vm) => vm.addressIndex < from)) hit("wrapped");
+        if (live.some((vm) => all.some((each) => each !== vm && each.name === vm.name))) hit("taken again");
         for (const key of ["id", "name", "address", "addressIndex"] as const) {
           assert.equal(new Set(live.map((vm) => vm[key])).size, live.length);
         }

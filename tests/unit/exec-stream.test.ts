@@ -5,6 +5,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { encodeFrame, encodeSize, FrameReader, frameType } from "../../src/guest/exec-frames.js";
 import { ExecClient } from "../../src/guest/exec-stream.js";
+import { reached } from "../reached.js";
 import { Sink } from "./agent-process.js";
 
 class FakeConnection extends Duplex {
@@ -29,7 +30,8 @@ class FakeConnection extends Duplex {
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 const streams = () => ({ stdout: new Sink(), stderr: new Sink() });
 
-test("frames survive any cut of the byte stream", () => {
+test("frames survive any cut of the byte stream", (t) => {
+  const hit = reached(t, { "cut within a frame": 8, "several frames at once": 20 });
   const anyFrame = fc.record({
     type: fc.integer({ min: 0, max: 255 }),
     payload: fc.uint8Array({ maxLength: 300 }),
@@ -39,6 +41,8 @@ test("frames survive any cut of the byte stream", () => {
       const bytes = Buffer.concat(frames.map(({ type, payload }) => encodeFrame(type, payload)));
       const reader = new FrameReader();
       const read = [];
+      if (frames.some(({ payload }) => payload.length > step)) hit("cut within a frame");
+      if (frames.some(({ payload }) => 2 * payload.length < step)) hit("several frames at once");
       for (let at = 0; at < bytes.length; at += step)
         read.push(...reader.push(bytes.subarray(at, at + step)));
       assert.deepEqual(

@@ -10,6 +10,7 @@ import { Ledger } from "../../src/log/ledger.js";
 import { Log } from "../../src/log/log.js";
 import { daemonStream, event } from "../../src/model/events.js";
 import { ManualClock } from "../manual-clock.js";
+import { reached } from "../reached.js";
 
 describe("followEvents", () => {
   let ledger: Ledger;
@@ -73,7 +74,8 @@ describe("followFile", () => {
     return Buffer.concat(chunks).toString("utf8");
   };
 
-  test("the tail is that many last lines, over any blocks", async () => {
+  test("the tail is that many last lines, over any blocks", async (t) => {
+    const hit = reached(t, { "all of it": 20, "a part": 4, "over blocks": 6 });
     const line = fc.string({ unit: fc.constantFrom("a", "é", " "), maxLength: 20 });
     const lines = fc.array(line, { maxLength: 12 });
     await fc.assert(
@@ -89,6 +91,8 @@ describe("followFile", () => {
           const expected = tail === 0 ? "" : (text.match(/[^\n]*\n|[^\n]+$/g) ?? []).slice(-tail).join("");
           assert.equal(await read(tail), expected);
           assert.equal(await read(), text);
+          if (expected === text && text !== "") hit("all of it");
+          else if (expected !== "") hit(expected.length > 65_536 ? "over blocks" : "a part");
         },
       ),
       { numRuns: 150 },

@@ -34,41 +34,39 @@ const grounds: Readonly<Partial<Record<EventType, Partial<Record<keyof ObservedV
     "vm.step_failed": {},
   };
 
-test("each is legal, so that noticing comes to an end, and rests on what was seen", () => {
+test("each is legal, so that noticing comes to an end, and rests on what was seen", (t) => {
   const often = Object.fromEntries(Object.keys(grounds).map((type) => [type, 3]));
-  reached(often, (hit) =>
-    fc.assert(
-      fc.property(caseOf(), ({ mode, vm, seen, now }) => {
-        for (const fact of noticeVm(vm, seen, mode, now)) {
-          assert.ok(vmCan(vm, fact), fact.type);
-          hit(fact.type);
-          for (const [handle, is] of Object.entries(grounds[fact.type] ?? {}) as unknown as Evidence[]) {
-            if (is !== "known") assert.equal((seen[handle] as Seen).is, is, `${fact.type} with ${handle}`);
-            const hidden = noticeVm(vm, { ...seen, [handle]: unknown }, mode, now);
-            assert.ok(!hidden.some(({ type }) => type === fact.type), `${fact.type} without ${handle}`);
-          }
+  const hit = reached(t, often);
+  fc.assert(
+    fc.property(caseOf(), ({ mode, vm, seen, now }) => {
+      for (const fact of noticeVm(vm, seen, mode, now)) {
+        assert.ok(vmCan(vm, fact), fact.type);
+        hit(fact.type);
+        for (const [handle, is] of Object.entries(grounds[fact.type] ?? {}) as unknown as Evidence[]) {
+          if (is !== "known") assert.equal((seen[handle] as Seen).is, is, `${fact.type} with ${handle}`);
+          const hidden = noticeVm(vm, { ...seen, [handle]: unknown }, mode, now);
+          assert.ok(!hidden.some(({ type }) => type === fact.type), `${fact.type} without ${handle}`);
         }
-      }),
-      { numRuns: 5000 },
-    ),
+      }
+    }),
+    { numRuns: 5000 },
   );
 });
 
-test("in system mode disks are in place with a whole device over them, and the network with a whole tap", () => {
-  reached({ "vm.disk_attached": 40, "vm.network_attached": 50 }, (hit) =>
-    fc.assert(
-      fc.property(caseOf(bridged), ({ mode, vm, seen, now }) => {
-        for (const { type } of noticeVm(vm, seen, mode, now)) {
-          if (type !== "vm.disk_attached" && type !== "vm.network_attached") continue;
-          const its = type === "vm.disk_attached" ? /root|work|seed|runtime|process/ : /tap|nat/;
-          assert.deepEqual(
-            lackingToRun(vm, seen, mode).filter((name) => its.test(name)),
-            [],
-          );
-          hit(type);
-        }
-      }),
-      { numRuns: 3000 },
-    ),
+test("in system mode disks are in place with a whole device over them, and the network with a whole tap", (t) => {
+  const hit = reached(t, { "vm.disk_attached": 40, "vm.network_attached": 50 });
+  fc.assert(
+    fc.property(caseOf(bridged), ({ mode, vm, seen, now }) => {
+      for (const { type } of noticeVm(vm, seen, mode, now)) {
+        if (type !== "vm.disk_attached" && type !== "vm.network_attached") continue;
+        const its = type === "vm.disk_attached" ? /root|work|seed|runtime|process/ : /tap|nat/;
+        assert.deepEqual(
+          lackingToRun(vm, seen, mode).filter((name) => its.test(name)),
+          [],
+        );
+        hit(type);
+      }
+    }),
+    { numRuns: 3000 },
   );
 });

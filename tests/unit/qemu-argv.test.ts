@@ -6,6 +6,8 @@ import { hostTscKHz, type QemuMachine, qemuArgv } from "../../src/effects/vmm/qe
 import { parseOption } from "../../src/effects/vmm/qemu/signs.js";
 import { vmHandles } from "../../src/home/handles.js";
 
+import { reached } from "../reached.js";
+
 const homeOf = (root: string) => ({
   state: `${root}/s`,
   data: "/d",
@@ -43,11 +45,13 @@ const machines: fc.Arbitrary<QemuMachine> = fc
       : { format: "raw", path: `${handles.directory}/root.raw` },
   }));
 
-test("every path stays one option, whatever commas it has", () => {
+test("every path stays one option, whatever commas it has", (t) => {
+  const hit = reached(t, { commas: 25 });
   fc.assert(
     fc.property(machines, (machine) => {
       const options = qemuArgv(machine).flatMap(parseOption);
       const { handles } = machine;
+      if (machine.root.path.includes(",")) hit("commas");
       for (const path of ["/proc/self/fd/1", "qmp.sock", "agent.sock"])
         assert.ok(options.includes(`path=${path}`));
       for (const path of [machine.root.path, handles.workDisk, handles.seed])
@@ -56,7 +60,8 @@ test("every path stays one option, whatever commas it has", () => {
   );
 });
 
-test("no port is opened, NAT only on request, and nothing skips flushes or bounds", () => {
+test("no port is opened, NAT only on request, and nothing skips flushes or bounds", (t) => {
+  const hit = reached(t, { user: 25, tap: 25 });
   fc.assert(
     fc.property(machines, (machine) => {
       const argv = qemuArgv(machine);
@@ -64,6 +69,7 @@ test("no port is opened, NAT only on request, and nothing skips flushes or bound
       const own = `user,id=net0,restrict=${machine.spec.nat ? "off" : "on"}`;
       const tap = "tap,id=net0,ifname=tap-fc-0123abcd,script=no,downscript=no";
       assert.equal(card, machine.network.kind === "user" ? own : tap);
+      hit(machine.network.kind);
       assert.ok(!argv.some((argument) => /hostfwd|guestfwd|cache=unsafe|cache\.no-flush/.test(argument)));
       const drives = argv.filter((argument) => argument.startsWith("if=none"));
       assert.deepEqual(
@@ -75,12 +81,14 @@ test("no port is opened, NAT only on request, and nothing skips flushes or bound
   );
 });
 
-test("on a tap the guest has the address that the host lets through, from the card that belongs to it", () => {
+test("on a tap the guest has the address that the host lets through, from the card that belongs to it", (t) => {
+  const hit = reached(t, { bridged: 25 });
   fc.assert(
     fc.property(machines, (machine) => {
       const argv = qemuArgv(machine);
       const kernel = argv[argv.indexOf("-append") + 1] ?? "";
       const bridged = machine.network.kind === "tap";
+      if (bridged) hit("bridged");
       assert.equal(
         /banger\.ip=172\.16\.0\.7\/24 banger\.gw=172\.16\.0\.1 banger\.dns=9\.9\.9\.9/.test(kernel),
         bridged,
@@ -90,12 +98,15 @@ test("on a tap the guest has the address that the host lets through, from the ca
   );
 });
 
-test("what only an emulated CPU needs is not told to a real one", () => {
+test("what only an emulated CPU needs is not told to a real one", (t) => {
+  const hit = reached(t, { emulated: 20, real: 20, "real, its counter known": 8 });
   fc.assert(
     fc.property(machines, (machine) => {
       const argv = qemuArgv(machine);
       const kernel = argv[argv.indexOf("-append") + 1] ?? "";
       const emulated = machine.accelerator === "tcg";
+      hit(emulated ? "emulated" : "real");
+      if (!emulated && machine.tscKHz !== undefined) hit("real, its counter known");
       assert.equal(/mitigations=off/.test(kernel), emulated);
       assert.equal(/tsc_early_khz=/.test(kernel), emulated && machine.tscKHz !== undefined);
     }),

@@ -29,33 +29,32 @@ describe("images", () => {
     imageAfterTypes("image.delete_requested", "image.deleted"),
   );
 
-  test("an image goes only when it is being deleted or is torn, and every effect rests on what was seen", () => {
+  test("an image goes only when it is being deleted or is torn, and every effect rests on what was seen", (t) => {
     const effects = { ensureNoImage: 30, ensureImage: 30, ensureNoPartialImage: 30 };
     const facts = { "image.ready": 30, "image.damaged": 15, "image.deleted": 10 };
-    reached({ ...effects, ...facts }, (hit) =>
-      fc.assert(
-        fc.property(anyImage, anySeenImage, (image, seen) => {
-          for (const { kind } of reconcileImage(image, seen)) {
-            const torn = seen.image.is === "present" && seen.image.damage !== null;
-            if (kind === "ensureNoImage")
-              assert.deepEqual([image.phase, seen.image.is], [torn ? image.phase : "deleting", "present"]);
-            else if (kind === "ensureImage")
-              assert.deepEqual([image.phase, seen.image.is], ["building", "absent"]);
-            else assert.deepEqual([kind, seen.partial.is], ["ensureNoPartialImage", "present"]);
-            hit(kind as keyof typeof effects);
-          }
-          for (const fact of noticeImage(image, seen)) {
-            assert.ok(imageCan(image, fact), fact.type);
-            const whole = seen.image.is === "present" && seen.image.damage === null;
-            assert.equal(fact.type === "image.ready", whole);
-            if (fact.type === "image.deleted") assert.deepEqual([seen.image, seen.partial], [absent, absent]);
-            hit(fact.type as keyof typeof facts);
-          }
-          const blind = { image: unknown, partial: unknown };
-          assert.deepEqual([reconcileImage(image, blind), noticeImage(image, blind)], [[], []]);
-        }),
-        { numRuns: 1000 },
-      ),
+    const hit = reached(t, { ...effects, ...facts });
+    fc.assert(
+      fc.property(anyImage, anySeenImage, (image, seen) => {
+        for (const { kind } of reconcileImage(image, seen)) {
+          const torn = seen.image.is === "present" && seen.image.damage !== null;
+          if (kind === "ensureNoImage")
+            assert.deepEqual([image.phase, seen.image.is], [torn ? image.phase : "deleting", "present"]);
+          else if (kind === "ensureImage")
+            assert.deepEqual([image.phase, seen.image.is], ["building", "absent"]);
+          else assert.deepEqual([kind, seen.partial.is], ["ensureNoPartialImage", "present"]);
+          hit(kind as keyof typeof effects);
+        }
+        for (const fact of noticeImage(image, seen)) {
+          assert.ok(imageCan(image, fact), fact.type);
+          const whole = seen.image.is === "present" && seen.image.damage === null;
+          assert.equal(fact.type === "image.ready", whole);
+          if (fact.type === "image.deleted") assert.deepEqual([seen.image, seen.partial], [absent, absent]);
+          hit(fact.type as keyof typeof facts);
+        }
+        const blind = { image: unknown, partial: unknown };
+        assert.deepEqual([reconcileImage(image, blind), noticeImage(image, blind)], [[], []]);
+      }),
+      { numRuns: 1000 },
     );
   });
 

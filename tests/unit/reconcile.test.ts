@@ -63,39 +63,37 @@ const evidence: Readonly<
 type Evidence = readonly [handle: keyof ObservedVm, is: Seen["is"] | "known"];
 
 describe("no evidence, no effect", () => {
-  test("each effect rests on what was seen, and an unknown handle takes it away", () => {
+  test("each effect rests on what was seen, and an unknown handle takes it away", (t) => {
     const each: Record<string, number> = Object.fromEntries(Object.keys(evidence).map((kind) => [kind, 4]));
-    reached<string>({ ...each, ensureProcess: 40, ensureNoDirectory: 60 }, (hit) =>
-      fc.assert(
-        fc.property(caseOf(), ({ mode, vm, seen, now }) => {
-          for (const { kind } of reconcileVm(vm, seen, mode, now)) {
-            const needs = Object.entries(evidence[kind] ?? {}) as unknown as Evidence[];
-            assert.ok(needs.length > 0, kind);
-            hit(kind);
-            for (const [handle, is] of needs) {
-              if (is !== "known") assert.equal((seen[handle] as Seen).is, is, `${kind} with ${handle}`);
-              const hidden = reconcileVm(vm, { ...seen, [handle]: unknown }, mode, now);
-              assert.ok(!hidden.some((effect) => effect.kind === kind), `${kind} without ${handle}`);
-            }
+    const hit = reached<string>(t, { ...each, ensureProcess: 40, ensureNoDirectory: 60 });
+    fc.assert(
+      fc.property(caseOf(), ({ mode, vm, seen, now }) => {
+        for (const { kind } of reconcileVm(vm, seen, mode, now)) {
+          const needs = Object.entries(evidence[kind] ?? {}) as unknown as Evidence[];
+          assert.ok(needs.length > 0, kind);
+          hit(kind);
+          for (const [handle, is] of needs) {
+            if (is !== "known") assert.equal((seen[handle] as Seen).is, is, `${kind} with ${handle}`);
+            const hidden = reconcileVm(vm, { ...seen, [handle]: unknown }, mode, now);
+            assert.ok(!hidden.some((effect) => effect.kind === kind), `${kind} without ${handle}`);
           }
-        }),
-        { numRuns: 5000 },
-      ),
+        }
+      }),
+      { numRuns: 5000 },
     );
   });
 
-  test("a VMM runs only on disks that fit, and in system mode on a whole root device behind a whole tap", () => {
-    reached({ user: 20, system: 20, lacking: 20 }, (hit) =>
-      fc.assert(
-        fc.property(caseOf(), ({ mode, vm, seen, now }) => {
-          const lacks = lackingToRun(vm, seen, mode);
-          const runs = reconcileVm(vm, seen, mode, now).some(({ kind }) => kind === "ensureProcess");
-          if (runs) assert.deepEqual(lacks, []);
-          if (runs) hit(mode === bridged ? "system" : "user");
-          if (vm.step === "process" && lacks.length === 1) hit("lacking");
-        }),
-        { numRuns: 5000 },
-      ),
+  test("a VMM runs only on disks that fit, and in system mode on a whole root device behind a whole tap", (t) => {
+    const hit = reached(t, { user: 20, system: 20, lacking: 20 });
+    fc.assert(
+      fc.property(caseOf(), ({ mode, vm, seen, now }) => {
+        const lacks = lackingToRun(vm, seen, mode);
+        const runs = reconcileVm(vm, seen, mode, now).some(({ kind }) => kind === "ensureProcess");
+        if (runs) assert.deepEqual(lacks, []);
+        if (runs) hit(mode === bridged ? "system" : "user");
+        if (vm.step === "process" && lacks.length === 1) hit("lacking");
+      }),
+      { numRuns: 5000 },
     );
   });
 
@@ -111,40 +109,38 @@ describe("no evidence, no effect", () => {
     }
   });
 
-  test("an end names the process that was seen, a forward one that is there", () => {
-    reached({ ensureNoProcess: 100, ensureForward: 6, ensureNoForward: 6 }, (hit) =>
-      fc.assert(
-        fc.property(caseOf(), ({ mode, vm, seen, now }) => {
-          for (const effect of reconcileVm(vm, seen, mode, now)) {
-            if (effect.kind === "ensureNoProcess") {
-              assert.deepEqual(effect.process, identity);
-              hit(effect.kind);
-            }
-            if (effect.kind !== "ensureNoForward" && effect.kind !== "ensureForward") continue;
-            const there = seen.forwards.is === "present" && seen.forwards.list.map((each) => each.guestPort);
-            assert.equal(there && there.includes(effect.guestPort), effect.kind === "ensureNoForward");
+  test("an end names the process that was seen, a forward one that is there", (t) => {
+    const hit = reached(t, { ensureNoProcess: 100, ensureForward: 6, ensureNoForward: 6 });
+    fc.assert(
+      fc.property(caseOf(), ({ mode, vm, seen, now }) => {
+        for (const effect of reconcileVm(vm, seen, mode, now)) {
+          if (effect.kind === "ensureNoProcess") {
+            assert.deepEqual(effect.process, identity);
             hit(effect.kind);
           }
-        }),
-        { numRuns: 3000 },
-      ),
+          if (effect.kind !== "ensureNoForward" && effect.kind !== "ensureForward") continue;
+          const there = seen.forwards.is === "present" && seen.forwards.list.map((each) => each.guestPort);
+          assert.equal(there && there.includes(effect.guestPort), effect.kind === "ensureNoForward");
+          hit(effect.kind);
+        }
+      }),
+      { numRuns: 3000 },
     );
   });
 
-  test("disks with data go only with their VM", () => {
-    reached({ removed: 40, kept: 12 }, (hit) =>
-      fc.assert(
-        fc.property(caseOf(), ({ mode, vm, seen, now }) => {
-          const removed = reconcileVm(vm, seen, mode, now).some(({ kind }) => kind === "ensureNoDirectory");
-          const mayGo = vm.phase === "deleting" || vm.phase === "deleted" || !vm.disksHoldData;
-          assert.ok(!removed || mayGo);
-          if (removed) hit("removed");
-          // Nothing but the data stands in the way.
-          const free = nothingHeld(seen) && seen.runtime.is === "absent" && seen.directory.is === "present";
-          if (isOver(vm) && free && !mayGo) hit("kept");
-        }),
-        { numRuns: 3000 },
-      ),
+  test("disks with data go only with their VM", (t) => {
+    const hit = reached(t, { removed: 40, kept: 12 });
+    fc.assert(
+      fc.property(caseOf(), ({ mode, vm, seen, now }) => {
+        const removed = reconcileVm(vm, seen, mode, now).some(({ kind }) => kind === "ensureNoDirectory");
+        const mayGo = vm.phase === "deleting" || vm.phase === "deleted" || !vm.disksHoldData;
+        assert.ok(!removed || mayGo);
+        if (removed) hit("removed");
+        // Nothing but the data stands in the way.
+        const free = nothingHeld(seen) && seen.runtime.is === "absent" && seen.directory.is === "present";
+        if (isOver(vm) && free && !mayGo) hit("kept");
+      }),
+      { numRuns: 3000 },
     );
   });
 });

@@ -25,12 +25,14 @@ import {
   withInclude,
   withoutInclude,
 } from "../../src/home/ssh-config.js";
+import { reached } from "../reached.js";
 
 const program = new URL("../../../bin/banger", import.meta.url).pathname;
 const include = includeLine("/home/ann/.config/banger/ssh_config");
 const path = "/home/ann/.ssh/config";
 
-test("whatever the file holds, install is idempotent and uninstall leaves it as it was", () => {
+test("whatever the file holds, install is idempotent and uninstall leaves it as it was", (t) => {
+  const hit = reached(t, { none: 5, lines: 20, "a mark of somebody else": 10 });
   const line = fc.constantFrom(
     "Host *",
     "  User ann",
@@ -49,6 +51,8 @@ test("whatever the file holds, install is idempotent and uninstall leaves it as 
   fc.assert(
     fc.property(file, (before) => {
       const installed = withInclude(before, include, path);
+      hit(before === null ? "none" : "lines");
+      if (before?.includes("# >>> banger")) hit("a mark of somebody else");
       assert.ok(installed.startsWith("# >>> banger"), "an Include below a Host would be a part of it");
       assert.ok(isIncluded(installed));
       assert.equal(withInclude(installed, include, path), installed);

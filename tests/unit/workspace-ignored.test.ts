@@ -6,6 +6,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { type Mode, modes } from "../../src/workspace/plan.js";
 import { type Bench, withBench } from "../doubles/repositories.js";
+import { reached } from "../reached.js";
 
 const names = [
   "a",
@@ -32,6 +33,18 @@ const step = fc.oneof(
   fc.record({ do: fc.constant("exclude" as const), pattern }),
 );
 type Step = typeof step extends fc.Arbitrary<infer S> ? S : never;
+
+/** Most repositories begin and end with a file that is ignored. */
+const ignoring = (pattern: "*.secret" | "/build/" | "d/", name: string): Step[] => [
+  { do: "ignore", pattern, where: "" },
+  { do: "write", name, text: 0 },
+];
+const begins: Step[][] = [
+  [],
+  ignoring("*.secret", "b.secret"),
+  ignoring("/build/", "build/out"),
+  [...ignoring("d/", "d/e"), { do: "stage", name: "d/e", force: true }],
+];
 
 /** Takes a step as far as it can be taken: a file cannot be where a directory is. */
 function take(bench: Bench, each: Step, count: number): void {
@@ -81,16 +94,22 @@ const split = (text: string): string[] => text.split("\0").filter((path) => path
 const objectsOf = (bench: Bench): Set<string> =>
   new Set(bench.guestGit("cat-file", "--batch-all-objects", "--batch-check=%(objectname)").split("\n"));
 
-test("ignored files never leave the host", async () => {
+test("ignored files never leave the host", async (t) => {
+  const hit = reached(t, {
+    "ignored files stay": 4,
+    "untracked files go along": 2,
+    "ignored, and tracked": 1,
+  });
   const scenario = fc.record({
-    steps: fc.array(step, { minLength: 3, maxLength: 25 }),
+    begin: fc.constantFrom(...begins),
+    steps: fc.array(step, { minLength: 3, maxLength: 25, size: "max" }),
     includeUntracked: fc.boolean(),
     mode: fc.constantFrom<Mode>(...modes),
     branch: fc.option(fc.constant("try"), { nil: undefined }),
   });
-  const property = fc.asyncProperty(scenario, ({ steps, ...options }) =>
+  const property = fc.asyncProperty(scenario, ({ begin, steps, ...options }) =>
     withBench(async (bench) => {
-      for (const [count, each] of steps.entries()) take(bench, each, count);
+      for (const [count, each] of [...begin, ...steps, ...begin].entries()) take(bench, each, count);
       const ignored = split(bench.git("ls-files", "-z", "-o", "-i", "--exclude-standard"));
       const untracked = split(bench.git("ls-files", "-z", "-o", "--exclude-standard"));
       const tracked = new Set(split(bench.git("ls-files", "-z")));
@@ -99,6 +118,9 @@ test("ignored files never leave the host", async () => {
       assert.deepEqual([...there].sort(), [...files].sort(), "the dry run says what is carried");
       for (const path of ignored) assert.ok(!there.includes(path) || options.mode === "metadata_only", path);
       if (options.mode === "metadata_only") return;
+      if (ignored.length > 0) hit("ignored files stay");
+      if (options.includeUntracked && untracked.length > 0) hit("untracked files go along");
+      if (bench.git("ls-files", "-z", "-c", "-i", "--exclude-standard") !== "") hit("ignored, and tracked");
       for (const path of there) {
         assert.ok(tracked.has(path) || (options.includeUntracked && untracked.includes(path)), path);
       }
