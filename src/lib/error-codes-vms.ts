@@ -160,6 +160,10 @@ export const workspaceCodes = {
   not_a_repository: ["the path is not inside a git work tree", "`git init`, or another path"],
   needs_full_copy: ["the repository has submodules", "`--mode full_copy`"],
   workspace_foreign: ["something else is already at that path in the guest", "another `--guest-path`"],
+  workspace_busy: [
+    "another prepare of this place in the guest is under way",
+    "the same command again when that one has ended",
+  ],
   workspace_changed: ["work in the guest would be lost", "`banger vm workspace export` first"],
   workspace_missing: ["no repository was prepared there", "`banger vm workspace prepare`"],
   workspace_unfinished: [

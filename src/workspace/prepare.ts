@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, posix, resolve } from "node:path";
 import { BangerError } from "../lib/errors.js";
+import { alone } from "./alone.js";
 import { type Archive, archiveFiles, archiveTrees, type Host } from "./archive.js";
 import { type Guest, type GuestEnd, scriptFailed } from "./guest.js";
 import { installGit } from "./guest-packages.js";
@@ -21,13 +22,22 @@ export interface Placement {
   warn?: (sentence: string) => void;
 }
 
-/** @throws BangerError `workspace_foreign`, `workspace_changed`, `guest_failed`, `tar_failed`, `git_failed` */
-export async function placeWorkspace(
+/**
+ * @throws BangerError `workspace_busy`, `workspace_foreign`, `workspace_changed`, `guest_failed`, `tar_failed`,
+ * `git_failed`
+ */
+export function placeWorkspace(plan: Plan, guest: Guest, placement: Placement): Promise<void> {
+  const { guestPath } = placement;
+  const unpacked = unpackPath(guestPath);
+  return alone(guest, { guestPath, unpacked }, () => place(plan, guest, placement, unpacked));
+}
+
+async function place(
   plan: Plan,
   guest: Guest,
   { guestPath, readonly, fallbackScratch, warn }: Placement,
+  unpacked: string,
 ): Promise<void> {
-  const unpacked = unpackPath(guestPath);
   const looked = await guest.run(checkScript, [guestPath, unpacked]);
   refuse(guest, looked, guestPath);
   if (/^installer /m.test(looked.stderr)) {

@@ -1,6 +1,7 @@
 /** `-o FILE`: whole files appear at once; pipes, devices, links and descriptors stay what they are. */
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
 import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -113,4 +114,44 @@ test("where nothing can be written, a sentence says why", () =>
         message: `${file} cannot be written: ${why}`,
       });
     }
+  }));
+
+test("what a writer left that was killed goes with the next one; what is being written stays", () =>
+  withDirectory(async (directory) => {
+    const file = join(directory, "a.patch");
+    const program = `
+      import { writeToFile } from ${JSON.stringify(new URL("../../src/cli/base/output-file.js", import.meta.url).href)};
+      await writeToFile(${JSON.stringify(file)}, process, (output) => {
+        output.write("half", () => console.log("written"));
+        return new Promise(() => setInterval(() => {}, 1000));
+      });`;
+    const writers = await Promise.all(
+      [1, 2].map(async () => {
+        const child = spawn(process.execPath, ["--input-type=module", "-e", program], {
+          stdio: ["ignore", "pipe", "inherit"],
+        });
+        await once(child.stdout, "data");
+        return { child, ended: once(child, "exit") };
+      }),
+    );
+    const [killed, alive] = writers as [(typeof writers)[0], (typeof writers)[0]];
+    const partials = () => fs.readdirSync(directory).filter((name) => name.endsWith(".partial"));
+    assert.equal(partials().length, 2);
+    killed.child.kill("SIGKILL");
+    await killed.ended;
+    fs.writeFileSync(join(directory, "another.patch.partial"), "of nobody's concern");
+    const old = `${file}.00000000-1-1-000000000000.partial`;
+    for (const age of [0, 2]) {
+      fs.writeFileSync(old, "of another boot");
+      const at = Date.now() / 1000 - age * 86_400;
+      fs.utimesSync(old, at, at);
+      await write(file);
+      assert.equal(fs.existsSync(old), age === 0);
+    }
+    assert.equal(partials().filter((name) => name.includes(`-${alive.child.pid}-`)).length, 1);
+    assert.deepEqual(partials().length, 2, "that one, and another's");
+    alive.child.kill("SIGKILL");
+    await alive.ended;
+    await write(file);
+    assert.deepEqual(fs.readdirSync(directory), ["a.patch", "another.patch.partial"]);
   }));

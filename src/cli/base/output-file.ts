@@ -4,15 +4,19 @@ import {
   chmodSync,
   createWriteStream,
   lstatSync,
+  readdirSync,
+  readFileSync,
   readlinkSync,
   renameSync,
   rmSync,
   type Stats,
   statSync,
 } from "node:fs";
-import { dirname, resolve } from "node:path";
+import { basename, dirname, resolve } from "node:path";
 import type { Writable } from "node:stream";
 import { finished } from "node:stream/promises";
+import { identify, isAlive } from "../../host/processes.js";
+import { systemClock } from "../../lib/clock.js";
 import { BangerError } from "../../lib/errors.js";
 import type { Context } from "./context.js";
 
@@ -87,9 +91,44 @@ export async function writeAmong(output: Counting, write: Write): Promise<number
   return output.bytesWritten - before;
 }
 
+const bootId = (): string => readFileSync("/proc/sys/kernel/random/boot_id", "utf8").slice(0, 8);
+
+/** How the name of an unfinished file ends: by whom it is written, in which boot of which machine. */
+const partialEnd = /^\.([0-9a-f]{8})-(\d+)-(\d+)-[0-9a-f]{12}\.partial$/;
+
+function partialOf(target: string): string {
+  const own = identify(process.pid);
+  const writer = own.is === "present" ? `${own.pid}-${own.startTime}` : "0-0";
+  return `${target}.${bootId()}-${writer}-${randomBytes(6).toString("hex")}.partial`;
+}
+
+const abandonedMs = 24 * 60 * 60_000;
+
+/** Of another boot it may be another machine's, which shares the directory and is at work: a day is enough for that. */
+function isAbandoned(path: string, [, boot, pid, startTime]: RegExpExecArray): boolean {
+  if (boot === bootId()) return !isAlive({ pid: Number(pid), startTime: startTime ?? "" });
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  return found !== undefined && found.mtimeMs + abandonedMs < systemClock.now();
+}
+
+/** Removes what writers of this file that were killed have left; what cannot be removed is in nobody's way. */
+function removeAbandoned(target: string): void {
+  const [directory, name] = [dirname(target), basename(target)];
+  try {
+    for (const each of readdirSync(directory)) {
+      const end = each.startsWith(name) ? partialEnd.exec(each.slice(name.length)) : null;
+      if (end !== null && isAbandoned(`${directory}/${each}`, end))
+        rmSync(`${directory}/${each}`, { force: true });
+    }
+  } catch {
+    // The file itself can still be written.
+  }
+}
+
 /** Beside its place under a name that nobody else has, then renamed. */
 async function writeBeside(target: string, found: Stats | undefined, write: Write): Promise<number> {
-  const partial = `${target}.${randomBytes(6).toString("hex")}.partial`;
+  removeAbandoned(target);
+  const partial = partialOf(target);
   try {
     const bytes = await writeInto(createWriteStream(partial, { flags: "wx" }), write);
     if (found !== undefined) chmodSync(partial, found.mode & 0o777);

@@ -6,6 +6,7 @@ import type { Plan } from "../../workspace/plan.js";
 import { usageError } from "../base/check.js";
 import { command } from "../base/command.js";
 import { type Context, call, changed, print, printJson, say } from "../base/context.js";
+import { settle, verdict } from "../base/follow.js";
 import { Interrupted } from "../base/interrupts.js";
 import { type WaitUntil, waitOf } from "./boot-wait.js";
 import { runCaptured } from "./captured.js";
@@ -32,7 +33,7 @@ const shell = [
   `case $PATH in ${defaultPath}) login=-l ;; *) login= ;; esac
 if command -v bash >/dev/null; then exec bash $login; fi; exec sh $login`,
 ];
-const deleteDeadlineMs = 10_000;
+const deleteDeadlineMs = 20_000;
 
 /** When a VM of `--rm` is deleted: after its shell or command, or also when its guest never became reachable. */
 type Removal = "never" | "after" | "always";
@@ -219,18 +220,31 @@ async function isKept(context: Context, id: string): Promise<boolean> {
   }
 }
 
-/** Has the VM deleted, even after Ctrl-C. What the daemon has taken down it carries out, whoever waits for it. */
+/**
+ * Has the VM deleted, even after Ctrl-C, and waits until it is gone: its name is free then, and its image can go. What
+ * the daemon has taken down it carries out, whoever waits for it, so that one more Ctrl-C only ends the waiting.
+ */
 async function removeVm(context: Context, vm: { id: string; name: string }): Promise<void> {
   const deadline = AbortSignal.timeout(deleteDeadlineMs);
-  const calm = changed(context, { interrupts: { ...context.interrupts, signal: deadline } });
-  const release = context.interrupts.take(() => undefined);
+  const impatient = new AbortController();
+  const until = (signal: AbortSignal): Context => ({
+    ...context,
+    interrupts: { ...context.interrupts, signal },
+  });
+  const release = context.interrupts.take(() => impatient.abort(new Error("interrupted")));
+  let asked = false;
   try {
-    await call(calm, "vmAct", { body: { action: "delete", refs: [vm.id] } });
+    const body = { action: "delete" as const, refs: [vm.id] };
+    const { results } = await call(until(deadline), "vmAct", { body });
+    asked = true;
+    const [result] = results;
+    if (result?.vm === undefined || verdict(result.vm, "deleted") === "done") return;
+    const calm = until(AbortSignal.any([deadline, impatient.signal]));
+    await settle(calm, [{ id: vm.id, goal: "deleted", after: result.after }], () => undefined);
   } catch (error) {
-    say(
-      context,
-      `banger: ${vm.name} was not deleted: ${(error as Error).message}\n  try: banger vm delete ${vm.name}`,
-    );
+    if (asked) return say(context, `${vm.name} is still being deleted, which goes on by itself`);
+    const why = (error as Error).message;
+    say(context, `banger: ${vm.name} was not deleted: ${why}\n  try: banger vm delete ${vm.name}`);
   } finally {
     release();
   }
