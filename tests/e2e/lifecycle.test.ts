@@ -77,27 +77,10 @@ test("a VM that was waited for has its init up, and says so; one that was not ca
 });
 
 test("the kernel's devices are there at once, and udev adds to them when the boot is over", async () => {
-  await home.ok(
-    "vm",
-    "exec",
-    "keeper",
-    "--",
-    "test",
-    "-c",
-    "/dev/fuse",
-    "-a",
-    "-c",
-    "/dev/net/tun",
-    "-a",
-    "-d",
-    "/dev/mqueue",
-  );
-  await until(
-    "udev has named the disks",
-    async () =>
-      (await home.run(["vm", "exec", "keeper", "--", "test", "-e", "/dev/disk/by-id/virtio-work"])).status ===
-      0,
-  );
+  const there = "test -c /dev/fuse -a -c /dev/net/tun -a -d /dev/mqueue";
+  await home.ok("vm", "exec", "keeper", "--", "sh", "-c", there);
+  const named = ["vm", "exec", "keeper", "--", "test", "-e", "/dev/disk/by-id/virtio-work"];
+  await until("udev has named the disks", async () => (await home.run(named)).status === 0);
 });
 
 test("a guest that somebody stopped goes on, has the host's time again, and the log tells of both", async () => {
@@ -110,8 +93,11 @@ test("a guest that somebody stopped goes on, has the host's time again, and the 
   qmp.close();
   await pause(6_000);
   await until("the clock is set", async () => (await types()).includes("vm.clock_set"));
-  const behindMs = Date.now() - 1000 * Number(await home.ok("vm", "exec", "keeper", "--", "date", "+%s.%N"));
-  assert.ok(Math.abs(behindMs) < 2_000, `${behindMs} ms`);
+  // The command itself may take seconds.
+  const asked = Date.now();
+  const guestMs = 1000 * Number(await home.ok("vm", "exec", "keeper", "--", "date", "+%s.%N"));
+  const range = [asked - 2_000, guestMs, Date.now() + 2_000];
+  assert.deepEqual(range.toSorted(), range);
   const told = ["vm.paused", "vm.resumed", "vm.clock_set"];
   const since = (await types()).slice(before).filter((type) => told.includes(type));
   assert.deepEqual(since.slice(0, 3), told);

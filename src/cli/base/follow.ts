@@ -46,8 +46,8 @@ export async function* follow(context: Context, query: EventsQuery): AsyncGenera
 export type Goal = "running" | "booted" | "stopped" | "deleted";
 export type Verdict = "wait" | "done" | BangerError;
 
-/** Whether a VM that was asked to get somewhere is there, on its way, or will not come; undefined: it is gone. */
-export function verdict(vm: VmView | undefined, goal: Goal): Verdict {
+/** Whether a VM is where it was asked to go (or may come by itself), on its way, or will not come; undefined: it is gone. */
+export function verdict(vm: VmView | undefined, goal: Goal, asked = true): Verdict {
   if (vm === undefined || vm.phase === "deleted") {
     return goal === "deleted"
       ? "done"
@@ -61,6 +61,7 @@ export function verdict(vm: VmView | undefined, goal: Goal): Verdict {
     return BangerError.from(vm.error, { hint: vm.error.hint ?? `banger vm why ${vm.name}` });
   }
   if (goal === "stopped" && vm.phase !== "stopping") {
+    if (!asked) return "wait";
     return new BangerError("vm_started_again", `it is ${vm.phase}: it was started again`, {
       hint: `banger vm why ${vm.name}`,
     });
@@ -83,6 +84,8 @@ const turningPoints = new Set(["vm.ready", "vm.booted", "vm.step_failed", "vm.pr
 export interface WaitFor {
   id: string;
   goal: Goal;
+  /** False: nobody has sent it there, so that it may be anywhere until it comes. */
+  asked?: boolean;
   /** Events up to this seq say nothing of what becomes of the command. */
   after: number;
 }
@@ -108,7 +111,7 @@ export async function settle(
     seen(event);
     if (!turningPoints.has(event.type)) continue;
     const arrived = event.type === arrivals[one.goal];
-    const found = arrived ? "done" : verdict(await show(context, id), one.goal);
+    const found = arrived ? "done" : verdict(await show(context, id), one.goal, one.asked);
     if (found === "wait") continue;
     open.delete(id);
     settled(id, found);

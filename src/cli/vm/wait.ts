@@ -82,9 +82,8 @@ async function waitForAll(
   for (const result of results) {
     if (result.vm === undefined) continue;
     const { vm } = result;
-    // A VM that runs may still be stopped by whoever wants that: it is waited for.
-    const now = goal === "stopped" && vm.phase !== "stopped" ? "wait" : verdict(vm, goal);
-    if (now === "wait") wanted.push({ id: vm.id, goal, after: vm.seq });
+    const now = verdict(vm, goal, false);
+    if (now === "wait") wanted.push({ id: vm.id, goal, asked: false, after: vm.seq });
     else result.end = now;
   }
   const settled = (id: string, end: "done" | BangerError) => {
