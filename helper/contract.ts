@@ -44,6 +44,17 @@ export const methods = {
     nothing,
     Type.Object({
       bridge: Type.Union([Type.Boolean(), Type.Object({ unknown: Type.String() })]),
+      /** Taps that lie ready. */
+      tapPool: Type.Union([
+        Type.Object({ size: Type.Integer() }, closed),
+        Type.Object({ unknown: Type.String() }, closed),
+      ]),
+      /** At which port of 127.0.0.1 the host's resolver asks for names in `.vm`; null where there is no resolver. */
+      resolver: Type.Union([
+        Type.Object({ port: Type.Union([Type.Integer(), Type.Null()]) }, closed),
+        Type.Object({ unknown: Type.String() }, closed),
+        Type.Null(),
+      ]),
       /** VMs with a whole tap: on the bridge, up, bound to their address. */
       taps: seenIds,
       /** VMs of which a tap or a rule is left that makes no whole tap. */

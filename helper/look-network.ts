@@ -1,4 +1,4 @@
-/** What of the network is there: the bridge, and which VMs have taps and NAT. */
+/** What of the network is there: the bridge, how many taps lie ready on it, and which VMs have taps and NAT. */
 import { vmHandles } from "../src/home/handles.js";
 import type { VmId } from "../src/model/model.js";
 import type { Result } from "./contract.js";
@@ -12,7 +12,7 @@ import type { RulesSeen } from "./network/rules.js";
 import { isAttached } from "./network/taps.js";
 import { inTurn } from "./network/turns.js";
 
-type NetworkLook = Pick<Result<"look">, "bridge" | "taps" | "strayTaps" | "nats">;
+type NetworkLook = Pick<Result<"look">, "bridge" | "tapPool" | "taps" | "strayTaps" | "nats">;
 
 async function bridgeIsWhole(
   context: HelperContext,
@@ -57,12 +57,13 @@ export const lookAtNetwork = (context: HelperContext): Promise<NetworkLook> =>
       const { whole, stray } = sortTaps(context, network, links, rules);
       return {
         bridge: await bridgeIsWhole(context, network, links, rules).catch(asUnknown),
+        tapPool: { size: ownTaps(links, context).pool.length },
         taps: { ids: whole },
         strayTaps: { ids: stray },
         nats: { ids: [...rules.nats].sort() },
       };
     } catch (cause) {
       const unknown = asUnknown(cause);
-      return { bridge: unknown, taps: unknown, strayTaps: unknown, nats: unknown };
+      return { bridge: unknown, tapPool: unknown, taps: unknown, strayTaps: unknown, nats: unknown };
     }
   });

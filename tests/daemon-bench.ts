@@ -211,7 +211,6 @@ export class DaemonBench {
       vmm: "simulated",
       acceleration: async () => ({ accelerator: "tcg", why: "it is simulated" }),
       addresses: loopbackRange(7),
-      namesServedAt: () => undefined,
       endUnreachable: () => 0,
       connectedAddresses: () => this.connected,
       vmms: () => this.vmms(),

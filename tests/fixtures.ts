@@ -7,6 +7,7 @@ import {
   type EventData,
   type EventType,
   event,
+  hostStream,
   imageStream,
   logStream,
   type NewEvent,
@@ -84,6 +85,10 @@ export const sampleData: EventData = {
   },
   "image.delete_requested": {},
   "image.deleted": {},
+  "host.network_wanted": { tapPoolSize: 2, namesPort: 42069 },
+  "host.network_ready": {},
+  "host.network_lost": {},
+  "host.effect_failed": { ...failure, effect: "ensureBridge" },
   "daemon.started": { version: "0" },
   "log.stream_archived": { stream: vmStream(vmId), lastAddressIndex: 1 },
 };
@@ -91,6 +96,7 @@ export const sampleData: EventData = {
 const streamOf = (type: EventType): string => {
   if (type.startsWith("vm.")) return vmStream(vmId);
   if (type.startsWith("image.")) return imageStream(imageId);
+  if (type.startsWith("host.")) return hostStream;
   return type === "daemon.started" ? daemonStream : logStream;
 };
 
@@ -172,6 +178,7 @@ export const seenRunning: ObservedVm = {
   workDisk: { ...present, miB: spec.diskMiB, growing: "no" },
   seed: present,
   rootDevice: absent,
+  bridge: absent,
   tap: absent,
   nat: absent,
   runtime: { ...present, whole: true },
@@ -185,6 +192,7 @@ export const seenRunning: ObservedVm = {
 export const seenBridged: ObservedVm = {
   ...seenRunning,
   rootDevice: { ...present, whole: true },
+  bridge: present,
   tap: { ...present, whole: true },
   nat: present,
   forwards: absent,

@@ -98,6 +98,7 @@ const anySeen = fc.record({
   workDisk: disk,
   seed: bare,
   rootDevice: part,
+  bridge: bare,
   tap: part,
   nat: bare,
   runtime: part,
@@ -204,6 +205,7 @@ export function lackingToRun(vm: Vm, seen: ObservedVm, mode: Capabilities): stri
     runtime: whole(seen.runtime),
     ...(mode === bridged && {
       rootDevice: whole(seen.rootDevice),
+      bridge: seen.bridge.is === "present",
       tap: whole(seen.tap),
       nat: seen.nat.is === (vm.spec.nat ? "present" : "absent"),
     }),

@@ -1,7 +1,7 @@
 /** Routes of the daemon itself. */
 import type { DaemonView, DefaultsView } from "../contract/daemon.js";
 import { type ApiDeps, type Handle, roomOf } from "./route.js";
-import { phaseCounts, roomView } from "./views.js";
+import { networkView, phaseCounts, roomView } from "./views.js";
 
 /** What a QEMU that is started now would have; `none` where KVM is wanted alone, and cannot be used. */
 async function accelerationOf({ world }: ApiDeps): Promise<Pick<DaemonView, "accelerator" | "notKvm">> {
@@ -21,6 +21,7 @@ export function daemonRoutes(handle: Handle, deps: ApiDeps): void {
     seq: deps.ledger.state.seq,
     vms: phaseCounts(deps.ledger.state),
     rssBytes: process.memoryUsage.rss(),
+    network: networkView(deps.ledger.state.host),
     room: roomView(deps.ledger.state, roomOf(deps)),
   });
   handle("daemon", view);

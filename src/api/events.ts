@@ -1,7 +1,7 @@
 /** Routes of the event log: reading, following, explaining, verifying and replaying it. */
 import type { HistoryView, WhyView } from "../contract/contract.js";
 import type { EventsQuery, EventView, ReplayView, VerifyView } from "../contract/events.js";
-import { history, sentence, why } from "../core/explain.js";
+import { history, sentence, waitingForBridge, why } from "../core/explain.js";
 import { fold, initialState } from "../core/projection.js";
 import { resolveVm } from "../core/refs.js";
 import { BangerError } from "../lib/errors.js";
@@ -88,7 +88,7 @@ async function* wantedEvents(
 
 export function eventRoutes(handle: Handle, { ledger, world, home, clock }: ApiDeps): void {
   const streamOf = (ref: string): string =>
-    /^(daemon|log|vm\/.+|image\/.+)$/.test(ref) ? ref : vmStream(findEver(ledger.state, ref).id);
+    /^(daemon|host|log|vm\/.+|image\/.+)$/.test(ref) ? ref : vmStream(findEver(ledger.state, ref).id);
 
   handle<unknown, EventsQuery>("events", (call) => {
     const { ref, after = 0, since, type, limit, last, cause, follow = false } = call.query;
@@ -116,9 +116,10 @@ export function eventRoutes(handle: Handle, { ledger, world, home, clock }: ApiD
   handle("vmWhy", async ({ params }): Promise<WhyView> => {
     const { vm, events } = lifeOf(ledger, params["ref"] ?? "");
     const seen = seenOf(await world.observe(), vm);
+    const waits = world.capabilities.bridgeNetworking ? waitingForBridge(vm, seen, ledger.state.host) : [];
     return {
       vm: vmView(ledger.state, vm, seen, { home, capabilities: world.capabilities }),
-      sentences: why(vm, events),
+      sentences: [...why(vm, events), ...waits],
     };
   });
   handle("eventsVerify", (): VerifyView => {

@@ -40,8 +40,6 @@ export interface HostWorld<C extends GuestAgent = AgentClient> extends World {
     vm: Pick<Vm, "id" | "imageId">,
     process: Seen<ProcessIdentity>,
   ): Pick<VmStats, "cpuMs" | "rssBytes" | "rootBytes" | "rootMiB" | "diskBytes">;
-  /** Names of VMs are answered at this port of 127.0.0.1. */
-  namesServedAt(port: number): void;
   /** Ends the VMMs that nobody can reach any more because their home was deleted; returns how many. */
   endUnreachable(): number;
 }

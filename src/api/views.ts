@@ -140,6 +140,10 @@ export function roomView(state: State, room: Room): DaemonView["room"] {
   };
 }
 
+/** What VMs share on their host, where this mode has such a thing. */
+export const networkView = ({ phase, changedAt, error }: State["host"]): DaemonView["network"] =>
+  phase === "unused" ? null : { phase, since: rfc3339(changedAt), error };
+
 /** Paths at which two JSON values differ, at most `limit` of them. */
 export function differences(left: unknown, right: unknown, path = "", limit = 20): string[] {
   if (Object.is(left, right)) return [];

@@ -1,6 +1,6 @@
 /** The contract's part on the daemon itself. */
 import { type Static, Type } from "@sinclair/typebox";
-import { Nullable, type Route, Time } from "./basics.js";
+import { ApiError, Nullable, type Route, Time } from "./basics.js";
 
 export const DaemonView = Type.Object({
   pid: Type.Integer(),
@@ -19,6 +19,15 @@ export const DaemonView = Type.Object({
   /** Where the daemon looks programs up, as in PATH: its first caller's. */
   searchPath: Type.String(),
   rssBytes: Type.Integer(),
+  /** The bridge that VMs hang on, with all that belongs to it; null in user mode, which has none. */
+  network: Nullable(
+    Type.Object({
+      /** `pending`, `ready`, or `error`: then it is tried again. */
+      phase: Type.String(),
+      since: Time,
+      error: Nullable(Type.Composite([ApiError, Type.Object({ effect: Type.String() })])),
+    }),
+  ),
   /** What VMs have of this machine, and may have. */
   room: Type.Object({
     /** Memory of VMs that run, and what it may come to; null where that cannot be told. */

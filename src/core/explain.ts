@@ -4,7 +4,8 @@ import { isKernelId } from "../home/handles.js";
 import type { ErrorBody } from "../lib/errors.js";
 import { formatDuration, formatSize } from "../lib/sizes.js";
 import { autoStopCause, type EventData, type StoredEvent, vmStream } from "../model/events.js";
-import type { Labels, PauseCause, Phase, ProcessExit, Vm, VmSpec } from "../model/model.js";
+import type { HostNetwork } from "../model/host-network.js";
+import type { Labels, ObservedVm, PauseCause, Phase, ProcessExit, Vm, VmSpec } from "../model/model.js";
 import { fold, initialState } from "./projection.js";
 
 /** The event as one plain sentence. */
@@ -15,6 +16,7 @@ export function sentence(event: StoredEvent): string {
 
 /** The event as a main clause, to be used within a sentence. */
 function clause(event: StoredEvent): string {
+  if (isOfHost(event)) return hostClause(event);
   switch (event.type) {
     case "vm.created":
       return createdClause(event.data);
@@ -93,6 +95,28 @@ function imageClause(event: Extract<StoredEvent, { type: `image.${string}` }>): 
       return "a client asked for it to be deleted";
     case "image.deleted":
       return "nothing is left of it on the host";
+    default:
+      return (event satisfies never as StoredEvent).type;
+  }
+}
+
+type HostEvent = Extract<StoredEvent, { type: `host.${string}` }>;
+const isOfHost = (event: StoredEvent): event is HostEvent => event.type.startsWith("host.");
+
+/** The same of what VMs share on their host. */
+function hostClause(event: HostEvent): string {
+  switch (event.type) {
+    case "host.network_wanted": {
+      const { tapPoolSize, namesPort } = event.data;
+      const names = namesPort === null ? "" : `, and names asked for at port ${namesPort}`;
+      return `the daemon wants the bridge that VMs hang on, with ${tapPoolSize} taps ready${names}`;
+    }
+    case "host.network_ready":
+      return "the bridge that VMs hang on is there, with all that belongs to it";
+    case "host.network_lost":
+      return "the bridge that VMs hang on is gone, or lacks its address or rules; it is made again";
+    case "host.effect_failed":
+      return failedTry({ ...event.data, retry: "later" });
     default:
       return (event satisfies never as StoredEvent).type;
   }
@@ -189,6 +213,13 @@ function turnsOf(vm: Vm, events: readonly StoredEvent[]): Turn[] {
     if (phase !== undefined && phase !== turns.at(-1)?.phase) turns.push({ event, phase });
   }
   return turns;
+}
+
+/** What a start waits for that is not the VM's own, as a sentence. */
+export function waitingForBridge({ step }: Vm, { bridge }: ObservedVm, { error }: HostNetwork): string[] {
+  if ((step !== "network" && step !== "process") || bridge.is !== "absent") return [];
+  const cause = error === null ? "" : `: ${error.effect} failed and will be retried: ${error.message}`;
+  return [`It waits for the bridge of its host, which is not there${cause}.`];
 }
 
 /**

@@ -1,6 +1,6 @@
 /** Pure: one stream's plan: what an observation tells the log, and what is to be done on the host. */
 import type { ErrorBody } from "../lib/errors.js";
-import { event, imageStream, type NewEvent, vmStream } from "../model/events.js";
+import { event, hostStream, imageStream, type NewEvent, vmStream } from "../model/events.js";
 import { needOf } from "../model/fits.js";
 import type {
   Capabilities,
@@ -12,8 +12,9 @@ import type {
   State,
   Vm,
 } from "../model/model.js";
-import { nextDeadline, reconcileImage, reconcileVm } from "../reconcilers/index.js";
+import { nextDeadline, reconcileHost, reconcileImage, reconcileVm } from "../reconcilers/index.js";
 import { noticeFound, noticeImage, noticeVm } from "./notice.js";
+import { bridgeDeadline, noticeHost, noticeNoBridge } from "./notice-host.js";
 
 export interface Plan {
   /** Goes into the log first; the effects are those of the state before it. */
@@ -37,8 +38,20 @@ const imageOf = (state: State, stream: string): Image | undefined => {
   return noun === "image" ? state.images[id] : undefined;
 };
 
+/** What is wanted of the host's network, in the one mode that has such a thing. */
+function planForHost({ host }: State, { network }: Observed, now: number): Plan {
+  const facts = noticeHost(host, network, now);
+  return { facts, effects: reconcileHost(host, network), deadlineAt: null, position: hostStream };
+}
+
+const soonest = (...times: (number | null)[]): number | null => {
+  const set = times.filter((at) => at !== null);
+  return set.length === 0 ? null : Math.min(...set);
+};
+
 /**
- * The plan of a VM or image, undefined for a stream that the state does not know, unless it is an image that lies there.
+ * The plan of the host, a VM or an image, undefined for a stream that the state does not know, unless it is an image that
+ * lies there.
  * `adopted` says that this daemon has put the VMM process into the log already, as started or adopted.
  */
 export function planFor(
@@ -49,6 +62,8 @@ export function planFor(
   now: number,
   adopted: boolean,
 ): Plan | undefined {
+  const { bridgeNetworking } = capabilities;
+  if (stream === hostStream) return bridgeNetworking ? planForHost(state, observed, now) : undefined;
   const vm = vmOf(state, stream);
   if (vm !== undefined) {
     const seen = observed.vms.get(vm.id) ?? observed.unlistedVm;
@@ -58,10 +73,11 @@ export function planFor(
       !adopted && guest && seen.process.is === "present"
         ? [event(stream, "vm.adopted", { pid: seen.process.pid })]
         : noticeVm(vm, seen, capabilities, now);
+    const waitsFor = bridgeNetworking ? bridgeDeadline(vm, seen, state.host) : null;
     return {
-      facts,
+      facts: facts.length > 0 || waitsFor === null ? facts : noticeNoBridge(vm, waitsFor, state.host, now),
       effects: reconcileVm(vm, seen, capabilities, now),
-      deadlineAt: nextDeadline(vm, now),
+      deadlineAt: soonest(nextDeadline(vm, now), waitsFor),
       position: positionOf(vm),
     };
   }
@@ -90,18 +106,32 @@ const positionOf = (it: Vm | Image): string => ("step" in it ? `${it.phase}.${it
 
 /** Whether the stream is still where the plan was made for. */
 export function holds({ position }: Plan, state: State, stream: string): boolean {
+  if (stream === hostStream) return true;
   const it = vmOf(state, stream) ?? imageOf(state, stream);
   return it !== undefined && positionOf(it) === position;
 }
 
 /** The streams that wait for what this one becomes. */
 export function waitingFor(state: State, stream: string): string[] {
+  if (stream === hostStream)
+    return Object.values(state.vms)
+      .filter(({ step }) => step === "network" || step === "process")
+      .map(({ id }) => vmStream(id));
   const image = imageOf(state, stream);
   if (image === undefined) return [];
   const waits = (each: Image) => each.phase === "building" && needOf(each.source) === image.id;
   return Object.values(state.images)
     .filter(waits)
     .map(({ id }) => imageStream(id));
+}
+
+/** The streams that may find something else once the effect is done. */
+export function servedBy(state: State, { kind }: Effect): string[] {
+  // It may have been one of those that lie ready.
+  if (kind === "ensureTap") return state.host.wanted?.tapPoolSize ? [hostStream] : [];
+  if (kind !== "ensureBridge") return [];
+  const guests = Object.values(state.vms).filter(({ phase }) => phase === "starting" || phase === "running");
+  return guests.map(({ id }) => vmStream(id));
 }
 
 /** Whether a long effect should continue. */
@@ -140,6 +170,7 @@ export function failureFacts(
     }
     return say ? [event(stream, "vm.effect_failed", tried)] : [];
   }
+  if (!("imageId" in effect)) return say ? [event(hostStream, "host.effect_failed", tried)] : [];
   const stream = imageStream(effect.imageId);
   if (imageOf(state, stream)?.phase !== "building") return [];
   if (final) return [event(stream, "image.build_failed", told)];

@@ -1,13 +1,15 @@
 /** The immer fold of the log into the state. Never rejects an event; runs no effect. */
 import { isDraft, original, produce } from "immer";
+import { hostAfter } from "../machines/host.js";
 import { imageAfter } from "../machines/image.js";
 import { vmAfter } from "../machines/vm.js";
-import type { StoredEvent } from "../model/events.js";
+import { hostStream, type StoredEvent } from "../model/events.js";
+import { noNetwork } from "../model/host-network.js";
 import type { Image, State, Vm } from "../model/model.js";
 import { noRecoveries } from "../model/recovery.js";
 
 /** Raised whenever the fold changes meaning: snapshots of another number are ignored and the log is folded anew. */
-export const stateSchema = 6;
+export const stateSchema = 7;
 
 export const initialState: State = {
   seq: 0,
@@ -15,6 +17,7 @@ export const initialState: State = {
   lastSeqs: {},
   vms: {},
   images: {},
+  host: noNetwork,
   lastAddressIndex: 0,
 };
 
@@ -80,6 +83,10 @@ function foldInto(draft: State, event: StoredEvent): void {
     delete draft.versions[event.data.stream];
     delete draft.lastSeqs[event.data.stream];
     draft.lastAddressIndex = event.data.lastAddressIndex;
+    return;
+  }
+  if (event.stream === hostStream) {
+    draft.host = hostAfter(plain(draft.host), event);
     return;
   }
   const [noun, id] = event.stream.split("/") as [string, string | undefined];

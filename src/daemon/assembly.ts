@@ -150,7 +150,6 @@ export function assembleWorld<C extends GuestAgent>(options: AssemblyOptions<C>)
     leastRootMiB: sizes.leastMiB,
     connectedAddresses: () => connectedAddresses(mode.addresses),
     addresses: mode.addresses,
-    namesServedAt: (port) => mode.namesServedAt(port),
     endUnreachable: () => endUnreachable([...controls.ids()].map((id) => controls.require(id).identity)),
     async close() {
       own.close();

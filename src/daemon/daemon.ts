@@ -20,7 +20,8 @@ import { Ledger } from "../log/ledger.js";
 import { Log } from "../log/log.js";
 import { Loop } from "../loop/loop.js";
 import type { World } from "../loop/world.js";
-import { daemonStream, event, vmStream } from "../model/events.js";
+import { daemonStream, event, hostStream, vmStream } from "../model/events.js";
+import type { WantedNetwork } from "../model/host-network.js";
 import { autoStop } from "./auto-stop.js";
 import { tellHost, watchHome } from "./home-watch.js";
 
@@ -73,14 +74,15 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     ledger.commit([event(daemonStream, "daemon.started", { version })], "host:start");
     const world = await options.openWorld();
     parts.unshift(() => world.close());
+    const dns = await openDns(options, ledger, world);
+    if (dns !== undefined) parts.unshift(() => dns.close());
+    askForNetwork(ledger, world, { tapPoolSize: config.network.tapPoolSize, namesPort: localPort(dns) });
     const { resyncIntervalMs } = config;
     const guarded = guard(options, world, end);
     const loopOptions = { concurrency, attempts, resyncIntervalMs, warn: guarded.warn };
     const loop = new Loop(ledger, guarded.world, clock, loopOptions);
     parts.unshift(() => loop.stop());
     await loop.start();
-    const dns = await openDns(options, ledger, world);
-    if (dns !== undefined) parts.unshift(() => dns.close());
     const about = aboutOf(options, world, dns);
     const timeouts = { bootTimeoutMs: config.bootTimeoutMs, stopTimeoutMs: config.stopTimeoutMs };
     const uses = new Activity(clock);
@@ -170,20 +172,28 @@ const aboutOf = (
 async function openDns(
   { config, logger }: DaemonOptions,
   ledger: Ledger,
-  { addresses, namesServedAt }: HostWorld,
+  { addresses }: HostWorld,
 ): Promise<DnsServer | undefined> {
   if (config.dnsListen === "off") return undefined;
   const warn = (message: string, details: object) => logger.warn(details, message);
   const names = namesOf(() => ledger.state);
   try {
-    const server = await serveDns({ ...config.dnsListen, names, addresses, warn });
-    if (server.address.startsWith("127.0.0.1:")) namesServedAt(Number(server.address.split(":")[1]));
-    return server;
+    return await serveDns({ ...config.dnsListen, names, addresses, warn });
   } catch (thrown) {
     warn("names are not served", { error: errorBody(thrown) });
     return undefined;
   }
 }
+
+/** What all VMs share on their host is wanted from now on, in the mode that has such a thing. */
+function askForNetwork(ledger: Ledger, { capabilities }: HostWorld, wanted: WantedNetwork): void {
+  if (!capabilities.bridgeNetworking) return;
+  ledger.commit([event(hostStream, "host.network_wanted", wanted)], "host:start");
+}
+
+/** Its port, where that is one of 127.0.0.1, which is where the host's resolver asks. */
+const localPort = (dns: DnsServer | undefined): number | null =>
+  dns?.address.startsWith("127.0.0.1:") ? Number(dns.address.split(":")[1]) : null;
 
 async function closeAll(parts: readonly (() => Promise<void> | void)[], logger: Logger): Promise<void> {
   for (const close of parts) {

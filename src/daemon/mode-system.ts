@@ -4,12 +4,11 @@ import { helperRootDevices } from "../effects/disk/root-device.js";
 import { copiedRoot, snapshotRoot } from "../effects/disk/snapshot.js";
 import type { Helper } from "../effects/helper/client.js";
 import { lookThrough } from "../effects/helper/look.js";
-import { Bridge } from "../effects/net/bridge.js";
+import { helperBridge } from "../effects/net/bridge.js";
 import type { AddressRange } from "../home/addresses.js";
 import type { Clock } from "../lib/clock.js";
 import { deadline } from "../lib/deadline.js";
 import { BangerError } from "../lib/errors.js";
-import type { Warn } from "../lib/warn.js";
 import type { ModeParts } from "./mode-user.js";
 
 export interface SystemOptions {
@@ -17,10 +16,8 @@ export interface SystemOptions {
   helper: Helper;
   /** Those of the bridge's network. */
   addresses: AddressRange;
-  tapPoolSize: number;
   /** The kernel has device-mapper. */
   deviceMapper: boolean;
-  warn: Warn;
 }
 
 /** An observation waits no longer than this for what only root can see. */
@@ -29,7 +26,6 @@ const late = () => new BangerError("helper_unreachable", "the helper does not an
 
 export function systemParts(options: SystemOptions): ModeParts {
   const { clock, helper, deviceMapper } = options;
-  const bridge = new Bridge(options);
   return {
     capabilities: {
       userNetworking: false,
@@ -40,16 +36,12 @@ export function systemParts(options: SystemOptions): ModeParts {
     addresses: options.addresses,
     root: deviceMapper ? snapshotRoot : copiedRoot,
     rootDevices: helperRootDevices(helper),
-    bridge,
-    async look() {
+    bridge: helperBridge(helper),
+    look() {
       const bound = deadline(clock, lookMs, late);
-      const sight = await lookThrough(helper, bound.signal).finally(bound.release);
-      if (sight.bridge.is !== "unknown") bridge.note(sight.bridge.is === "present");
-      return sight;
+      return lookThrough(helper, bound.signal).finally(bound.release);
     },
-    namesServedAt: (port) => bridge.serveNames(port),
     async close() {
-      await bridge.close();
       helper.close();
     },
   };

@@ -18,8 +18,6 @@ export interface ModeParts {
   bridge: BridgeDriver;
   /** One look at what only root can see. */
   look(): Promise<HelperSight>;
-  /** Names of VMs are answered at this port of 127.0.0.1. */
-  namesServedAt(port: number): void;
   /** Lets go; everything stays as it is. */
   close(): Promise<void>;
 }
@@ -35,8 +33,10 @@ export const userParts = (qemuImg: string, addresses: AddressRange): ModeParts =
   addresses,
   root: overlayRoot(qemuImg),
   rootDevices: { ensure: notHere, ensureNone: notHere },
-  bridge: { ensureTap: notHere, ensureNoTap: notHere, ensureNat: notHere, ensureNoNat: notHere },
+  bridge: {
+    ...{ ensureBridge: notHere, ensureTapPool: notHere, ensureResolver: notHere },
+    ...{ ensureTap: notHere, ensureNoTap: notHere, ensureNat: notHere, ensureNoNat: notHere },
+  },
   look: async () => sightOf(undefined),
-  namesServedAt: () => {},
   close: async () => {},
 });

@@ -73,10 +73,10 @@ export async function localMode({ place, config, clock, warn }: LocalModeOptions
   const helper = helperClient(systemHandles().helperSocket);
   const about = await askAbout(helper, clock, warn);
   const deviceMapper = about?.deviceMapper ?? kernelHasMapper();
-  const { dns, tapPoolSize } = config.network;
+  const { dns } = config.network;
   const addresses = bridgeRange(gateway, prefixLength);
   return {
-    parts: systemParts({ clock, helper, addresses, tapPoolSize, deviceMapper, warn }),
+    parts: systemParts({ clock, helper, addresses, deviceMapper }),
     starts: chooseVmm(config.vmm, { kvm: (await kvmState()).usable, about, firecracker }),
     system: {
       helper,

@@ -23,7 +23,12 @@ export interface HostFacts {
   freeBytes: Fact<{ path: string; bytes: number }>;
   image: Fact<{ name: string; is: "here" | "in the catalog" | "in a registry" }>;
   defaults: Fact<DefaultsView>;
-  daemon: Fact<{ pid: number; dns: string | null; room?: DaemonView["room"] } | null>;
+  daemon: Fact<{
+    pid: number;
+    dns: string | null;
+    room?: DaemonView["room"];
+    network?: DaemonView["network"];
+  } | null>;
   /** VMs that run and that the log does not know; none where no daemon tells. */
   unknownVms: Fact<UnknownVm[]>;
   /** Where names should be answered, `host:port` or "off". */
@@ -84,7 +89,7 @@ export function doctorChecks(facts: HostFacts): Check[] {
     ),
     judge("unknown vms", facts.unknownVms, "banger daemon status", unknownVms),
     ...roomChecks("ok" in facts.daemon ? facts.daemon.ok?.room : undefined),
-    ...systemChecks(facts.system),
+    ...systemChecks(facts.system, "ok" in facts.daemon ? facts.daemon.ok?.network : undefined),
     judge("dns", facts.dnsListen, "banger doctor", (wanted) => dns(wanted, facts.daemon)),
     judge("ssh-config", facts.ssh, "banger ssh-config", sshConfig),
     judge("log", facts.log, "banger events verify", log),

@@ -1,5 +1,6 @@
 /** What the doctor says of system mode: of its parts where it is installed, else only whether they are asked for. */
 import type { Result } from "../../helper/contract.js";
+import type { DaemonView } from "../contract/daemon.js";
 import { type Check, type Fact, fail, judge, pass, warn } from "./check.js";
 
 export interface SystemFacts {
@@ -21,8 +22,11 @@ export function runsFirecracker({ vmm, installed }: SystemFacts): boolean {
   return installed.helper.ok.about.firecracker !== null;
 }
 
-/** All checks, in the order in which they are shown. */
-export function systemChecks({ vmm, installed }: SystemFacts): Check[] {
+/** All checks, in the order in which they are shown; `network` is what a running daemon tells of it. */
+export function systemChecks(
+  { vmm, installed }: SystemFacts,
+  network: DaemonView["network"] | undefined,
+): Check[] {
   if (installed === null) return [notInstalled(vmm)];
   const { version, helper, missingDevices } = installed;
   const ofHelper = judge("helper", helper, "sudo banger system restart", ({ about }) =>
@@ -38,10 +42,8 @@ export function systemChecks({ vmm, installed }: SystemFacts): Check[] {
     devices(missingDevices),
     rootDisks(about, look),
     firewall(about),
-    bridge(look),
-    about.resolver
-      ? pass("resolver", "systemd-resolved routes names such as box.vm")
-      : warn("resolver", "resolvectl does not answer: names such as box.vm are not routed", resolved),
+    bridge(look, network),
+    resolver(about, look),
   ];
 }
 
@@ -81,8 +83,25 @@ function firewall({ firewall }: Result<"about">): Check {
   );
 }
 
-function bridge({ bridge }: Result<"look">): Check {
-  if (typeof bridge === "boolean")
-    return pass("bridge", bridge ? "is there, with its rules" : "is made with the first VM");
-  return warn("bridge", bridge.unknown, "journalctl -u banger-helper");
+const helperLog = "journalctl -u banger-helper";
+
+function bridge({ bridge: seen }: Result<"look">, network: DaemonView["network"] | undefined): Check {
+  const failure = network?.error;
+  if (failure) {
+    const detail = `${failure.effect} failed and will be retried: ${failure.message}`;
+    return warn("bridge", detail, failure.hint ?? helperLog);
+  }
+  if (typeof seen === "object") return warn("bridge", seen.unknown, helperLog);
+  if (seen) return pass("bridge", "is there, with its rules");
+  return network
+    ? warn("bridge", "is not there; the daemon makes it", "banger daemon status")
+    : pass("bridge", "is made when the daemon starts");
+}
+
+function resolver({ resolver: usable }: Result<"about">, { resolver: seen }: Result<"look">): Check {
+  if (!usable)
+    return warn("resolver", "resolvectl does not answer: names such as box.vm are not routed", resolved);
+  if (seen !== null && "port" in seen && seen.port !== null)
+    return pass("resolver", `systemd-resolved asks for names such as box.vm at port ${seen.port}`);
+  return pass("resolver", "systemd-resolved is here; a daemon that answers names has it ask there");
 }

@@ -252,7 +252,7 @@ function lookAtImages(instruments: Instruments): Pick<Observed, "images" | "unli
 
 /** Looks once. Never throws: what could not be seen is unknown. `sight` is what the helper saw just before. */
 export function look(instruments: Instruments, sight: HelperSight): Observed {
-  return { ...lookAtVms(instruments, sight), ...lookAtImages(instruments) };
+  return { ...lookAtVms(instruments, sight), ...lookAtImages(instruments), network: sight.network };
 }
 
 /** What handles.json shows: for people, and never read by banger. */

@@ -38,6 +38,12 @@ export async function perform(drivers: Drivers, effect: Effect, context: Perform
       return rootDevices.ensure(effect.vmId, effect.imageId, signal);
     case "ensureNoRootDevice":
       return rootDevices.ensureNone(effect.vmId, signal);
+    case "ensureBridge":
+      return bridge.ensureBridge(signal);
+    case "ensureTapPool":
+      return bridge.ensureTapPool(effect.size, signal);
+    case "ensureResolver":
+      return bridge.ensureResolver(effect.port, signal);
     case "ensureTap":
       return bridge.ensureTap(effect.vmId, effect.address, signal);
     case "ensureNoTap":

@@ -1,11 +1,20 @@
 /** The reconcile loop: a keyed queue of passes (observe → notice → reconcile → perform) with backoff. */
 
-import { deedFacts, failureFacts, holds, type Plan, planFor, stillWanted, waitingFor } from "../core/plan.js";
+import {
+  deedFacts,
+  failureFacts,
+  holds,
+  type Plan,
+  planFor,
+  servedBy,
+  stillWanted,
+  waitingFor,
+} from "../core/plan.js";
 import type { Clock, Timer } from "../lib/clock.js";
 import { deadline } from "../lib/deadline.js";
 import { BangerError, type ErrorBody, errorBody } from "../lib/errors.js";
 import type { Ledger } from "../log/ledger.js";
-import type { NewEvent } from "../model/events.js";
+import { hostStream, type NewEvent } from "../model/events.js";
 import type { Effect, Observed } from "../model/model.js";
 import { deadlinesMs } from "./deadlines.js";
 import { Queue } from "./queue.js";
@@ -58,10 +67,10 @@ export class Loop {
     this.#keys = new Queue(options.concurrency, (stream) => this.#pass(stream));
     world.onWake((stream) => this.wake(stream));
     ledger.onCommit((events) => {
-      // A failure that is told changes nothing; waking for it would go round the backoff.
-      const telling = events.filter(({ type }) => !type.endsWith(".effect_failed"));
-      for (const stream of new Set(telling.map((each) => each.stream))) {
-        this.wake(stream);
+      for (const stream of new Set(events.map((each) => each.stream))) {
+        // A failure that is told changes nothing of its own; waking for it would go round the backoff.
+        if (events.some((each) => each.stream === stream && !each.type.endsWith(".effect_failed")))
+          this.wake(stream);
         for (const waiting of waitingFor(ledger.state, stream)) this.wake(waiting);
       }
     });
@@ -78,7 +87,7 @@ export class Loop {
 
   /** Asks for a pass over one stream; a second wake during a pass means one more pass. */
   wake(stream: string): void {
-    if (this.#stopping.signal.aborted || !/^(vm|image)\//.test(stream)) return;
+    if (this.#stopping.signal.aborted || !/^(host$|vm\/|image\/)/.test(stream)) return;
     this.#keys.wake(stream);
   }
 
@@ -116,6 +125,7 @@ export class Loop {
 
   *#streams(observed: Observed): IterableIterator<string> {
     const { vms, images } = this.#ledger.state;
+    yield hostStream;
     for (const id of Object.keys(vms)) yield `vm/${id}`;
     for (const id of new Set([...Object.keys(images), ...observed.images.keys()])) yield `image/${id}`;
   }
@@ -179,6 +189,7 @@ export class Loop {
       tries.done = failure === undefined;
       if (failure === undefined) {
         this.#commit(deedFacts(effect));
+        for (const served of servedBy(this.#ledger.state, effect)) this.wake(served);
         continue;
       }
       failed = true;
@@ -245,8 +256,9 @@ export class Loop {
     const { told, say } = tell(before, failure.message, this.#clock.now());
     track.told.set(effect.kind, told);
     const untold = before?.untold ?? 0;
-    this.#commit(failureFacts(this.#ledger.state, effect, failure, { final, say, untold }));
-    if (say || final)
+    const facts = failureFacts(this.#ledger.state, effect, failure, { final, say, untold });
+    this.#commit(facts);
+    if (say || facts.length > 0)
       this.#options.warn(`${effect.kind} failed`, { stream, attempt, untold, error: failure });
   }
 

@@ -7,6 +7,7 @@ const vmSeenAs = (seen: Exclude<Seen, { is: "present" }>): ObservedVm => ({
   workDisk: seen,
   seed: seen,
   rootDevice: seen,
+  bridge: seen,
   tap: seen,
   nat: seen,
   runtime: seen,

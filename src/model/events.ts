@@ -1,5 +1,6 @@
 /** Every event that the log can hold, its schema version, and the upcasters of older versions. */
 import { BangerError, type ErrorBody } from "../lib/errors.js";
+import type { WantedNetwork } from "./host-network.js";
 import type {
   ImageId,
   ImageOrigin,
@@ -68,6 +69,12 @@ export interface EventData {
   "image.found": { imageId: ImageId; sizeBytes: number } & ImageOrigin;
   "image.delete_requested": Record<string, never>;
   "image.deleted": Record<string, never>;
+  /** What a daemon of system mode, which has just started, wants of its host for all VMs. */
+  "host.network_wanted": WantedNetwork;
+  "host.network_ready": Record<string, never>;
+  "host.network_lost": Record<string, never>;
+  /** `untold` as for VMs. */
+  "host.effect_failed": ErrorBody & { effect: string; untold?: number };
   "daemon.started": { version: string };
   /** `lastAddressIndex` as it stood: the events that it followed from may be archived. */
   "log.stream_archived": { stream: string; lastAddressIndex: number };
@@ -90,6 +97,8 @@ export type StoredEvent = NewEvent & {
 
 export const vmStream = (id: VmId): string => `vm/${id}`;
 export const imageStream = (id: ImageId): string => `image/${id}`;
+/** One for all: what VMs share on their host. */
+export const hostStream = "host";
 export const daemonStream = "daemon";
 export const logStream = "log";
 
@@ -136,6 +145,10 @@ export const schemaVersions: Readonly<Record<EventType, number>> = {
   "image.found": 1,
   "image.delete_requested": 1,
   "image.deleted": 1,
+  "host.network_wanted": 1,
+  "host.network_ready": 1,
+  "host.network_lost": 1,
+  "host.effect_failed": 1,
   "daemon.started": 1,
   "log.stream_archived": 1,
 };

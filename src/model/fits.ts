@@ -12,10 +12,13 @@ const isWhole = (part: Part): boolean => part.is === "present" && part.whole;
 export const rootFits = ({ rootDevice }: ObservedVm, capabilities: Capabilities): boolean =>
   !capabilities.rootDevice || isWhole(rootDevice);
 
-/** The guest's network interface is there, with NAT as the spec says. */
-export const networkFits = ({ spec }: Vm, { tap, nat }: ObservedVm, capabilities: Capabilities): boolean =>
-  capabilities.userNetworking ||
-  (capabilities.bridgeNetworking && isWhole(tap) && nat.is === (spec.nat ? "present" : "absent"));
+/** The guest's network interface is there, with the bridge that it is on, and NAT as the spec says. */
+export function networkFits({ spec }: Vm, seen: ObservedVm, capabilities: Capabilities): boolean {
+  if (capabilities.userNetworking) return true;
+  const { bridge, tap, nat } = seen;
+  const attached = capabilities.bridgeNetworking && bridge.is === "present" && isWhole(tap);
+  return attached && nat.is === (spec.nat ? "present" : "absent");
+}
 
 /** The image that must be ready before this one can be made. */
 export function needOf(source: ImageSource): ImageId | null {

@@ -1,9 +1,12 @@
 /** The nouns of banger as types only: specs, state, observations, effects and driver capabilities. */
 import type { ErrorBody } from "../lib/errors.js";
+import type { HostNetwork, SeenNetwork } from "./host-network.js";
 import type { Image, ImageId, ImageOrigin, ImageSource } from "./image.js";
 import type { Recoveries } from "./recovery.js";
+import type { Seen } from "./seen.js";
 
 export type * from "./image.js";
+export type { Seen } from "./seen.js";
 
 /** Eight lower-case hex digits; every host name of the VM is derived from it (handles.ts). */
 export type VmId = string;
@@ -103,12 +106,10 @@ export interface State {
   lastSeqs: Record<string, number>;
   vms: Record<VmId, Vm>;
   images: Record<ImageId, Image>;
+  host: HostNetwork;
   /** Index of the address that was allocated last; allocation continues from here. */
   lastAddressIndex: number;
 }
-
-/** Looking at a handle: only `absent` and `present` are evidence. */
-export type Seen<T = object> = ({ is: "present" } & T) | { is: "absent" } | { is: "unknown"; cause: string };
 
 /** How a guest's instructions are executed: by the processor itself, or translated by QEMU. */
 export type Accelerator = "kvm" | "tcg";
@@ -166,6 +167,8 @@ export interface ObservedVm {
   seed: Seen;
   /** What the VMM opens as root disk, where that is a device; `whole` when it is fit to be opened. */
   rootDevice: Part;
+  /** The bridge that the tap is on, the same for all VMs; see `SeenNetwork`. */
+  bridge: Seen;
   /** The guest's network interface on the bridge; `whole` when nothing but the guest's own address gets through it. */
   tap: Part;
   /** The guest's way to the outside, where that is not the VMM's own. */
@@ -197,6 +200,7 @@ export interface ObservedImage {
 export interface Observed {
   vms: ReadonlyMap<VmId, ObservedVm>;
   images: ReadonlyMap<ImageId, ObservedImage>;
+  network: SeenNetwork;
   /** What holds for a VM or image that the maps do not list: all absent, or unknown where a look failed. */
   unlistedVm: ObservedVm;
   unlistedImage: ObservedImage;
@@ -207,6 +211,12 @@ export type Effect =
   | ({ kind: "ensureDisk"; vmId: VmId; imageId: ImageId; name: string } & DiskSizes)
   | { kind: "ensureRootDevice"; vmId: VmId; imageId: ImageId }
   | { kind: "ensureNoRootDevice"; vmId: VmId }
+  /** With its address, forwarding and the firewall's tables. */
+  | { kind: "ensureBridge" }
+  /** So many taps lie ready. */
+  | { kind: "ensureTapPool"; size: number }
+  /** The host's resolver asks at this port of 127.0.0.1 for names of VMs. */
+  | { kind: "ensureResolver"; port: number }
   /** The guest's network interface, from which only this address may send. */
   | { kind: "ensureTap"; vmId: VmId; address: string }
   | { kind: "ensureNoTap"; vmId: VmId }

@@ -8,6 +8,7 @@ import { reconcileProcess } from "./process.js";
 import { reconcileClock, reconcileReadiness } from "./readiness.js";
 import { reconcileRootDevice } from "./root-device.js";
 
+export { reconcileHost } from "./host.js";
 export { reconcileImage } from "./image.js";
 
 /** Things are made from the disk up and unmade from the process down; each reconciler waits for those before it. */

@@ -14,7 +14,8 @@ export const reconcileNetwork = (vm: Vm, seen: ObservedVm, capabilities: Capabil
 ];
 
 /** Both are wanted from the network step until the VMM has ended; NAT follows the spec all that time. */
-function reconcileCard(vm: Vm, { process, tap, nat }: ObservedVm, capabilities: Capabilities): Effect[] {
+function reconcileCard(vm: Vm, seen: ObservedVm, capabilities: Capabilities): Effect[] {
+  const { process, bridge, tap, nat } = seen;
   const { id: vmId, address } = vm;
   if (isOver(vm)) {
     if (process.is !== "absent") return [];
@@ -27,9 +28,11 @@ function reconcileCard(vm: Vm, { process, tap, nat }: ObservedVm, capabilities: 
   const starts = vm.phase === "starting" && (vm.step === "network" || vm.step === "process");
   const made = starts && process.is === "absent";
   if (!made && !(guestWanted(vm) && process.is === "present")) return [];
-  // Where the host does not tell, a start tries, and so learns why not; a guest that runs is left alone.
+  // Where the host does not tell, a start tries, and so learns why not; a guest that runs is left alone. Both wait for
+  // a bridge that is not there.
   const lacks = (part: Seen | Part): boolean =>
-    part.is === "absent" || ("whole" in part && !part.whole) || (made && part.is === "unknown");
+    bridge.is !== "absent" &&
+    (part.is === "absent" || ("whole" in part && !part.whole) || (made && part.is === "unknown"));
   const effects: Effect[] = [];
   if (lacks(tap)) effects.push({ kind: "ensureTap", vmId, address });
   if (vm.spec.nat && lacks(nat)) effects.push({ kind: "ensureNat", vmId, address });

@@ -9,6 +9,9 @@ export interface HelperBench {
   leave: () => Promise<() => Promise<void>>;
   /** Takes banger's firewall rules away, as whoever loads other ones does. */
   flushFirewall: () => void;
+  deleteBridge: () => void;
+  /** All that only the helper can make, as it is now. */
+  show: () => unknown;
   /** Takes a loop device away from under the VM's root device, or nothing where root disks are no devices. */
   breakDevice?: (id: VmId) => void;
 }
@@ -89,6 +92,7 @@ export class Actor {
     const { readyImage: imageId } = this.bench;
     const { rootDevice, bridgeNetworking } = this.bench.world.capabilities;
     if (rootDevice) await this.perform({ kind: "ensureRootDevice", vmId, imageId });
+    if (bridgeNetworking) await this.perform({ kind: "ensureBridge" });
     if (bridgeNetworking) await this.perform({ kind: "ensureTap", vmId, address });
   }
 

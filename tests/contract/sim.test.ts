@@ -2,6 +2,7 @@
 import { addressAt, loopbackRange } from "../../src/home/addresses.js";
 import type { World } from "../../src/loop/world.js";
 import { SimHost } from "../sim/host.js";
+import { deleteBridge, flushFirewall } from "../sim/network.js";
 import { seeded } from "../sim/random.js";
 import { LifeClock, Time } from "../sim/time.js";
 import { SimWorld } from "../sim/world.js";
@@ -64,7 +65,9 @@ const helperBench = (host: SimHost): HelperBench => ({
     host.helper.die(1e9);
     return async () => host.helper.revive();
   },
-  flushFirewall: () => host.flushFirewall(),
+  flushFirewall: () => flushFirewall(host),
+  deleteBridge: () => deleteBridge(host),
+  show: () => structuredClone([host.network, [...host.vms]]),
   breakDevice: (id) => Object.assign(host.vm(id), { device: false, loops: 1 }),
 });
 

@@ -37,6 +37,9 @@ async function serveHelper(top: string) {
       };
     },
     flushFirewall: () => void sh("nft flush ruleset"),
+    deleteBridge: () => void sh(`ip link delete dev ${metadata.network.bridge} 2>/dev/null || true`),
+    show: () =>
+      ["ip -details link", "ip address", "nft list ruleset", "sysctl net.ipv4"].map((line) => sh(line)),
   };
   return { metadata, path, bench, stop: () => helper.stop() };
 }
@@ -62,10 +65,9 @@ async function makeSystemBench(): Promise<Bench> {
     // Each daemon has its own.
     client = helperClient(path);
     return systemParts({
-      ...{ addresses, helper: client, clock: systemClock, tapPoolSize: 0 },
+      ...{ addresses, helper: client, clock: systemClock },
       // Root devices have tests of their own, for they are the whole host's.
       deviceMapper: false,
-      warn: (message, details) => console.error(message, details),
     });
   };
   const bench = await makeBench(

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Effect, ObservedVm, VmId } from "../../src/model/model.js";
 import type { Actor, HelperBench } from "./actor.js";
+import { hostNetworkContract } from "./host-network.js";
 
 const held = ["rootDevice", "tap", "nat"] as const;
 
@@ -16,6 +17,7 @@ export function systemContract(actor: () => Actor, idA: VmId, idB: VmId): void {
   damageContract(hands, idA);
   deviceContract(hands, idA, idB);
   absenceContract(hands, idA, idB);
+  hostNetworkContract(actor, idA);
 }
 
 type Hands = ReturnType<typeof handsOf>;
@@ -27,7 +29,10 @@ function handsOf(actor: () => Actor, first: VmId) {
     ...{ actor, perform, addressOf },
     see: async (vmId: VmId, handle: (typeof held)[number]) => (await actor().see(vmId))[handle],
     helper: () => actor().bench.helper as HelperBench,
-    tap: (vmId: VmId) => perform({ kind: "ensureTap", vmId, address: addressOf(vmId) }),
+    tap: async (vmId: VmId) => {
+      await perform({ kind: "ensureBridge" });
+      await perform({ kind: "ensureTap", vmId, address: addressOf(vmId) });
+    },
     nat: (vmId: VmId) => perform({ kind: "ensureNat", vmId, address: addressOf(vmId) }),
   };
 }

@@ -59,7 +59,8 @@ export function systemDouble(prefix: string): SystemDouble {
     answers: {
       about: { version: "1.0.0", deviceMapper: true, firewall: "nft", resolver: true, ...noFirecracker },
       look: {
-        ...{ bridge: false, taps: none, strayTaps: none, nats: none },
+        ...{ bridge: false, tapPool: { size: 0 }, resolver: null },
+        ...{ taps: none, strayTaps: none, nats: none },
         ...{ rootDevices: none, strayDevices: none, jails: none },
       },
     },

@@ -4,12 +4,8 @@ import { test } from "node:test";
 import type { Outcome } from "./outcome.js";
 import { Run } from "./run.js";
 import type { Action } from "./scenario.js";
+import { bootMs, deaths, readies, told, up } from "./scenes.js";
 
-const bootMs = 60_000;
-const up: Action[] = [
-  { kind: "create", name: 0, start: true, afterMs: 0 },
-  { kind: "startDaemon", afterMs: bootMs },
-];
 const down: Action[] = [
   ...up,
   { kind: "stop", name: 0, afterMs: 0 },
@@ -119,9 +115,6 @@ const scenes: Readonly<Record<string, Scene>> = {
   },
 };
 
-const deaths = ({ trace }: Outcome): number =>
-  trace.filter((line) => line.endsWith(" dies at a boundary")).length;
-
 /** Runs the scene; who dies at a boundary is back `backMs` later. */
 function run({ before, action }: Scene, mode: Mode, death: Action, backMs: number): Promise<Outcome> {
   const actions: Action[] = [
@@ -133,10 +126,6 @@ function run({ before, action }: Scene, mode: Mode, death: Action, backMs: numbe
   ];
   return new Run({ seed: 1, mode, faults: false, actions }).outcome();
 }
-
-const told = (boundary: number, { problems, trace }: Outcome) =>
-  `boundary ${boundary}: ${problems.join("; ")}\n${trace.join("\n")}`;
-const readies = ({ trace }: Outcome): number => trace.filter((line) => line.includes(" vm.ready ")).length;
 
 for (const [name, scene] of Object.entries(scenes)) {
   for (const mode of scene.modes ?? (["user", "system"] as const)) {

@@ -4,11 +4,12 @@ import { differences } from "../../src/api/views.js";
 import { planFor } from "../../src/core/plan.js";
 import { fold, initialState } from "../../src/core/projection.js";
 import type { Ledger } from "../../src/log/ledger.js";
-import type { EventType, StoredEvent } from "../../src/model/events.js";
+import { type EventType, hostStream, type StoredEvent } from "../../src/model/events.js";
 import { type Capabilities, type Observed, type State, startFields, type Vm } from "../../src/model/model.js";
 import { imageRootMiB } from "./disks.js";
 import { noVm, type SimHost, type SimVm } from "./host.js";
 import { noImage } from "./images.js";
+import { bridgeIsWhole } from "./network.js";
 
 /** What clients were told is done. */
 export interface Acknowledged {
@@ -22,6 +23,12 @@ const wantsDeletion = (vm: Vm | undefined): boolean => vm?.phase === "deleting" 
 
 const deviceIsWhole = ({ device, loops }: SimVm): boolean => device && loops === 2;
 const cardIsWhole = ({ tap, guard }: SimVm): boolean => tap && guard;
+
+/** What all VMs share is as the daemon wants it. */
+function networkIsWhole({ host: { wanted } }: State, host: SimHost): boolean {
+  const { pool, namesPort } = host.network;
+  return bridgeIsWhole(host) && pool === wanted?.tapPoolSize && namesPort === wanted.namesPort;
+}
 
 /** What only the helper can take away, by name. */
 const held = (vm: SimVm): string[] =>
@@ -41,7 +48,10 @@ export function checkFact(
   const truth: Partial<Record<EventType, boolean>> = {
     "vm.disk_attached":
       rootDisk && workDisk && seed && runtime && process === null && (!bridged || deviceIsWhole(vm)),
-    "vm.network_attached": !bridged || (cardIsWhole(vm) && vm.nat === state.vms[id]?.spec.nat),
+    "host.network_ready": networkIsWhole(state, host),
+    "host.network_lost": !bridgeIsWhole(host),
+    "vm.network_attached":
+      !bridged || (bridgeIsWhole(host) && cardIsWhole(vm) && vm.nat === state.vms[id]?.spec.nat),
     "vm.process_started": process !== null && process.guest !== "idle",
     "vm.adopted": process !== null,
     "vm.ready": process?.guest === "up",
@@ -107,7 +117,10 @@ export function checkSettled(
 ): string[] {
   const { state } = ledger;
   const problems = checkAlways(state, host);
+  if (host.mode === "system" && !(networkIsWhole(state, host) && state.host.phase === "ready"))
+    problems.push(`the host's network is not as it is wanted: ${JSON.stringify([host.network, state.host])}`);
   for (const stream of [
+    hostStream,
     ...Object.keys(state.vms).map((id) => `vm/${id}`),
     ...Object.keys(state.images).map((id) => `image/${id}`),
   ]) {

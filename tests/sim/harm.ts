@@ -2,6 +2,7 @@
 import type { VmId } from "../../src/model/model.js";
 import type { SimHost } from "./host.js";
 import { imageId } from "./images.js";
+import { deleteBridge, flushFirewall } from "./network.js";
 import type { Action } from "./scenario.js";
 
 type ToGuest =
@@ -19,7 +20,10 @@ type ToHost =
   | "killHelper"
   | "killHelperAt"
   | "flushFirewall"
+  | "deleteBridge"
+  | "forgetNames"
   | "refuseForwards"
+  | "refuseBridge"
   | "fillDisk"
   | "freeDisk";
 type Harm = Extract<Action, { kind: ToGuest | ToHost }>;
@@ -32,7 +36,16 @@ export function harm(host: SimHost, action: Harm, idOf: (name: number) => VmId |
     case "killHelperAt":
       return host.helper.dieAt(action.boundary, action.backMs);
     case "flushFirewall":
-      return host.flushFirewall();
+      return flushFirewall(host);
+    case "deleteBridge":
+      return deleteBridge(host);
+    case "forgetNames":
+      host.network.namesPort = null;
+      return;
+    case "refuseBridge":
+      deleteBridge(host);
+      host.refusesBridge = action.retry;
+      return;
     case "refuseForwards":
       host.refusesForwards = true;
       return;

@@ -3,6 +3,7 @@ import type { MethodName, Params, Result } from "../../helper/contract.js";
 import { BangerError } from "../../src/lib/errors.js";
 import type { VmId } from "../../src/model/model.js";
 import type { SimHost, SimVm } from "./host.js";
+import { bridgeIsWhole } from "./network.js";
 
 type Table = { [M in MethodName]: (params: Params<M>, life: Life) => Promise<Result<M>> };
 
@@ -108,23 +109,37 @@ export class SimHelper {
     }),
     look: async () => this.#look(),
     ensureBridge: async (_params, life) => {
-      await this.#change(life, () => {
-        this.#host.bridge = true;
-      });
+      const retry = this.#host.refusesBridge ?? (this.#host.faulty(0.1) ? "later" : null);
+      if (retry !== null)
+        throw new BangerError("network_in_use", "eth1 lies in the guests' network", { retry });
+      await this.#share(life, { rules: true });
+      await this.#share(life, { bridge: true });
       return none;
     },
     ensureNoBridge: async (_params, life) => {
-      await this.#change(life, () => {
-        this.#host.bridge = false;
-      });
+      await this.#share(life, { pool: 0, namesPort: null });
+      await this.#share(life, { bridge: false, rules: false });
       return none;
     },
-    ensureResolver: async () => ({ routed: true }),
-    ensureTapPool: async () => none,
+    ensureResolver: async ({ port: namesPort }, life) => {
+      this.#requireBridge();
+      await this.#share(life, { namesPort });
+      return { routed: true };
+    },
+    ensureTapPool: async ({ size }, life) => {
+      this.#requireBridge();
+      while (this.#host.network.pool !== size)
+        await this.#share(life, {
+          pool: this.#host.network.pool + (this.#host.network.pool < size ? 1 : -1),
+        });
+      return none;
+    },
     // The rules first: a card that is there is guarded.
     ensureTap: async ({ vmId }, life) => {
-      if (!this.#host.bridge) throw refused("there is no bridge");
+      this.#requireBridge();
       await this.#set(life, vmId, { guard: true });
+      const { network } = this.#host;
+      if (!this.#host.vm(vmId).tap && network.pool > 0) await this.#share(life, { pool: network.pool - 1 });
       await this.#set(life, vmId, { tap: true });
       return none;
     },
@@ -135,7 +150,7 @@ export class SimHelper {
       return none;
     },
     ensureNat: async ({ vmId }, life) => {
-      if (!this.#host.bridge) throw refused("there is no bridge");
+      this.#requireBridge();
       await this.#set(life, vmId, { nat: true });
       return none;
     },
@@ -185,6 +200,18 @@ export class SimHelper {
     },
   };
 
+  /** What all VMs share is one thing, changed by one call at a time. */
+  async #share(life: Life, values: Partial<SimHost["network"]>): Promise<void> {
+    const network = () => this.#host.network;
+    const names = Object.keys(values) as (keyof SimHost["network"])[];
+    if (names.every((name) => network()[name] === values[name])) return;
+    await this.#change(life, () => Object.assign(network(), values));
+  }
+
+  #requireBridge(): void {
+    if (!this.#host.network.bridge) throw refused("there is no bridge");
+  }
+
   async #dropDevice(life: Life, vmId: VmId): Promise<void> {
     if (this.#host.vm(vmId).process !== null) {
       this.#host.torn.push(`the root device of ${vmId}`);
@@ -194,16 +221,22 @@ export class SimHelper {
     await this.#set(life, vmId, { loops: 0 });
   }
 
-  #look(): Result<"look"> {
-    const { vms, bridge } = this.#host;
+  /** Nothing can be told of this kind of handles now, and for some time. */
+  #isBlind(kind: string): boolean {
     const now = this.#host.time.now();
-    const those = (is: (vm: SimVm) => boolean, kind: string) => {
-      if (this.#host.faulty(0.01)) this.#blind.set(kind, now + this.#host.chance.between(0, 10_000));
-      if (this.#host.faults && (this.#blind.get(kind) ?? 0) >= now) return { unknown: "simulated" };
-      return { ids: [...vms].filter(([, vm]) => is(vm)).map(([id]) => id) };
-    };
+    if (this.#host.faulty(0.01)) this.#blind.set(kind, now + this.#host.chance.between(0, 10_000));
+    return this.#host.faults && (this.#blind.get(kind) ?? 0) >= now;
+  }
+
+  #look(): Result<"look"> {
+    const { vms, network } = this.#host;
+    const unknown = { unknown: "simulated" };
+    const those = (is: (vm: SimVm) => boolean, kind: string) =>
+      this.#isBlind(kind) ? unknown : { ids: [...vms].filter(([, vm]) => is(vm)).map(([id]) => id) };
     return {
-      bridge,
+      bridge: this.#isBlind("bridge") ? unknown : bridgeIsWhole(this.#host),
+      tapPool: this.#isBlind("tapPool") ? unknown : { size: network.pool },
+      resolver: this.#isBlind("resolver") ? unknown : network.bridge ? { port: network.namesPort } : null,
       taps: those((vm) => vm.tap && vm.guard, "taps"),
       strayTaps: those((vm) => vm.tap !== vm.guard, "strayTaps"),
       nats: those((vm) => vm.nat, "nats"),

@@ -11,6 +11,7 @@ import type {
 import { SimHelper } from "./helper.js";
 import { noImage, type SimImage } from "./images.js";
 import { listener } from "./listeners.js";
+import { noNetwork, type SimNetwork } from "./network.js";
 import type { Random } from "./random.js";
 import type { Time } from "./time.js";
 import { noVm, type SimProcess, type SimVm, withoutKernel } from "./vm.js";
@@ -21,8 +22,11 @@ export class SimHost {
   readonly vms = new Map<VmId, SimVm>();
   readonly images = new Map<ImageId, SimImage>();
   readonly helper: SimHelper;
-  bridge = false;
+  /** What all VMs of system mode share. */
+  network: SimNetwork = noNetwork();
   refusesForwards = false;
+  /** Why not, in the words of a failure; null where a bridge can be made. */
+  refusesBridge: "never" | "later" | null = null;
   /** Forwards that the daemon itself has, which go with it. */
   readonly own = new Map<VmId, Forward[]>();
   /** There is no room on its disk. */
@@ -217,18 +221,12 @@ export class SimHost {
   /** Everything that runs ends; of what was made only files are left. Whoever calls it has ended the daemon. */
   reboot(): void {
     this.helper.die(0);
-    this.bridge = false;
+    this.network = noNetwork();
     for (const image of this.images.values()) image.builder = false;
     for (const vm of this.vms.values()) {
       Object.assign(vm, withoutKernel);
       // /run is memory; in user mode the sockets lie beside the disks.
       if (this.mode === "system") vm.runtime = false;
     }
-  }
-
-  /** As a reload of the host's own rules does it. */
-  flushFirewall(): void {
-    this.bridge = false;
-    for (const vm of this.vms.values()) Object.assign(vm, { guard: false, nat: false });
   }
 }

@@ -21,9 +21,9 @@ const deeds: Readonly<Record<string, (turn: number) => Action[]>> = {
   ],
 };
 
-/** Events of VMs in the hour of the run that has most of them. */
-function mostInAnHour(trace: readonly string[]): number {
-  const times = trace.filter((line) => / event \d+ vm\//.test(line)).map((line) => Number.parseFloat(line));
+/** Events of such streams in the hour of the run that has most of them. */
+function mostInAnHour(trace: readonly string[], stream: RegExp): number {
+  const times = trace.filter((line) => stream.test(line)).map((line) => Number.parseFloat(line));
   return Math.max(...times.map((at, n) => times.slice(n).filter((each) => each < at + hourSeconds).length));
 }
 
@@ -38,7 +38,18 @@ for (const [name, deed] of Object.entries(deeds)) {
       actions.push({ kind: "startDaemon", afterMs: everySeconds * 1000 }, ...deed(turn));
     const outcome = await new Run({ seed: 1, mode: "user", faults: false, actions }).outcome();
     assert.deepEqual(outcome.problems, []);
-    const most = mostInAnHour(outcome.trace);
+    const most = mostInAnHour(outcome.trace, / event \d+ vm\//);
     assert.ok(most > 8 && most <= mostAnHour, `${most} events in an hour`);
   });
 }
+
+for (const kind of ["deleteBridge", "flushFirewall", "forgetNames"] as const)
+  test(`an hour in which somebody else goes on with ${kind} is at most 30 events of the host`, async () => {
+    const actions: Action[] = [{ kind: "create", name: 0, start: true, afterMs: 0 }];
+    for (let turn = 0; turn * everySeconds < hourSeconds; turn++)
+      actions.push({ kind: "startDaemon", afterMs: everySeconds * 1000 }, { kind, afterMs: 0 });
+    const outcome = await new Run({ seed: 1, mode: "system", faults: false, actions }).outcome();
+    assert.deepEqual(outcome.problems, []);
+    const most = mostInAnHour(outcome.trace, / event \d+ (host|vm\/\S+) /);
+    assert.ok(most >= 2 && most <= 30, `${most} events in an hour`);
+  });

@@ -70,6 +70,7 @@ class Bout {
     this.host = new SimHost(this.time, chance, mode);
     this.host.faults = false;
     this.host.image(imageId).ready = true;
+    Object.assign(this.host.network, { bridge: true, rules: true });
     Object.assign(this.host.vm(vmId), files);
     if (guest !== undefined) this.host.spawn(vmId, {}, guest);
     // The guest listened there once.

@@ -9,7 +9,7 @@ import { BangerError } from "../../src/lib/errors.js";
 import { Ledger } from "../../src/log/ledger.js";
 import { Log } from "../../src/log/log.js";
 import { Loop } from "../../src/loop/loop.js";
-import { daemonStream, event } from "../../src/model/events.js";
+import { daemonStream, event, hostStream } from "../../src/model/events.js";
 import type { Image, Vm } from "../../src/model/model.js";
 import { spec, timeouts } from "../fixtures.js";
 import { type Acknowledged, checkAlways, checkFact, checkSettled } from "./check.js";
@@ -31,6 +31,7 @@ const fastest = existsSync("/dev/shm") ? "/dev/shm" : tmpdir();
 /** Long enough for every retry, boot and build of the safety phase to come to its end. */
 const livenessMs = 20 * 60_000;
 const quietMs = 2 * 60_000;
+const wantedNetwork = { tapPoolSize: 2, namesPort: 42_069 };
 
 export class Run {
   readonly #scenario: Scenario;
@@ -80,6 +81,7 @@ export class Run {
     this.#host.faults = false;
     this.#host.full = false;
     this.#host.refusesForwards = false;
+    this.#host.refusesBridge = null;
     this.#killAt = null;
     this.#host.helper.revive();
     await this.#daemon();
@@ -163,6 +165,8 @@ export class Run {
     const life: Life = { ledger, log, clock, world, loop, pulse };
     this.#note("the daemon starts");
     ledger.commit([event(daemonStream, "daemon.started", { version: "sim" })], "host:start");
+    if (this.#scenario.mode === "system")
+      ledger.commit([event(hostStream, "host.network_wanted", wantedNetwork)], "host:start");
     return life;
   }
 

@@ -24,6 +24,9 @@ export type Action = { afterMs: number } & (
   /** The host starts again; nothing that ran, and nothing that only its kernel knew, is left. */
   | { kind: "reboot" }
   | { kind: "flushFirewall" }
+  /** Somebody deletes the bridge, or the resolver forgets what it was told. */
+  | { kind: "deleteBridge" }
+  | { kind: "forgetNames" }
   | { kind: "killVmm"; name: number }
   | { kind: "powerOff"; name: number }
   | { kind: "rebootGuest"; name: number }
@@ -31,6 +34,8 @@ export type Action = { afterMs: number } & (
   | { kind: "listen"; name: number; port: number }
   /** From now on no port can be forwarded, each time for another reason. */
   | { kind: "refuseForwards" }
+  /** From now on no bridge can be made, until that can be mended or not. */
+  | { kind: "refuseBridge"; retry: "never" | "later" }
   | { kind: "fillDisk" }
   | { kind: "freeDisk" }
   /** Somebody stops the guest through its VMM, or lets it go on. */
@@ -88,7 +93,7 @@ function what(chance: Random, mode: Scenario["mode"]): object {
     return { kind, image: kind === "buildElsewhere" ? chance.between(-1, images - 1) : images - 1 };
   }
   if (dice < 67) return { kind: "reboot" };
-  if (dice < 68) return { kind: "flushFirewall" };
+  if (dice < 68) return { kind: chance.pick(["flushFirewall", "deleteBridge", "forgetNames"] as const) };
   if (dice < 70) return { kind: "killHelper", backMs: chance.pick([0, 500, 60_000]) };
   if (dice < 74) return { kind: "killDaemon" };
   if (dice < 78)

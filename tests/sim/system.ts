@@ -3,25 +3,26 @@ import type { MethodName, Params, Result } from "../../helper/contract.js";
 import { helperRootDevices, type RootDeviceDriver } from "../../src/effects/disk/root-device.js";
 import type { HelperCalls } from "../../src/effects/helper/calls.js";
 import { type HelperSight, lookThrough, runtimeOf, sightOf } from "../../src/effects/helper/look.js";
-import { Bridge } from "../../src/effects/net/bridge.js";
-import type { Clock } from "../../src/lib/clock.js";
+import { type BridgeDriver, helperBridge } from "../../src/effects/net/bridge.js";
 import { absentVm } from "../../src/model/absent.js";
-import type { ImageId, ObservedVm, ProcessIdentity, VmId, VmSpec } from "../../src/model/model.js";
+import type { Effect, ImageId, ObservedVm, ProcessIdentity, VmId, VmSpec } from "../../src/model/model.js";
 import type { SimHost } from "./host.js";
 
 /** Calls what another process does, and dies at its boundaries. */
 type Reach = <T>(work: () => Promise<T>) => Promise<T>;
 
+type SharedKind = "ensureBridge" | "ensureTapPool" | "ensureResolver";
+
 export class SimSystem implements HelperCalls {
-  readonly bridge: Bridge;
+  readonly bridge: BridgeDriver;
   readonly rootDevices: RootDeviceDriver;
   readonly #host: SimHost;
   readonly #reach: Reach;
 
-  constructor(host: SimHost, clock: Clock, reach: Reach) {
+  constructor(host: SimHost, reach: Reach) {
     this.#host = host;
     this.#reach = reach;
-    this.bridge = new Bridge({ helper: this, clock, tapPoolSize: 0, warn: () => {} });
+    this.bridge = helperBridge(this);
     this.rootDevices = helperRootDevices(this);
   }
 
@@ -32,9 +33,14 @@ export class SimSystem implements HelperCalls {
   async look(): Promise<HelperSight> {
     if (this.#host.mode === "user") return sightOf(undefined);
     const helper: HelperCalls = { call: (method, params) => this.#host.helper.call(method, params) };
-    const sight = await lookThrough(helper, new AbortController().signal);
-    if (sight.bridge.is !== "unknown") this.bridge.note(sight.bridge.is === "present");
-    return sight;
+    return lookThrough(helper, new AbortController().signal);
+  }
+
+  /** What all VMs share. */
+  async share(effect: Extract<Effect, { kind: SharedKind }>, signal: AbortSignal): Promise<void> {
+    if (effect.kind === "ensureBridge") return this.bridge.ensureBridge(signal);
+    if (effect.kind === "ensureTapPool") return this.bridge.ensureTapPool(effect.size, signal);
+    return this.bridge.ensureResolver(effect.port, signal);
   }
 
   async start(vmId: VmId, imageId: ImageId, { vcpu, memoryMiB }: VmSpec): Promise<void> {

@@ -62,7 +62,7 @@ export class SimWorld implements World {
       change: (change) => this.#change(change),
       pause: (low, high) => this.#pause(low, high),
     };
-    this.#system = new SimSystem(host, clock, (work) => this.#reach(work));
+    this.#system = new SimSystem(host, (work) => this.#reach(work));
     host.listen((id, exit) => {
       // Not every end is seen.
       if (exit !== undefined && !host.faulty(0.3)) this.#exits.set(id, exit);
@@ -93,7 +93,13 @@ export class SimWorld implements World {
     for (const [id, vm] of this.host.vms) vms.set(id, this.#seenVm(id, vm, sight.of(id)));
     const images = new Map<string, ObservedImage>();
     for (const [id, image] of this.host.images) images.set(id, this.#seenImage(id, image));
-    const observed = { vms, images, unlistedVm: unlisted(sight), unlistedImage: absentImage };
+    const observed = {
+      vms,
+      images,
+      network: sight.network,
+      unlistedVm: unlisted(sight),
+      unlistedImage: absentImage,
+    };
     this.#looks.note(this.clock.now(), observed);
     this.looked(observed);
     return observed;
@@ -175,6 +181,10 @@ export class SimWorld implements World {
         return this.#system.rootDevices.ensure(effect.vmId, effect.imageId, signal);
       case "ensureNoRootDevice":
         return this.#system.rootDevices.ensureNone(effect.vmId, signal);
+      case "ensureBridge":
+      case "ensureTapPool":
+      case "ensureResolver":
+        return this.#system.share(effect, signal);
       case "ensureTap":
         return this.#system.bridge.ensureTap(effect.vmId, effect.address, signal);
       case "ensureNoTap":

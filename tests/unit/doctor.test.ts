@@ -3,6 +3,8 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
+import type { Result } from "../../helper/contract.js";
+import type { DaemonView } from "../../src/contract/daemon.js";
 import { oddAttributes } from "../../src/doctor/attributes.js";
 import { factOf } from "../../src/doctor/check.js";
 import { doctorChecks, type HostFacts } from "../../src/doctor/doctor.js";
@@ -120,7 +122,8 @@ const about = {
   ...{ firecracker: "1.16.1", problem: null },
 };
 const look = {
-  ...{ bridge: true, taps: ids, strayTaps: ids, nats: ids },
+  ...{ bridge: true, tapPool: { size: 0 }, resolver: { port: 42069 } },
+  ...{ taps: ids, strayTaps: ids, nats: ids },
   ...{ rootDevices: ids, strayDevices: ids, jails: ids },
 };
 
@@ -155,8 +158,38 @@ test("system mode is judged by its parts where it is installed, and elsewhere on
   assert.equal(inSystemMode("device-mapper", helperSays({ deviceMapper: false })), "pass");
   assert.equal(inSystemMode("firewall", helperSays({ firewall: null })), "fail");
   assert.equal(inSystemMode("resolver", helperSays({ resolver: false })), "warn");
-  const blind = { helper: { ok: { about, look: { ...look, bridge: { unknown: "no nft" } } } } };
-  assert.equal(inSystemMode("bridge", blind), "warn");
+  const seeing = (change: Partial<Result<"look">>) => ({
+    helper: { ok: { about, look: { ...look, ...change } } },
+  });
+  assert.equal(inSystemMode("bridge", seeing({ bridge: { unknown: "no nft" } })), "warn");
+  assert.equal(inSystemMode("resolver", seeing({ resolver: { port: null } })), "pass");
+});
+
+test("the bridge is judged by what the daemon made of it, where one runs", () => {
+  const since = new Date(0).toISOString();
+  const error = {
+    code: "network_in_use",
+    message: "eth1 lies there",
+    retry: "never",
+    effect: "ensureBridge",
+  } as const;
+  const checkOf = (bridge: boolean, network?: DaemonView["network"]) => {
+    const installed = {
+      version: "1",
+      helper: { ok: { about, look: { ...look, bridge } } },
+      missingDevices: [],
+    };
+    const daemon = { ok: network === undefined ? null : { pid: 1, dns: null, network } };
+    const checks = doctorChecks({ ...healthy, daemon, system: { vmm: "auto", installed } });
+    return checks.find(({ name }) => name === "bridge");
+  };
+  assert.equal(checkOf(true)?.status, "pass");
+  assert.match(checkOf(false)?.detail ?? "", /when the daemon starts/);
+  assert.equal(checkOf(true, { phase: "ready", since, error: null })?.status, "pass");
+  assert.equal(checkOf(false, { phase: "pending", since, error: null })?.status, "warn");
+  const failed = checkOf(false, { phase: "error", since, error: { ...error, hint: "set cidr" } });
+  assert.deepEqual([failed?.status, failed?.hint], ["warn", "set cidr"]);
+  assert.match(failed?.detail ?? "", /ensureBridge failed and will be retried: eth1 lies there/);
 });
 
 test("a look that throws is a fact with the error's own hint", async () => {

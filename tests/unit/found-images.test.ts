@@ -10,6 +10,7 @@ import { initialState } from "../../src/core/projection.js";
 import { filesOf, inspectImage } from "../../src/images/manifest.js";
 import { catalogIds } from "../../src/images/queries.js";
 import { absentImage, absentVm } from "../../src/model/absent.js";
+import { absentNetwork } from "../../src/model/host-network.js";
 import type { Image, ImageOrigin, ImageSource, ObservedImage, State } from "../../src/model/model.js";
 import { ask } from "../api-checks.js";
 import { DaemonBench } from "../daemon-bench.js";
@@ -23,7 +24,8 @@ const there: ObservedImage = { image: { ...whole, origin }, partial: absent };
 
 function plan(state: State, seen: ObservedImage) {
   const images = new Map([[imageId, seen]]);
-  const observed = { vms: new Map(), images, unlistedVm: absentVm, unlistedImage: absentImage };
+  const nothing = { unlistedVm: absentVm, unlistedImage: absentImage };
+  const observed = { vms: new Map(), images, network: absentNetwork, ...nothing };
   return planFor(state, `image/${imageId}`, observed, capabilities, t0, true);
 }
 const learnt = (state: State, seen: ObservedImage): State => given(plan(state, seen)?.facts ?? [], t0, state);

@@ -336,6 +336,7 @@ for (const [name, archived] of [
   ["v1-tries", []],
   ["v1-found", []],
   ["v1-booted", []],
+  ["v1-host", []],
 ] as const) {
   test(`the log ${name} opens, folds to what it did, and can be written on`, (t) => {
     const path = scratch(t);

@@ -5,35 +5,13 @@ import { BangerError } from "../../src/lib/errors.js";
 import { Ledger } from "../../src/log/ledger.js";
 import { Log } from "../../src/log/log.js";
 import { Loop } from "../../src/loop/loop.js";
-import type { PerformContext, World } from "../../src/loop/world.js";
-import { absentImage, absentVm } from "../../src/model/absent.js";
 import { event, type NewEvent, vmStream } from "../../src/model/events.js";
-import type { Effect, Observed, ObservedVm } from "../../src/model/model.js";
-import { capabilities, sample, sampleData, seenRunning, seenStopped, vmId, ways } from "../fixtures.js";
+import type { ObservedVm } from "../../src/model/model.js";
+import { sample, sampleData, seenRunning, seenStopped, vmId, ways } from "../fixtures.js";
 import { ManualClock } from "../manual-clock.js";
+import { PlayedWorld } from "../played-world.js";
 
 const stream = vmStream(vmId);
-
-/** A world that shows and does what the test says. */
-class PlayedWorld implements World {
-  readonly capabilities = capabilities;
-  readonly vms = new Map<string, ObservedVm>();
-  looks = 0;
-  readonly tries: { effect: Effect; at: number; signal: AbortSignal }[] = [];
-  act: (effect: Effect, context: PerformContext) => Promise<void> = async () => {};
-  constructor(readonly clock: ManualClock) {}
-
-  async observe(): Promise<Observed> {
-    this.looks += 1;
-    return { vms: this.vms, images: new Map(), unlistedVm: absentVm, unlistedImage: absentImage };
-  }
-  async perform(effect: Effect, context: PerformContext): Promise<void> {
-    this.tries.push({ effect, at: this.clock.now(), signal: context.signal });
-    await this.act(effect, context);
-  }
-  onWake(): void {}
-  async close(): Promise<void> {}
-}
 
 describe("loop", () => {
   let clock: ManualClock;

@@ -1,4 +1,4 @@
-/** Drivers of system mode on what they can reach without root: root disks as files, the bridge's calls, the look's words. */
+/** Drivers of system mode on what they can reach without root: root disks as files, the look's words. */
 import assert from "node:assert/strict";
 import {
   existsSync,
@@ -14,17 +14,13 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, type TestContext, test } from "node:test";
-import type { MethodName } from "../../helper/contract.js";
 import { chooseVmm } from "../../src/daemon/vmms.js";
 import type { DiskTools } from "../../src/effects/disk/disks.js";
 import { copiedRoot, snapshotRoot } from "../../src/effects/disk/snapshot.js";
-import type { HelperCalls } from "../../src/effects/helper/calls.js";
 import { runtimeOf, sightOf } from "../../src/effects/helper/look.js";
-import { Bridge } from "../../src/effects/net/bridge.js";
 import { type Home, vmHandles } from "../../src/home/handles.js";
 import { toolRunner } from "../../src/host/run-tool.js";
-import { BangerError } from "../../src/lib/errors.js";
-import { ManualClock } from "../manual-clock.js";
+import type { Seen } from "../../src/model/model.js";
 
 const signal = new AbortController().signal;
 const present = { is: "present" } as const;
@@ -96,69 +92,11 @@ describe("root disks", () => {
   });
 });
 
-describe("the bridge", () => {
-  /** What was called, in order; `fail` says what fails. */
-  function scripted(fail: (method: MethodName) => boolean = () => false) {
-    const calls: string[] = [];
-    const helper: HelperCalls = {
-      async call(method, params) {
-        calls.push([method, ...Object.values(params)].join(" "));
-        if (fail(method)) throw new BangerError("helper_unreachable", "no helper", { retry: "later" });
-        return {} as never;
-      },
-    };
-    const clock = new ManualClock();
-    const warnings: string[] = [];
-    const warn = (message: string) => void warnings.push(message);
-    const bridge = new Bridge({ helper, clock, tapPoolSize: 3, warn });
-    return { bridge, calls, clock, warnings };
-  }
-  const settle = () => new Promise<void>((resolve) => setImmediate(resolve));
-
-  test("is made before the first tap, with pool and names, and looked after once", async () => {
-    const { bridge, calls } = scripted();
-    await bridge.ensureTap("0a0a0a0a", "172.16.0.2", signal);
-    await settle();
-    assert.deepEqual(calls.splice(0), ["ensureBridge", "ensureTap 0a0a0a0a 172.16.0.2", "ensureTapPool 3"]);
-    bridge.serveNames(42069);
-    await settle();
-    assert.deepEqual(calls.splice(0), ["ensureTapPool 3", "ensureResolver 42069"]);
-    bridge.note(true);
-    await bridge.ensureNat("0a0a0a0a", "172.16.0.2", signal);
-    await settle();
-    assert.deepEqual(calls.splice(0), ["ensureNat 0a0a0a0a 172.16.0.2"]);
-    bridge.note(false);
-    await settle();
-    assert.deepEqual(calls, ["ensureBridge", "ensureTapPool 3", "ensureResolver 42069"]);
-  });
-
-  test("that cannot be made fails who needs it, and is not tried at every look", async () => {
-    const { bridge, calls, clock, warnings } = scripted((method) => method === "ensureBridge");
-    bridge.note(false);
-    await settle();
-    bridge.note(false);
-    await settle();
-    assert.deepEqual([calls.splice(0), warnings], [["ensureBridge"], ["the bridge is not maintained"]]);
-    await assert.rejects(bridge.ensureTap("0a0a0a0a", "172.16.0.2", signal), { code: "helper_unreachable" });
-    await clock.advance(10_000);
-    bridge.note(false);
-    await settle();
-    assert.deepEqual(calls, ["ensureBridge", "ensureBridge"]);
-  });
-
-  test("is left alone by a daemon that has let go", async () => {
-    const { bridge, calls } = scripted();
-    await bridge.close();
-    bridge.note(false);
-    await settle();
-    assert.deepEqual(calls, []);
-  });
-});
-
 describe("a look", () => {
   const nothing = { ids: [] };
   const empty = {
-    ...{ bridge: true, taps: nothing, strayTaps: nothing, nats: nothing },
+    ...{ bridge: true, tapPool: { size: 3 }, resolver: { port: 42069 } },
+    ...{ taps: nothing, strayTaps: nothing, nats: nothing },
     ...{ rootDevices: nothing, strayDevices: nothing, jails: nothing },
   };
   const [a, b, c] = ["0a0a0a0a", "0b0b0b0b", "0c0c0c0c"] as const;
@@ -168,10 +106,10 @@ describe("a look", () => {
     assert.deepEqual([...sight.ids], [a, b, c]);
     assert.deepEqual(sight.of(a), {
       tap: { ...present, whole: true },
-      ...{ nat: absent, rootDevice: absent, jail: absent },
+      ...{ bridge: present, nat: absent, rootDevice: absent, jail: absent },
     });
     assert.deepEqual(sight.of(b).tap, { ...present, whole: false });
-    assert.deepEqual([sight.of(c).jail, sight.unlisted.tap, sight.bridge], [present, absent, present]);
+    assert.deepEqual([sight.of(c).jail, sight.unlisted.tap], [present, absent]);
   });
 
   test("of a kind that could not be seen tells nothing of any VM, and of the rest all the same", () => {
@@ -182,8 +120,27 @@ describe("a look", () => {
     assert.deepEqual(strays.of(a).rootDevice, { ...present, whole: true });
     assert.deepEqual(strays.of(b).rootDevice, unknown);
     const blind = sightOf({ unknown: "no nft" });
-    assert.deepEqual([blind.bridge, ...Object.values(blind.of(a))], Array(5).fill(unknown));
-    assert.deepEqual(Object.values(sightOf(undefined).of(a)), Array(4).fill(absent));
+    const all = (sight: typeof blind) => [sight.network, sight.of(a)].flatMap<Seen>(Object.values);
+    assert.deepEqual(all(blind), Array(8).fill(unknown));
+    assert.deepEqual(all(sightOf(undefined)), Array(8).fill(absent));
+  });
+
+  test("tells of what all VMs share what is there, what is not, and what cannot be told", () => {
+    const unknown = { is: "unknown", cause: "?" } as const;
+    assert.deepEqual(sightOf(empty).network, {
+      bridge: present,
+      tapPool: { ...present, size: 3 },
+      resolver: { ...present, port: 42069 },
+    });
+    const { network, unlisted } = sightOf({ ...empty, bridge: false, resolver: { port: null } });
+    assert.deepEqual([network.bridge, unlisted.bridge], [absent, absent]);
+    assert.deepEqual(network.resolver, { ...present, port: null });
+    assert.deepEqual(sightOf({ ...empty, resolver: null }).network.resolver, absent);
+    const blind = sightOf({ ...empty, bridge: { unknown: "?" }, tapPool: { unknown: "?" } });
+    assert.deepEqual(
+      [blind.network.bridge, blind.network.tapPool, blind.of(a).bridge],
+      Array(3).fill(unknown),
+    );
   });
 
   test("a jail is a part of where sockets are", () => {

@@ -12,6 +12,8 @@ export function daemonDetails(daemon: DaemonView, nowMs: number, style: Style): 
       ["version", daemon.version],
       ["started", ago(daemon.startedAt, nowMs)],
       ["vmm", `${daemon.vmm} (${daemon.accelerator}${daemon.notKvm === null ? "" : `: ${daemon.notKvm}`})`],
+      // A daemon of an older version does not tell.
+      ...(daemon.network ? [["bridge", networkText(daemon.network, nowMs)] as const] : []),
       ["dns", daemon.dns ?? "none"],
       ["vms", vms.length === 0 ? "none" : vms.join(", ")],
       ["events", String(daemon.seq)],
@@ -20,4 +22,9 @@ export function daemonDetails(daemon: DaemonView, nowMs: number, style: Style): 
     ],
     style,
   );
+}
+
+function networkText({ phase, since, error }: NonNullable<DaemonView["network"]>, nowMs: number): string {
+  const failure = error === null ? "" : `: ${error.effect} failed and will be retried: ${error.message}`;
+  return `${phase} since ${ago(since, nowMs)}${failure}`;
 }

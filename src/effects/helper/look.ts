@@ -1,15 +1,16 @@
 /** What one look of the helper says of each VM, in the words of an observation. */
 import type { Result } from "../../../helper/contract.js";
+import { absentNetwork, type SeenNetwork, unknownNetwork } from "../../model/host-network.js";
 import type { ObservedVm, Part, Seen, VmId } from "../../model/model.js";
 import type { HelperCalls } from "./calls.js";
 
 /** What only root can see of a VM. */
-export interface HeldByKernel extends Pick<ObservedVm, "rootDevice" | "tap" | "nat"> {
+export interface HeldByKernel extends Pick<ObservedVm, "rootDevice" | "bridge" | "tap" | "nat"> {
   jail: Seen;
 }
 
 export interface HelperSight {
-  bridge: Seen;
+  network: SeenNetwork;
   /** Every VM of which something is there. */
   ids: ReadonlySet<VmId>;
   of(id: VmId): HeldByKernel;
@@ -46,14 +47,20 @@ function part(wholes: SeenIds, strays: SeenIds): (id: VmId) => Part {
 
 /** What the look says; `undefined` where there is no helper, and so nothing of what it makes. */
 export function sightOf(look: Look | { unknown: string } | undefined): HelperSight {
-  if (look === undefined) return sightless(absent);
-  if ("unknown" in look) return sightless({ is: "unknown", cause: look.unknown });
-  const { bridge, taps, strayTaps, nats, rootDevices, strayDevices, jails } = look;
+  if (look === undefined) return sightless(absent, absentNetwork);
+  if ("unknown" in look)
+    return sightless({ is: "unknown", cause: look.unknown }, unknownNetwork(look.unknown));
+  const network = networkOf(look);
+  const { bridge } = network;
+  const { taps, strayTaps, nats, rootDevices, strayDevices, jails } = look;
   const [rootDevice, tap] = [part(rootDevices, strayDevices), part(taps, strayTaps)];
   const [nat, jail] = [handle(nats), handle(jails)];
-  const of = (id: VmId) => ({ rootDevice: rootDevice(id), tap: tap(id), nat: nat(id), jail: jail(id) });
+  const of = (id: VmId) => ({
+    ...{ rootDevice: rootDevice(id), jail: jail(id) },
+    ...{ bridge, tap: tap(id), nat: nat(id) },
+  });
   return {
-    bridge: typeof bridge === "object" ? { is: "unknown", cause: bridge.unknown } : bridge ? present : absent,
+    network,
     ids: new Set([taps, strayTaps, nats, rootDevices, strayDevices, jails].flatMap(idsOf)),
     of,
     // No VM has the empty id.
@@ -61,9 +68,19 @@ export function sightOf(look: Look | { unknown: string } | undefined): HelperSig
   };
 }
 
-function sightless(seen: Exclude<Seen, { is: "present" }>): HelperSight {
-  const held = { rootDevice: seen, tap: seen, nat: seen, jail: seen };
-  return { bridge: seen, ids: new Set(), of: () => held, unlisted: held };
+function networkOf({ bridge, tapPool, resolver }: Look): SeenNetwork {
+  const unknown = ({ unknown: cause }: { unknown: string }) => ({ is: "unknown", cause }) as const;
+  const routed = (port: number | null): SeenNetwork["resolver"] => ({ ...present, port });
+  return {
+    bridge: typeof bridge === "object" ? unknown(bridge) : bridge ? present : absent,
+    tapPool: "unknown" in tapPool ? unknown(tapPool) : { ...present, size: tapPool.size },
+    resolver: resolver === null ? absent : "unknown" in resolver ? unknown(resolver) : routed(resolver.port),
+  };
+}
+
+function sightless(seen: Exclude<Seen, { is: "present" }>, network: SeenNetwork): HelperSight {
+  const held = { rootDevice: seen, bridge: seen, tap: seen, nat: seen, jail: seen };
+  return { network, ids: new Set(), of: () => held, unlisted: held };
 }
 
 /** What the helper says when it is asked now; whatever goes wrong, the rest of an observation continues. */
