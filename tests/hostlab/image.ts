@@ -15,6 +15,8 @@ import { goesWithUs } from "../e2e/harness.js";
 const hostPackages = [
   ...["dbus", "dmsetup", "e2fsprogs", "iptables", "libstdc++6", "nftables", "systemd-resolved"],
   ...["mmdebstrap", "netcat-openbsd", "strace", "uidmap", "zstd"],
+  // For user mode, which runs in the lab as well.
+  ...["qemu-system-x86", "qemu-utils"],
 ];
 const rootfsMiB = 16_384;
 

@@ -23,6 +23,9 @@ done
 exec qemu-system-x86_64 "$@"
 `;
 
+/** That user's XDG_DATA_HOME: on the root disk, as the images that came with the lab; /root is a small disk of its own. */
+const dataOf = (user: string): string => `/var/lib/data-of-${user}`;
+
 export class Lab {
   private constructor(private readonly home: TestHome) {}
 
@@ -31,12 +34,21 @@ export class Lab {
     return this.home.root;
   }
 
-  /** Boots a new lab of so many processors; the first one on a machine builds its image, which takes a minute or two. */
-  static async boot(vcpus: number): Promise<Lab> {
+  homeOf(user: string): string {
+    return user === "root" ? "/root" : `/home/${user}`;
+  }
+
+  /** Where that user's banger has its VMs in user mode. */
+  stateOf(user: string): string {
+    return `${this.homeOf(user)}/.local/state/banger`;
+  }
+
+  /** Boots a new lab of one processor; the first one on a machine builds its image, which takes a minute or two. */
+  static async boot(): Promise<Lab> {
     const home = new TestHome();
     const lab = new Lab(home);
     try {
-      await lab.create(vcpus);
+      await lab.create();
     } catch (error) {
       await home.dispose();
       throw error;
@@ -44,7 +56,7 @@ export class Lab {
     return lab;
   }
 
-  private async create(vcpus: number): Promise<void> {
+  private async create(): Promise<void> {
     const { home } = this;
     const qemu = join(home.root, "qemu");
     writeFileSync(qemu, qemuWithSvm);
@@ -57,7 +69,7 @@ export class Lab {
     const image = await labImage(join(sharedData, "hostlab"), guest, AbortSignal.timeout(600_000));
     const files = ["--rootfs", image.rootfs, "--kernel", image.kernel, "--initrd", image.modules];
     const registered = await home.ok("image", "register", "--name", "hostlab", "--quiet", ...files);
-    const size = ["--vcpu", String(vcpus), "--memory", "4G", "--disk-size", "1G"];
+    const size = ["--vcpu", "1", "--memory", "4G", "--disk-size", "1G"];
     await home.ok("vm", "run", "-d", "--name", "lab", "--image", registered.trim(), ...size);
     await this.settled();
   }
@@ -94,6 +106,12 @@ export class Lab {
     );
   }
 
+  /** Runs `banger …` in user mode, in the home of that user. */
+  inUserMode(user: string, words: string, options: RunOptions = {}): Promise<Ended> {
+    const environment = `HOME=${this.homeOf(user)} XDG_DATA_HOME=${dataOf(user)} BANGER_MODE=user NO_COLOR=1`;
+    return this.root(`exec runuser -u ${user} -- env ${environment} banger ${words}`, options);
+  }
+
   async bangerOk(words: string, options: RunOptions = {}): Promise<string> {
     const { status, stdout, stderr } = await this.banger(words, options);
     assert.equal(status, 0, `banger ${words}\nended with ${status}\n${stdout}${stderr}`);
@@ -122,6 +140,16 @@ export class Lab {
     rmSync(scratch, { recursive: true });
   }
 
+  /**
+   * Puts the images that came with the lab where that user's banger has its own. The files are the same ones, which
+   * everybody may read: copies would take the lab most of a minute.
+   */
+  async giveImages(user: string): Promise<void> {
+    const images = `${dataOf(user)}/banger/images`;
+    await this.ok(`set -e; install -d -o ${user} ${dataOf(user)} ${dataOf(user)}/banger ${images}
+      cp -al /opt/guest-images/* ${images}/; chmod -R a+rX ${images}; chown ${user}: ${images}/*`);
+  }
+
   /** The power is cut, and comes back. */
   async cutPower(): Promise<void> {
     await this.home.ok("vm", "kill", "lab");
@@ -131,10 +159,13 @@ export class Lab {
 
   /** What services (calls of the helper that went well left out), VMs and the kernel said last: for a failed test. */
   async lastWords(): Promise<string> {
-    const vms = "/var/lib/banger/state/vms/*";
+    const states = ["/var/lib/banger/state", this.stateOf(owner), this.stateOf("root")];
+    const logs = states.flatMap((state) =>
+      ["daemon.log", "vms/*/vmm.log", "vms/*/console.log"].map((log) => `${state}/${log}`),
+    );
     const { stdout: services } = await this.root(`
     journalctl --boot --no-pager --output short-monotonic --unit 'banger*' | grep -v '"verdict":"done"' | tail -n 60
-    tail -n 10 ${vms}/vmm.log ${vms}/console.log; dmesg | tail -n 20`);
+    tail -n 10 ${logs.join(" ")} 2>/dev/null; dmesg | tail -n 20`);
     const { stdout: events } = await this.banger("events --json | tail -n 40");
     return services + events;
   }

@@ -1,7 +1,5 @@
 /** System mode from its installation to its end, on a host of its own: each test continues where the one before stopped. */
 import assert from "node:assert/strict";
-import { after, before, type TestContext, test } from "node:test";
-import { setTimeout as pause } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 import type { VmView } from "../../src/contract/contract.js";
 import type { DaemonView } from "../../src/contract/daemon.js";
@@ -10,53 +8,18 @@ import { unchecked, wrongWithRequest } from "../doubles/firecracker-api-check.js
 import { until } from "../e2e/harness.js";
 import { installVmm, realFirecracker } from "./doubles.js";
 import { type Facts, factsOf } from "./facts.js";
-import { Lab } from "./lab.js";
+import type { Lab } from "./lab.js";
 import { differences, type Snapshot, snapshot } from "./snapshot.js";
+import { stepsInLab } from "./steps.js";
 
 let lab: Lab;
 let pristine: Snapshot;
-/** What a test needs of those before it is there only if they did not fail. */
-let failed = false;
-
-/** What a step may take on a slow machine, and what making the lab's image and booting it may. */
-const stepMs = 8 * 60_000;
-const bootMs = 20 * 60_000;
-
-/** The work's end, or a failure when it does not come in time: nobody waits for the work then. */
-async function within<T>(ms: number, work: Promise<T>): Promise<T> {
-  const enough = new AbortController();
-  const late = pause(ms, undefined, { signal: enough.signal }).then(() => {
-    throw new Error(`it took longer than ${ms / 60_000} minutes`);
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    enough.abort();
-    late.catch(() => undefined);
-  }
-}
 
 const size = "--vcpu 1 --memory 384M --disk-size 256M";
 const doubled = realFirecracker === undefined && "doubles run no guests: set BANGER_TEST_FIRECRACKER";
-
-function step(name: string, body: (t: TestContext) => Promise<void>, skip: string | false = false): void {
-  test(name, { skip }, async (t) => {
-    if (failed) return t.skip("a step before failed");
-    failed = true;
-    try {
-      await within(stepMs, body(t));
-      failed = false;
-    } finally {
-      if (failed) t.diagnostic(await lab.lastWords().catch(String));
-    }
-  });
-}
-
-before(async () => {
-  // On two processors QEMU's emulation of SVM hangs now and then, the guest's or the lab's.
-  lab = await within(bootMs, Lab.boot(realFirecracker === undefined ? 2 : 1));
+const step = stepsInLab((booted) => {
+  lab = booted;
 });
-after(() => lab?.dispose());
 
 const vm = (name: string): Promise<VmView> => lab.bangerJson<VmView>(`vm show ${name}`);
 const inGuest = (name: string, script: string) =>
