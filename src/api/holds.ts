@@ -45,7 +45,7 @@ export function holdRoutes(handle: Handle, deps: ApiDeps, holds: Holds, upgrades
     try {
       ledger.commit(decide(ledger.state, { kind: "delete", vmId: vm.id }, timeouts), "request:client-gone");
     } catch (thrown) {
-      warn("a VM could not be deleted after its client had gone had gone had gone had gone", {
+      warn("a VM could not be deleted after its client had gone", {
         vm: vm.id,
         error: errorBody(thrown),
       });

@@ -109,12 +109,12 @@ function hostClause(event: HostEvent): string {
     case "host.network_wanted": {
       const { tapPoolSize, namesPort } = event.data;
       const names = namesPort === null ? "" : `, and names asked for at port ${namesPort}`;
-      return `the daemon wants the bridge that VMs hang on, with ${tapPoolSize} taps ready${names}`;
+      return `the daemon wants the VMs' bridge, with ${tapPoolSize} taps ready${names}`;
     }
     case "host.network_ready":
-      return "the bridge that VMs hang on is there, with all that belongs to it";
+      return "the VMs' bridge is ready";
     case "host.network_lost":
-      return "the bridge that VMs hang on is gone, or lacks its address or rules; it is made again";
+      return "the VMs' bridge is gone, or lacks its address or rules; it will be created again";
     case "host.effect_failed":
       return failedTry({ ...event.data, retry: "later" });
     default:
@@ -159,7 +159,7 @@ function failedTry({ effect, retry, message, untold = 0 }: ErrorBody & { effect:
 const bootClauses = { up: "its init had come up", unsaid: "its init does not say when it is up" };
 
 const clockClause = (behindMs: number): string =>
-  `its clock was set right: it was ${formatDuration(Math.abs(behindMs))} ${behindMs > 0 ? "behind" : "ahead"}`;
+  `its clock was corrected: it was ${formatDuration(Math.abs(behindMs))} ${behindMs > 0 ? "behind" : "ahead"}`;
 
 function exitClause({ reason, detail }: ProcessExit): string {
   switch (reason) {
@@ -219,7 +219,7 @@ function turnsOf(vm: Vm, events: readonly StoredEvent[]): Turn[] {
 export function waitingForBridge({ step }: Vm, { bridge }: ObservedVm, { error }: HostNetwork): string[] {
   if ((step !== "network" && step !== "process") || bridge.is !== "absent") return [];
   const cause = error === null ? "" : `: ${error.effect} failed and will be retried: ${error.message}`;
-  return [`It waits for the bridge of its host, which is not there${cause}.`];
+  return [`It waits for the host's bridge, which does not exist${cause}.`];
 }
 
 /**

@@ -32,7 +32,7 @@ export function noticeNoBridge(vm: Vm, deadlineAt: number, host: HostNetwork, no
     event(vmStream(vm.id), "vm.step_failed", {
       step: vm.step,
       code: cause?.code ?? "bridge_missing",
-      message: `the bridge of this host is not there${cause === null ? "" : `: ${cause.message}`}`,
+      message: `the host's bridge does not exist${cause === null ? "" : `: ${cause.message}`}`,
       hint: cause?.hint ?? "banger doctor",
       retry: "later",
     }),

@@ -29,7 +29,7 @@ function confinement(version: number): Check {
   return warn(
     "confinement",
     detail,
-    "use use use use a kernel from 5.13 on, with landlock in: cat /sys/kernel/security/lsm",
+    "use a kernel from 5.13 on, with landlock in: cat /sys/kernel/security/lsm",
   );
 }
 

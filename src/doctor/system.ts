@@ -94,8 +94,8 @@ function bridge({ bridge: seen }: Result<"look">, network: DaemonView["network"]
   if (typeof seen === "object") return warn("bridge", seen.unknown, helperLog);
   if (seen) return pass("bridge", "is there, with its rules");
   return network
-    ? warn("bridge", "is not there; the daemon makes it", "banger daemon status")
-    : pass("bridge", "is made when the daemon starts");
+    ? warn("bridge", "is missing; the daemon creates it", "banger daemon status")
+    : pass("bridge", "is created when the daemon starts");
 }
 
 function resolver({ resolver: usable }: Result<"about">, { resolver: seen }: Result<"look">): Check {
@@ -103,5 +103,5 @@ function resolver({ resolver: usable }: Result<"about">, { resolver: seen }: Res
     return warn("resolver", "resolvectl does not answer: names such as box.vm are not routed", resolved);
   if (seen !== null && "port" in seen && seen.port !== null)
     return pass("resolver", `systemd-resolved asks for names such as box.vm at port ${seen.port}`);
-  return pass("resolver", "systemd-resolved is here; a daemon that answers names has it ask there");
+  return pass("resolver", "systemd-resolved is running; a daemon that answers names configures it");
 }

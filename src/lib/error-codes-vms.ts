@@ -161,8 +161,8 @@ export const workspaceCodes = {
   needs_full_copy: ["the repository has submodules", "`--mode full_copy`"],
   workspace_foreign: ["something else is already at that path in the guest", "another `--guest-path`"],
   workspace_busy: [
-    "another prepare of this place in the guest is under way",
-    "the same command again when that one has ended",
+    "another prepare of this path in the guest is running",
+    "run the command again when that one has finished",
   ],
   workspace_changed: ["work in the guest would be lost", "`banger vm workspace export` first"],
   workspace_missing: ["no repository was prepared there", "`banger vm workspace prepare`"],

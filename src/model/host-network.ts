@@ -4,7 +4,7 @@ import type { Seen } from "./seen.js";
 
 /** What the daemon that runs now asks for. */
 export interface WantedNetwork {
-  /** How many taps lie ready for VMs to come. */
+  /** How many taps are kept ready for new VMs. */
   tapPoolSize: number;
   /** The host's resolver asks at this port of 127.0.0.1 for names of VMs; null where nobody answers them. */
   namesPort: number | null;

@@ -55,8 +55,8 @@ export async function alone<T>(
   const holding = guest.run(holdScript, [unpacked], { stdin, stdout });
   const refused = await Promise.race([held, holding]);
   if (refused?.status === busy) {
-    throw new BangerError("workspace_busy", `${guestPath} is just being prepared by another command`, {
-      hint: `the same again when that one has ended, or another place with --guest-path`,
+    throw new BangerError("workspace_busy", `${guestPath} is being prepared by another command`, {
+      hint: `try again when that one has finished, or use another --guest-path`,
       retry: "later",
     });
   }

@@ -6,7 +6,7 @@ import { debianParts, endContainer } from "./debian.js";
 import { nodeParts } from "./nodes.js";
 import { checkout, type Part } from "./parts.js";
 
-/** What it takes another machine to run. */
+/** What needs another machine. */
 const elsewhere = [
   "KVM of real hardware (make hostlab ONLY=user-mode runs an emulated one)",
   "system mode on Debian 13 (make hostlab runs it on this host's Debian)",

@@ -78,11 +78,11 @@ describe("a VM", () => {
       const { deadlineAt } = planOf(waiting, starting);
       assert.ok(deadlineAt !== null && deadlineAt > t0 + 30_000);
       assert.equal(failed(waiting, deadlineAt - 1), undefined);
-      const lost = { step, code: "bridge_missing", message: "the bridge of this host is not there" };
+      const lost = { step, code: "bridge_missing", message: "the host's bridge does not exist" };
       assert.deepEqual(failed(waiting, deadlineAt), { ...lost, hint: "banger doctor", retry: "later" });
       const why = stateAt(place, "host.network_wanted", "host.effect_failed");
       assert.equal(failed(why, deadlineAt - 1), undefined, "it is tried again");
-      const message = "the bridge of this host is not there: it broke";
+      const message = "the host's bridge does not exist: it broke";
       assert.deepEqual(failed(why, deadlineAt), {
         ...lost,
         code: "broken",
@@ -117,10 +117,10 @@ describe("a VM", () => {
     const state = stateAt("starting.network", "host.network_wanted", "host.effect_failed");
     const vm = vmOf(state);
     assert.deepEqual(waitingForBridge(vm, starting, state.host), [
-      "It waits for the bridge of its host, which is not there: ensureBridge failed and will be retried: it broke.",
+      "It waits for the host's bridge, which does not exist: ensureBridge failed and will be retried: it broke.",
     ]);
     assert.deepEqual(waitingForBridge(vm, starting, pending), [
-      "It waits for the bridge of its host, which is not there.",
+      "It waits for the host's bridge, which does not exist.",
     ]);
     assert.deepEqual(waitingForBridge(vm, { ...starting, bridge: present }, state.host), []);
     assert.deepEqual(waitingForBridge(vmOf(stateAt("running")), starting, state.host), []);

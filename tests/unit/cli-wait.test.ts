@@ -60,5 +60,5 @@ test("a word that says nothing that can be waited for is a mistake in the comman
     const run = await banger(["vm", "run", "--wait", "ssh", "--", "true"]);
     assert.deepEqual([run.status, /"ssh" is neither agent nor boot/.test(run.stderr)], [125, true]);
     const wait = await banger(["vm", "wait", "box", "--for", "ssh"]);
-    assert.deepEqual([wait.status, /"ssh" is none of agent, boot and stopped/.test(wait.stderr)], [2, true]);
+    assert.deepEqual([wait.status, /"ssh" is not agent, boot or stopped/.test(wait.stderr)], [2, true]);
   }));

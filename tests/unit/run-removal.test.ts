@@ -57,5 +57,5 @@ test("Ctrl-C meanwhile ends the waiting, not the deletion, and keeps the command
     interrupt("SIGINT");
     const { status, stderr } = await run;
     assert.equal(status, 5);
-    assert.match(stderr, /^box is still being deleted, which goes on by itself$/m);
+    assert.match(stderr, /^box is still being deleted; that continues by itself$/m);
   }));

@@ -13,7 +13,7 @@ const causes: Readonly<Record<string, string>> = {
   ENOSPC: "no space is left",
   EDQUOT: "your disk quota is exhausted",
   EFBIG: "the file would exceed the size limit",
-  EIO: "the terminal or disk has gone away away away away",
+  EIO: "the terminal or disk has gone away",
   EBADF: "it is closed",
 };
 

@@ -242,7 +242,7 @@ async function removeVm(context: Context, vm: { id: string; name: string }): Pro
     const calm = until(AbortSignal.any([deadline, impatient.signal]));
     await settle(calm, [{ id: vm.id, goal: "deleted", after: result.after }], () => undefined);
   } catch (error) {
-    if (asked) return say(context, `${vm.name} is still being deleted, which goes on by itself`);
+    if (asked) return say(context, `${vm.name} is still being deleted; that continues by itself`);
     const why = (error as Error).message;
     say(context, `banger: ${vm.name} was not deleted: ${why}\n  try: banger vm delete ${vm.name}`);
   } finally {

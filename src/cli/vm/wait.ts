@@ -35,13 +35,12 @@ export const wait = command({
       valueHint: "agent|boot|stopped",
       description: "The guest's agent answers, its init has come up, or the VM has stopped",
     },
-    timeout: { type: "string", valueHint: "TIME", description: "Give up after that; without it, never" },
+    timeout: { type: "string", valueHint: "TIME", description: "Give up after this time (default: never)" },
   },
   async run(flags, { context, words }) {
     const until = flags.for ?? "boot";
     const goal = goals[until];
-    if (goal === undefined)
-      throw usageError(`--for: "${until}" is none of agent, boot and stopped`, "--for boot");
+    if (goal === undefined) throw usageError(`--for: "${until}" is not agent, boot or stopped`, "--for boot");
     const limitMs = flags.timeout === undefined ? undefined : parseDuration(flags.timeout);
     const results = await Promise.all([...new Set(words)].map((ref) => found(context, ref)));
     await waitForAll(context, results, goal, limitMs);

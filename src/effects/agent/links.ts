@@ -143,7 +143,7 @@ class AgentLink<C extends GuestAgent> {
       await Promise.race(watches);
     } finally {
       over.removeEventListener("abort", end);
-      attendance.abort(new BangerError("agent_closed", "the agent stopped telling", { retry: "later" }));
+      attendance.abort(new BangerError("agent_closed", "the agent stopped reporting", { retry: "later" }));
       await Promise.allSettled(watches);
     }
   }
