@@ -2,10 +2,11 @@
 
 import { isKernelId } from "../home/handles.js";
 import type { ErrorBody } from "../lib/errors.js";
-import { formatDuration, formatSize } from "../lib/sizes.js";
+import { formatBytes, formatDuration, formatSize } from "../lib/sizes.js";
 import { autoStopCause, type EventData, type StoredEvent, vmStream } from "../model/events.js";
 import type { HostNetwork } from "../model/host-network.js";
 import type { Labels, ObservedVm, PauseCause, Phase, ProcessExit, Vm, VmSpec } from "../model/model.js";
+import { effectText } from "./effect-words.js";
 import { fold, initialState } from "./projection.js";
 
 /** The event as one plain sentence. */
@@ -82,13 +83,13 @@ function imageClause(event: Extract<StoredEvent, { type: `image.${string}` }>): 
     case "image.stage_reached":
       return `its build reached ${[event.data.stage, event.data.detail].filter(Boolean).join(": ")}`;
     case "image.ready":
-      return `it is ready (${formatSize(Math.ceil(event.data.sizeBytes / 2 ** 20))})`;
+      return `it is ready (${formatBytes(event.data.sizeBytes)})`;
     case "image.effect_failed":
       return failedTry(event.data);
     case "image.build_failed":
       return `its build failed and will not be retried: ${event.data.message}`;
     case "image.found":
-      return `it was found on the disk (${formatSize(Math.ceil(event.data.sizeBytes / 2 ** 20))})`;
+      return `it was found on the disk (${formatBytes(event.data.sizeBytes)})`;
     case "image.damaged":
       return event.data.message;
     case "image.delete_requested":
@@ -128,7 +129,7 @@ const labelsText = (labels: Labels): string =>
     .join(", ");
 
 const specClause = ({ vcpu, memoryMiB, diskMiB, rootMiB, nat }: VmSpec): string =>
-  `${vcpu} vcpu, ${memoryMiB} MiB and ${formatSize(diskMiB)} of disk` +
+  `${vcpu} vcpu, ${formatSize(memoryMiB)} and ${formatSize(diskMiB)} of disk` +
   `${rootMiB === undefined ? "" : `, ${formatSize(rootMiB)} for /`}${nat ? "" : ", and no NAT"}`;
 
 function createdClause({ name, imageId, spec, address, ttlMs }: EventData["vm.created"]): string {
@@ -150,10 +151,9 @@ export const pauseText: Readonly<Record<PauseCause, string>> = {
 };
 
 function failedTry({ effect, retry, message, untold = 0 }: ErrorBody & { effect: string; untold?: number }) {
-  const what = effect === "ensureImage" ? "its build" : effect;
   const again = retry === "later" ? "will be retried" : "will not be retried";
   const more = untold === 0 ? "" : ` (it had failed ${untold} more times)`;
-  return `${what} failed and ${again}: ${message}${more}`;
+  return `${effectText(effect)} failed and ${again}: ${message}${more}`;
 }
 
 const bootClauses = { up: "its init had come up", unsaid: "its init does not say when it is up" };

@@ -1,7 +1,7 @@
 /** What this machine has and lacks for banger, as checks over facts: each passes, warns or fails, with one fix. */
 import type { DaemonView, DefaultsView } from "../contract/daemon.js";
 import type { UnknownVm } from "../contract/unknown.js";
-import { formatSize } from "../lib/sizes.js";
+import { formatBytes, formatSize } from "../lib/sizes.js";
 import { type Check, type Fact, fail, judge, pass, warn } from "./check.js";
 import { type ProcessFacts, processChecks } from "./process.js";
 import { roomChecks } from "./room.js";
@@ -128,7 +128,7 @@ const tool = (name: ToolName, path: Fact<string>): Check =>
 
 function space({ path, bytes }: { path: string; bytes: number }): Check {
   const full = bytes < fullBytes ? "the disk is full, and guests that write are paused: " : "";
-  const detail = `${full}${(bytes / giB).toFixed(1)} GiB free at ${path}`;
+  const detail = `${full}${formatBytes(bytes)} free at ${path}`;
   const hint = `free some space (banger vm prune, df -h ${path}), or point XDG_DATA_HOME and XDG_STATE_HOME elsewhere`;
   if (bytes < leastBytes) return fail("disk space", detail, hint);
   return bytes < comfortableBytes ? warn("disk space", detail, hint) : pass("disk space", detail);
@@ -162,7 +162,7 @@ function log(found: { faults: string[] } | null): Check {
 const defaultsLine = ({ vcpu, memoryMiB, diskMiB, rootMiB }: DefaultsView): string =>
   [
     `${vcpu.value} vcpu (${vcpu.source})`,
-    `${memoryMiB.value} MiB (${memoryMiB.source})`,
+    `${formatSize(memoryMiB.value)} memory (${memoryMiB.source})`,
     `${formatSize(diskMiB.value)} disk (${diskMiB.source})`,
     ...(rootMiB.value === null ? [] : [`${formatSize(rootMiB.value)} for / (${rootMiB.source})`]),
   ].join(", ");

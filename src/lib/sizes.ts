@@ -29,6 +29,13 @@ export function formatSize(mib: number): string {
   return mib > 0 && mib % 1024 === 0 ? `${mib / 1024}G` : `${mib}M`;
 }
 
+/** What something measures, rounded: "412M", "1.3G", "2.1T". */
+export function formatBytes(bytes: number): string {
+  const miB = bytes / 2 ** 20;
+  if (miB >= 1023.95 * 1024) return `${Number((miB / 2 ** 20).toFixed(1))}T`;
+  return miB >= 999.5 ? `${Number((miB / 1024).toFixed(1))}G` : `${Math.round(miB)}M`;
+}
+
 /** Millions of bytes, without the unit; below ten with one decimal: "1.5", "38". */
 export const formatMegabytes = (bytes: number): string => (bytes / 1e6).toFixed(bytes < 10e6 ? 1 : 0);
 

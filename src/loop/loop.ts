@@ -1,5 +1,6 @@
 /** The reconcile loop: a keyed queue of passes (observe → notice → reconcile → perform) with backoff. */
 
+import { effectText } from "../core/effect-words.js";
 import {
   deedFacts,
   failureFacts,
@@ -41,7 +42,7 @@ const promptPasses = 5;
 
 const unchanged = (effect: Effect): ErrorBody => ({
   code: "effect_without_effect",
-  message: `${effect.kind} succeeds, but the host does not show it`,
+  message: `${effectText(effect.kind)} succeeds, but the host does not show it`,
   hint: "banger doctor",
   retry: "later",
 });
@@ -226,7 +227,7 @@ export class Loop {
   async #perform(effect: Effect): Promise<ErrorBody | undefined> {
     const ms = deadlinesMs[effect.kind];
     const late = () =>
-      new BangerError("deadline_exceeded", `${effect.kind} took longer than ${ms / 1000} s`, {
+      new BangerError("deadline_exceeded", `${effectText(effect.kind)} took longer than ${ms / 1000} s`, {
         retry: "later",
       });
     const bound = deadline(this.#clock, ms, late, this.#stopping.signal);

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { formatDuration, formatSize, parseDuration, parseSize } from "../../src/lib/sizes.js";
+import { formatBytes, formatDuration, formatSize, parseDuration, parseSize } from "../../src/lib/sizes.js";
 import { reached } from "../reached.js";
 
 test("sizes are read as MiB", () => {
@@ -85,4 +85,12 @@ test("durations are written for people", () => {
     [100_800_000, "1d4h"],
   ];
   for (const [ms, text] of cases) assert.equal(formatDuration(ms), text);
+});
+
+test("what is measured is rounded, in the units in which sizes are given", () => {
+  const miB = 1 << 20;
+  const texts = [0, 412 * miB, 999 * miB, 1000 * miB, 1351 * miB, 8192 * miB, 2.5 * 1024 * 1024 * miB].map(
+    formatBytes,
+  );
+  assert.deepEqual(texts, ["0M", "412M", "999M", "1G", "1.3G", "8G", "2.5T"]);
 });

@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { statsLine } from "../../src/cli/render/stats.js";
+import { statsLine, statsTitles } from "../../src/cli/render/stats.js";
 import { usageOf } from "../../src/effects/vmm/usage.js";
 import { type Home, vmHandles } from "../../src/home/handles.js";
 import { identify } from "../../src/host/processes.js";
@@ -47,7 +47,9 @@ test("a line for people", () => {
     diskBytes: 1 << 30,
     diskMiB: 8192,
   };
-  const line = " 125%  300 MiB   4.0 GiB   257 MiB   4.0 GiB   1.0 GiB   8.0 GiB   running\n";
-  assert.equal(statsLine(stats, 1.25), line);
-  assert.match(statsLine({ ...stats, rssBytes: null, phase: "stopped" }, null), /^ {4}–  – .* stopped\n$/);
+  const titles = "NAME     CPU  MEMORY        /             /root         STATE\n";
+  const line = "box     125%  300M of 4G    257M of 4G    1G of 8G      running\n";
+  assert.deepEqual([statsTitles(5), statsLine("box", 5, stats, 1.25)], [titles, line]);
+  const stopped = statsLine("brief", 5, { ...stats, rssBytes: null, phase: "stopped" }, null);
+  assert.match(stopped, /^brief {6}–  – of 4G .* stopped\n$/);
 });

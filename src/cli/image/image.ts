@@ -98,7 +98,7 @@ export const register = command({
       ...(seed !== undefined && { workSeed: resolve(seed) }),
     };
     const asked = await call(context, "imageRegister", { body });
-    const { id } = await untilReady(context, "image", asked, flags.quiet === true);
+    const { id } = await untilReady(context, "image", asked, flags.quiet === true, "is being registered");
     await printMade(context, "image", id);
     return 0;
   },
@@ -112,7 +112,7 @@ export const promote = command({
   flags: { quiet: quietFlag },
   async run(flags, { context, words }) {
     const asked = await call(context, "imagePromote", { ref: words[0] ?? "" });
-    const { id } = await untilReady(context, "image", asked, flags.quiet === true);
+    const { id } = await untilReady(context, "image", asked, flags.quiet === true, "is being copied");
     await printMade(context, "image", id);
     return 0;
   },

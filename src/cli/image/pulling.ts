@@ -6,6 +6,7 @@ import { formatDuration } from "../../lib/sizes.js";
 import { command, quietFlag } from "../base/command.js";
 import { type Context, call, print, printJson, say } from "../base/context.js";
 import { follow } from "../base/follow.js";
+import { Interrupted } from "../base/interrupts.js";
 import { errorText } from "../render/error.js";
 import { progressOutput, styleFor } from "../render/style.js";
 
@@ -22,6 +23,7 @@ export async function untilReady(
   noun: Noun,
   { image, after, already, here }: ImagePullResult,
   quiet: boolean,
+  begun = "not found locally, pulling",
 ): Promise<{ id: string; already: boolean }> {
   const { id, name } = image;
   if (already) return { id, already };
@@ -29,7 +31,7 @@ export async function untilReady(
   const output = progressOutput(context);
   // What only has to be seen is there in a moment, and nothing to tell of.
   const silent = quiet || here;
-  if (!silent) say(context, `${noun}: ${name} not found locally, pulling`);
+  if (!silent) say(context, `${noun}: ${name} ${begun}`);
   const startedMs = clock.now();
   const { stageReport } = await import("../render/stages.js");
   const report = stageReport({ output, clock, quiet: silent, keep: true, style: styleFor(output, env) });
@@ -42,12 +44,22 @@ export async function untilReady(
         throw new BangerError("image_deleted", `${noun} ${name} was deleted while it was being built`);
       }
     }
+  } catch (error) {
+    report.close();
+    if (error instanceof Interrupted)
+      say(
+        context,
+        `${noun}: ${name} is still being built; to end that: banger ${noun} ${removal[noun]} ${id}`,
+      );
+    throw error;
   } finally {
     report.close();
   }
   if (!silent) say(context, `${noun}: ${name} is ready (${formatDuration(clock.now() - startedMs)})`);
   return { id, already: here };
 }
+
+const removal = { image: "delete", kernel: "rm" } as const;
 
 const notMade = (noun: Noun, name: string, error: ErrorBody): BangerError =>
   BangerError.from(error, {

@@ -1,8 +1,9 @@
 /** The daemon as people see it. */
 import type { DaemonView } from "../../contract/daemon.js";
+import { formatBytes } from "../../lib/sizes.js";
 import type { Style } from "./style.js";
 import { details } from "./table.js";
-import { ago, bytes } from "./units.js";
+import { ago } from "./units.js";
 
 export function daemonDetails(daemon: DaemonView, nowMs: number, style: Style): string {
   const vms = Object.entries(daemon.vms).map(([phase, count]) => `${count} ${phase}`);
@@ -17,7 +18,7 @@ export function daemonDetails(daemon: DaemonView, nowMs: number, style: Style): 
       ["dns", daemon.dns ?? "none"],
       ["vms", vms.length === 0 ? "none" : vms.join(", ")],
       ["events", String(daemon.seq)],
-      ["memory", bytes(daemon.rssBytes)],
+      ["memory", formatBytes(daemon.rssBytes)],
       ["state", daemon.stateDir],
     ],
     style,

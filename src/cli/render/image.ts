@@ -1,9 +1,10 @@
 /** Images and kernels as people see them. */
 import type { AvailableView, ImageDetails, ImageView } from "../../contract/images.js";
 import { shellQuote } from "../../lib/shell.js";
+import { formatBytes } from "../../lib/sizes.js";
 import { type Style, stateColour } from "./style.js";
 import { details, type TableOptions, table } from "./table.js";
-import { ago, bytes } from "./units.js";
+import { ago } from "./units.js";
 
 const state = ({ phase, stage }: ImageView): string => (stage === null ? phase : `${phase} (${stage})`);
 
@@ -12,7 +13,7 @@ export function imageTable(images: readonly ImageView[], nowMs: number, options:
     image.name,
     image.id,
     state(image),
-    image.sizeBytes === null ? "" : bytes(image.sizeBytes),
+    image.sizeBytes === null ? "" : formatBytes(image.sizeBytes),
     ago(image.createdAt, nowMs),
     image.error?.message ?? image.source,
   ]);
@@ -47,7 +48,7 @@ export function imageDetails(image: ImageDetails, nowMs: number, style: Style): 
       ["id", image.id],
       ["state", state(image)],
       ["source", image.source],
-      ["size", image.sizeBytes === null ? null : bytes(image.sizeBytes)],
+      ["size", image.sizeBytes === null ? null : formatBytes(image.sizeBytes)],
       ["created", ago(image.createdAt, nowMs)],
       ["directory", image.directory],
       ["kernel", told("kernelRelease")],

@@ -1,24 +1,25 @@
-/** A VM's resource usage, in columns of fixed width: a line must not wait for the next one. */
+/** VMs' resource usage, in columns of fixed width: a line must not wait for the next one. */
 import type { VmStats } from "../../contract/contract.js";
-import { bytes } from "./units.js";
+import { formatBytes, formatSize } from "../../lib/sizes.js";
 
-/** One line; without stats the names of the columns. */
-export function statsLine(stats: VmStats | undefined, cpu: number | null = null): string {
-  const none = "–";
-  const cells =
-    stats === undefined
-      ? ["CPU", "MEMORY", "OF", "/", "OF", "/root", "OF", "STATE"]
-      : [
-          cpu === null ? none : `${Math.round(cpu * 100)}%`,
-          stats.rssBytes === null ? none : bytes(stats.rssBytes),
-          bytes(stats.memoryMiB * 2 ** 20),
-          bytes(stats.rootBytes),
-          bytes(stats.rootMiB * 2 ** 20),
-          bytes(stats.diskBytes),
-          bytes(stats.diskMiB * 2 ** 20),
-          stats.phase,
-        ];
-  const [share = "", ...rest] = cells;
-  const last = rest.pop() ?? "";
-  return `${share.padStart(5)}  ${rest.map((cell) => cell.padEnd(10)).join("")}${last}\n`;
+/** "300M of 4G" */
+const of = (bytes: number | null, miB: number): string =>
+  `${bytes === null ? "–" : formatBytes(bytes)} of ${formatSize(miB)}`;
+
+const line = (name: string, width: number, [cpu = "", ...cells]: string[], state: string): string =>
+  `${name.padEnd(width)}  ${cpu.padStart(5)}  ${cells.map((cell) => cell.padEnd(14)).join("")}${state}\n`;
+
+/** Names of the columns; `width` is that of the longest name of a VM. */
+export const statsTitles = (width: number): string =>
+  line("NAME", width, ["CPU", "MEMORY", "/", "/root"], "STATE");
+
+/** One line; `cpu` in whole processors. */
+export function statsLine(name: string, width: number, stats: VmStats, cpu: number | null): string {
+  const cells = [
+    cpu === null ? "–" : `${Math.round(cpu * 100)}%`,
+    of(stats.rssBytes, stats.memoryMiB),
+    of(stats.rootBytes, stats.rootMiB),
+    of(stats.diskBytes, stats.diskMiB),
+  ];
+  return line(name, width, cells, stats.phase);
 }

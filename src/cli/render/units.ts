@@ -1,4 +1,4 @@
-/** Times and sizes as people read them, beside those of sizes.ts. */
+/** Times as people read them, beside those of sizes.ts. */
 
 /** How long ago an RFC 3339 time was: "just now", "40s ago", "3m ago", "2d ago". */
 export function ago(time: string, nowMs: number): string {
@@ -9,12 +9,6 @@ export function ago(time: string, nowMs: number): string {
   if (seconds < 3600) return `${Math.floor(seconds / 60)}m ago`;
   if (seconds < 86_400) return `${Math.floor(seconds / 3600)}h ago`;
   return `${Math.floor(seconds / 86_400)}d ago`;
-}
-
-/** "412 MiB", "1.3 GiB". */
-export function bytes(count: number): string {
-  const miB = count / (1024 * 1024);
-  return miB < 1024 ? `${Math.round(miB)} MiB` : `${(miB / 1024).toFixed(1)} GiB`;
 }
 
 /** The time of day here, with its day where that is not today's: "10:15:03", "2026-01-31 10:15:03". */

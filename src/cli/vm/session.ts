@@ -1,5 +1,6 @@
 /** One command in a guest, joined to this process's own streams: input, output, window size, signals, status. */
 import { spawnSync } from "node:child_process";
+import { constants } from "node:os";
 import type { Readable, Writable } from "node:stream";
 import type { ExecRequest } from "../../contract/guest.js";
 import { ExecClient, type ExecResult, OutputError } from "../../guest/exec-stream.js";
@@ -91,6 +92,7 @@ export async function joinSession(
   const command = new ExecClient(connection, { ...(stdin && { stdin }), stdout, stderr });
   connection.resume();
   let left: Interrupted | undefined;
+  let interrupted = false;
   const releases = [
     forwardSignals(context, command, tty, (interrupted) => {
       left = interrupted;
@@ -101,6 +103,7 @@ export async function joinSession(
   try {
     const result = await command.result;
     await Promise.all([flushed(stdout), flushed(stderr)]);
+    interrupted = "number" in result && result.number === interrupt;
     return result;
   } catch (error) {
     const lost = error instanceof BangerError && error.code === "exec_lost";
@@ -112,8 +115,12 @@ export async function joinSession(
   } finally {
     if (stdin instanceof TerminalInput) stdin.destroy();
     for (const release of releases) release();
+    // The terminal shows ^C, and a shell begins a line for its prompt only where its own child died of it.
+    if (interrupted && context.stderr.isTTY === true) context.stderr.write("\n");
   }
 }
+
+const interrupt = constants.signals.SIGINT;
 
 const inputOf = ({ stdin, clock }: Context): Readable =>
   stdin.isTTY === true ? new TerminalInput(stdin, clock) : stdin;
