@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "agent.h"
 
+#include "exec.h"
 #include "health.h"
 #include "http.h"
 #include "loop.h"
@@ -87,6 +88,7 @@ static void watch_all(void) {
   health_watch();
   mux_watch();
   sockets_watch();
+  execs_watch();
   if (link_listener.fd >= 0) loop_want(&link_listener, POLLIN);
   if (!wants_port || mux_fd() >= 0) {
     looking_since_ms = now_ms();
@@ -102,6 +104,7 @@ static _Noreturn void serve(bool link_closes) {
     for (int burst = 0; moved && burst < BURST_MAX; burst++) {
       mux_pump();
       sockets_pump();
+      execs_pump();
       moved = mux_write();
       moved = sockets_write() || moved;
     }

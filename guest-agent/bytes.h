@@ -22,4 +22,13 @@ static inline void put32(unsigned char *at, uint32_t value) {
   put16(at + 2, value >> 16);
 }
 
+static inline uint64_t get64(const unsigned char *at) {
+  return get32(at) | (uint64_t)get32(at + 4) << 32;
+}
+
+static inline void put64(unsigned char *at, uint64_t value) {
+  put32(at, value & 0xffffffff);
+  put32(at + 4, value >> 32);
+}
+
 #endif

@@ -10,6 +10,10 @@
 /* What Linux takes (2 MiB of arguments and environment) fits, however JSON has to spell it. */
 #define BODY_MAX (16 * 1024 * 1024)
 #define LIST_MAX 131072
+/* What a double holds exactly, as JSON has it. */
+#define RECEIVED_MAX 9007199254740991
+#define GRACE_MS 300000
+#define GRACE_MAX_MS 3600000
 
 struct list {
   char **items; /* ends with NULL */
@@ -60,10 +64,11 @@ static void read_env(struct json *json, struct list *env) {
 }
 
 /* Returns NULL, or what is wrong with the body, into which the request points. It is to be freed in both cases. */
-static const char *read_request(struct spawn_request *request, char *body) {
+static const char *read_request(struct spawn_request *request, struct exec_session *session, char *body) {
   struct json json = {.at = body};
   struct list argv = {0}, env = {0};
   *request = (struct spawn_request){.cols = 80, .rows = 24};
+  *session = (struct exec_session){.received = -1, .grace_ms = GRACE_MS};
   if (json_open(&json, '{')) {
     while (json_more(&json, '}')) {
       const char *key = json_key(&json);
@@ -76,6 +81,9 @@ static const char *read_request(struct spawn_request *request, char *body) {
       else if (strcmp(key, "tty") == 0) request->tty = json_bool(&json);
       else if (strcmp(key, "cols") == 0) request->cols = json_integer(&json, 1, 65535);
       else if (strcmp(key, "rows") == 0) request->rows = json_integer(&json, 1, 65535);
+      else if (strcmp(key, "session") == 0) session->id = json_string(&json);
+      else if (strcmp(key, "received") == 0) session->received = json_integer(&json, 0, RECEIVED_MAX);
+      else if (strcmp(key, "graceMs") == 0) session->grace_ms = json_integer(&json, 0, GRACE_MAX_MS);
       else json_skip(&json);
     }
   }
@@ -84,6 +92,8 @@ static const char *read_request(struct spawn_request *request, char *body) {
   if (!env.items && append(&env, NULL) == 0) env.length = 0;
   request->env = env.items;
   if (json.bad || !env.items) return "the body must be JSON with argv, and maybe cwd, env, user, tty, cols and rows";
+  if (session->id && (!*session->id || strlen(session->id) > SESSION_ID_MAX))
+    return "session must be an id of at most 64 bytes";
   if (!argv.items || !*argv.items[0]) return "argv must name a program";
   return NULL;
 }
@@ -95,6 +105,7 @@ static void free_request(struct spawn_request *request) {
 }
 
 struct body {
+  bool session; /* the stream is to become a session's */
   size_t length, expected;
   char text[]; /* ends with NUL */
 };
@@ -104,16 +115,24 @@ static void drop_body(struct stream *stream) {
 }
 
 static void begin(struct stream *stream, struct body *body) {
-  static const char upgraded[] =
-      "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: banger-exec\r\n\r\n";
+  static const char *const greetings[] = {
+      "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: banger-exec\r\n\r\n",
+      "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: banger-session\r\n\r\n",
+  };
   struct spawn_request request;
-  const char *wrong = read_request(&request, body->text);
+  struct exec_session session;
+  const char *wrong = read_request(&request, &session, body->text);
+  if (!wrong && body->session != (session.id != NULL)) wrong = "a session has an id, and nothing else has one";
   if (wrong)
     http_fail(stream, "400 Bad Request", "bad_request", wrong);
-  else if (exec_begin(stream, &request) < 0)
-    http_fail(stream, "503 Service Unavailable", "no_resources", strerror(errno));
+  else if (exec_begin(stream, greetings[body->session], &request, &session) == 0)
+    ;
+  else if (errno == ESRCH)
+    http_fail(stream, "404 Not Found", "no_such_session", "the agent knows no command of this id");
+  else if (errno == ERANGE)
+    http_fail(stream, "409 Conflict", "bad_offset", "the agent has no output from there on");
   else
-    buffer_put(&stream->out, upgraded, sizeof upgraded - 1);
+    http_fail(stream, "503 Service Unavailable", "no_resources", strerror(errno));
   free_request(&request);
   free(body);
 }
@@ -136,8 +155,9 @@ static void collect_body(struct stream *stream) {
 static const struct service body_service = {.pump = collect_body, .drop = drop_body};
 
 void exec_start(struct stream *stream, const struct request *request) {
-  if (!request->upgrades_to_exec) {
-    http_fail(stream, "426 Upgrade Required", "upgrade_required", "the request must ask for Upgrade: banger-exec");
+  if (!request->upgrades_to_exec && !request->upgrades_to_session) {
+    http_fail(stream, "426 Upgrade Required", "upgrade_required",
+              "the request must ask for Upgrade: banger-exec or banger-session");
     return;
   }
   if (request->content_length > BODY_MAX) {
@@ -150,6 +170,17 @@ void exec_start(struct stream *stream, const struct request *request) {
     return;
   }
   body->expected = request->content_length;
+  body->session = request->upgrades_to_session;
   stream->state = body;
   stream->service = &body_service;
+}
+
+void exec_end(struct stream *stream, const struct request *request) {
+  char id[SESSION_ID_MAX + 1];
+  if (!http_query(request, "session", id, sizeof id)) {
+    http_fail(stream, "400 Bad Request", "bad_request", "the query must have session=ID");
+    return;
+  }
+  exec_hang_up(id);
+  http_reply(stream, "200 OK", "{}");
 }

@@ -22,6 +22,7 @@ static const struct route {
     {"GET", "/healthz", health_start}, {"GET", "/ports", ports_start},  {"POST", "/exec", exec_start},
     {"GET", "/files", files_get},      {"PUT", "/files", files_put},    {"POST", "/sync", power_sync},
     {"POST", "/shutdown", power_shutdown}, {"POST", "/connect", connect_start}, {"POST", "/clock", health_set_clock},
+    {"DELETE", "/exec", exec_end},
 };
 
 static void put_format(struct stream *stream, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -98,6 +99,7 @@ static bool take_header(struct request *request, char *line, bool *chunked) {
     *chunked = true;
   } else if (strcasecmp(line, "upgrade") == 0) {
     request->upgrades_to_exec = strcasecmp(value, "banger-exec") == 0;
+    request->upgrades_to_session = strcasecmp(value, "banger-session") == 0;
     request->upgrades_to_tcp = strcasecmp(value, "banger-tcp") == 0;
   }
   return true;

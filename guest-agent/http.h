@@ -20,7 +20,7 @@ struct request {
   char path[64];
   char query[PATH_LENGTH_MAX * 3];
   size_t content_length;
-  bool upgrades_to_exec, upgrades_to_tcp;
+  bool upgrades_to_exec, upgrades_to_session, upgrades_to_tcp;
 };
 
 /* Copies the decoded value of the query's `key`; false when it is absent, too long or badly encoded. */
@@ -39,6 +39,7 @@ void http_begin_chunks(struct stream *stream, const char *content_type);
 void health_start(struct stream *stream, const struct request *request);
 void health_set_clock(struct stream *stream, const struct request *request);
 void exec_start(struct stream *stream, const struct request *request);
+void exec_end(struct stream *stream, const struct request *request);
 void connect_start(struct stream *stream, const struct request *request);
 void ports_start(struct stream *stream, const struct request *request);
 void files_get(struct stream *stream, const struct request *request);

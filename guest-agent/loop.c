@@ -11,8 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
-/* 64 streams of at most 4 descriptors, 64 connections, and the few of the agent itself. */
-#define WANTED_MAX 512
+/* Two carriers of 64 streams and 64 commands without one, of at most 4 descriptors each, and the few of the agent. */
+#define WANTED_MAX 1024
 #define LONGEST_WAIT_MS 60000
 #define HANGUP_GRACE_MS 2000
 

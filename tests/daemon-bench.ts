@@ -48,12 +48,14 @@ class PlayedGuests {
   /** What /healthz answers with; another status than 200 is a refusal. */
   status = 200;
   ports: object[] = [];
+  readonly asked: string[] = []; // beside commands, such as "DELETE /exec?session=…"
   readonly #execs: PlayedExec[] = [];
   #arrived: () => void = () => {};
 
   constructor(path: string) {
     this.path = path;
     this.server = createServer((asked, reply) => {
+      this.asked.push(`${asked.method} ${asked.url}`);
       const health = { status: "ok", agent: "played", uptimeMs: 1234, bootId: "b", init: "starting" };
       const body = asked.url === "/ports" ? { ports: this.ports } : health;
       reply.writeHead(this.status, { "content-type": "application/json" });

@@ -71,14 +71,18 @@ export const roomOf = ({ world, allowed }: Pick<ApiDeps, "world" | "allowed">, f
 });
 
 export type RouteName = keyof typeof routes;
-export interface Call<Body = unknown, Query = unknown> {
+export interface Call<Body = unknown, Query = unknown, Headers = unknown> {
   params: Record<string, string>;
   body: Body;
   query: Query;
+  headers: Headers;
   /** `request:<id>`, the cause of what the call appends. */
   cause: string;
   /** Aborted when the client goes away. */
   gone: AbortSignal;
   reply: FastifyReply;
 }
-export type Handle = <Body, Query>(name: RouteName, handler: (call: Call<Body, Query>) => unknown) => void;
+export type Handle = <Body, Query, Headers = unknown>(
+  name: RouteName,
+  handler: (call: Call<Body, Query, Headers>) => unknown,
+) => void;

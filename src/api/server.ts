@@ -110,9 +110,10 @@ const upgradeRequired = (protocol: string): BangerError =>
   });
 
 function route(app: FastifyInstance, entry: Route, handler: (call: Call) => unknown) {
-  const { method, path, body, query, upgrade, bodyMaxBytes = maximumBodyBytes } = entry;
+  const { method, path, body, query, headers: known, upgrade, bodyMaxBytes = maximumBodyBytes } = entry;
   const checkBody = body === undefined ? () => undefined : validator(body, "body");
   const checkQuery = query === undefined ? () => ({}) : validator(query, "query");
+  const checkHeaders = known === undefined ? () => ({}) : validator(known, "headers");
   app.route({
     method,
     url: path,
@@ -127,6 +128,7 @@ function route(app: FastifyInstance, entry: Route, handler: (call: Call) => unkn
         params: request.params as Record<string, string>,
         body: checkBody(request.body),
         query: checkQuery(request.query),
+        headers: checkHeaders(request.headers),
         cause: `request:${request.id}`,
         gone: gone.signal,
         reply,

@@ -7,17 +7,17 @@ import type { ErrorCode } from "../lib/error-codes.js";
 import { BangerError } from "../lib/errors.js";
 import { suggest } from "../lib/suggest.js";
 
-type Part = "body" | "query";
+type Part = "body" | "query" | "headers";
 
 /** Of a request that is wrong all over only so much is looked at. */
 const mostErrors = 100;
 const shownChars = 60;
 
-/** Yields the value when it fits. Query strings hold text, so numbers and booleans are read from text there. */
+/** Yields the value when it fits. Query strings and headers hold text, so numbers and booleans are read from text there. */
 export function validator<T>(schema: TSchema, part: Part): (value: unknown) => T {
   const compiled = TypeCompiler.Compile(schema);
   return (raw) => {
-    const value = part === "query" ? Value.Convert(schema, raw) : raw;
+    const value = part !== "body" ? Value.Convert(schema, raw) : raw;
     if (compiled.Check(value)) return value as T;
     throw refusal(worst(compiled.Errors(value)), part);
   };

@@ -5,7 +5,7 @@ import type { Static, TSchema } from "@sinclair/typebox";
 import type { ApiErrorBody, LogsQuery, routes } from "../contract/contract.js";
 import type { EventsQuery, EventView } from "../contract/events.js";
 import type { ExecRequest, VmHold } from "../contract/guest.js";
-import { logOffsetHeader } from "../contract/headers.js";
+import { logOffsetHeader, receivedHeader, sessionHeader } from "../contract/headers.js";
 import type { SocketOwner } from "../host/socket-place.js";
 import { pause } from "../lib/clock.js";
 import { BangerError } from "../lib/errors.js";
@@ -114,6 +114,12 @@ async function replyError(reply: Reply): Promise<BangerError> {
   return BangerError.from({ retry: "never", ...error, code: error.code, message: error.message });
 }
 
+/** What makes a command outlive the daemon that carries it: see the contract. */
+export interface Session {
+  id: string;
+  received?: number | undefined;
+}
+
 /** What every request needs, once a route's types are no longer of interest. */
 interface RawOptions {
   ref?: string | undefined;
@@ -181,8 +187,13 @@ export class Client {
   }
 
   /** Asks for a command in the guest; the connection then speaks the frames of src/guest/exec-frames.ts, once resumed. */
-  async exec(ref: string, body: ExecRequest): Promise<Duplex> {
-    const headers = { connection: "Upgrade", upgrade: "banger-exec" };
+  async exec(ref: string, body: ExecRequest, session?: Session): Promise<Duplex> {
+    const headers = {
+      connection: "Upgrade",
+      upgrade: "banger-exec",
+      ...(session && { [sessionHeader]: session.id }),
+      ...(session?.received !== undefined && { [receivedHeader]: String(session.received) }),
+    };
     return this.#guarded(undefined, async () => {
       const reply = await this.#open(requestLines.vmExec, { ref, body, headers });
       if (reply.status === 101) return reply.socket;

@@ -26,6 +26,8 @@ export interface Route {
   summary: string;
   query?: TSchema;
   body?: TSchema;
+  /** Headers that mean something to this route, by their lower-case names. */
+  headers?: TSchema;
   /** The longest body; 2 MiB unless told. */
   bodyMaxBytes?: number;
   /** The protocol that a request must ask for. */

@@ -43,7 +43,14 @@ function parametersOf(route: Route): Json[] {
     required: required.has(name),
     schema: plain(schema),
   }));
-  return [...inPath, ...inQuery];
+  const headers = (route.headers?.["properties"] ?? {}) as Record<string, TSchema>;
+  const inHeader = Object.entries(headers).map(([name, schema]) => ({
+    name,
+    in: "header",
+    required: false,
+    schema: plain(schema),
+  }));
+  return [...inPath, ...inQuery, ...inHeader];
 }
 
 /**

@@ -2,9 +2,18 @@
 import { type ClientRequest, request as httpRequest, type IncomingMessage } from "node:http";
 import { type Duplex, type Readable, Writable } from "node:stream";
 import type { Static, TSchema } from "@sinclair/typebox";
-import { Value } from "@sinclair/typebox/value";
-import { BangerError } from "../lib/errors.js";
-import { type AgentHealth, type AgentListener, Done, Failure, Health, Ports } from "./agent-replies.js";
+import type { BangerError } from "../lib/errors.js";
+import {
+  cannotGoOn,
+  garbled,
+  parse,
+  Refusal,
+  readAll,
+  refusal,
+  replyMaxBytes,
+  unreachable,
+} from "./agent-errors.js";
+import { type AgentHealth, type AgentListener, Done, Health, Ports } from "./agent-replies.js";
 import { ByteQueue } from "./bytes.js";
 import { ExecClient } from "./exec-stream.js";
 
@@ -18,6 +27,16 @@ export interface AgentExec {
   cols?: number;
   rows?: number;
   user?: string;
+}
+
+/** What makes a command outlive its stream. */
+export interface AgentSession {
+  /** Made by whoever asks for the command. What is asked for twice is begun once. */
+  session: string;
+  /** Bytes of its frames that have come: go on behind them, and begin nothing. */
+  received?: number;
+  /** How long the command goes on while nobody is connected to it. */
+  graceMs: number;
 }
 
 export interface FileAttributes {
@@ -36,58 +55,7 @@ interface Call {
   signal?: AbortSignal | undefined;
 }
 
-/** The longest reply that is kept in memory; the agent's own bound is far below. */
-const replyMaxBytes = 1024 * 1024;
 const lineEnd = 10;
-
-function unreachable(cause: unknown): BangerError {
-  if (cause instanceof BangerError) return cause;
-  const why = cause instanceof Error ? cause.message : String(cause);
-  return new BangerError("agent_unreachable", `the guest's agent does not answer: ${why}`, {
-    retry: "later",
-    cause,
-  });
-}
-
-function garbled(cause?: unknown): BangerError {
-  return new BangerError("agent_garbled", "the guest's agent sent an invalid reply", { cause });
-}
-
-async function readAll(reply: IncomingMessage): Promise<Buffer> {
-  const read = new ByteQueue();
-  try {
-    for await (const chunk of reply as AsyncIterable<Buffer>) {
-      if (read.length + chunk.length > replyMaxBytes) throw garbled();
-      read.add(chunk);
-    }
-  } catch (cause) {
-    throw unreachable(cause);
-  }
-  return read.takeAll();
-}
-
-function parse<T extends TSchema>(schema: T, text: string): Static<T> {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (cause) {
-    throw garbled(cause);
-  }
-  if (!Value.Check(schema, value)) throw garbled();
-  return value;
-}
-
-/** The agent's refusal as an error; its own code stands in front of its message. */
-async function refusal(reply: IncomingMessage): Promise<BangerError> {
-  const text = (await readAll(reply)).toString("utf8");
-  try {
-    const body = parse(Failure, text);
-    const retry = reply.statusCode === 503 ? "later" : "never";
-    return new BangerError("agent_refused", `${body.code}: ${body.message}`, { retry });
-  } catch {
-    return garbled();
-  }
-}
 
 /** `open` yields a new byte stream to the agent each time, such as `MuxHost.open` or a vsock connection. */
 export class AgentClient {
@@ -158,11 +126,29 @@ export class AgentClient {
   /**
    * Starts a command. Resolves with the stream of its frames, for an ExecClient at this end or at the end of another
    * connection; that the program cannot be run is told there. `signal` counts until then. A stream that breaks
-   * closes without an `end`.
+   * closes without an `end`. A session outlives its stream, where the agent is not older than sessions, and is gone on
+   * with by its id. @throws BangerError `exec_gone`, `exec_lost` where it cannot be
    */
-  exec(command: AgentExec, signal?: AbortSignal): Promise<Duplex> {
-    const body = Buffer.from(JSON.stringify(command));
-    return this.#upgrade("banger-exec", { method: "POST", path: "/exec", body, signal });
+  async exec(command: AgentExec, signal?: AbortSignal, session?: AgentSession): Promise<Duplex> {
+    const exec = (protocol: string, request: object) => {
+      const body = Buffer.from(JSON.stringify(request));
+      return this.#upgrade(protocol, { method: "POST", path: "/exec", body, signal });
+    };
+    if (session === undefined) return exec("banger-exec", command);
+    try {
+      return await exec("banger-session", { ...command, ...session });
+    } catch (error) {
+      const reason = error instanceof Refusal ? error.reason : undefined;
+      if (reason === "upgrade_required" && session.received === undefined)
+        return exec("banger-exec", command);
+      throw cannotGoOn(reason) ?? error;
+    }
+  }
+
+  /** Hangs up the session's command, if it runs, and forgets it. */
+  async hangUp(id: string, signal?: AbortSignal): Promise<void> {
+    const path = `/exec?${new URLSearchParams({ session: id })}`;
+    await this.#json(Done, { method: "DELETE", path, signal });
   }
 
   /** The bytes of a TCP connection to a port of the guest's own loopback. */

@@ -6,11 +6,14 @@ export const frameType = {
   stdinEnd: 1,
   resize: 2,
   signal: 3,
+  acknowledge: 4,
   stdout: 16,
   stderr: 17,
   exit: 18,
   error: 19,
   stdinCredit: 20,
+  attached: 21,
+  taken: 22,
 } as const;
 
 const headerBytes = 8;
@@ -30,12 +33,22 @@ export function encodeFrame(type: number, payload: Uint8Array = new Uint8Array(0
   return bytes;
 }
 
+/** As many bytes as the frame came in. */
+export const frameBytes = ({ payload }: Frame): number => headerBytes + payload.length;
+
+/** How far a side has come, for an `acknowledge`, `attached` or `taken` frame. */
+export function encodeOffset(offset: number): Buffer {
+  const payload = Buffer.alloc(8);
+  payload.writeBigUInt64LE(BigInt(offset));
+  return payload;
+}
+
 /** The size of a terminal, for a `resize` frame. */
 export function encodeSize(cols: number, rows: number): Buffer {
   const payload = Buffer.alloc(4);
   payload.writeUInt16LE(cols, 0);
   payload.writeUInt16LE(rows, 2);
-  return encodeFrame(frameType.resize, payload);
+  return payload;
 }
 
 /**

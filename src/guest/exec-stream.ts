@@ -1,14 +1,8 @@
 /** Runs one command over an upgraded connection: input and output with backpressure, resizes, signals and its end. */
 import type { Duplex, Readable, Writable } from "node:stream";
 import { BangerError } from "../lib/errors.js";
-import {
-  encodeFrame,
-  encodeSize,
-  type Frame,
-  FrameReader,
-  framePayloadMax,
-  frameType,
-} from "./exec-frames.js";
+import { encodeSize, type Frame, framePayloadMax, frameType } from "./exec-frames.js";
+import { ExecLine, lost, type Reconnect } from "./exec-line.js";
 
 /** How a command ended. */
 export type ExecResult = { code: number } | { signal: string; number: number };
@@ -23,11 +17,6 @@ export interface ExecStreams {
 
 /** Input that may be sent before the guest grants more, so that a signal never waits behind it. */
 const stdinWindowBytes = 65_536;
-
-function lost(cause?: unknown): BangerError {
-  const message = "the connection to the command was lost";
-  return new BangerError("exec_lost", message, { retry: "later", cause });
-}
 
 /** What the command wrote could not be written here. */
 export class OutputError extends Error {
@@ -92,9 +81,8 @@ function readFailure(payload: Buffer): BangerError {
 export class ExecClient {
   /** How the command ended. Rejects with `exec_*` when it could not be started, `exec_lost` when the connection broke. */
   readonly result: Promise<ExecResult>;
-  readonly #connection: Duplex;
+  readonly #line: ExecLine;
   readonly #streams: ExecStreams;
-  readonly #reader = new FrameReader();
   readonly #listeners: (() => void)[] = [];
   #settle!: { resolve: (result: ExecResult) => void; reject: (error: Error) => void };
   #settled = false;
@@ -106,17 +94,18 @@ export class ExecClient {
   /** Outputs that take no more for now. */
   readonly #full = new Set<Writable>();
 
-  constructor(connection: Duplex, streams: ExecStreams) {
-    this.#connection = connection;
+  /** With `reconnect` the command outlives its connection, where its guest can go on with it. */
+  constructor(connection: Duplex, streams: ExecStreams, reconnect?: Reconnect) {
     this.#streams = streams;
     this.result = new Promise((resolve, reject) => {
       this.#settle = { resolve, reject };
     });
-    this.#listen(connection, "data", (bytes: Buffer) => this.#take(bytes));
-    this.#listen(connection, "drain", () => this.#sendStdin());
-    this.#listen(connection, "end", () => this.#fail(lost()));
-    this.#listen(connection, "close", () => this.#fail(lost()));
-    connection.on("error", (cause) => this.#fail(lost(cause)));
+    const owner = {
+      frame: (frame: Frame) => this.#takeFrame(frame),
+      room: () => this.#sendStdin(),
+      lost: (error: Error) => this.#fail(error),
+    };
+    this.#line = new ExecLine(connection, owner, reconnect);
     for (const output of new Set([streams.stdout, streams.stderr])) {
       this.#listen(output, "drain", () => this.#drained(output));
       this.#listen(output, "close", () => this.#drained(output));
@@ -128,12 +117,12 @@ export class ExecClient {
 
   /** Tells the command's terminal its new size. */
   resize(cols: number, rows: number): void {
-    if (!this.#settled) this.#connection.write(encodeSize(cols, rows));
+    if (!this.#settled) this.#line.send(frameType.resize, encodeSize(cols, rows));
   }
 
   /** Sends a signal, by its Linux number, to the command's process group. */
   signal(number: number): void {
-    if (!this.#settled) this.#connection.write(encodeFrame(frameType.signal, Uint8Array.of(number)));
+    if (!this.#settled) this.#line.send(frameType.signal, Uint8Array.of(number));
   }
 
   /** Gives the command up: the guest hangs it up, then kills it. */
@@ -166,21 +155,21 @@ export class ExecClient {
   }
 
   #sendStdin(): void {
-    while (this.#unsent.length > 0 && this.#stdinCredit > 0 && !this.#connection.writableNeedDrain) {
+    while (this.#unsent.length > 0 && this.#stdinCredit > 0 && !this.#line.full) {
       const part = this.#unsent.subarray(
         0,
         Math.min(this.#unsent.length, this.#stdinCredit, framePayloadMax),
       );
       this.#unsent = this.#unsent.subarray(part.length);
       this.#stdinCredit -= part.length;
-      this.#connection.write(encodeFrame(frameType.stdin, part));
+      this.#line.send(frameType.stdin, part);
     }
     if (this.#stdinDone || this.#settled) return;
     if (this.#unsent.length > 0) {
       this.#streams.stdin?.pause();
     } else if (this.#stdinEnded) {
       this.#stdinDone = true;
-      this.#connection.write(encodeFrame(frameType.stdinEnd));
+      this.#line.send(frameType.stdinEnd);
     } else {
       this.#streams.stdin?.resume();
     }
@@ -188,15 +177,7 @@ export class ExecClient {
 
   #drained(output: Writable): void {
     this.#full.delete(output);
-    if (this.#full.size === 0) this.#connection.resume();
-  }
-
-  #take(bytes: Buffer): void {
-    try {
-      for (const frame of this.#reader.push(bytes)) this.#takeFrame(frame);
-    } catch (error) {
-      this.#fail(error as Error);
-    }
+    if (this.#full.size === 0) this.#line.resume();
   }
 
   #takeFrame({ type, payload }: Frame): void {
@@ -225,7 +206,7 @@ export class ExecClient {
     // An empty write would wait in line like any other, and no bound counts it.
     if (payload.length === 0 || output.destroyed || output.write(payload)) return;
     this.#full.add(output);
-    this.#connection.pause();
+    this.#line.pause();
   }
 
   #fail(error: Error): void {
@@ -239,6 +220,6 @@ export class ExecClient {
     this.#settled = true;
     for (const unlisten of this.#listeners) unlisten();
     this.#streams.stdin?.pause();
-    this.#connection.destroy();
+    this.#line.close();
   }
 }

@@ -107,6 +107,10 @@ export const vmCodes = {
     "the guest could not start the command",
     "`banger vm logs`; the guest may be out of memory",
   ],
+  exec_gone: [
+    "the guest no longer has the command: it restarted, or no client came for five minutes",
+    "run it again",
+  ],
   exec_failed: ["the guest reported a failure without details", "`banger vm logs`"],
   exec_lost: ["the connection to the command broke: guest, daemon or VMM ended", "`banger vm why`"],
   exec_protocol: ["the guest sent invalid command output", "`banger vm restart`"],

@@ -2,6 +2,7 @@
 
 import type { Duplex } from "node:stream";
 import { type Readable, Writable } from "node:stream";
+import type { Reconnect } from "../guest/exec-line.js";
 import { ExecClient } from "../guest/exec-stream.js";
 import { BangerError } from "../lib/errors.js";
 
@@ -43,7 +44,10 @@ const nowhere = (): Writable => new Writable({ write: (_chunk, _encoding, done) 
 /** A guest behind the agent: `connect` asks for a command and yields the connection of its frames. */
 export function guestOver(
   name: string,
-  connect: (request: { argv: string[]; cwd: string }) => Promise<Duplex>,
+  connect: (request: {
+    argv: string[];
+    cwd: string;
+  }) => Promise<{ connection: Duplex; reconnect?: Reconnect }>,
   signal: AbortSignal,
 ): Guest {
   return {
@@ -51,13 +55,12 @@ export function guestOver(
     async run(script, args, { stdin, stdout = nowhere() } = {}) {
       signal.throwIfAborted();
       const stderr = tail();
-      const connection = await connect({ argv: ["sh", "-c", script, "sh", ...args], cwd: "/" });
-      const command = new ExecClient(connection, {
-        ...(stdin !== undefined && { stdin }),
-        stdout,
-        stderr: stderr.stream,
+      const { connection, reconnect } = await connect({
+        argv: ["sh", "-c", script, "sh", ...args],
+        cwd: "/",
       });
-      connection.resume();
+      const streams = { ...(stdin !== undefined && { stdin }), stdout, stderr: stderr.stream };
+      const command = new ExecClient(connection, streams, reconnect);
       const abort = () => command.destroy();
       signal.addEventListener("abort", abort);
       try {

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { existsSync, mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { PassThrough } from "node:stream";
 import { after, before, test } from "node:test";
 import type { VmView } from "../../src/contract/contract.js";
 import type { EventView } from "../../src/contract/events.js";
@@ -50,30 +51,62 @@ for (const damage of ["nothing", "deleted", "garbage"] as const) {
   });
 }
 
-test("a log that is followed misses nothing over the daemon's death, and a command is told that it ended", async () => {
+const numbers = (upTo: number) => Array.from({ length: upTo }, (_, i) => `${i + 1}\n`).join("");
+
+test("sessions and followers miss and double nothing when the daemon is killed and when it is stopped", async () => {
   await home.ok("vm", "run", "-d", "--name", "followed", ...small);
   const line = (text: string) =>
     home.ok("vm", "exec", "followed", "--", "sh", "-c", `echo ${text} > /dev/console`);
   await line("before-1");
   const follower = home.start(["vm", "logs", "followed", "-f", "--tail", "1"]);
-  let seen = "";
-  follower.child.stdout?.on("data", (text: Buffer) => {
-    seen += text.toString();
+  const events = home.start(["events", "followed", "-f", "--json"]);
+  const inGuest = (...argv: string[]) => ["vm", "exec", "followed", "--", ...argv];
+  // More than fits between the guest and a reader who takes no more: it is under way until that goes on.
+  const counter = home.start(inGuest("sh", "-c", "seq 400000; echo end >&2; exit 7"));
+  const some = () =>
+    new Promise<void>((resolve) => {
+      counter.child.stdout?.resume().once("data", () => resolve(void counter.child.stdout?.pause()));
+    });
+  const given = new PassThrough();
+  const asked = home.start(inGuest("sh", "-c", 'while read -r line; do echo "$line"; done; exit 3'), {
+    input: given,
   });
-  await until("the follower reads", async () => seen.includes("before-1"));
-  const command = home.start(["vm", "exec", "followed", "--", "sleep", "1000"]);
-  await until("the command runs", async () =>
-    /sleep 1000/.test(await home.ok("vm", "exec", "followed", "--", "ps", "-e", "-o", "args")),
+  let last = 0;
+  const give = (upTo: number) => {
+    for (; last < upTo; last++) given.write(`${last + 1}\n`);
+  };
+  give(100);
+  await some();
+  await until("all of them are on their way", async () =>
+    [follower, events, asked].every((each) => each.soFar().length > 0),
   );
   await home.killDaemon();
-  const ended = await command.ended;
-  assert.equal(ended.status, 125);
-  assert.match(ended.stderr, /the daemon stopped, .*\n {2}try: banger vm exec followed -- CMD/);
+  give(200);
+  await until("what was given comes back", async () => asked.soFar().endsWith("\n200\n"));
+  await some();
+  await home.ok("daemon", "stop");
+  counter.child.stdout?.resume();
+  give(300);
+  given.end();
+  const [counted, answered] = [await counter.ended, await asked.ended];
+  assert.deepEqual([counted.status, counted.stdout, counted.stderr], [7, numbers(400_000), "end\n"]);
+  assert.deepEqual([answered.status, answered.stdout], [3, numbers(300)]);
   await line("after-1");
-  await until("the follower goes on", async () => seen.includes("after-1"));
-  follower.child.kill("SIGKILL");
-  assert.deepEqual(seen.match(/(before|after)-1/g), ["before-1", "after-1"]);
+  await until("the follower goes on", async () => follower.soFar().includes("after-1"));
+  const left = home.start(inGuest("sh", "-c", "echo up; exec sleep 1000"));
+  await until("the command runs", async () => left.soFar() === "up\n");
+  left.child.kill("SIGKILL");
+  const processes = () => home.ok(...inGuest("ps", "-e", "-o", "args"));
+  await until("a command goes with its client", async () => !/sleep 1000/.test(await processes()));
   await home.ok("vm", "delete", "followed");
+  await until("the events go on", async () => events.soFar().includes('"vm.delete_requested"'));
+  for (const { child } of [follower, events]) child.kill("SIGKILL");
+  assert.deepEqual(follower.soFar().match(/(before|after)-1/g), ["before-1", "after-1"]);
+  const seqs = [...events.soFar().matchAll(/"seq": ?(\d+)/g)].map(([, seq]) => Number(seq));
+  assert.deepEqual(
+    seqs,
+    [...new Set(seqs)].sort((one, other) => one - other),
+  );
 });
 
 for (const stage of ["vm.created", "vm.disk_attached", "vm.process_started", "vm.ready"]) {

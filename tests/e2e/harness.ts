@@ -4,6 +4,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
+import type { Readable } from "node:stream";
 import { setTimeout as pause } from "node:timers/promises";
 import type { VmView } from "../../src/contract/contract.js";
 import type { EventView } from "../../src/contract/events.js";
@@ -24,10 +25,12 @@ export interface Ended {
 export interface Started {
   child: ChildProcess;
   ended: Promise<Ended>;
+  /** What it has printed so far. */
+  soFar(): string;
 }
 
 export interface RunOptions {
-  input?: string;
+  input?: string | Readable;
   env?: NodeJS.ProcessEnv;
   /** Kills the command when it takes longer. */
   timeoutMs?: number;
@@ -75,7 +78,8 @@ export class TestHome {
       child[name].on("data", (chunk: Buffer) => out[name].push(chunk));
     }
     child.stdin.on("error", () => undefined);
-    child.stdin.end(input ?? "");
+    if (typeof input === "object") input.pipe(child.stdin);
+    else child.stdin.end(input ?? "");
     const text = (name: "stdout" | "stderr") => Buffer.concat(out[name]).toString("utf8");
     const ended = new Promise<Ended>((resolve, reject) => {
       child.on("error", reject);
@@ -83,7 +87,7 @@ export class TestHome {
         resolve({ status, signal, stdout: text("stdout"), stderr: text("stderr") }),
       );
     });
-    return { child, ended };
+    return { child, ended, soFar: () => text("stdout") };
   }
 
   run(args: readonly string[], options: RunOptions = {}): Promise<Ended> {

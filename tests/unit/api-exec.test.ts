@@ -149,6 +149,54 @@ describe("an end", () => {
   });
 });
 
+describe("a command with an id", () => {
+  const named = (ref: string, session: string, received?: number) =>
+    headOf(ref, '{"argv":["sleep"]}').replace(
+      "\r\n\r\n",
+      `\r\nbanger-session: ${session}${received === undefined ? "" : `\r\nbanger-received: ${received}`}\r\n\r\n`,
+    );
+
+  test("is the guest's by it, and hung up there when its client goes", async () => {
+    const client = send(named(id, "session-of-somebody", 5));
+    const { stream, request } = await bench.guests.nextExec();
+    const graceMs = 300_000;
+    assert.deepEqual(request, { argv: ["sleep"], session: "session-of-somebody", graceMs, received: 5 });
+    assert.match(await answer(client), /^HTTP\/1\.1 101 /);
+    client.destroy();
+    await gone(stream);
+    while (!bench.guests.asked.includes("DELETE /exec?session=session-of-somebody")) await nextTurn();
+  });
+
+  test("is left alone by a daemon that ends, whose client may ask the next one for it", async () => {
+    const other = await DaemonBench.open();
+    try {
+      const daemon = await other.start();
+      await other.pullImage();
+      const client = connect(other.socket);
+      client.write(named(await other.runningVm("ann"), "session-that-goes-on"));
+      const { stream } = await other.guests.nextExec();
+      assert.match(await answer(client), /101/);
+      await daemon.close();
+      await Promise.all([gone(client), gone(stream)]);
+      assert.deepEqual(
+        other.guests.asked.filter((line) => line.startsWith("DELETE")),
+        [],
+      );
+    } finally {
+      await other.close();
+    }
+  });
+
+  test("has one that nobody guesses, and an offset that is a number", async () => {
+    for (const wrong of [
+      named(id, "short"),
+      named(id, "with a space in it"),
+      named(id, "session-of-mine", -1),
+    ])
+      assert.match(await answer(send(wrong)), /^HTTP\/1\.1 400 /);
+  });
+});
+
 describe("a refusal is an error in JSON", () => {
   const cases: Record<string, [text: () => string, status: number, code: string]> = {
     "an unknown VM": [() => headOf("nobody", '{"argv":["true"]}'), 404, "vm_not_found"],

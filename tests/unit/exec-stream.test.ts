@@ -55,7 +55,10 @@ test("frames survive any cut of the byte stream", (t) => {
 
 test("a reader is told by name what is no frame", () => {
   assert.throws(() => new FrameReader().push(Buffer.alloc(8, 0xff)), { code: "exec_protocol" });
-  assert.deepEqual(encodeSize(258, 3), Buffer.from([2, 0, 0, 0, 4, 0, 0, 0, 2, 1, 3, 0]));
+  assert.deepEqual(
+    encodeFrame(frameType.resize, encodeSize(258, 3)),
+    Buffer.from([2, 0, 0, 0, 4, 0, 0, 0, 2, 1, 3, 0]),
+  );
 });
 
 test("input waits for credit, signals and sizes do not", async () => {

@@ -38,12 +38,13 @@ export function changed(
   return own;
 }
 
-/** The same with `--json`: what is meant for people goes nowhere. */
-export const withJson = (context: Context): Context =>
-  changed(context, {
-    json: true,
-    stderr: new Writable({ write: (_bytes, _encoding, done) => done() }) as NodeJS.WriteStream,
-  });
+const nowhere = () => new Writable({ write: (_bytes, _encoding, done) => done() }) as NodeJS.WriteStream;
+
+/** The same, whose words for people go nowhere. */
+export const silenced = (context: Context): Context => changed(context, { stderr: nowhere() });
+
+/** The same with `--json`. */
+export const withJson = (context: Context): Context => changed(context, { json: true, stderr: nowhere() });
 
 const slowStartMs = 400;
 

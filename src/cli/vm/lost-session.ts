@@ -9,12 +9,12 @@ const lookMs = 100;
 
 /** The guest's end after `since` (ms since the epoch) as an error; undefined when it has not ended, or nobody can tell. */
 export async function guestEnded(
-  { client }: Context,
+  { client: { passive } }: Context,
   ref: string,
   since: number,
 ): Promise<BangerError | undefined> {
   for (let looks = 0; looks < mostLooks; looks++) {
-    const vm = await client.call("vmShow", { ref }).catch(() => undefined);
+    const vm = await passive.call("vmShow", { ref }).catch(() => undefined);
     if (vm === undefined) return undefined;
     const { lastExit, name } = vm;
     if (lastExit !== null && Date.parse(lastExit.at) >= since) {
@@ -29,9 +29,12 @@ export async function guestEnded(
 const daemonGone = new Set(["daemon_lost", "daemon_not_running"]);
 
 /** That the daemon is not there any more, as an error; undefined when it is. */
-export async function daemonWent({ client }: Context, ref: string): Promise<BangerError | undefined> {
+export async function daemonWent(
+  { client: { passive } }: Context,
+  ref: string,
+): Promise<BangerError | undefined> {
   try {
-    await client.call("vmShow", { ref });
+    await passive.call("vmShow", { ref });
     return undefined;
   } catch (error) {
     if (!(error instanceof BangerError && daemonGone.has(error.code))) return undefined;

@@ -5,14 +5,18 @@ import type { Readable, Writable } from "node:stream";
 import type { ExecRequest } from "../../contract/guest.js";
 import { ExecClient, type ExecResult, OutputError } from "../../guest/exec-stream.js";
 import { BangerError } from "../../lib/errors.js";
-import type { Context } from "../base/context.js";
+import { type Context, silenced } from "../base/context.js";
 import { Interrupted } from "../base/interrupts.js";
 import { flushed, outputEnd } from "../base/output.js";
+import { openCommand } from "./command.js";
 import { daemonWent, guestEnded } from "./lost-session.js";
 import { inForeground, TerminalInput } from "./terminal-input.js";
 
 /** Errors that are the command's own fault. */
 const commandFaults = new Set(["exec_not_found", "exec_not_executable"]);
+
+/** What the end of a guest looks like to its commands. */
+const losses = new Set(["exec_lost", "exec_gone", "agent_unreachable", "vm_not_running", "vm_not_found"]);
 
 /** Signals that tell a program something, and may come often. */
 const messages = new Set(["SIGUSR1", "SIGUSR2"]);
@@ -87,10 +91,10 @@ export async function joinSession(
     body.env = { ...Object.fromEntries(own), ...request.env };
   }
   const begun = context.clock.now();
-  const connection = await context.client.exec(ref, body);
+  // Beside a terminal in raw mode nothing may be shown.
+  const { connection, reconnect } = await openCommand(tty ? silenced(context) : context, ref, body);
   const stdin = input ? inputOf(context) : undefined;
-  const command = new ExecClient(connection, { ...(stdin && { stdin }), stdout, stderr });
-  connection.resume();
+  const command = new ExecClient(connection, { ...(stdin && { stdin }), stdout, stderr }, reconnect);
   let left: Interrupted | undefined;
   let interrupted = false;
   const releases = [
@@ -106,7 +110,7 @@ export async function joinSession(
     interrupted = "number" in result && result.number === interrupt;
     return result;
   } catch (error) {
-    const lost = error instanceof BangerError && error.code === "exec_lost";
+    const lost = error instanceof BangerError && losses.has(error.code);
     const ended =
       left === undefined && lost
         ? ((await guestEnded(context, ref, begun)) ?? (await daemonWent(context, ref)))

@@ -5,6 +5,7 @@ import type { Plan, WorkspaceOptions } from "../../workspace/plan.js";
 import type { Placement } from "../../workspace/prepare.js";
 import { usageError } from "../base/check.js";
 import { answer, type Context, say } from "../base/context.js";
+import { openCommand } from "./command.js";
 
 export const workspaceFlags = {
   branch: { type: "string", valueHint: "B", description: "Create branch B in the guest's checkout" },
@@ -113,6 +114,6 @@ export async function placePlan(
 export async function guestOf(context: Context, ref: string): Promise<Guest> {
   const { guestOver } = await import("../../workspace/guest.js");
   const connect = (request: { argv: string[]; cwd: string }) =>
-    context.client.exec(ref, { ...request, imageEnv: false });
+    openCommand(context, ref, { ...request, imageEnv: false });
   return guestOver(ref, connect, context.interrupts.signal);
 }
