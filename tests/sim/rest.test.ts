@@ -36,6 +36,16 @@ function* hosts(): IterableIterator<Found> {
   }
 }
 
+/** Every VM that a log can tell of; those that differ in what nothing goes by while it is brought to rest count once. */
+function differentVms(): Iterable<Vm> {
+  const found = new Map<string, Vm>();
+  for (const { vm } of reachableVms().values()) {
+    const { labels, lastExit, error, clockSetAt, bootedAt, readyAt, startedAt, ...rest } = vm;
+    found.set(JSON.stringify(rest), vm);
+  }
+  return found.values();
+}
+
 /** The same in system mode: with each of them, every stage of what the helper makes. */
 function* helped(): IterableIterator<Found> {
   const disks = { directory: true, rootDisk: true, workDisk: true, workMiB: 1024, seed: true };
@@ -134,8 +144,7 @@ for (const [mode, found] of [
   ["system", helped],
 ] as const)
   test(`every VM on every host of ${mode} mode comes to rest within ${passes} passes`, async () => {
-    for (const { vm } of reachableVms().values())
-      for (const each of found()) await comesToRest(vm, each, mode);
+    for (const vm of differentVms()) for (const each of found()) await comesToRest(vm, each, mode);
   });
 
 async function comesToRest(vm: Vm, found: Found, mode: "user" | "system"): Promise<void> {
