@@ -48,9 +48,13 @@ async function monitor(socket: string): Promise<string> {
     const words = { execute: "human-monitor-command", arguments: { "command-line": command } };
     connection.write(`${JSON.stringify(words)}\n`);
   }
-  for await (const line of createInterface(connection)) {
+  // Whoever reads lines does not hear that the connection was destroyed.
+  const lines = createInterface(connection);
+  connection.once("close", () => lines.close());
+  for await (const line of lines) {
     const { return: text } = JSON.parse(line) as { return?: unknown };
-    if (typeof text === "string" && said.push(text) === commands.length) connection.destroy();
+    if (typeof text === "string" && said.push(text) === commands.length) break;
   }
+  connection.destroy();
   return said.join("\n----\n");
 }

@@ -113,6 +113,9 @@ async function tryAs(user: string, place: Place): Promise<void> {
   }
   made ??= make(root, place);
   await made;
+  // An ordinary user may not, and the set-up says so.
+  if (user !== "root")
+    await inTree(root, "root", ["apt-get", "install", "-yq", "--no-install-recommends", "npm"], place.log);
   await inTree(root, user, ["sh", "../trial.sh"], place.log, `${homeOf(user)}/banger`);
 }
 
