@@ -213,7 +213,7 @@ export class DaemonBench {
       vmm: "simulated",
       acceleration: async () => ({ accelerator: "tcg", why: "it is simulated" }),
       addresses: loopbackRange(7),
-      endUnreachable: () => 0,
+      ...{ showHandles: () => undefined, endUnreachable: () => 0 },
       connectedAddresses: () => this.connected,
       vmms: () => this.vmms(),
       machine: () => machineOf(this.host),

@@ -14,7 +14,7 @@ import type { Clock } from "../lib/clock.js";
 import type { Ledger } from "../log/ledger.js";
 import type { World } from "../loop/world.js";
 import type { ObservedHost } from "../model/host.js";
-import type { ImageId, ProcessIdentity, Seen, Vm, VmId } from "../model/model.js";
+import type { ImageId, Observed, ProcessIdentity, Seen, Vm, VmId } from "../model/model.js";
 import type { Activity } from "./activity.js";
 
 /** The host as a daemon has it: what the loop turns on, the links to the guests, and where those live. */
@@ -40,6 +40,8 @@ export interface HostWorld<C extends GuestAgent = AgentClient> extends World {
     vm: Pick<Vm, "id" | "imageId">,
     process: Seen<ProcessIdentity>,
   ): Pick<VmStats, "cpuMs" | "rssBytes" | "rootBytes" | "rootMiB" | "diskBytes">;
+  /** Has handles.json tell what a look found. */
+  showHandles(observed: Observed): void;
   /** Ends the VMMs that nobody can reach any more because their home was deleted; returns how many. */
   endUnreachable(): number;
 }

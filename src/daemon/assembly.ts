@@ -131,10 +131,9 @@ export function assembleWorld<C extends GuestAgent>(options: AssemblyOptions<C>)
     ...{ vmm, acceleration, capabilities: mode.capabilities },
     observe: sharedRun(async () => {
       const sight = await mode.look();
-      const observed = look(instruments, sight);
-      cache.show(describeHandles(home, observed));
-      return observed;
+      return look(instruments, sight);
     }),
+    showHandles: (observed) => cache.show(describeHandles(home, observed)),
     machine: () => lookAtHost(home),
     perform: (effect, context) => perform(drivers, effect, context),
     onWake: (listener) => {

@@ -22,6 +22,7 @@ import { Loop } from "../loop/loop.js";
 import type { World } from "../loop/world.js";
 import { daemonStream, event, hostStream, vmStream } from "../model/events.js";
 import type { WantedNetwork } from "../model/host-network.js";
+import type { Observed } from "../model/model.js";
 import { autoStop } from "./auto-stop.js";
 import { tellHost, watchHome } from "./home-watch.js";
 
@@ -79,7 +80,8 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     askForNetwork(ledger, world, { tapPoolSize: config.network.tapPoolSize, namesPort: localPort(dns) });
     const { resyncIntervalMs } = config;
     const guarded = guard(options, world, end);
-    const loopOptions = { concurrency, attempts, resyncIntervalMs, warn: guarded.warn };
+    const looked = (observed: Observed) => world.showHandles(observed);
+    const loopOptions = { concurrency, attempts, resyncIntervalMs, warn: guarded.warn, looked };
     const loop = new Loop(ledger, guarded.world, clock, loopOptions);
     parts.unshift(() => loop.stop());
     await loop.start();

@@ -28,6 +28,8 @@ export interface LoopOptions {
   concurrency: number;
   /** How often the whole host is compared with the whole state. */
   resyncIntervalMs: number;
+  /** Is told each look, for people to read. */
+  looked?: (observed: Observed) => void;
   /** How often an effect of one step may fail or change nothing before the step has failed. */
   attempts: number;
   warn: (message: string, details: object) => void;
@@ -79,7 +81,7 @@ export class Loop {
 
   /** Starts after replay and one full observation; from then on the loop keeps the host as it is wanted. */
   async start(): Promise<void> {
-    const observed = await this.#world.observe();
+    const observed = await this.#look();
     // At once, so that whoever asks first sees the images that are there; no pass is under way yet.
     for (const id of observed.images.keys()) this.#learn(`image/${id}`, observed);
     this.#compare(observed);
@@ -94,7 +96,7 @@ export class Loop {
 
   /** One look at the host, then a pass for each stream that has something to do. Returns how many had. */
   async sweep(): Promise<number> {
-    return this.#compare(await this.#world.observe());
+    return this.#compare(await this.#look());
   }
 
   #compare(observed: Observed): number {
@@ -124,6 +126,12 @@ export class Loop {
     await this.#keys.drain();
   }
 
+  async #look(): Promise<Observed> {
+    const observed = await this.#world.observe();
+    this.#options.looked?.(observed);
+    return observed;
+  }
+
   *#streams(observed: Observed): IterableIterator<string> {
     const { vms, images } = this.#ledger.state;
     yield hostStream;
@@ -149,7 +157,7 @@ export class Loop {
 
   async #pass(stream: string): Promise<void> {
     try {
-      const plan = this.#learn(stream, await this.#world.observe());
+      const plan = this.#learn(stream, await this.#look());
       if (plan === undefined || this.#stopping.signal.aborted) return;
       await this.#carryOut(stream, plan);
     } catch (thrown) {
