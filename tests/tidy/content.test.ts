@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { withCodes } from "../../docs/codes.js";
 import { errorCodes } from "../../src/lib/error-codes.js";
-import { linesOf, paths, read, root, typescript } from "./sources.js";
+import { importsOf, linesOf, paths, read, root, typescript } from "./sources.js";
 
 /** Calls that reach for time, chance or environment; a method of that name on something else is none. */
 const ambient =
@@ -37,6 +37,18 @@ test("no test sleeps", () => {
     for (const [index, line] of linesOf(path).entries()) {
       assert.ok(!/timers\/promises.*setTimeout|await (sleep|delay)\(\d/.test(line), `${path}:${index + 1}`);
     }
+  }
+});
+
+test("every property counts how often it came to its subject", () => {
+  const properties = typescript("tests").filter((path) =>
+    importsOf(path).some(({ to }) => to === "fast-check"),
+  );
+  assert.ok(properties.length > 15, `${properties.length} files have properties`);
+  for (const path of properties) {
+    if (path === "tests/observations.ts") continue;
+    const count = (word: RegExp): number => read(path).match(word)?.length ?? 0;
+    assert.ok(count(/ = reached[<(]/g) >= count(/\bfc\.assert\(/g), `${path}: see tests/reached.ts`);
   }
 });
 

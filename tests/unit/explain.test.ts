@@ -3,10 +3,11 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import Database from "better-sqlite3";
-import { history, sentence, why } from "../../src/core/explain.js";
+import { history, pauseText, sentence, why } from "../../src/core/explain.js";
 import { fold, initialState } from "../../src/core/projection.js";
 import { type RawEvent, type StoredEvent, schemaVersions, upcast } from "../../src/model/events.js";
 import type { Vm } from "../../src/model/model.js";
+import { reached } from "../reached.js";
 
 const repository = new URL("../../../", import.meta.url);
 const textOf = (path: string): string => readFileSync(new URL(path, repository), "utf8");
@@ -27,9 +28,10 @@ const state = fold(initialState, events);
 const of = (id: string) => events.filter(({ stream }) => stream === `vm/${id}`);
 const whyOf = (id: string, own = of(id)) => why(fold(initialState, own).vms[id] as Vm, own);
 
-test("the fixtures have every type of event, and each has a sentence of its own", () => {
-  const later = ["v1-2", "v1-4", "v1-5", "v1-tries", "v1-found", "v1-booted", "v1-host"];
-  const all = [...events, ...later.flatMap(fixture)];
+const later = ["v1-2", "v1-4", "v1-5", "v1-tries", "v1-found", "v1-booted", "v1-host"];
+const all = [...events, ...later.flatMap(fixture)];
+
+test("the fixtures have every type of event, and each has a sentence", () => {
   const types = new Set(all.map(({ type }) => type));
   assert.deepEqual([...types].sort(), Object.keys(schemaVersions).sort());
   for (const event of all) {
@@ -37,6 +39,76 @@ test("the fixtures have every type of event, and each has a sentence of its own"
     assert.match(text, /^[A-Z0-9a-z].*[^.]\.$/, text);
     assert.doesNotMatch(text, /undefined|\[object|NaN|ensure[A-Z]/, text);
   }
+});
+
+/** Of the same noun: what an image's event says stands beside the image's name. */
+const kindOf = ({ type }: StoredEvent): string => type.slice(0, type.indexOf("."));
+
+test("two events of different types never read the same", () => {
+  const told = new Map<string, string>();
+  for (const event of all) {
+    const text = `${kindOf(event)}: ${sentence(event)}`;
+    assert.equal(told.get(text) ?? event.type, event.type, text);
+    told.set(text, event.type);
+  }
+  assert.ok(told.size >= Object.keys(schemaVersions).length, `${told.size} sentences`);
+});
+
+/** Fields that no sentence tells: they are for programs, or another event tells them. */
+const untold: Readonly<Record<string, readonly string[]>> = {
+  "vm.created": ["vmId", "addressIndex", "commandId", "labels"],
+  "vm.restart_requested": ["bootTimeoutMs"],
+  "vm.process_exited": ["reason"],
+  "image.pull_requested": ["imageId", "source"],
+  "image.found": ["imageId", "name", "source", "builtAt"],
+  "log.stream_archived": ["lastAddressIndex"],
+};
+/** Of an error the message is told; whether it is retried only where that is not settled. */
+const untoldOfErrors = ["code", "hint", "retry"];
+
+/** Words of which there are no others. */
+const closed: readonly (readonly string[])[] = [["up", "unsaid"], Object.keys(pauseText)];
+
+/** A value that people would call another one. */
+function other(value: unknown): unknown {
+  const words = closed.find((list) => list.includes(value as string));
+  if (words !== undefined) return words.find((word) => word !== value);
+  if (typeof value === "number") return value * 3 + 120_000_000;
+  if (typeof value === "boolean") return !value;
+  return `${value} other`;
+}
+
+/** The data with one of its plain values changed, each by its path. */
+function* changed(data: object): Iterable<[path: string, data: object]> {
+  for (const [name, value] of Object.entries(data)) {
+    if (typeof value !== "object" || value === null) yield [name, { ...data, [name]: other(value) }];
+    else for (const [path, inner] of changed(value)) yield [`${name}.${path}`, { ...data, [name]: inner }];
+  }
+}
+
+test("two events that tell different things of their VM or image do not read the same", (t) => {
+  const hit = reached(t, { told: 60 });
+  for (const event of all) {
+    const silent = [...(untold[event.type] ?? []), ...("message" in event.data ? untoldOfErrors : [])];
+    for (const [path, data] of changed(event.data)) {
+      if (silent.includes(path.split(".")[0] ?? "")) continue;
+      // There is one way to reboot.
+      if (event.type === "vm.process_exited" && event.data.reason === "reboot") continue;
+      const name = `${event.type} with another ${path}`;
+      assert.notEqual(sentence({ ...event, data } as StoredEvent), sentence(event), name);
+      hit("told");
+    }
+  }
+});
+
+test("each way for a VMM to end, and each cause of a pause, reads differently", () => {
+  const exited = of("00000002").find(({ type }) => type === "vm.process_exited") as StoredEvent;
+  const ends = ["asked", "guest", "reboot", "panic", "lost"].map((reason) =>
+    sentence({ ...exited, data: { reason, detail: "the same" } } as StoredEvent),
+  );
+  assert.equal(new Set(ends).size, ends.length, ends.join("\n"));
+  const pauses = Object.values(pauseText);
+  assert.equal(new Set(pauses).size, pauses.length, pauses.join("\n"));
 });
 
 test("a VMM that was killed from outside is told from there back to the request", () => {
