@@ -47,8 +47,6 @@ export const tools = {
   nft: { paths: below(sbin, "nft"), hint: debian("nftables") },
   iptables,
   "iptables-restore": iptables,
-  losetup: { paths: below(sbin, "losetup"), hint: debian("mount") },
-  blockdev: { paths: below(sbin, "blockdev"), hint: debian("util-linux") },
   dmsetup: { paths: below(sbin, "dmsetup"), hint: debian("dmsetup") },
   resolvectl: { paths: below(bin, "resolvectl"), hint: debian("systemd-resolved") },
 } as const satisfies Record<string, Tool>;

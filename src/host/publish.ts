@@ -16,6 +16,16 @@ export async function exists(path: string): Promise<boolean> {
   }
 }
 
+/** A file of holes that is its owner's alone; what a crash left there goes. */
+export async function makeHoles(path: string, sizeBytes: number): Promise<void> {
+  const file = await open(path, "w", 0o600);
+  try {
+    await file.truncate(sizeBytes);
+  } finally {
+    await file.close();
+  }
+}
+
 /** Puts a file's content, or a directory's names, on the disk. */
 export async function flush(path: string): Promise<void> {
   const file = await open(path, "r");

@@ -9,7 +9,7 @@ export interface HostTraits {
   /** Whether systemd is this host's init (sd_booted(3)). */
   systemd: boolean;
   /** What the helper cannot do without. */
-  tools: { ip: boolean; losetup: boolean; firewall: boolean };
+  tools: { ip: boolean; firewall: boolean };
 }
 
 /** Whether the host has it in a form that the helper would run. */
@@ -28,7 +28,6 @@ export const hostTraits = (): HostTraits => ({
   systemd: existsSync("/run/systemd/system"),
   tools: {
     ip: hasTool("ip"),
-    losetup: hasTool("losetup"),
     firewall: hasTool("nft") || hasTool("iptables"),
   },
 });
@@ -39,7 +38,7 @@ export function checkRoot(uid: number, words: string): void {
   throw new BangerError("needs_root", `banger ${words} needs root`, { hint: `sudo banger ${words}` });
 }
 
-const packages = { ip: "iproute2", losetup: "mount", firewall: "nftables" } as const;
+const packages = { ip: "iproute2", firewall: "nftables" } as const;
 
 /** @throws BangerError `architecture_unsupported`, `systemd_missing`, `tool_missing` */
 export function checkHost({ architecture, systemd, tools }: HostTraits): void {

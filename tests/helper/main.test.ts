@@ -7,15 +7,23 @@ import { createServer } from "node:net";
 import { test } from "node:test";
 import type { Answer } from "../../helper/contract.js";
 import { helperClient } from "../../src/effects/helper/client.js";
+import { helperUnit } from "../../src/home/handles.js";
 import type { BangerError } from "../../src/lib/errors.js";
+import { unitsOf } from "../../src/system/units.js";
 import { hostile } from "./hostile.js";
 import { metadataOf } from "./metadata.js";
 import { Raw, until, verdictOf } from "./serve.js";
 import { needsRoot, trustedPlace } from "./trusted-place.js";
 
-const launcher = new URL("../../../bin/banger-helper", import.meta.url).pathname;
 const owner = 4321;
-const environment = { PATH: `${process.execPath.replace(/\/node$/, "")}:${process.env["PATH"]}` };
+const tree = new URL("../../../", import.meta.url).pathname.replace(/\/$/, "");
+const programs = { node: process.execPath, tree, kvmGroup: false, legacyIptables: false };
+/** As the unit that is installed starts it; each test has metadata of its own. */
+const launch = (
+  /^ExecStart=(.*) --metadata /m.exec(unitsOf(metadataOf(), programs)[helperUnit] ?? "")?.[1] ?? ""
+).split(" ");
+/** systemd gives a service no more. */
+const environment = { PATH: process.env["PATH"] };
 
 type Context = { after: (done: () => void) => void };
 
@@ -38,9 +46,9 @@ function install(t: Context): string {
 async function start(t: Context): Promise<Started> {
   const place = install(t);
   const socket = `${place}/s`;
-  const argv = ["--net", "--mount", launcher, "--metadata", `${place}/install.json`, "--socket", socket];
+  const argv = ["--net", "--mount", ...launch, "--metadata", `${place}/install.json`, "--socket", socket];
   const child = spawn("unshare", argv, {
-    env: { ...environment, SECRET: "1" },
+    env: environment,
     stdio: ["ignore", "ignore", "pipe"],
   });
   t.after(() => void child.kill("SIGKILL"));
@@ -60,7 +68,6 @@ test("it serves its owner's socket, and ends when it is told to", { skip: needsR
   const { mode, uid, gid } = statSync(socket);
   assert.deepEqual([mode & 0o777, uid, gid], [0o600, owner, owner]);
   assert.match(readFileSync(`/proc/${pid}/status`, "utf8"), /^Umask:\s+0077$/m);
-  assert.ok(!readFileSync(`/proc/${pid}/environ`, "utf8").includes("SECRET"));
   const helper = helperClient(socket);
   const about = await helper.call("about", {}, never);
   assert.match(about.version, /^\d+\.\d+\.\d+/);
@@ -124,7 +131,7 @@ test("it takes the socket that systemd listens at for it", { skip: needsRoot }, 
   await once(server, "listening");
   const { fd } = (server as unknown as { _handle: { fd: number } })._handle;
   const run = (script: string) => {
-    const child = spawn("sh", ["-c", script, "sh", launcher, "--metadata", `${place}/install.json`], {
+    const child = spawn("sh", ["-c", script, "sh", ...launch, "--metadata", `${place}/install.json`], {
       env: environment,
       stdio: ["ignore", "ignore", "ignore", fd],
     });
@@ -144,10 +151,11 @@ test("it takes the socket that systemd listens at for it", { skip: needsRoot }, 
   assert.deepEqual(await once(child, "exit"), [0, null]);
 });
 
-test("without sound metadata it does not start, and says how to hint that", { skip: needsRoot }, (t) => {
+test("without sound metadata it does not start, and says how to fix that", { skip: needsRoot }, (t) => {
   const place = install(t);
+  const [node = "", ...main] = launch;
   const run = (...argv: string[]) =>
-    spawnSync(launcher, [...argv, "--socket", `${place}/s`], { encoding: "utf8", env: environment });
+    spawnSync(node, [...main, ...argv, "--socket", `${place}/s`], { encoding: "utf8", env: environment });
   const file = `${place}/install.json`;
   const table: [RegExp, () => void, string[]][] = [
     [/--metadata FILE is missing/, () => {}, []],
@@ -155,9 +163,13 @@ test("without sound metadata it does not start, and says how to hint that", { sk
     [/Unexpected argument/, () => {}, ["--metadata", file, "x"]],
     [/ENOENT/, () => {}, ["--metadata", `${place}/none`]],
     [/is not a normalized path/, () => {}, ["--metadata", "install.json"]],
-    [/can be written by others.*\n {2}try: chmod go-w/, () => chmodSync(file, 0o666), ["--metadata", file]],
     [
-      /no JSON.*\n {2}try: banger system install/,
+      /is writable by users other than root.*\n {2}try: chmod go-w/,
+      () => chmodSync(file, 0o666),
+      ["--metadata", file],
+    ],
+    [
+      /is not JSON.*\n {2}try: banger system install/,
       () => (chmodSync(file, 0o600), writeFileSync(file, "")),
       ["--metadata", file],
     ],

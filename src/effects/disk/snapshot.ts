@@ -1,7 +1,7 @@
 /** Root disks of system mode: what a snapshot of the image keeps of its own, or a copy of the image. */
-import { lstat, open, stat } from "node:fs/promises";
+import { lstat, stat } from "node:fs/promises";
 import { basename, dirname } from "node:path";
-import { exists, publish, temporaryName } from "../../host/publish.js";
+import { exists, makeHoles, publish, temporaryName } from "../../host/publish.js";
 import { BangerError } from "../../lib/errors.js";
 import type { RootForm } from "./disks.js";
 
@@ -13,16 +13,6 @@ const MiB = 2 ** 20;
  */
 const roomFor = (originBytes: number): number =>
   Math.ceil((originBytes + originBytes / 128 + 4 * MiB) / MiB) * MiB;
-
-/** A file of holes that is the owner's alone. */
-async function makeSparse(path: string, bytes: number): Promise<void> {
-  const file = await open(path, "w", 0o600);
-  try {
-    await file.truncate(bytes);
-  } finally {
-    await file.close();
-  }
-}
 
 /** The guest has written to a disk of the other form: an empty one of this form must not take its place. */
 async function refuseOther(path: string, why: string): Promise<void> {
@@ -47,7 +37,7 @@ export const snapshotRoot: RootForm = {
     if (await exists(rootCow)) return;
     await refuseLinked(rootfs);
     await refuseOther(rootFile, "this kernel has device-mapper, but had none when the VM was created");
-    await makeSparse(temporaryName(rootCow), roomFor((await stat(rootfs)).size));
+    await makeHoles(temporaryName(rootCow), roomFor((await stat(rootfs)).size));
     await publish(rootCow);
   },
 };
@@ -60,7 +50,7 @@ export const copiedRoot: RootForm = {
     await refuseLinked(rootfs);
     await refuseOther(rootCow, "this kernel has no device-mapper, but had it when the VM was created");
     const temporary = temporaryName(rootFile);
-    await makeSparse(temporary, 0);
+    await makeHoles(temporary, 0);
     const argv = ["--reflink=auto", "--sparse=always", rootfs, temporary];
     await runTool({ tool: "cp", argv, writes: rootFile, package: "coreutils", signal });
     await publish(rootFile);

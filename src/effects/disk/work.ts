@@ -2,7 +2,7 @@
 import { open, rm, stat, truncate } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import type { VmHandles } from "../../home/handles.js";
-import { exists, publish, publishContent, temporaryName } from "../../host/publish.js";
+import { exists, makeHoles, publish, publishContent, temporaryName } from "../../host/publish.js";
 import type { RunTool } from "../../host/run-tool.js";
 import { BangerError } from "../../lib/errors.js";
 import { event, type NewEvent, vmStream } from "../../model/events.js";
@@ -58,16 +58,6 @@ const damagedDisk = (vmId: VmId, path: string, why: BangerError): NewEvent =>
     hint: `with the VM stopped: e2fsck -f -y ${path}; resize2fs ${path}`,
     retry: "never",
   });
-
-/** A file of holes, of the wanted size; what a crash left there goes. */
-async function makeHoles(path: string, sizeBytes: number): Promise<void> {
-  const file = await open(path, "w", 0o600);
-  try {
-    await file.truncate(sizeBytes);
-  } finally {
-    await file.close();
-  }
-}
 
 /** e2fsprogs takes what follows a "?" in a name for options: its tools get the file's own name, in its directory. */
 const diskTool = (path: string) => ({ cwd: dirname(path), writes: path, package: "e2fsprogs" });
