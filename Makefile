@@ -9,10 +9,12 @@ try: build
 	bin/banger vm run --rm -- uname -a
 
 test: setup-tests build
+	rm -f build/ran-*.txt
 	npm run --silent check
 	npm run --silent test:unit
 	npm run --silent test:sim
 	npm run --silent test:e2e
+	@cat build/ran-*.txt
 
 # System mode on a host of its own: a VM of banger's, in which banger is installed. BANGER_TEST_FIRECRACKER names a
 # directory with firecracker and jailer; without it doubles stand in for both.
