@@ -1,4 +1,4 @@
-/** The reporter of `make test`: what Node prints, then how many tests ran and why the others did not; some must not be left out. */
+/** The reporter of `make test`: what Node prints, then how many tests ran, and why the others did not. */
 import { spawnSync } from "node:child_process";
 import { existsSync, writeFileSync } from "node:fs";
 import { Readable } from "node:stream";
