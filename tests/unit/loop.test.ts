@@ -129,6 +129,30 @@ describe("loop", () => {
     assert.ok(!types().includes("vm.step_failed"));
   });
 
+  test("a plan is given up at the first effect after its VM has gone elsewhere", async () => {
+    const tried: string[] = [];
+    world.act = async ({ kind }) => {
+      tried.push(kind);
+      if (tried.length === 1) ledger.commit([sample("vm.kill_requested")], "request:t");
+    };
+    const server = {
+      proto: "tcp",
+      address: "0.0.0.0",
+      pid: 1,
+      process: "server",
+      command: "server",
+    } as const;
+    const list = [22, 80].map((port) => ({ ...server, port }));
+    world.vms.set(vmId, {
+      ...seenRunning,
+      forwards: { is: "present", list: [] },
+      listeners: { is: "present", list },
+    });
+    bring("running");
+    await clock.advance(0);
+    assert.deepEqual(tried.slice(0, 2), ["ensureForward", "ensureNoProcess"]);
+  });
+
   test("each step of a start has all its tries", async () => {
     const tried: string[] = [];
     world.act = async ({ kind }) => {

@@ -24,6 +24,19 @@ test("a start fails with its disks or its process, at the last try", () => {
   assert.deepEqual(types("stopping", process, last), ["vm.effect_failed"], "no start is under way");
 });
 
+test("what a start needs and cannot be repaired under a guest that boots or runs is told, and not worth its end", () => {
+  const repairs: Effect[] = [
+    { kind: "ensureTap", vmId, address },
+    { kind: "ensureNat", vmId, address },
+    { kind: "ensureNoNat", vmId },
+  ];
+  for (const effect of repairs) {
+    assert.deepEqual(types("starting.network", effect, last), ["vm.step_failed"]);
+    for (const position of ["starting.agent", "running"])
+      assert.deepEqual(types(position, effect, last), ["vm.effect_failed"], position);
+  }
+});
+
 test("whatever else fails is told once and fails no start", () => {
   const others: Effect[] = [
     { kind: "ensureAgentLink", vmId },
