@@ -61,6 +61,13 @@ function* helped(): IterableIterator<Found> {
     whole,
   ];
   for (const part of parts) yield { ...disks, ...part };
+  // All else is there: nothing but the one handle keeps a VMM from running.
+  for (const part of [
+    { ...whole, loops: 1, device: false } as const,
+    { ...whole, tap: false },
+    { ...whole, guard: false },
+  ])
+    yield { ...disks, runtime: true, ...part };
   yield { ...whole, runtime: true };
   yield { ...whole, jail: true };
   const running = { ...disks, ...whole, jail: true };
