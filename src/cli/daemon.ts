@@ -1,4 +1,5 @@
 /** `banger daemon status` and `daemon stop`: the two commands that never start the daemon. */
+import { identify } from "../host/processes.js";
 import { pause } from "../lib/clock.js";
 import { BangerError } from "../lib/errors.js";
 import { command } from "./base/command.js";
@@ -70,12 +71,5 @@ export const stop = command({
   },
 });
 
-/** Only for waiting: nothing is signalled, so a pid that was used again costs no more than the wait. */
-function stillThere(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
-}
+/** Where nobody reaps it, as in a container whose first process is no init, one that has exited stays as a zombie. */
+const stillThere = (pid: number): boolean => identify(pid).is !== "absent";

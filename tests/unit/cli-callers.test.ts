@@ -1,6 +1,7 @@
 /** The program as others call it: with signals ignored, from a loop, with odd inputs, arguments and readers. */
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Duplex } from "node:stream";
@@ -259,4 +260,21 @@ test("a harness labels its VMs, says how long it wants them, and finds and delet
       ["vm", "run", "-d", "--ttl", "0s"],
     ])
       assert.notEqual((await banger(wrong)).status, 0);
+  }));
+
+test("a daemon that has exited has stopped, also where nobody reaps it", () =>
+  withHost(async ({ api, banger }) => {
+    const parent = spawn("sh", ["-c", "sleep 0 & echo $!; exec sleep 300"], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    try {
+      const [line] = (await once(parent.stdout, "data")) as [Buffer];
+      const pid = Number(line.toString());
+      await until("it is a zombie", () => /\) Z /.test(readFileSync(`/proc/${pid}/stat`, "utf8")));
+      api.on("POST /v1/daemon/stop", () => ({ pid }));
+      const { status, stderr } = await banger(["daemon", "stop"]);
+      assert.deepEqual([status, stderr], [0, ""]);
+    } finally {
+      parent.kill("SIGKILL");
+    }
   }));
