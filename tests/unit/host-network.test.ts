@@ -216,7 +216,7 @@ describe("what is done about it", () => {
     });
     assert.match(
       sentence(stored(initialState, fact as NewEvent)),
-      /^EnsureBridge failed and will be retried: eth1.*3 more/,
+      /failed and will be retried: eth1 lies there .*3 more/,
     );
   });
 });
