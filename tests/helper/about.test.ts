@@ -59,10 +59,10 @@ test("a Firecracker that cannot be used has its reason", async () => {
     [{ firecracker }, /^jailer is not installed$/],
     [{ firecracker, jailer: "Jailer v1.10.0\n" }, /^firecracker is version 1\.16\.1, jailer is 1\.10\.0$/],
     [{ firecracker, jailer: "?" }, /jailer is unknown$/],
-    [{ firecracker: "?", jailer: "Jailer v1.10.0\n" }, /does not tell its version$/],
+    [{ firecracker: "?", jailer: "Jailer v1.10.0\n" }, /does not report its version$/],
     [
       { firecracker: new Refusal("root-writable", "/x is writable by users other than root") },
-      /^\/x can be written/,
+      /^\/x is writable/,
     ],
   ];
   for (const [tools, problem] of table) {

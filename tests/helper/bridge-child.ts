@@ -26,6 +26,7 @@ afterEach(async () => {
 test("a bridge with its address, up, without IPv6, and with every rule", async () => {
   assert.deepEqual(await lookAtNetwork(context), {
     bridge: false,
+    tapPool: { size: 0 },
     ...{ taps: { ids: [] }, strayTaps: { ids: [] }, nats: { ids: [] } },
   });
   await ensureBridge({}, context);
@@ -207,9 +208,9 @@ test("the resolver is told of the bridge alone, and nothing is routed where ther
   assert.deepEqual(await ensureResolver({ port: 5353 }, resolved), { routed: true });
   await ensureNoBridge({}, resolved);
   assert.deepEqual(told, [
-    ["dns", "br-fc", "127.0.0.1:5353"],
     ["domain", "br-fc", "~vm"],
     ["default-route", "br-fc", "no"],
+    ["dns", "br-fc", "127.0.0.1:5353"],
     ["revert", "br-fc"],
   ]);
 });
