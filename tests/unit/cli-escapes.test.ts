@@ -65,7 +65,7 @@ test("what people write stays: letters of any script, emoji of several, tabs and
 });
 
 test("JSON is the same value without a single character that acts", (t) => {
-  const hit = reached(t, { hostile: 20 });
+  const hit = reached(t, { hostile: 15 });
   fc.assert(
     fc.property(fc.oneof(hostile, fc.jsonValue()), (value) => {
       const text = jsonText({ value });
@@ -78,7 +78,7 @@ test("JSON is the same value without a single character that acts", (t) => {
 });
 
 test("bytes for a terminal are cleaned however they come in pieces; elsewhere they pass untouched", async (t) => {
-  const hit = reached(t, { hostile: 40, pieces: 60 });
+  const hit = reached(t, { hostile: 30, pieces: 40 });
   const run = async (isTTY: boolean, raw: boolean, bytes: Buffer, sizes: number[]): Promise<Buffer> => {
     const written: Buffer[] = [];
     const stdout = {

@@ -110,7 +110,7 @@ describe("no evidence, no effect", () => {
   });
 
   test("an end names the process that was seen, a forward one that is there", (t) => {
-    const hit = reached(t, { ensureNoProcess: 100, ensureForward: 6, ensureNoForward: 6 });
+    const hit = reached(t, { ensureNoProcess: 100, ensureForward: 4, ensureNoForward: 4 });
     fc.assert(
       fc.property(caseOf(), ({ mode, vm, seen, now }) => {
         for (const effect of reconcileVm(vm, seen, mode, now)) {
