@@ -36,6 +36,7 @@ test("the rules are made, seen, mended and taken away", async () => {
   assert.deepEqual(await lookAtNetwork(context), {
     bridge: true,
     taps: ids,
+    tapPool: { size: 0 },
     strayTaps: { ids: [] },
     nats: ids,
   });

@@ -29,7 +29,7 @@ describe("describeFirecrackerEnd", () => {
     [
       { ...ended, vmmLog: line("Received KVM_EXIT_INTERNAL_ERROR signal") + left },
       "lost",
-      /could not go on: KVM_EXIT_INTERNAL_ERROR$/,
+      /could not continue: KVM_EXIT_INTERNAL_ERROR$/,
     ],
     [{ ...ended, vmmLog: line("Received KVM_EXIT_SHUTDOWN signal") + left }, "reboot", /rebooted/],
   ] as const;

@@ -20,7 +20,7 @@ describe("an idle VMM", () => {
   test("has not been started, and has not ended yet", () => {
     const starting = vmAfterTypes(...(ways["starting.process"] ?? []));
     assert.deepEqual(noticeVm(starting, idle, capabilities, t0), []);
-    const running = vmAfterTypes(...(ways["running"] ?? []));
+    const running = vmAfterTypes(...(ways["running"] ?? []), "vm.booted");
     assert.deepEqual(noticeVm(running, idle, capabilities, t0), []);
   });
 });
