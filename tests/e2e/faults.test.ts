@@ -72,7 +72,7 @@ test("a full disk during a create is said, rolled back, and the VM starts once t
           "-c",
           `cat /dev/zero > ${disk}/crowd 2>/dev/null; truncate -s -250K ${disk}/crowd`,
         ]);
-        await fails(home, ["vm", "create", ...small], /0M free, and 1M are kept/, /image cache prune/);
+        await fails(home, ["vm", "create", ...small], /0M free, and 1M are reserved/, /image cache prune/);
         await fails(
           home,
           ["vm", "run", "--force", "--name", "cramped", ...small, "--", "true"],

@@ -23,10 +23,11 @@ beforeEach(() => {
 afterEach(() => rmSync(root, { recursive: true }));
 
 const isThere = (path: string) => lstatSync(path, { throwIfNoEntry: false }) !== undefined;
-const busy = { code: "workspace_busy", retry: "later", message: /deep\/repo is just being prepared/ };
+const busy = { code: "workspace_busy", retry: "later", message: /deep\/repo is being prepared/ };
 
-test("of several at once one works, and when it has ended, or failed, the next one can", async () => {
+test("of several at once one works, and when it has ended, or failed, the next one can", async (t) => {
   let end: () => void = () => {};
+  t.after(() => end());
   const first = alone(guest, place, () => new Promise<void>((resolve) => (end = resolve)));
   while (!isThere(lock)) await new Promise(setImmediate);
   for (let more = 0; more < 3; more++)
