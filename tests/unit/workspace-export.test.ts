@@ -208,7 +208,7 @@ test("a guest without git is told of before the work, with its own package manag
     bench.commit();
     const programs = join(bench.root, "bin");
     mkdirSync(programs);
-    for (const name of ["sh", "tar", "rm", "mkdir", "mv", "rmdir", "ls"]) {
+    for (const name of ["sh", "tar", "rm", "mkdir", "mv", "rmdir", "ls", "ln", "cut", "cat", "readlink"]) {
       execFileSync("sh", ["-c", 'ln -s "$(command -v "$1")" "$2"', "sh", name, programs]);
     }
     const bare = localGuest(join(bench.root, "nobody"), { PATH: programs });
