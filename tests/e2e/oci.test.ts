@@ -98,7 +98,7 @@ test("doctor knows that the default image of a registry is here", async () => {
   const { stdout } = await home.run(["doctor", "--json"]);
   const { checks } = JSON.parse(stdout) as { checks: { name: string; detail: string }[] };
   const image = checks.find(({ name }) => name === "image");
-  assert.equal(image?.detail, `${reference()} is here`);
+  assert.equal(image?.detail, `${reference()} is present`);
 });
 
 test("a pull of what is here asks the registry for its manifest only; one of other options is refused", async () => {
