@@ -61,7 +61,7 @@ test("every file of src is in a room of the list, and every room has files", () 
   assert.deepEqual([...found].sort(), [...rooms].sort());
 });
 
-test("no file imports from a room above its own, not even a type", () => {
+test("no file imports from a room that comes after its own, not even a type", () => {
   const up = ours.filter(({ from, to }) => rooms.indexOf(roomOf(to)) > rooms.indexOf(roomOf(from)));
   assert.ok(ours.length > 500, `${ours.length} imports`);
   assert.deepEqual(
