@@ -33,7 +33,7 @@ matrix: setup-tests build
 check: build
 	npm run --silent check
 
-build: setup dist/.built build/banger-agent build/banger-launcher build/banger-guest-net.so
+build: setup dist/.built build/banger-agent build/banger-launcher build/banger-net
 
 setup:
 	@./setup.sh
@@ -54,10 +54,13 @@ build/banger-launcher: $(wildcard helper/launcher/*.c helper/launcher/*.h)
 	@mkdir -p build
 	musl-gcc -static -Os -s -std=c11 -Wall -Wextra -Werror -o $@ $(filter %.c,$^)
 
-# Without a C library of its own: it is loaded into a QEMU that has one, whichever that is.
-build/banger-guest-net.so: helper/guest-net/guest_net.c
+# With the libslirp and the C library that QEMU is linked with: the calls that libslirp makes come back to this program.
+build/banger-net: $(wildcard helper/net/*.c helper/net/*.h)
 	@mkdir -p build
-	musl-gcc -shared -fPIC -nostdlib -fvisibility=hidden -Os -s -std=c11 -Wall -Wextra -Werror -o $@ $<
+	gcc -O2 -s -std=gnu11 -Wall -Wextra -Werror -fstack-protector-strong -D_FORTIFY_SOURCE=2 -pie -fPIE \
+	  -Wl,-z,relro,-z,now -Wl,--export-dynamic-symbol=socket,--export-dynamic-symbol=connect \
+	  -Wl,--export-dynamic-symbol=accept,--export-dynamic-symbol=send,--export-dynamic-symbol=sendto \
+	  -Wl,--export-dynamic-symbol=recv,--export-dynamic-symbol=close -o $@ $(filter %.c,$^) -l:libslirp.so.0
 
 # A tree of its own: the checkout can go away afterwards. It belongs to whoever installs it, for system mode runs it as
 # root, and nobody else may write to it.
@@ -67,7 +70,7 @@ install: build
 	cp -a --no-preserve=ownership bin catalog package.json package-lock.json $(DESTDIR)$(PREFIX)/lib/banger/
 	cp -a --no-preserve=ownership node_modules/. $(DESTDIR)$(PREFIX)/lib/banger/node_modules/
 	cp -a --no-preserve=ownership dist/src dist/helper $(DESTDIR)$(PREFIX)/lib/banger/dist/
-	cp -a --no-preserve=ownership build/banger-agent build/banger-launcher build/banger-guest-net.so $(DESTDIR)$(PREFIX)/lib/banger/build/
+	cp -a --no-preserve=ownership build/banger-agent build/banger-launcher build/banger-net $(DESTDIR)$(PREFIX)/lib/banger/build/
 	cp -a --no-preserve=ownership guest-agent/first-boot $(DESTDIR)$(PREFIX)/lib/banger/guest-agent/
 	if [ -d .node ]; then cp -a --no-preserve=ownership .node $(DESTDIR)$(PREFIX)/lib/banger/; fi
 	cd $(DESTDIR)$(PREFIX)/lib/banger && npm prune --silent --omit=dev --ignore-scripts

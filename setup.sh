@@ -5,7 +5,7 @@
 set -eu
 cd "$(dirname "$0")"
 
-packages="qemu-system-x86 qemu-utils mmdebstrap e2fsprogs musl-tools openssh-client zstd xz-utils uidmap make gcc g++ python3 git kmod"
+packages="qemu-system-x86 libslirp0 qemu-utils mmdebstrap e2fsprogs musl-tools openssh-client zstd xz-utils uidmap make gcc g++ python3 git kmod"
 test_packages="tmux bind9-dnsutils docker-registry skopeo umoci apache2-utils iproute2 nftables iptables dmsetup util-linux systemd strace"
 oldest_node=20.19
 # Exactly these, as the registry's own digest of them says: name, version, digest.

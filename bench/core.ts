@@ -15,6 +15,7 @@ import { Ledger } from "../src/log/ledger.js";
 import { Log } from "../src/log/log.js";
 import { Loop } from "../src/loop/loop.js";
 import { event, type NewEvent, vmStream } from "../src/model/events.js";
+import { publicNet } from "../src/model/net-policy.js";
 import { program, type TestHome } from "../tests/e2e/harness.js";
 import { type Figure, median, pairs, ratio, time } from "./measure.js";
 
@@ -100,7 +101,7 @@ function fill(home: TestHome, events: number): void {
         vmId,
         name: `idle-${n}`,
         imageId: "debian-slim-00000000",
-        spec: { vcpu: 1, memoryMiB: 512, diskMiB: 1024, nat: true },
+        spec: { vcpu: 1, memoryMiB: 512, diskMiB: 1024, net: publicNet },
         address: addressAt(loopbackRange(9), n),
         addressIndex: n,
         commandId: `bench-${n}`,

@@ -9,7 +9,6 @@ import {
   VmAction,
   VmActionResult,
   VmCreate,
-  VmSpecSchema,
   VmView,
   WhyView,
 } from "../src/contract/contract.js";
@@ -18,6 +17,7 @@ import { EventView, ReplayView, VerifyView } from "../src/contract/events.js";
 import { ExecRequest, SshView } from "../src/contract/guest.js";
 import { CachePruneResult, ImageDetails, ImagePullResult, ImageView } from "../src/contract/images.js";
 import { openApiDocument } from "../src/contract/openapi.js";
+import { VmSpecSchema } from "../src/contract/spec.js";
 
 /** Schemas that have a name in the document. */
 const schemas = {

@@ -1,7 +1,7 @@
 /** What a look finds of devices and jails: by their names in the kernel and in the file system alone. */
 import { closeSync, readdirSync } from "node:fs";
 import { dirname } from "node:path";
-import { parseJailId, vmHandles } from "../src/home/handles.js";
+import { parseGuestName, vmHandles } from "../src/home/handles.js";
 import type { Result } from "./contract.js";
 import { type DeviceHost, thisHost } from "./devices/mapper.js";
 import { deviceParts, isWhole } from "./devices/seen.js";
@@ -35,7 +35,7 @@ function jails({ metadata: { home } }: HelperContext): Look["jails"] {
   try {
     const place = openPlace(dirname(vmHandles(home, "00000000").jail));
     try {
-      const ids = readdirSync(pathOf(place)).flatMap((name) => parseJailId(name) ?? []);
+      const ids = readdirSync(pathOf(place)).flatMap((name) => parseGuestName(name) ?? []);
       return { ids: ids.sort() };
     } finally {
       closeSync(place);

@@ -228,7 +228,7 @@ export class DaemonBench {
 
   /** None but those that the log knows: what is simulated has no other. */
   vmms(): ProcessScan {
-    return { byVm: new Map(), unreadable: undefined };
+    return { byVm: new Map(), networks: new Map(), unreadable: undefined };
   }
 
   async close(): Promise<void> {

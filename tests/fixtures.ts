@@ -14,22 +14,24 @@ import {
   type StoredEvent,
   vmStream,
 } from "../src/model/events.js";
+import { openKey } from "../src/model/fits.js";
 import type { Capabilities, Image, ObservedVm, State, Vm, VmSpec } from "../src/model/model.js";
+import { netKey, publicNet } from "../src/model/net-policy.js";
 
 export const vmId = "0a0b0c0d";
 export const imageId = "debian-slim-0badcafe";
-export const spec: VmSpec = { vcpu: 1, memoryMiB: 512, diskMiB: 1024, nat: true };
+export const spec: VmSpec = { vcpu: 1, memoryMiB: 512, diskMiB: 1024, net: publicNet };
 export const timeouts = { bootTimeoutMs: 60_000, stopTimeoutMs: 20_000 };
 export const capabilities: Capabilities = {
-  userNetworking: true,
   bridgeNetworking: false,
+  netPolicies: true,
   portForwarding: true,
   rootDevice: false,
 };
 /** Those of system mode. */
 export const bridged: Capabilities = {
-  userNetworking: false,
   bridgeNetworking: true,
+  netPolicies: false,
   portForwarding: false,
   rootDevice: true,
 };
@@ -67,6 +69,8 @@ export const sampleData: EventData = {
   "vm.shutdown_asked": {},
   "vm.process_exited": { reason: "guest", detail: "powered off" },
   // One that banger brings the guest back from counts, and so makes ever other VMs: see recovery.ts.
+  "vm.network_lost": {},
+  "vm.network_restored": {},
   "vm.paused": { cause: "frozen" },
   "vm.resumed": {},
   "vm.effect_failed": { ...failure, effect: "ensureDisk" },
@@ -179,8 +183,8 @@ export const seenRunning: ObservedVm = {
   seed: present,
   rootDevice: absent,
   bridge: absent,
-  tap: absent,
-  nat: absent,
+  network: { ...present, whole: true },
+  policy: { ...present, key: netKey(spec.net), fresh: true },
   runtime: { ...present, whole: true },
   process: { is: "present", ...identity },
   agent: { is: "present", answering: true, version: "1.0" },
@@ -193,8 +197,7 @@ export const seenBridged: ObservedVm = {
   ...seenRunning,
   rootDevice: { ...present, whole: true },
   bridge: present,
-  tap: { ...present, whole: true },
-  nat: present,
+  policy: { ...present, key: openKey, fresh: true },
   forwards: absent,
 };
 
@@ -202,6 +205,8 @@ export const seenBridged: ObservedVm = {
 export const seenStopped: ObservedVm = {
   ...seenRunning,
   runtime: absent,
+  network: absent,
+  policy: absent,
   process: absent,
   agent: absent,
   forwards: absent,

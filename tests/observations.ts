@@ -1,6 +1,7 @@
 /** VMs anywhere in their machine, each with looks at the host around what fits it, for properties of what is decided. */
 import fc from "fast-check";
 import { absentVm } from "../src/model/absent.js";
+import { openKey } from "../src/model/fits.js";
 import type {
   Capabilities,
   ObservedVm,
@@ -11,6 +12,7 @@ import type {
   SeenPause,
   Vm,
 } from "../src/model/model.js";
+import { netKey, publicNet } from "../src/model/net-policy.js";
 import {
   bridged,
   capabilities,
@@ -46,7 +48,7 @@ const guests = [...byPosition].filter(([place]) => /agent|running/.test(place)).
 
 /** What no event at `t0` alone can bring about. */
 const variation = fc.record({
-  nat: fc.boolean(),
+  mode: fc.constantFrom("public" as const, "none" as const, "allow" as const),
   rootMiB: fc.constantFrom(undefined, 2048),
   pause: fc.constantFrom("stopped", "host_disk_full"),
   expires: fc.constantFrom(...Array(8).fill(null), t0, t0 + 60_000) as fc.Arbitrary<number | null>,
@@ -54,9 +56,9 @@ const variation = fc.record({
 const anyVm: fc.Arbitrary<Vm> = fc
   .constantFrom(...byPosition.values(), ...guests, ...guests)
   .chain((group) => fc.tuple(fc.constantFrom(...group), variation))
-  .map(([vm, { nat, rootMiB, pause, expires }]) => ({
+  .map(([vm, { mode, rootMiB, pause, expires }]) => ({
     ...vm,
-    spec: { ...vm.spec, nat, ...(rootMiB !== undefined && { rootMiB }) },
+    spec: { ...vm.spec, net: { ...vm.spec.net, mode }, ...(rootMiB !== undefined && { rootMiB }) },
     ...(vm.paused !== null && { paused: { ...vm.paused, cause: pause } }),
     expiresAt: expires,
   }));
@@ -99,8 +101,10 @@ const anySeen = fc.record({
   seed: bare,
   rootDevice: part,
   bridge: bare,
-  tap: part,
-  nat: bare,
+  network: part,
+  policy: seenAs(
+    fc.record({ key: fc.constantFrom(netKey(publicNet), openKey, "other"), fresh: fc.boolean() }),
+  ),
   runtime: part,
   process: seenAs(vmm),
   agent: seenAs(
@@ -124,13 +128,15 @@ const pauseFor = (cause: PauseCause): SeenPause =>
   cause === "host_disk_full" ? { cause, freeMiB: 1000 } : { cause };
 
 /** What a look shows when everything is as the VM wants it: before its VMM runs, while it does, and afterwards. */
-function fitting({ spec, paused }: Vm, mode: Capabilities) {
-  const base = mode.bridgeNetworking ? seenBridged : seenRunning;
+function fitting({ spec, paused, networkLostAt }: Vm, mode: Capabilities) {
+  const base = mode === bridged ? seenBridged : seenRunning;
+  const key = mode === bridged ? openKey : netKey(spec.net);
   const served: ObservedVm = {
     ...base,
     rootDisk: { ...present, miB: spec.rootMiB ?? 1024, growing: "no" },
     workDisk: { ...present, miB: spec.diskMiB, growing: "no" },
-    nat: mode.bridgeNetworking && spec.nat ? present : absent,
+    ...(networkLostAt !== null && { network: absent }),
+    policy: spec.net.mode === "none" ? absent : { ...present, key, fresh: true },
     process: { ...present, ...identity, ...(paused !== null && { pause: pauseFor(paused.cause) }) },
   };
   const booting: ObservedVm = { ...served, agent: { ...present, answering: false, version: "" } };
@@ -142,9 +148,10 @@ function fitting({ spec, paused }: Vm, mode: Capabilities) {
     ...served,
     agent: { ...present, answering: true, version: "1.0", init: "up", behindMs: 30_000 },
   };
+  const mended: ObservedVm = { ...served, network: base.network };
   const small: ObservedVm = { ...served, workDisk: { ...present, miB: 512, growing: "no" } };
   const made: ObservedVm = { ...served, process: absent, agent: absent, forwards: absent, listeners: absent };
-  const ended: ObservedVm = { ...made, rootDevice: absent, tap: absent, nat: absent };
+  const ended: ObservedVm = { ...made, rootDevice: absent, network: absent, policy: absent };
   const left: ObservedVm = { ...ended, runtime: absent };
   const list = [
     { proto: "tcp", address: "0.0.0.0", port: 80, pid: 1, process: "server", command: "server" },
@@ -155,13 +162,13 @@ function fitting({ spec, paused }: Vm, mode: Capabilities) {
     listeners: { ...present, list: [...list] },
     ...(mode.portForwarding && { forwards: { ...present, list: forwards } }),
   };
-  return { served, booting, turned, late, small, listening, made, ended, left, gone: absentVm };
+  return { served, booting, turned, late, mended, small, listening, made, ended, left, gone: absentVm };
 }
 
 const own = ({ phase, step }: Vm): (keyof ReturnType<typeof fitting>)[] => {
   if (phase === "starting" && step !== "agent") return ["made"];
   if (phase === "starting") return ["booting", "booting", "served", "turned"];
-  if (phase === "running") return ["served", "turned", "late", "small", "listening"];
+  if (phase === "running") return ["served", "turned", "late", "mended", "small", "listening"];
   if (phase === "stopping") return ["served", "made"];
   return ["made", "ended", "left", "gone"];
 };
@@ -203,11 +210,16 @@ export function lackingToRun(vm: Vm, seen: ObservedVm, mode: Capabilities): stri
     workDisk: fits(workDisk, vm.spec.diskMiB),
     seed: seen.seed.is === "present",
     runtime: whole(seen.runtime),
+    network: whole(seen.network),
+    policy:
+      vm.spec.net.mode === "none"
+        ? seen.policy.is === "absent"
+        : seen.policy.is === "present" &&
+          seen.policy.fresh &&
+          seen.policy.key === (mode === bridged ? openKey : netKey(vm.spec.net)),
     ...(mode === bridged && {
       rootDevice: whole(seen.rootDevice),
       bridge: seen.bridge.is === "present",
-      tap: whole(seen.tap),
-      nat: seen.nat.is === (vm.spec.nat ? "present" : "absent"),
     }),
   };
   return Object.entries(needs).flatMap(([name, met]) => (met ? [] : [name]));

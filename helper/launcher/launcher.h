@@ -38,6 +38,9 @@ int keep_log(void);
 /* What this process prints goes through one that does so, where it would go to a file. */
 void bound_output(void);
 
+/* network.c: in a network of its own, where nothing is, if this host lets this user make one. */
+void leave_network(void);
+
 /* kvm.c: prints "ok", or what keeps a VM from being made. */
 int try_kvm(const char *device);
 

@@ -11,7 +11,7 @@
 
 static const char usage_text[] =
     "usage: banger-launcher daemon -- PROGRAM [ARGUMENT]...\n"
-    "       banger-launcher vmm [--read PATH | --write PATH]... [--preload LIBRARY] -- PROGRAM [ARGUMENT]...\n"
+    "       banger-launcher vmm [--read PATH | --write PATH]... [--offline] -- PROGRAM [ARGUMENT]...\n"
     "       banger-launcher log\n"
     "       banger-launcher kvm DEVICE\n"
     "       banger-launcher landlock\n"
@@ -36,18 +36,6 @@ static const char *absolute(const char *path, const char *option) {
 static void take(const char *list[], size_t *count, const char *path) {
   if (*count == MOST_PATHS) refuse("too many paths", NULL);
   list[(*count)++] = path;
-}
-
-/*
- * The loader takes blanks and colons in LD_PRELOAD for separators and knows no way to quote them, while a checkout may
- * lie anywhere; a descriptor's name has neither. It stays open, and leads to nothing but that library.
- */
-static void preload(const char *library) {
-  char name[48];
-  int fd = open(library, O_RDONLY);
-  if (fd < 0) fail(EXIT_SYSTEM, library);
-  snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
-  if (setenv("LD_PRELOAD", name, 1) != 0) fail(EXIT_SYSTEM, "LD_PRELOAD");
 }
 
 static _Noreturn void become(char **argv) {
@@ -75,20 +63,22 @@ static char **program_of(char **words) {
 
 static _Noreturn void launch_vmm(char **words) {
   static struct confinement allowed;
-  const char *library = NULL;
-  for (; *words != NULL && strcmp(*words, "--") != 0; words += 2) {
-    const char *path = words[1];
-    if (strcmp(*words, "--read") == 0) take(allowed.read, &allowed.reads, absolute(path, *words));
-    else if (strcmp(*words, "--write") == 0) take(allowed.write, &allowed.writes, absolute(path, *words));
-    else if (strcmp(*words, "--preload") == 0 && library == NULL) library = absolute(path, *words);
-    else refuse("not an option of vmm", *words);
+  int offline = 0;
+  for (; *words != NULL && strcmp(*words, "--") != 0; words++) {
+    if (strcmp(*words, "--offline") == 0) {
+      offline = 1;
+      continue;
+    }
+    const char *option = *words, *path = *++words;
+    if (strcmp(option, "--read") == 0) take(allowed.read, &allowed.reads, absolute(path, option));
+    else if (strcmp(option, "--write") == 0) take(allowed.write, &allowed.writes, absolute(path, option));
+    else refuse("not an option of vmm", option);
   }
   char **argv = program_of(words);
-  if (library != NULL) take(allowed.read, &allowed.reads, library);
   clean_process();
   bound_output();
   bound_vmm();
-  if (library != NULL) preload(library);
+  if (offline) leave_network();
   drop_privileges(&allowed);
   confine(&allowed);
   become(argv);

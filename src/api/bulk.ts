@@ -5,6 +5,7 @@ import { resolveVm } from "../core/refs.js";
 import { decideWithin } from "../core/room.js";
 import { errorBody } from "../lib/errors.js";
 import type { Observed, VmId } from "../model/model.js";
+import { checkNet } from "./net.js";
 import { refuseRootSize } from "./root-size.js";
 import { type ApiDeps, type Handle, roomOf } from "./route.js";
 import { seenOf, vmView } from "./views.js";
@@ -38,6 +39,7 @@ export function bulkRoutes(handle: Handle, deps: ApiDeps): void {
       (vmId) => {
         const { imageId = "" } = ledger.state.vms[vmId] ?? {};
         const image = ledger.state.images[imageId]?.name ?? imageId;
+        checkNet(changes.net, world.capabilities);
         refuseRootSize(changes.rootMiB, world.leastRootMiB(imageId), image);
         return { kind: "set", vmId, changes, labels };
       },

@@ -31,15 +31,9 @@ function diskSizeOf(vm: Vm, seen: ObservedVm): VmView["diskSize"] {
   return vm.phase === "running" && growth !== "at_start" ? "growing" : "at_start";
 }
 
-/**
- * What the guest that runs has. Its VMM keeps what it was started with; beside the VMM, NAT is opened and
- * closed at any time, and there a look at it tells.
- */
-export function specNow(vm: Vm, seen: ObservedVm, { bridgeNetworking }: Capabilities): VmView["now"] {
-  if (vm.startedWith === null) return null;
-  const { vcpu, memoryMiB, nat } = vm.startedWith;
-  if (!bridgeNetworking) return { vcpu, memoryMiB, nat };
-  return { vcpu, memoryMiB, nat: seen.nat.is === "unknown" ? vm.spec.nat : seen.nat.is === "present" };
+/** What the guest that runs has: its VMM keeps what it was started with. */
+export function specNow({ startedWith }: Vm): VmView["now"] {
+  return startedWith && { vcpu: startedWith.vcpu, memoryMiB: startedWith.memoryMiB };
 }
 
 export function vmView(
@@ -49,8 +43,7 @@ export function vmView(
   { home, capabilities }: { home: Home; capabilities: Capabilities },
 ): VmView {
   const { consoleLog, vmmLog } = vmHandles(home, vm.id);
-  const now = specNow(vm, seen, capabilities);
-  const fixed = startFields.filter((field) => field !== "nat" || !capabilities.bridgeNetworking);
+  const now = specNow(vm);
   return {
     id: vm.id,
     name: vm.name,
@@ -59,7 +52,7 @@ export function vmView(
     image: state.images[vm.imageId]?.name ?? vm.imageId,
     spec: vm.spec,
     now,
-    afterRestart: fixed.filter((field) => now !== null && now[field] !== vm.spec[field]),
+    afterRestart: startFields.filter((field) => now !== null && now[field] !== vm.spec[field]),
     address: vm.address,
     labels: vm.labels,
     expiresAt: rfc3339OrNull(vm.expiresAt),

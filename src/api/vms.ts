@@ -9,9 +9,11 @@ import { homeHandles, vmHandles } from "../home/handles.js";
 import { errorBody } from "../lib/errors.js";
 import { suggestName } from "../lib/names.js";
 import type { Observed, Vm } from "../model/model.js";
+import { publicNet } from "../model/net-policy.js";
 import { followFile, tailBegin } from "./follow.js";
 import type { Holds } from "./holds.js";
 import { linked, refusePaused, silent } from "./linked.js";
+import { checkNet } from "./net.js";
 import { isForwarding, portViews } from "./ports.js";
 import { rootSize } from "./root-size.js";
 import { type ApiDeps, type Handle, roomOf } from "./route.js";
@@ -56,7 +58,7 @@ export function vmRoutes(handle: Handle, deps: ApiDeps, holds: Holds): void {
     const vm = find(call);
     const seen = seenOf(await world.observe(), vm);
     const usage = world.usageOf(vm, seen.process);
-    const { vcpu, memoryMiB, diskMiB } = { ...vm.spec, ...specNow(vm, seen, world.capabilities) };
+    const { vcpu, memoryMiB, diskMiB } = { ...vm.spec, ...specNow(vm) };
     return { at: rfc3339(clock.now()), phase: vm.phase, vcpu, memoryMiB, diskMiB, ...usage };
   });
   handle("vmPorts", async (call): Promise<PortView[]> => {
@@ -94,6 +96,7 @@ export function vmRoutes(handle: Handle, deps: ApiDeps, holds: Holds): void {
 
 function createVm(deps: ApiDeps, body: VmCreate, cause: string): Vm {
   const { ledger, clock, defaults, timeouts } = deps;
+  checkNet(body.spec.net, deps.world.capabilities);
   const image = deps.images.fullReference(body.image ?? defaults.image);
   const candidates = () => Array.from({ length: nameCandidates }, () => suggestName(() => clock.random()));
   const command = {
@@ -107,7 +110,7 @@ function createVm(deps: ApiDeps, body: VmCreate, cause: string): Vm {
       memoryMiB: body.spec.memoryMiB ?? defaults.memoryMiB.value,
       diskMiB: body.spec.diskMiB ?? defaults.diskMiB.value,
       ...rootSize(deps, image, body.spec.rootMiB),
-      nat: body.spec.nat ?? true,
+      net: { ...publicNet, ...body.spec.net },
       ...(body.spec.imageEnv === false && { imageEnv: false }),
     },
     start: body.start,

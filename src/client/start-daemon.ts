@@ -2,7 +2,8 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { closeSync, fstatSync, mkdirSync, openSync, readSync } from "node:fs";
 import { promisify } from "node:util";
-import { daemonUnit, type Home, homeHandles } from "../home/handles.js";
+import { type Home, homeHandles } from "../home/handles.js";
+import { daemonUnit } from "../home/units.js";
 import { daemonArguments, daemonEnvironment, launcherProgram } from "../host/launcher.js";
 import { unwritable } from "../host/path-trouble.js";
 import type { SocketOwner } from "../host/socket-place.js";

@@ -7,6 +7,7 @@ import { eventRoutes } from "./events.js";
 import { guestRoutes, SshView, VmHold } from "./guest.js";
 import { imageRoutes } from "./images.js";
 import { limits } from "./limits.js";
+import { VmChanges, VmSpecSchema } from "./spec.js";
 import { unknownRoutes } from "./unknown.js";
 
 const Id = Type.String({ pattern: "^[0-9a-f]{8}$" });
@@ -14,20 +15,6 @@ const Id = Type.String({ pattern: "^[0-9a-f]{8}$" });
 const VmName = NewName(
   "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
   "lowercase letters, digits and dashes, at most 63, starting and ending with a letter or digit",
-);
-
-export const VmSpecSchema = Type.Object(
-  {
-    vcpu: Type.Integer(limits.vcpu),
-    memoryMiB: Type.Integer(limits.memoryMiB),
-    diskMiB: Type.Integer(limits.diskMiB),
-    /** Size of the root disk; where it is left out, that of the image's. */
-    rootMiB: Type.Optional(Type.Integer(limits.diskMiB)),
-    nat: Type.Boolean(),
-    /** Whether commands get the environment, directory and user that a container image names; they do without it. */
-    imageEnv: Type.Optional(Type.Boolean()),
-  },
-  { additionalProperties: false },
 );
 
 const LabelKey = Type.String({ pattern: limits.labelKey });
@@ -45,7 +32,7 @@ export const VmCreate = Type.Object(
     /** Image name or id; the configured default image when left out. */
     image: Type.Optional(Type.String({ maxLength: 128 })),
     /** Fields left out take the defaults of config and host. */
-    spec: Type.Partial(VmSpecSchema, { additionalProperties: false }),
+    spec: VmChanges,
     start: Type.Boolean(),
     labels: Type.Optional(Labels),
     /** How long it is wanted; it is deleted when that is over. */
@@ -134,7 +121,7 @@ export const VmSet = Type.Object(
   {
     refs: Type.Array(Type.String({ minLength: 1, maxLength: 128 }), { minItems: 1, maxItems: 10_000 }),
     force: Type.Optional(Type.Boolean()),
-    spec: Type.Optional(Type.Partial(VmSpecSchema, { additionalProperties: false, minProperties: 1 })),
+    spec: Type.Optional(Type.Composite([VmChanges], { additionalProperties: false, minProperties: 1 })),
     /** Labels that are not named stay; null takes one away. */
     labels: Type.Optional(Type.Record(LabelKey, Nullable(LabelValue), { additionalProperties: false })),
   },

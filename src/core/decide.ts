@@ -8,6 +8,7 @@ import { event, imageStream, type NewEvent, vmStream } from "../model/events.js"
 import { needOf } from "../model/fits.js";
 import { type LabelChanges, labelling } from "../model/labels.js";
 import type { Image, ImageId, ImageSource, State, Vm, VmId, VmSpec } from "../model/model.js";
+import type { NetPolicy } from "../model/net-policy.js";
 import { createdBy, findImage, isLive } from "./refs.js";
 
 export interface Timeouts {
@@ -44,11 +45,14 @@ interface ImageRequest {
   source: ImageSource;
 }
 
+/** Of a policy, too, what is left out stays as it is. */
+export type SpecChanges = Partial<Omit<VmSpec, "net">> & { net?: Partial<NetPolicy> };
+
 export type VmVerb = "start" | "stop" | "restart" | "kill" | "delete";
 export type Command =
   | CreateCommand
   | { kind: VmVerb; vmId: VmId }
-  | { kind: "set"; vmId: VmId; changes: Partial<VmSpec>; labels?: LabelChanges | undefined }
+  | { kind: "set"; vmId: VmId; changes: SpecChanges; labels?: LabelChanges | undefined }
   | PullCommand
   | { kind: "deleteImage"; imageId: ImageId };
 
@@ -141,11 +145,11 @@ const notNow = (verb: string, vm: Vm): BangerError =>
     hint: `banger vm show ${vm.name}`,
   });
 
-function decideSet(vm: Vm, changes: Partial<VmSpec>, labels: LabelChanges = {}): NewEvent[] {
-  const spec = { ...vm.spec, ...changes };
+function decideSet(vm: Vm, changes: SpecChanges, labels: LabelChanges = {}): NewEvent[] {
+  const spec = { ...vm.spec, ...changes, net: { ...vm.spec.net, ...changes.net } };
   refuseShrinking(vm, spec);
   const keys = Object.keys(spec) as (keyof VmSpec)[];
-  const same = keys.every((key) => spec[key] === vm.spec[key]);
+  const same = keys.every((key) => JSON.stringify(spec[key]) === JSON.stringify(vm.spec[key]));
   const changed = same ? [] : [event(vmStream(vm.id), "vm.spec_changed", { spec })];
   const wanted = [...changed, ...labelling(vm, labels)];
   if (wanted.every((each) => vmCan(vm, each))) return wanted;

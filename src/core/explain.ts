@@ -6,6 +6,7 @@ import { formatBytes, formatDuration, formatSize } from "../lib/sizes.js";
 import { autoStopCause, type EventData, type StoredEvent, vmStream } from "../model/events.js";
 import type { HostNetwork } from "../model/host-network.js";
 import type { Labels, ObservedVm, PauseCause, Phase, ProcessExit, Vm, VmSpec } from "../model/model.js";
+import type { NetMode, NetPolicy } from "../model/net-policy.js";
 import { effectText } from "./effect-words.js";
 import { fold, initialState } from "./projection.js";
 
@@ -52,6 +53,10 @@ function clause(event: StoredEvent): string {
       return "its guest was asked to shut down";
     case "vm.process_exited":
       return exitClause(event.data);
+    case "vm.network_lost":
+      return "its network was lost, and banger is restoring it";
+    case "vm.network_restored":
+      return "its network was restored";
     case "vm.paused":
       return `its guest is paused: ${pauseText[event.data.cause]}`;
     case "vm.resumed":
@@ -128,9 +133,21 @@ const labelsText = (labels: Labels): string =>
     .map(([key, value]) => (value === "" ? key : `${key}=${value}`))
     .join(", ");
 
-const specClause = ({ vcpu, memoryMiB, diskMiB, rootMiB, nat }: VmSpec): string =>
+const netModeText: Readonly<Record<NetMode, string>> = {
+  public: "",
+  none: ", and no network",
+  allow: ", with access to nothing on the network but what is allowed",
+  all: ", with access to the LAN",
+};
+
+function netClause({ mode, allow, deny }: NetPolicy): string {
+  const allowed = allow.length > 0 ? `, ${allow.join(", ")} allowed` : "";
+  return `${netModeText[mode]}${allowed}${deny.length > 0 ? `, ${deny.join(", ")} blocked` : ""}`;
+}
+
+const specClause = ({ vcpu, memoryMiB, diskMiB, rootMiB, net }: VmSpec): string =>
   `${vcpu} vcpu, ${formatSize(memoryMiB)} and ${formatSize(diskMiB)} of disk` +
-  `${rootMiB === undefined ? "" : `, ${formatSize(rootMiB)} for /`}${nat ? "" : ", and no NAT"}`;
+  `${rootMiB === undefined ? "" : `, ${formatSize(rootMiB)} for /`}${netClause(net)}`;
 
 function createdClause({ name, imageId, spec, address, ttlMs }: EventData["vm.created"]): string {
   const until = ttlMs === undefined ? "" : `, for ${formatDuration(ttlMs)}`;

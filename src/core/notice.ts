@@ -28,7 +28,7 @@ export function noticeVm(vm: Vm, seen: ObservedVm, capabilities: Capabilities, n
       return noticeStart(vm, seen, capabilities, now);
     case "running":
       if (seen.process.is === "absent") return [event(stream, "vm.process_exited", unasked(seen))];
-      return [...noticePause(vm, seen), ...noticeBoot(vm, seen)];
+      return [...noticePause(vm, seen), ...noticeNetwork(vm, seen, capabilities), ...noticeBoot(vm, seen)];
     case "stopping":
       return seen.process.is === "absent"
         ? [event(stream, "vm.process_exited", { reason: "asked", detail: stopDetail(vm) })]
@@ -61,6 +61,8 @@ function noticeStart(vm: Vm, seen: ObservedVm, capabilities: Capabilities, now: 
       if (seen.process.is === "absent") return [event(stream, "vm.process_exited", unasked(seen))];
       const pause = noticePause(vm, seen);
       if (pause.length > 0) return pause;
+      const network = noticeNetwork(vm, seen, capabilities);
+      if (network.length > 0) return network;
       if (seen.agent.is === "present" && seen.agent.answering) {
         return [event(stream, "vm.ready", { agent: seen.agent.version })];
       }
@@ -95,9 +97,19 @@ function noticePause(vm: Vm, { process }: ObservedVm): NewEvent[] {
 
 const isAbsent = ({ is }: Seen): boolean => is === "absent";
 
+/** A network that goes under its guest is told, and that it is back as it is to be. */
+function noticeNetwork(vm: Vm, seen: ObservedVm, capabilities: Capabilities): NewEvent[] {
+  const stream = vmStream(vm.id);
+  if (vm.networkLostAt === null && seen.network.is === "absent")
+    return [event(stream, "vm.network_lost", {})];
+  return vm.networkLostAt !== null && networkFits(vm, seen, capabilities)
+    ? [event(stream, "vm.network_restored", {})]
+    : [];
+}
+
 /** The VM is gone from the host, on the evidence of a look at each handle. */
 export const nothingLeft = (seen: ObservedVm): boolean =>
-  [seen.process, seen.tap, seen.nat, seen.rootDevice, seen.runtime, seen.directory].every(isAbsent);
+  [seen.process, seen.network, seen.policy, seen.rootDevice, seen.runtime, seen.directory].every(isAbsent);
 
 const bootTimedOut = (vm: Vm): NewEvent =>
   event(vmStream(vm.id), "vm.step_failed", {

@@ -128,7 +128,7 @@ export function waitingFor(state: State, stream: string): string[] {
 /** The streams that may find something else once the effect is done. */
 export function servedBy(state: State, { kind }: Effect): string[] {
   // It may have been one of those that lie ready.
-  if (kind === "ensureTap") return state.host.wanted?.tapPoolSize ? [hostStream] : [];
+  if (kind === "ensureNetwork") return state.host.wanted?.tapPoolSize ? [hostStream] : [];
   if (kind !== "ensureBridge") return [];
   const guests = Object.values(state.vms).filter(({ phase }) => phase === "starting" || phase === "running");
   return guests.map(({ id }) => vmStream(id));
@@ -145,7 +145,14 @@ export const deedFacts = (effect: Effect): NewEvent[] =>
   effect.kind === "ensureShutdownAsked" ? [event(vmStream(effect.vmId), "vm.shutdown_asked", {})] : [];
 
 const ofStart = new Set<EffectKind>([
-  ...(["ensureDisk", "ensureRootDevice", "ensureTap", "ensureNat", "ensureNoNat", "ensureProcess"] as const),
+  ...([
+    "ensureDisk",
+    "ensureRootDevice",
+    "ensureNetwork",
+    "ensurePolicy",
+    "ensureNoPolicy",
+    "ensureProcess",
+  ] as const),
 ]);
 
 /** The longest message that the log takes over: part of it may be a guest's own words. */

@@ -39,6 +39,7 @@ function newVm(event: Extract<StoredEvent, { type: "vm.created" }>): Vm {
     restart: false,
     error: null,
     lastExit: null,
+    networkLostAt: null,
     paused: null,
     recoveries: noRecoveries,
     clockSetAt: null,

@@ -7,7 +7,8 @@ import { rootSizes } from "../effects/disk/root-sizes.js";
 import type { WorkSeeds } from "../effects/disk/work.js";
 import { handlesCache } from "../effects/handles-cache.js";
 import { connectedAddresses } from "../effects/net/connections.js";
-import { forwardDriver } from "../effects/net/forwards.js";
+import { NetworkControls } from "../effects/net/controls.js";
+import { userForwards } from "../effects/net/forwards.js";
 import { LoopbackForwards } from "../effects/net/loopback-forwards.js";
 import { describeHandles, type Instruments, look } from "../effects/observe.js";
 import { type Drivers, perform } from "../effects/perform.js";
@@ -70,6 +71,7 @@ function driversOf<C extends GuestAgent>(
   links: AgentLinks<C>,
   images: ImageDriver,
   own: LoopbackForwards,
+  networks: NetworkControls,
 ): Drivers {
   const { home, clock, mode, runTool, userFiles, workSeeds } = options;
   return {
@@ -82,8 +84,9 @@ function driversOf<C extends GuestAgent>(
       ...{ home, controls, vmms: options.vmms, starts: options.starts },
       askGuest: (id, signal) => askGuest(links.clientOf(id), signal),
     }),
-    forwards: forwardDriver(controls, own),
+    forwards: userForwards(controls, networks, own),
     bridge: mode.bridge,
+    network: mode.network(networks),
     rootDevices: mode.rootDevices,
     growth: onlineGrowth({ home, root: mode.root }, controls, links),
     images,
@@ -115,10 +118,12 @@ export function assembleWorld<C extends GuestAgent>(options: AssemblyOptions<C>)
     (id) => links.clientOf(id),
     (id) => wake(vmStream(id)),
   );
+  const networks = new NetworkControls(home, clock, (id) => wake(vmStream(id)));
   const images = imageStore(home, options.images);
-  const drivers = driversOf(options, controls, links, images, own);
+  const drivers = driversOf(options, controls, links, images, own, networks);
   const instruments: Instruments = {
     ...{ home, vmms, controls, links, own },
+    networks: mode.resolvers && { controls: networks, resolvers: mode.resolvers },
     inspectImage: (id: ImageId) => images.inspect(id),
     lookAtPartial: (id: ImageId) => images.lookAtPartial(id),
     root: mode.root,
@@ -136,9 +141,7 @@ export function assembleWorld<C extends GuestAgent>(options: AssemblyOptions<C>)
     showHandles: (observed) => cache.show(describeHandles(home, observed)),
     machine: () => lookAtHost(home),
     perform: (effect, context) => perform(drivers, effect, context),
-    onWake: (listener) => {
-      listeners.push(listener);
-    },
+    onWake: (listener) => void listeners.push(listener),
     clientOf: (id) => links.clientOf(id),
     vmms: () => scanProcesses(home, vmms),
     usageOf({ id, imageId }, process) {
@@ -149,9 +152,10 @@ export function assembleWorld<C extends GuestAgent>(options: AssemblyOptions<C>)
     leastRootMiB: sizes.leastMiB,
     connectedAddresses: () => connectedAddresses(mode.addresses),
     addresses: mode.addresses,
-    endUnreachable: () => endUnreachable([...controls.ids()].map((id) => controls.require(id).identity)),
+    endUnreachable: () => endUnreachable([...controls.identities(), ...networks.identities()]),
     async close() {
       own.close();
+      networks.close();
       links.close();
       controls.close();
       await mode.close();

@@ -26,17 +26,20 @@ const late = () => new BangerError("helper_unreachable", "the helper does not an
 
 export function systemParts(options: SystemOptions): ModeParts {
   const { clock, helper, deviceMapper } = options;
+  const bridge = helperBridge(helper);
   return {
     capabilities: {
-      userNetworking: false,
       bridgeNetworking: true,
+      netPolicies: false,
       portForwarding: false,
       rootDevice: deviceMapper,
     },
     addresses: options.addresses,
     root: deviceMapper ? snapshotRoot : copiedRoot,
     rootDevices: helperRootDevices(helper),
-    bridge: helperBridge(helper),
+    bridge,
+    network: () => bridge,
+    resolvers: null,
     look() {
       const bound = deadline(clock, lookMs, late);
       return lookThrough(helper, bound.signal).finally(bound.release);

@@ -30,6 +30,8 @@ export interface LocalModeOptions {
   place: Place;
   config: Config;
   clock: Clock;
+  /** Of programs that are started. */
+  environment: Readonly<Record<string, string>>;
   warn: Warn;
 }
 
@@ -60,10 +62,14 @@ function kernelHasMapper(): boolean {
 }
 
 /** @throws BangerError `vmm_unusable` for a VMM that this mode does not have */
-export async function localMode({ place, config, clock, warn }: LocalModeOptions): Promise<LocalMode> {
+export async function localMode(options: LocalModeOptions): Promise<LocalMode> {
+  const { place, config, clock, environment, warn } = options;
   if (place.mode === "user") {
     return {
-      parts: userParts("qemu-img", loopbackRange(addressBlock(place.home))),
+      parts: userParts({
+        ...{ home: place.home, clock, qemuImg: "qemu-img", environment },
+        addresses: loopbackRange(addressBlock(place.home)),
+      }),
       starts: chooseVmm(config.vmm, undefined),
       system: undefined,
     };

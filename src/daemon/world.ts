@@ -120,11 +120,12 @@ export async function createLocalWorld(options: LocalWorldOptions): Promise<Host
   const runTool = toolRunner(searchPath);
   const { fileSync, guest, sshKeyPath } = config;
   const warn: Warn = (message, details) => logger.warn(details, message);
-  const mode = await localMode({ place, config, clock, warn });
+  const programs = toolEnvironment(searchPath);
+  const mode = await localMode({ place, config, clock, environment: programs, warn });
   const vmmHost = { home, clock, config, prepare, acceleration, system: mode.system };
   return assembleWorld<AgentClient>({
     ...{ home, clock, mode: mode.parts },
-    ...makeVmms({ ...vmmHost, environment: toolEnvironment(searchPath) }, mode.starts),
+    ...makeVmms({ ...vmmHost, environment: programs }, mode.starts),
     agentClient: (line) => new AgentClient(() => line.open()),
     images: maker,
     workSeeds: seedFinder(home, runTool),

@@ -29,7 +29,10 @@ import type {
 import type { AgentLinks, GuestAgent } from "./agent/links.js";
 import type { RootForm } from "./disk/disks.js";
 import { type HeldByKernel, type HelperSight, runtimeOf } from "./helper/look.js";
+import type { NetworkControls } from "./net/controls.js";
+import { lookAtNetwork } from "./net/look.js";
 import type { LoopbackForwards } from "./net/loopback-forwards.js";
+import type { Resolvers } from "./net/resolvers.js";
 import type { VmmControls } from "./vmm/controls.js";
 import { type ProcessScan, scanProcesses } from "./vmm/processes.js";
 import type { Vmm } from "./vmm/vmm.js";
@@ -40,6 +43,8 @@ export interface Instruments {
   /** Every kind of which a VM may have a process. */
   vmms: readonly Vmm[];
   controls: VmmControls;
+  /** Network processes; null where the network is not made of such. */
+  networks: { controls: NetworkControls; resolvers: Pick<Resolvers, "now"> } | null;
   links: AgentLinks<GuestAgent>;
   /** Forwards that are this daemon's own. */
   own: Pick<LoopbackForwards, "list">;
@@ -72,7 +77,7 @@ function lookAtProcesses({ home, vmms }: Instruments): ProcessScan<Vmm> {
   try {
     return scanProcesses(home, vmms);
   } catch (error) {
-    return { byVm: new Map(), unreadable: (error as Error).message };
+    return { byVm: new Map(), networks: new Map(), unreadable: (error as Error).message };
   }
 }
 
@@ -119,7 +124,7 @@ function lookAtFiles(instruments: Instruments, id: VmId, removed: boolean): File
   };
 }
 
-/** What the VMM has and what this daemon has; who leads where is in each. */
+/** What the network process has and what this daemon has; who leads where is in each. */
 const withOwn = (forwards: ObservedVm["forwards"], own: readonly Forward[]): ObservedVm["forwards"] =>
   forwards.is === "present" ? { is: "present", list: [...forwards.list, ...own] } : forwards;
 
@@ -175,12 +180,14 @@ function vmDirectories(names: readonly string[]): Map<VmId, { removed: boolean }
 }
 
 function lookAtVms(instruments: Instruments, sight: HelperSight): Pick<Observed, "vms" | "unlistedVm"> {
-  const { home, controls, links, own } = instruments;
+  const { home, controls, networks, links, own } = instruments;
   const { vms: vmsPath, runtimeVms } = homeHandles(home);
   const scan = lookAtProcesses(instruments);
   const listing = list(vmsPath);
   const runtimes = list(runtimeVms);
   controls.follow(scan.byVm);
+  networks?.controls.follow(scan.networks);
+  const resolvers = networks?.resolvers.now().key ?? "";
   const directories = vmDirectories(namesIn(listing));
   const runtimeIds = new Set(namesIn(runtimes).filter(isVmId));
   const noFiles = absentUnlessUnknown(listing);
@@ -198,23 +205,33 @@ function lookAtVms(instruments: Instruments, sight: HelperSight): Pick<Observed,
     process: scan.unreadable === undefined ? absent : { is: "unknown", cause: scan.unreadable },
   };
   const vms = new Map<VmId, ObservedVm>();
-  const found = [directories.keys(), runtimeIds, scan.byVm.keys(), controls.ids(), sight.ids];
+  const found = [
+    directories.keys(),
+    runtimeIds,
+    scan.byVm.keys(),
+    scan.networks.keys(),
+    controls.ids(),
+    sight.ids,
+  ];
   for (const id of new Set(found.flatMap((ids) => [...ids]))) {
     const directory = directories.get(id);
     const files = directory === undefined ? {} : lookAtFiles(instruments, id, directory.removed);
     const process = lookAtProcess(id, scan, controls, vmHandles(home, id).directory);
     const exit = process.is === "absent" ? controls.exit(id) : undefined;
+    const { forwards, ...network } =
+      networks === null ? { forwards: absent } : lookAtNetwork(id, scan, networks.controls, resolvers);
     vms.set(id, {
       ...unlistedVm,
       ...files,
       ...heldOf(sight.of(id), runtimeIds.has(id) ? present : absentUnlessUnknown(runtimes)),
       process,
+      ...network,
       ...(exit === undefined ? {} : { exit }),
       ...(process.is === "absent"
         ? {}
         : {
             agent: links.agent(id),
-            forwards: withOwn(controls.forwards(id), own.list(id)),
+            forwards: withOwn(forwards, own.list(id)),
             listeners: links.listeners(id),
           }),
     });
@@ -257,12 +274,12 @@ export function look(instruments: Instruments, sight: HelperSight): Observed {
 
 /** What handles.json shows: for people, and never read by banger. */
 export function describeHandles(home: Home, { vms, images }: Observed): object {
-  const running = [...vms].map(([id, { process, tap, nat, rootDevice }]) => {
+  const running = [...vms].map(([id, { process, network, policy, rootDevice }]) => {
     const { directory, runtime, ...names } = vmHandles(home, id);
     const held = {
       ...(rootDevice.is === "present" && { rootDevice: names.rootDevice }),
-      ...(tap.is === "present" && { tap: names.tap }),
-      ...(nat.is === "present" && { nat: true }),
+      ...(network.is === "present" && { network: network.whole ? "whole" : "damaged" }),
+      ...(policy.is === "present" && { policy: policy.key }),
     };
     const identity =
       process.is === "present" ? { pid: process.pid, startTime: process.startTime } : { process: process.is };

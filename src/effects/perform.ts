@@ -9,6 +9,7 @@ import type { OnlineGrowth } from "./disk/online.js";
 import type { RootDeviceDriver } from "./disk/root-device.js";
 import type { BridgeDriver } from "./net/bridge.js";
 import type { ForwardDriver } from "./net/forwards.js";
+import type { NetworkDriver } from "./net/network.js";
 import type { VmmDriver } from "./vmm/driver.js";
 
 export interface Drivers {
@@ -16,6 +17,7 @@ export interface Drivers {
   vmm: VmmDriver;
   forwards: ForwardDriver;
   bridge: BridgeDriver;
+  network: NetworkDriver;
   rootDevices: RootDeviceDriver;
   images: ImageDriver;
   growth: OnlineGrowth;
@@ -29,7 +31,7 @@ export interface Drivers {
 
 /** Makes the effect true; success when it is true already. @throws BangerError */
 export async function perform(drivers: Drivers, effect: Effect, context: PerformContext): Promise<void> {
-  const { disks, rootDevices, bridge, vmm, forwards, images } = drivers;
+  const { disks, rootDevices, bridge, network, vmm, forwards, images } = drivers;
   const { signal, note } = context;
   switch (effect.kind) {
     case "ensureDisk":
@@ -44,14 +46,14 @@ export async function perform(drivers: Drivers, effect: Effect, context: Perform
       return bridge.ensureTapPool(effect.size, signal);
     case "ensureResolver":
       return bridge.ensureResolver(effect.port, signal);
-    case "ensureTap":
-      return bridge.ensureTap(effect.vmId, effect.address, signal);
-    case "ensureNoTap":
-      return bridge.ensureNoTap(effect.vmId, signal);
-    case "ensureNat":
-      return bridge.ensureNat(effect.vmId, effect.address, signal);
-    case "ensureNoNat":
-      return bridge.ensureNoNat(effect.vmId, signal);
+    case "ensureNetwork":
+      return network.ensure(effect.vmId, effect.address, signal);
+    case "ensureNoNetwork":
+      return network.ensureNone(effect.vmId, signal);
+    case "ensurePolicy":
+      return network.ensurePolicy(effect.vmId, effect.address, effect.net, signal);
+    case "ensureNoPolicy":
+      return network.ensureNoPolicy(effect.vmId, signal);
     case "ensureProcess":
       return vmm.ensureProcess(effect, signal);
     case "ensureRunning":

@@ -50,13 +50,6 @@ export function homeHandles(home: Home): HomeHandles {
   };
 }
 
-/** Names of system mode's units (src/system/units.ts). */
-export const daemonUnit = "bangerd.service";
-export const helperUnit = "banger-helper.service";
-export const helperSocketUnit = "banger-helper.socket";
-export const builderUnit = "banger-builder@.service";
-export const builderSocketUnit = "banger-builder.socket";
-
 /** Where system mode lives on every host; `prefix` stands before all of it in tests. */
 export function systemHandles(prefix = "") {
   const base = `${prefix}/var/lib/banger`;
@@ -109,9 +102,13 @@ export interface VmHandles {
   runtime: string;
   qmpSocket: string;
   agentSocket: string;
+  /** Where the network process hears QEMU and the daemon, and what it says before its end. */
+  netSocket: string;
+  netControlSocket: string;
+  netLog: string;
   /** Interface name, at most 15 characters (IFNAMSIZ). */
   tap: string;
-  /** The guest's Ethernet address behind that tap: locally administered, and the id in its last four bytes. */
+  /** The guest's Ethernet address: locally administered, and the id in its last four bytes. */
   mac: string;
   /** Name of the dm-snapshot that is the root device, and where it can be opened. */
   deviceName: string;
@@ -147,8 +144,14 @@ export const jailFiles = {
   vsockSocket: "/run/vsock.sock",
 } as const;
 
-/** What QEMU makes in the VM's runtime directory, which is its current one: no path to them can be too long. */
-export const runtimeFiles = { qmpSocket: "qmp.sock", agentSocket: "agent.sock" } as const;
+/** Sockets in the VM's runtime directory, where QEMU and the network process sit: no path to them can be too long. */
+export const runtimeFiles = {
+  qmpSocket: "qmp.sock",
+  agentSocket: "agent.sock",
+  netSocket: "net.sock",
+  netQemuSocket: "net-qemu.sock",
+  netControlSocket: "net-control.sock",
+} as const;
 
 /** What the growing mark holds once the guest that runs was seen to be unable to make its file system grow. */
 export const atStartMark = "at start\n";
@@ -165,7 +168,8 @@ const idAfter =
   };
 export const parseTap = idAfter(tapPrefix);
 export const parseDeviceName = idAfter(devicePrefix);
-export const parseJailId = idAfter("banger-");
+/** Of a jail, and of `-name guest=` and `--guest`. */
+export const parseGuestName = idAfter("banger-");
 
 const poolPrefix = "tap-pool-";
 
@@ -213,6 +217,9 @@ export function vmHandles(home: Home, id: VmId): VmHandles {
     runtime,
     qmpSocket: `${runtime}/${runtimeFiles.qmpSocket}`,
     agentSocket: `${runtime}/${runtimeFiles.agentSocket}`,
+    netSocket: `${runtime}/${runtimeFiles.netSocket}`,
+    netControlSocket: `${runtime}/${runtimeFiles.netControlSocket}`,
+    netLog: `${directory}/net.log`,
     tap: `${tapPrefix}${id}`,
     mac: `06:fc:${(id.match(/../g) ?? []).join(":")}`,
     deviceName: `${devicePrefix}${id}`,
@@ -287,9 +294,3 @@ export function parseImageDirectory(name: string): { id: ImageId; partial: boole
 }
 
 export const isVmId = (name: string): boolean => /^[0-9a-f]{8}$/.test(name);
-
-/** The VM id that a `-name guest=` value carries, if it is one of ours. */
-export function parseGuestName(name: string): VmId | undefined {
-  const id = name.startsWith("banger-") ? name.slice("banger-".length) : "";
-  return isVmId(id) ? id : undefined;
-}

@@ -5,14 +5,14 @@ import { fileURLToPath } from "node:url";
 export interface Confinement {
   read: readonly string[];
   write: readonly string[];
-  /** A library that the program is to load before its own. */
-  preload?: string;
+  /** It needs no network, and is kept from the host's where this user may do so. */
+  offline?: boolean;
 }
 
 const built = (name: string): string => fileURLToPath(new URL(`../../../build/${name}`, import.meta.url));
 export const launcherProgram = built("banger-launcher");
-/** Refuses what a guest must not reach of this host (helper/guest-net). */
-export const guestNetLibrary = built("banger-guest-net.so");
+/** The network of one VM (helper/net). */
+export const networkProgram = built("banger-net");
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -43,16 +43,16 @@ export const daemonArguments = (program: string, argv: readonly string[]): strin
   ...argv,
 ];
 
-/** Arguments that start a VMM, by its path, with little of the host in its reach. */
+/** Arguments that start a VMM or what serves one, by its path, with little of the host in its reach. */
 export const vmmArguments = (
-  { read, write, preload }: Confinement,
+  { read, write, offline }: Confinement,
   program: string,
   argv: readonly string[],
 ): string[] => [
   "vmm",
   ...read.flatMap((path) => ["--read", path]),
   ...write.flatMap((path) => ["--write", path]),
-  ...(preload === undefined ? [] : ["--preload", preload]),
+  ...(offline ? ["--offline"] : []),
   "--",
   program,
   ...argv,

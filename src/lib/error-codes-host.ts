@@ -40,10 +40,12 @@ export const startCodes = {
     "use another input, or `--no-stdin`",
   ],
   program_missing: ["a program is not in `PATH`", "`banger doctor` names its package"],
-  guest_unguarded: [
-    "this QEMU cannot load the library that keeps guests off the host's loopback (is it statically linked?)",
-    "use another `qemu_bin`, or `--no-nat`",
+  network_failed: [
+    "a VM's network process exited immediately (is libslirp0 installed?)",
+    "`cat` the log file that the message names; `banger doctor`",
   ],
+  network_silent: ["a VM's network process is gone or does not answer", "wait: banger starts a new one"],
+  network_refused: ["a VM's network process refused a request", "`banger vm why`"],
   launcher_missing: ["`build/banger-launcher` is missing or not executable", "`make build`"],
   files_limit: [
     "the caller's open-file limit is too low for the command or the daemon ([inherited.md](inherited.md))",

@@ -31,6 +31,14 @@ export const vmCodes = {
   name_taken: ["the name is taken or invalid", "use another `--name`"],
   name_invalid: ["the name is taken or invalid", "use another `--name`"],
   not_now: ["the VM is changing state", "see `banger vm show`; wait, or `banger vm kill`"],
+  net_invalid: [
+    "an `--allow` or `--deny` value is not a name, address, network or `host:PORT`",
+    "use one like `example.com:443`",
+  ],
+  net_unsupported: [
+    "system mode has no network policies by name or address yet",
+    "`--net public` or `--net none`, or user mode",
+  ],
   vm_not_running: ["the command needs a running VM", "`banger vm start`"],
   vm_paused: [
     "the guest is paused: the host's disk is full, or something stopped its VMM",

@@ -34,6 +34,7 @@ export function endStart(vm: Vm): void {
   vm.error = null;
   vm.bootDeadlineAt = null;
   vm.paused = null;
+  vm.networkLostAt = null;
   // A VMM may run that nobody has seen yet, and nobody will tell it apart from one that never was.
   if (vm.step === "process") vm.everStarted = true;
 }
@@ -64,6 +65,7 @@ export const noteExit = edit<"vm.process_exited">((vm, event, at) => {
   vm.stop = null;
   vm.bootDeadlineAt = null;
   vm.paused = null;
+  vm.networkLostAt = null;
 });
 
 export const notePause = edit<"vm.paused">((vm, { data: { cause } }, at) => {

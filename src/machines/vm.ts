@@ -24,6 +24,11 @@ const standstill = {
   "vm.resumed": { actions: "noteResumed" },
 } as const;
 
+const networkEvents = {
+  "vm.network_lost": { actions: "noteNetworkLost" },
+  "vm.network_restored": { actions: "noteNetworkRestored" },
+} as const;
+
 /** What can be changed of a VM at any time before its end. */
 const changes = {
   "vm.spec_changed": { actions: "changeSpec" },
@@ -56,6 +61,16 @@ const machine = setup({
     notePause: assign(notePause),
     noteResumed: assign(noteResumed),
     noteGuest: assign(noteGuest),
+    noteNetworkLost: assign(
+      edit((vm, _event, at) => {
+        vm.networkLostAt = at;
+      }),
+    ),
+    noteNetworkRestored: assign(
+      edit((vm) => {
+        vm.networkLostAt = null;
+      }),
+    ),
     changeSpec: assign(
       edit<"vm.spec_changed">((vm, event) => {
         vm.spec = event.data.spec;
@@ -126,6 +141,7 @@ const machine = setup({
         vm.error = event.data;
         vm.bootDeadlineAt = null;
         vm.paused = null;
+        vm.networkLostAt = null;
         vm.startedWith = null;
         if (event.data.step === "process" && !vm.everStarted) vm.disksHoldData = false;
       }),
@@ -171,6 +187,7 @@ const machine = setup({
             "vm.process_exited": { target: "#vm.error", actions: ["noteExit", "noteEarlyExit"] },
             "vm.adopted": { actions: "extendBoot" },
             ...standstill,
+            ...networkEvents,
           },
         },
       },
@@ -191,6 +208,7 @@ const machine = setup({
           { target: "stopped", actions: "noteExit" },
         ],
         ...standstill,
+        ...networkEvents,
         ...endings,
       },
     },

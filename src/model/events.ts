@@ -13,6 +13,7 @@ import type {
   VmId,
   VmSpec,
 } from "./model.js";
+import { publicNet } from "./net-policy.js";
 
 /** Type → data. Past tense: what was wanted or seen. Never a pid as truth, never a tick. */
 export interface EventData {
@@ -50,6 +51,9 @@ export interface EventData {
   "vm.adopted": { pid: number };
   "vm.shutdown_asked": Record<string, never>;
   "vm.process_exited": ProcessExit;
+  /** The host's side of the network of a guest that runs is gone; banger makes it anew. */
+  "vm.network_lost": Record<string, never>;
+  "vm.network_restored": Record<string, never>;
   "vm.paused": { cause: PauseCause };
   "vm.resumed": Record<string, never>;
   /** `untold`: failures of this effect before it that the log was spared. */
@@ -112,8 +116,8 @@ export function event<T extends EventType>(stream: string, type: T, data: EventD
 
 /** Present schema version of each event type; a version above it was written by a newer banger. */
 export const schemaVersions: Readonly<Record<EventType, number>> = {
-  "vm.created": 1,
-  "vm.spec_changed": 1,
+  "vm.created": 2,
+  "vm.spec_changed": 2,
   "vm.labels_changed": 1,
   "vm.start_requested": 1,
   "vm.stop_requested": 1,
@@ -130,6 +134,8 @@ export const schemaVersions: Readonly<Record<EventType, number>> = {
   "vm.adopted": 1,
   "vm.shutdown_asked": 1,
   "vm.process_exited": 2,
+  "vm.network_lost": 1,
+  "vm.network_restored": 1,
   "vm.paused": 1,
   "vm.resumed": 1,
   "vm.effect_failed": 1,
@@ -157,7 +163,16 @@ type Upcaster = (data: unknown) => unknown;
 /** `[type][n]` turns data of schema n into data of schema n + 1. */
 export type Upcasters = Readonly<Record<string, Readonly<Record<number, Upcaster>>>>;
 
+/** A guest got out, or it did not. What it reached then of its LAN, it does not any more. */
+function withPolicy(data: unknown): unknown {
+  const { spec, ...rest } = data as { spec: Omit<VmSpec, "net"> & { nat: boolean } };
+  const { nat, ...others } = spec;
+  return { ...rest, spec: { ...others, net: nat ? publicNet : { ...publicNet, mode: "none" } } };
+}
+
 const upcasters: Upcasters = {
+  "vm.created": { 1: withPolicy },
+  "vm.spec_changed": { 1: withPolicy },
   // A guest that rebooted was one that ended, and nothing brought it back.
   "vm.process_exited": { 1: (data) => data },
   // There was nothing but the catalog.

@@ -2,6 +2,7 @@
 import type { ErrorBody } from "../lib/errors.js";
 import type { HostNetwork, SeenNetwork } from "./host-network.js";
 import type { Image, ImageId, ImageOrigin, ImageSource } from "./image.js";
+import type { NetPolicy } from "./net-policy.js";
 import type { Recoveries } from "./recovery.js";
 import type { Seen } from "./seen.js";
 
@@ -17,14 +18,14 @@ export interface VmSpec {
   /** Sizes of the /root work disk, and of the root disk; where that is left out, it has its image's. */
   diskMiB: number;
   rootMiB?: number;
-  /** Whether the guest may open connections to the outside. */
-  nat: boolean;
+  /** What the guest may reach; it changes while it runs. */
+  net: NetPolicy;
   /** False where commands do not get what the image says of its containers' environment, directory and user. */
   imageEnv?: boolean;
 }
 
-/** What a VMM is given at its start, and keeps; disks grow while it runs. */
-export const startFields = ["vcpu", "memoryMiB", "nat"] as const;
+/** What a VMM is given at its start, and keeps; disks grow and policies change while it runs. */
+export const startFields = ["vcpu", "memoryMiB"] as const;
 /** What its creator knows a VM by; no command acts on one. */
 export type Labels = Readonly<Record<string, string>>;
 
@@ -75,6 +76,8 @@ export interface Vm {
   restart: boolean;
   error: VmError | null;
   lastExit: (ProcessExit & { at: number }) | null;
+  /** When the host's side of the network of a guest that runs was seen to be gone, until it is back. */
+  networkLostAt: number | null;
   /** The guest is paused; set only while one is wanted. */
   paused: { cause: PauseCause; at: number } | null;
   /** That banger had to bring the guest back; recovery.ts makes it wait. */
@@ -169,10 +172,13 @@ export interface ObservedVm {
   rootDevice: Part;
   /** The bridge that the tap is on, the same for all VMs; see `SeenNetwork`. */
   bridge: Seen;
-  /** The guest's network interface on the bridge; `whole` when nothing but the guest's own address gets through it. */
-  tap: Part;
-  /** The guest's way to the outside, where that is not the VMM's own. */
-  nat: Seen;
+  /**
+   * The host's side of the guest's network: its tap on the bridge, `whole` when nothing but the guest's own address gets
+   * through it; or its network process, `whole` when that answers.
+   */
+  network: Part;
+  /** What the guest may reach, by the key of a policy; absent: nothing. `fresh`: with what the host has for it now. */
+  policy: Seen<{ key: string; fresh: boolean }>;
   /** Where the VM's sockets are: a directory of its own, which is needed to be whole, and the VMM's jail. */
   runtime: Part;
   /** `idle`: no guest runs in it, because none was started or because it has halted. `pause`: it is paused. */
@@ -217,12 +223,12 @@ export type Effect =
   | { kind: "ensureTapPool"; size: number }
   /** The host's resolver asks at this port of 127.0.0.1 for names of VMs. */
   | { kind: "ensureResolver"; port: number }
-  /** The guest's network interface, from which only this address may send. */
-  | { kind: "ensureTap"; vmId: VmId; address: string }
-  | { kind: "ensureNoTap"; vmId: VmId }
-  /** This address has NAT. */
-  | { kind: "ensureNat"; vmId: VmId; address: string }
-  | { kind: "ensureNoNat"; vmId: VmId }
+  /** The host's side of the guest's network, from which only this address may speak. */
+  | { kind: "ensureNetwork"; vmId: VmId; address: string }
+  | { kind: "ensureNoNetwork"; vmId: VmId }
+  | { kind: "ensurePolicy"; vmId: VmId; address: string; net: NetPolicy }
+  /** The guest reaches nothing. */
+  | { kind: "ensureNoPolicy"; vmId: VmId }
   | { kind: "ensureProcess"; vmId: VmId; imageId: ImageId; name: string; spec: VmSpec; address: string }
   /** Resumes a guest that was paused because the host's disk was full, or because something stopped it. */
   | { kind: "ensureRunning"; vmId: VmId }
@@ -245,10 +251,10 @@ export type EffectKind = Effect["kind"];
 
 /** What a set of drivers can do; code asks these, never for a driver's name. */
 export interface Capabilities {
-  /** The network lives and dies with the VMM process and needs nothing before it. */
-  userNetworking: boolean;
   /** The guest's network interface is a tap on a bridge, and NAT is managed outside the VMM. */
   bridgeNetworking: boolean;
+  /** Policies by address and name; without it a guest has NAT or nothing. */
+  netPolicies: boolean;
   /** Ports must be forwarded to be reachable from the host. */
   portForwarding: boolean;
   /** The root disk is a device over the VM's file, to be made before each VMM. */

@@ -1,5 +1,6 @@
-/** Pure: the guest's network interface on the bridge with NAT, or else ports of the VM's loopback address. */
-import type { Capabilities, Effect, Listener, ObservedVm, Part, Seen, Vm } from "../model/model.js";
+/** Pure: the host's side of the guest's network with its policy, and ports of the VM's loopback address. */
+import { policyFits } from "../model/fits.js";
+import type { Capabilities, Effect, Listener, ObservedVm, Vm } from "../model/model.js";
 import { guestWanted, isOver } from "./wanted.js";
 
 const sshPort = 22;
@@ -9,34 +10,37 @@ export const mostForwards = 256;
 export const onLoopback = ({ address }: Listener): boolean => address.startsWith("127.") || address === "::1";
 
 export const reconcileNetwork = (vm: Vm, seen: ObservedVm, capabilities: Capabilities): Effect[] => [
-  ...reconcileCard(vm, seen, capabilities),
+  ...reconcileHostSide(vm, seen, capabilities),
   ...reconcileForwards(vm, seen, capabilities),
 ];
 
-/** Both are wanted from the network step until the VMM has ended; NAT follows the spec all that time. */
-function reconcileCard(vm: Vm, seen: ObservedVm, capabilities: Capabilities): Effect[] {
-  const { process, bridge, tap, nat } = seen;
+/** Wanted from the network step until the VMM has ended; the policy follows the spec all that time. */
+function reconcileHostSide(vm: Vm, seen: ObservedVm, capabilities: Capabilities): Effect[] {
+  const { process, bridge, network, policy } = seen;
   const { id: vmId, address } = vm;
   if (isOver(vm)) {
     if (process.is !== "absent") return [];
     return [
-      ...(tap.is === "present" ? [{ kind: "ensureNoTap", vmId } as const] : []),
-      ...(nat.is === "present" ? [{ kind: "ensureNoNat", vmId } as const] : []),
+      ...(network.is === "present" ? [{ kind: "ensureNoNetwork", vmId } as const] : []),
+      ...(policy.is === "present" ? [{ kind: "ensureNoPolicy", vmId } as const] : []),
     ];
   }
-  if (!capabilities.bridgeNetworking) return [];
   const starts = vm.phase === "starting" && (vm.step === "network" || vm.step === "process");
   const made = starts && process.is === "absent";
   if (!made && !(guestWanted(vm) && process.is === "present")) return [];
-  // Where the host does not tell, a start tries, and so learns why not; a guest that runs is left alone. Both wait for
-  // a bridge that is not there.
-  const lacks = (part: Seen | Part): boolean =>
-    bridge.is !== "absent" &&
-    (part.is === "absent" || ("whole" in part && !part.whole) || (made && part.is === "unknown"));
+  // Where the host does not tell, a start tries, and so learns why not; a guest that runs is left alone. All waits for a
+  // bridge that is not there.
+  const waits = capabilities.bridgeNetworking && bridge.is === "absent";
   const effects: Effect[] = [];
-  if (lacks(tap)) effects.push({ kind: "ensureTap", vmId, address });
-  if (vm.spec.nat && lacks(nat)) effects.push({ kind: "ensureNat", vmId, address });
-  if (!vm.spec.nat && nat.is === "present") effects.push({ kind: "ensureNoNat", vmId });
+  const lacking = network.is === "absent" || (network.is === "present" && !network.whole);
+  if (!waits && (lacking || (made && network.is === "unknown")))
+    effects.push({ kind: "ensureNetwork", vmId, address });
+  const fits = policyFits(vm, seen, capabilities);
+  if (vm.spec.net.mode === "none") {
+    if (policy.is === "present") effects.push({ kind: "ensureNoPolicy", vmId });
+  } else if (!waits && (fits === false || (made && fits === undefined))) {
+    effects.push({ kind: "ensurePolicy", vmId, address, net: vm.spec.net });
+  }
   return effects;
 }
 

@@ -14,7 +14,8 @@ export function reconcileProcess(
   switch (vm.phase) {
     case "starting":
       // Before its step, a process can only be one that an earlier start left behind.
-      if (vm.step === "disk" && seen.process.is === "present") return [ensureNoProcess(vm, seen.process)];
+      if ((vm.step === "disk" || vm.step === "network") && seen.process.is === "present")
+        return [ensureNoProcess(vm, seen.process)];
       return vm.step === "process" && canRun(vm, seen, capabilities) ? [ensureProcess(vm)] : [];
     case "running":
       return [];

@@ -12,5 +12,5 @@ export const isOver = ({ phase }: Vm): boolean =>
   phase === "stopped" || phase === "error" || phase === "deleting" || phase === "deleted";
 
 /** Nothing is left of the process, nor of what the kernel keeps for it. */
-export const nothingHeld = ({ process, tap, nat, rootDevice }: ObservedVm): boolean =>
-  [process, tap, nat, rootDevice].every(({ is }) => is === "absent");
+export const nothingHeld = ({ process, network, policy, rootDevice }: ObservedVm): boolean =>
+  [process, network, policy, rootDevice].every(({ is }) => is === "absent");

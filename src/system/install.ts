@@ -1,7 +1,7 @@
 /** `banger system install` and `restart`: all of it, or nothing. */
 import type { Metadata } from "../../helper/metadata.js";
 import { startService } from "../client/start-daemon.js";
-import { daemonUnit } from "../home/handles.js";
+import { daemonUnit } from "../home/units.js";
 import { BangerError } from "../lib/errors.js";
 import { type SystemHost, systemctl } from "./host.js";
 import type { Installation } from "./installation.js";

@@ -1,6 +1,6 @@
 /** The steps of an installation on the host's files and units, each with its way back. */
 import { chmodSync, chownSync, existsSync, lstatSync, mkdirSync, rmSync } from "node:fs";
-import { builderSocketUnit, daemonUnit, helperSocketUnit, helperUnit } from "../home/handles.js";
+import { builderSocketUnit, daemonUnit, helperSocketUnit, helperUnit } from "../home/units.js";
 import { publishContent } from "../host/publish.js";
 import { BangerError } from "../lib/errors.js";
 import { type SystemHost, systemctl } from "./host.js";

@@ -1,7 +1,7 @@
 /** `banger system uninstall`: the host is as it was before, but for what the owner keeps. */
 import { existsSync, readdirSync, rmdirSync, rmSync } from "node:fs";
 import type { Result } from "../../helper/contract.js";
-import { builderSocketUnit, builderUnit, daemonUnit, helperSocketUnit, helperUnit } from "../home/handles.js";
+import { builderSocketUnit, builderUnit, daemonUnit, helperSocketUnit, helperUnit } from "../home/units.js";
 import { BangerError } from "../lib/errors.js";
 import { type SystemHost, systemctl } from "./host.js";
 import { removeTree } from "./steps.js";

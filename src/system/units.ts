@@ -1,13 +1,7 @@
 /** Pure: the systemd units of system mode as text, from the metadata of the installation; docs/privileges.md has why. */
 import type { Metadata } from "../../helper/metadata.js";
-import {
-  builderSocketUnit,
-  builderUnit,
-  daemonUnit,
-  helperSocketUnit,
-  helperUnit,
-  systemHandles,
-} from "../home/handles.js";
+import { systemHandles } from "../home/handles.js";
+import { builderSocketUnit, builderUnit, daemonUnit, helperSocketUnit, helperUnit } from "../home/units.js";
 
 /** What the units run; root alone can write any of it (src/system/programs.ts). */
 export interface Programs {

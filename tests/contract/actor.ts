@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import type { World } from "../../src/loop/world.js";
 import type { Effect, ImageId, ObservedVm, ProcessIdentity, VmId } from "../../src/model/model.js";
+import { publicNet } from "../../src/model/net-policy.js";
 
 /** What a test may do to the helper of system mode, and to what only that can make. */
 export interface HelperBench {
@@ -44,7 +45,7 @@ export interface Bench {
   close: () => Promise<void>;
 }
 
-const spec = { vcpu: 1, memoryMiB: 64, diskMiB: 64, nat: true };
+const spec = { vcpu: 1, memoryMiB: 64, diskMiB: 64, net: publicNet };
 export class Actor {
   readonly bench: Bench;
   constructor(bench: Bench) {
@@ -93,7 +94,7 @@ export class Actor {
     const { rootDevice, bridgeNetworking } = this.bench.world.capabilities;
     if (rootDevice) await this.perform({ kind: "ensureRootDevice", vmId, imageId });
     if (bridgeNetworking) await this.perform({ kind: "ensureBridge" });
-    if (bridgeNetworking) await this.perform({ kind: "ensureTap", vmId, address });
+    await this.perform({ kind: "ensureNetwork", vmId, address });
   }
 
   async process(vmId: VmId, address: string): Promise<ProcessIdentity> {
@@ -109,10 +110,9 @@ export class Actor {
   async remove(vmId: VmId): Promise<void> {
     const { process } = await this.see(vmId);
     if (process.is === "present") await this.perform({ kind: "ensureNoProcess", vmId, process });
-    const { rootDevice, bridgeNetworking } = this.bench.world.capabilities;
-    if (bridgeNetworking) await this.perform({ kind: "ensureNoTap", vmId });
-    if (bridgeNetworking) await this.perform({ kind: "ensureNoNat", vmId });
-    if (rootDevice) await this.perform({ kind: "ensureNoRootDevice", vmId });
+    await this.perform({ kind: "ensureNoNetwork", vmId });
+    await this.perform({ kind: "ensureNoPolicy", vmId });
+    if (this.bench.world.capabilities.rootDevice) await this.perform({ kind: "ensureNoRootDevice", vmId });
     await this.perform({ kind: "ensureNoRuntime", vmId });
     await this.perform({ kind: "ensureNoDirectory", vmId });
   }

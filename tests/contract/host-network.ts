@@ -20,7 +20,7 @@ export function hostNetworkContract(actor: () => Actor, vmId: VmId): void {
     assert.equal((await actor().see(vmId)).bridge.is, "absent");
     assert.deepEqual(helper().show(), before);
     const address = actor().bench.address(1);
-    await assert.rejects(perform({ kind: "ensureTap", vmId, address }), { retry: "later" });
+    await assert.rejects(perform({ kind: "ensureNetwork", vmId, address }), { retry: "later" });
     await assert.rejects(perform({ kind: "ensureTapPool", size: 1 }), { retry: "later" });
     assert.equal((await see()).bridge.is, "absent");
   });
@@ -43,9 +43,9 @@ export function hostNetworkContract(actor: () => Actor, vmId: VmId): void {
       await perform({ kind: "ensureTapPool", size });
       assert.equal(await poolSize(), size);
     }
-    await perform({ kind: "ensureTap", vmId, address: actor().bench.address(1) });
+    await perform({ kind: "ensureNetwork", vmId, address: actor().bench.address(1) });
     assert.equal(await poolSize(), 0);
-    assert.equal((await actor().see(vmId)).tap.is, "present");
+    assert.equal((await actor().see(vmId)).network.is, "present");
   });
 
   test("ensureResolver is seen, where there is a resolver that can be told, and success all the same", async () => {

@@ -43,7 +43,7 @@ function launch(handles: VmHandles, mode: BenchMode, images: string): Launch {
   const [root, card] = [mode.root(handles), mode.card(handles)];
   return {
     file: "qemu-system-x86_64",
-    carriesGuest: card.startsWith("user"),
+    offline: card.startsWith("dgram"),
     read: [images],
     write: [directory, runtime, "/dev/net/tun"],
     argv: [
@@ -118,9 +118,14 @@ export const userMode = (): BenchMode => {
   const addresses = loopbackRange(128 + (process.pid % 100));
   return {
     addresses,
-    parts: () => userParts("qemu-img", addresses),
+    parts: (home) =>
+      userParts({
+        ...{ home, clock: systemClock, qemuImg: "qemu-img", addresses },
+        environment: toolEnvironment(process.env["PATH"] ?? ""),
+      }),
     root: ({ rootDisk }) => `format=qcow2,file=${rootDisk}`,
-    card: () => "user,id=net0",
+    card: () =>
+      "dgram,id=net0,local.type=unix,local.path=net-qemu.sock,remote.type=unix,remote.path=net.sock",
   };
 };
 
@@ -203,7 +208,8 @@ export async function makeBench(mode: BenchMode, home = temporaryHome(), machine
     async close() {
       clearInterval(keepAlive);
       await bench.world.close();
-      for (const { pid } of scanProcesses(home, vmms.vmms).byVm.values()) process.kill(pid, "SIGKILL");
+      const { byVm, networks } = scanProcesses(home, vmms.vmms);
+      for (const { pid } of [...byVm.values(), ...networks.values()]) process.kill(pid, "SIGKILL");
       rmSync(dirname(home.state), { recursive: true });
     },
   };

@@ -2,10 +2,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Effect, ObservedVm, VmId } from "../../src/model/model.js";
+import { publicNet } from "../../src/model/net-policy.js";
 import type { Actor, HelperBench } from "./actor.js";
 import { hostNetworkContract } from "./host-network.js";
 
-const held = ["rootDevice", "tap", "nat"] as const;
+const held = ["rootDevice", "network", "policy"] as const;
 
 const whole = { is: "present", whole: true };
 const partly = { is: "present", whole: false };
@@ -31,37 +32,37 @@ function handsOf(actor: () => Actor, first: VmId) {
     helper: () => actor().bench.helper as HelperBench,
     tap: async (vmId: VmId) => {
       await perform({ kind: "ensureBridge" });
-      await perform({ kind: "ensureTap", vmId, address: addressOf(vmId) });
+      await perform({ kind: "ensureNetwork", vmId, address: addressOf(vmId) });
     },
-    nat: (vmId: VmId) => perform({ kind: "ensureNat", vmId, address: addressOf(vmId) }),
+    nat: (vmId: VmId) => perform({ kind: "ensurePolicy", vmId, address: addressOf(vmId), net: publicNet }),
   };
 }
 
 function cardContract({ perform, see, tap, nat }: Hands, idA: VmId, idB: VmId): void {
-  test("ensureTap makes a whole tap; ensureNoTap leaves nothing of it; both can run twice", async () => {
+  test("ensureNetwork makes a whole tap; ensureNoNetwork leaves nothing of it; both can run twice", async () => {
     for (let time = 1; time <= 2; time++) {
       await tap(idA);
-      assert.deepEqual([await see(idA, "tap"), await see(idB, "tap")], [whole, absent]);
+      assert.deepEqual([await see(idA, "network"), await see(idB, "network")], [whole, absent]);
     }
     await tap(idB);
     for (let time = 1; time <= 2; time++) {
-      await perform({ kind: "ensureNoTap", vmId: idA });
-      assert.deepEqual([await see(idA, "tap"), await see(idB, "tap")], [absent, whole]);
+      await perform({ kind: "ensureNoNetwork", vmId: idA });
+      assert.deepEqual([await see(idA, "network"), await see(idB, "network")], [absent, whole]);
     }
   });
 
-  test("ensureNat opens a way out for one VM; ensureNoNat closes it; both can run twice", async () => {
+  test("ensurePolicy lets one VM out; ensureNoPolicy ends that; both can run twice", async () => {
     for (const vmId of [idA, idB]) await tap(vmId);
     for (let time = 1; time <= 2; time++) {
       await nat(idA);
-      assert.deepEqual([(await see(idA, "nat")).is, (await see(idB, "nat")).is], ["present", "absent"]);
+      assert.deepEqual([(await see(idA, "policy")).is, (await see(idB, "policy")).is], ["present", "absent"]);
     }
     await nat(idB);
     for (let time = 1; time <= 2; time++) {
-      await perform({ kind: "ensureNoNat", vmId: idA });
-      assert.deepEqual([(await see(idA, "nat")).is, (await see(idB, "nat")).is], ["absent", "present"]);
+      await perform({ kind: "ensureNoPolicy", vmId: idA });
+      assert.deepEqual([(await see(idA, "policy")).is, (await see(idB, "policy")).is], ["absent", "present"]);
     }
-    assert.deepEqual(await see(idA, "tap"), whole, "the card stays");
+    assert.deepEqual(await see(idA, "network"), whole, "the card stays");
   });
 }
 
@@ -71,10 +72,10 @@ function damageContract({ actor, perform, addressOf, see, helper, tap, nat }: Ha
     const process = await actor().process(idA, addressOf(idA));
     await nat(idA);
     helper().flushFirewall();
-    assert.deepEqual([await see(idA, "tap"), (await see(idA, "nat")).is], [partly, "absent"]);
+    assert.deepEqual([await see(idA, "network"), (await see(idA, "policy")).is], [partly, "absent"]);
     await tap(idA);
     await nat(idA);
-    assert.deepEqual([await see(idA, "tap"), (await see(idA, "nat")).is], [whole, "present"]);
+    assert.deepEqual([await see(idA, "network"), (await see(idA, "policy")).is], [whole, "present"]);
     const seen = await actor().see(idA);
     assert.equal(seen.process.is === "present" && seen.process.pid, process.pid);
   });
@@ -82,8 +83,8 @@ function damageContract({ actor, perform, addressOf, see, helper, tap, nat }: Ha
   test("what is left of a tap goes as a whole one does", async () => {
     await tap(idA);
     helper().flushFirewall();
-    await perform({ kind: "ensureNoTap", vmId: idA });
-    assert.deepEqual(await see(idA, "tap"), absent);
+    await perform({ kind: "ensureNoNetwork", vmId: idA });
+    assert.deepEqual(await see(idA, "network"), absent);
   });
 }
 
@@ -122,7 +123,7 @@ function absenceContract(hands: Hands, idA: VmId, idB: VmId): void {
     await actor().bench.restart();
     const after = await actor().see(idA);
     for (const handle of held) assert.deepEqual(after[handle], before[handle], handle);
-    assert.deepEqual(after.tap, whole);
+    assert.deepEqual(after.network, whole);
   });
 
   test("while no helper answers, what only it can see is unknown, and the rest is seen all the same", async () => {
@@ -139,11 +140,11 @@ function absenceContract(hands: Hands, idA: VmId, idB: VmId): void {
       );
       assert.deepEqual([there.runtime.is, none.runtime.is], ["present", "unknown"], "there may be a jail");
       await assert.rejects(tap(idA), { retry: "later" });
-      await assert.rejects(perform({ kind: "ensureNoTap", vmId: idA }), { retry: "later" });
+      await assert.rejects(perform({ kind: "ensureNoNetwork", vmId: idA }), { retry: "later" });
     } finally {
       await back();
     }
     await tap(idA);
-    assert.deepEqual(await see(idA, "tap"), whole);
+    assert.deepEqual(await see(idA, "network"), whole);
   });
 }

@@ -11,6 +11,7 @@ import type { EnsureProcess, VmmHost } from "../../src/effects/vmm/vmm.js";
 import { AgentClient } from "../../src/guest/agent.js";
 import { type Home, vmHandles } from "../../src/home/handles.js";
 import { systemClock } from "../../src/lib/clock.js";
+import { publicNet } from "../../src/model/net-policy.js";
 import { stub } from "../doubles/stub/stub.js";
 import { makeBench, userMode } from "./local-bench.js";
 import { worldContract } from "./world.js";
@@ -39,7 +40,7 @@ describe("a third VMM", () => {
   const root = mkdtempSync(`${tmpdir()}/banger-third-`);
   const home: Home = { state: `${root}/s`, data: "", cache: "", config: "", runtime: `${root}/r` };
   const { signal } = new AbortController();
-  const spec = { vcpu: 1, memoryMiB: 64, diskMiB: 64, nat: true };
+  const spec = { vcpu: 1, memoryMiB: 64, diskMiB: 64, net: publicNet };
   const effect: EnsureProcess = {
     kind: "ensureProcess",
     ...{ vmId: id, imageId: "debian-slim-00000000", name: "calm-otter", spec, address: "127.1.0.1" },

@@ -9,7 +9,7 @@ export function vmView(changes: Partial<VmView> = {}): VmView {
     phase: "running",
     step: null,
     image: "debian-slim",
-    spec: { vcpu: 4, memoryMiB: 8192, diskMiB: 8192, nat: true },
+    spec: { vcpu: 4, memoryMiB: 8192, diskMiB: 8192, net: { mode: "public", allow: [], deny: [] } },
     address: "127.7.0.1",
     labels: {},
     expiresAt: null,

@@ -62,18 +62,36 @@ async function reach(address: string, number = port): Promise<string> {
   return stdout + stderr;
 }
 
-test("what listens beside the host's loopback answers, by a name that the host's resolver knows", async () => {
-  assert.equal(await reach(lan), "here\n");
-  assert.equal((await inGuest("getent ahostsv4 server.test | head -n 1")).stdout.split(" ")[0], lan);
-  assert.equal(await reach("server.test"), "here\n");
+test("under public the host is refused by each of its addresses, and by names that lead there", async () => {
+  asked.length = 0;
+  for (const address of ["10.0.2.2", "10.0.2.3", "127.0.0.1", lan, metadata])
+    assert.match(await reach(address), /refused|unreachable|No route/, address);
+  assert.notEqual((await inGuest("getent ahostsv4 server.test")).status, 0, "its address is the host's");
+  assert.deepEqual(asked, []);
 });
 
-test("loopback, the cloud's metadata and the resolver's other ports are refused", async () => {
-  asked.length = 0;
-  // QEMU has 10.0.2.2 and fec0::2 for the host's loopback, and 10.0.2.3 for its resolver.
-  for (const address of ["10.0.2.2", "10.0.2.3", "fec0::2", metadata])
-    assert.match(await reach(address), /refused|unreachable|No route/, address);
-  assert.deepEqual(asked, []);
+test("a policy changes while the guest runs: a port of the loopback, the LAN, and nothing again", async () => {
+  await home.ok("vm", "set", "box", "--allow", `host:${port}`);
+  await until("the port is open", async () => (await reach("10.0.2.2")) === "here\n");
+  assert.match(await reach(lan), /refused/);
+  await home.ok("vm", "set", "box", "--net", "all", "--allow", "");
+  await until("the LAN is open", async () => (await reach(lan)) === "here\n");
+  assert.equal(await reach("server.test"), "here\n");
+  assert.match(await reach("10.0.2.2"), /refused/);
+  await home.ok("vm", "set", "box", "--nat", "off");
+  await until("all is closed", async () => /refused/.test(await reach(lan)));
+  await home.ok("vm", "set", "box", "--nat", "on");
+});
+
+test("a network process that is killed is back under the guest, with its policy and its forwards", async () => {
+  const { id } = await home.vm("box");
+  const pidOf = () => sh(`pgrep -f '[b]anger-net --guest banger-${id}' || true`).trim();
+  const before = pidOf();
+  process.kill(Number(before), "SIGKILL");
+  await until("another one runs", () => pidOf() !== "" && pidOf() !== before);
+  await until("sshd answers", async () => (await home.run(["vm", "ssh", "box", "--", "true"])).status === 0);
+  assert.match(await reach(lan), /refused/);
+  assert.match(await home.ok("vm", "why", "box"), /network was lost[\s\S]*network was restored/);
 });
 
 test("forwards lead into the guest as before", async () => {
@@ -102,8 +120,9 @@ test("its disk grows while it runs, and the next daemon finds it", async () => {
   assert.equal((await inGuest("uname")).stdout, "Linux\n");
 });
 
-test("QEMU has no privileges, three files of its caller's and few of its own", async () => {
+test("QEMU has no privileges and no network, three files of its caller's and few of its own", async () => {
   const { pid } = await home.vm("box");
+  assert.match(readFileSync(`/proc/${pid}/net/dev`, "utf8"), /^ *lo:(?![\s\S]*\n *\w+:)/m);
   const status = readFileSync(`/proc/${pid}/status`, "utf8");
   assert.match(status, /^NoNewPrivs:\t1$/m);
   assert.match(status, /^CapEff:\t0000000000000400$/m);

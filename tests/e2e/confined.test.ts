@@ -6,7 +6,7 @@ import { withHome } from "./harness.js";
 const child = new URL("./confined-child.js", import.meta.url).pathname;
 
 test(
-  "a guest of user mode reaches LAN and resolver, and nothing that listens on its host alone",
+  "a guest of user mode reaches what its policy says, and nothing else of its host",
   {
     skip: noNamespaces,
   },

@@ -7,7 +7,7 @@ import { createServer } from "node:net";
 import { test } from "node:test";
 import type { Answer } from "../../helper/contract.js";
 import { helperClient } from "../../src/effects/helper/client.js";
-import { helperUnit } from "../../src/home/handles.js";
+import { helperUnit } from "../../src/home/units.js";
 import type { BangerError } from "../../src/lib/errors.js";
 import { unitsOf } from "../../src/system/units.js";
 import { hostile } from "./hostile.js";

@@ -63,13 +63,12 @@ const scenes: Readonly<Record<string, Scene>> = {
     to: "running",
     boots: 1,
   },
-  "no way out any more, while it runs": {
+  "no network any more, while it runs": {
     before: up,
-    action: { kind: "set", name: 0, changes: { nat: false }, afterMs: 0 },
+    action: { kind: "set", name: 0, changes: { net: { mode: "none" } }, afterMs: 0 },
     from: "running",
     to: "running",
     boots: 1,
-    modes: ["system"],
   },
   restart: {
     before: up,

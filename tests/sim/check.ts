@@ -6,7 +6,9 @@ import { fold, initialState } from "../../src/core/projection.js";
 import type { Ledger } from "../../src/log/ledger.js";
 import { type EventType, hostStream, type StoredEvent } from "../../src/model/events.js";
 import { type Capabilities, type Observed, type State, startFields, type Vm } from "../../src/model/model.js";
+import { netKey, publicNet } from "../../src/model/net-policy.js";
 import { imageRootMiB } from "./disks.js";
+import { forwardsOf } from "./forwards.js";
 import { noVm, type SimHost, type SimVm } from "./host.js";
 import { noImage } from "./images.js";
 import { bridgeIsWhole } from "./network.js";
@@ -22,7 +24,14 @@ export interface Acknowledged {
 const wantsDeletion = (vm: Vm | undefined): boolean => vm?.phase === "deleting" || vm?.phase === "deleted";
 
 const deviceIsWhole = ({ device, loops }: SimVm): boolean => device && loops === 2;
-const cardIsWhole = ({ tap, guard }: SimVm): boolean => tap && guard;
+/** The host's side of the guest's network is there, with the policy that is wanted. */
+function networkFits(vm: SimVm, wanted: Vm | undefined, host: SimHost): boolean {
+  const net = wanted?.spec.net ?? publicNet;
+  if (host.mode === "system")
+    return bridgeIsWhole(host) && vm.tap && vm.guard && vm.nat === (net.mode !== "none");
+  const policy = net.mode === "none" ? null : netKey(net);
+  return vm.network !== null && !vm.network.hung && vm.network.policy === policy;
+}
 
 /** What all VMs share is as the daemon wants it. */
 function networkIsWhole({ host: { wanted } }: State, host: SimHost): boolean {
@@ -30,9 +39,9 @@ function networkIsWhole({ host: { wanted } }: State, host: SimHost): boolean {
   return bridgeIsWhole(host) && pool === wanted?.tapPoolSize && namesPort === wanted.namesPort;
 }
 
-/** What only the helper can take away, by name. */
+/** What stands beside the VMM and does not end with it, by name. */
 const held = (vm: SimVm): string[] =>
-  (["loops", "device", "tap", "guard", "nat", "jail"] as const).filter((name) => vm[name]);
+  (["loops", "device", "tap", "guard", "nat", "jail", "network"] as const).filter((name) => vm[name]);
 
 /** What the log is told of the host is so at that moment; `undefined` when it is, or when the event tells nothing of it. */
 export function checkFact(
@@ -50,8 +59,9 @@ export function checkFact(
       rootDisk && workDisk && seed && runtime && process === null && (!bridged || deviceIsWhole(vm)),
     "host.network_ready": networkIsWhole(state, host),
     "host.network_lost": !bridgeIsWhole(host),
-    "vm.network_attached":
-      !bridged || (bridgeIsWhole(host) && cardIsWhole(vm) && vm.nat === state.vms[id]?.spec.nat),
+    "vm.network_attached": networkFits(vm, state.vms[id], host),
+    "vm.network_lost": bridged ? !vm.tap : vm.network === null,
+    "vm.network_restored": networkFits(vm, state.vms[id], host),
     "vm.process_started": process !== null && process.guest !== "idle",
     "vm.adopted": process !== null,
     "vm.ready": process?.guest === "up",
@@ -130,7 +140,8 @@ export function checkSettled(
   }
   for (const vm of Object.values(state.vms))
     problems.push(
-      ...(host.mode === "user" ? checkForwards(vm, host) : checkHeld(vm, host)),
+      ...(host.mode === "user" ? checkForwards(vm, host) : []),
+      ...checkHeld(vm, host),
       ...checkVm(vm, host),
     );
   for (const [id, seen] of host.vms) {
@@ -159,16 +170,22 @@ function checkForwards({ id, name, phase }: Vm, host: SimHost): string[] {
   const told = (port: number, loopback: boolean) => `${port}${loopback ? " through the agent" : ""}`;
   const wanted = process?.listeners.map(({ port, address }) => told(port, address !== "0.0.0.0"));
   const listeners = [...new Set(wanted)].sort();
-  const there = [...(process?.forwards ?? []), ...(host.own.get(id) ?? [])];
+  const there = forwardsOf(host, id);
   const forwards = there.map(({ guestPort, loopback }) => told(guestPort, loopback !== undefined)).sort();
   if (String(listeners) === String(forwards)) return [];
   return [`${id} (${name}): forwards [${forwards}] stand for [${listeners}]`];
 }
 
-/** Nothing leaks, and a guest that runs has its card and the way out that its spec says. */
-function checkHeld({ id, name, phase, spec }: Vm, host: SimHost): string[] {
+/** Nothing leaks, and a guest that runs has its network and the policy that its spec says. */
+function checkHeld(vm: Vm, host: SimHost): string[] {
+  const { id, name, phase, spec } = vm;
   const on = host.vm(id);
-  const wanted = ["loops", "device", "tap", "guard", ...(spec.nat ? ["nat"] : []), "jail"];
+  if (phase === "running" && !networkFits(on, vm, host))
+    return [`${id} (${name}) has not the network that is wanted: ${JSON.stringify(on.network)}`];
+  if (phase === "running" && vm.networkLostAt !== null) return [`${id} (${name}) is told to have no network`];
+  const opened = spec.net.mode === "none" ? [] : ["nat"];
+  const system = ["loops", "device", "tap", "guard", ...opened, "jail"];
+  const wanted = host.mode === "system" ? system : ["network"];
   const right = phase === "running" ? wanted : [];
   const there = held(on);
   return String(there) === String(right)

@@ -1,4 +1,4 @@
-/** Forwards of the simulated host: the VMM's own, and the daemon's, which go with it. */
+/** Forwards of the simulated host: the network process's, and the daemon's, which go with it. */
 import type { Clock } from "../../src/lib/clock.js";
 import { BangerError } from "../../src/lib/errors.js";
 import type { Effect, Forward, VmId } from "../../src/model/model.js";
@@ -10,9 +10,15 @@ type EffectOf<K extends Effect["kind"]> = Extract<Effect, { kind: K }>;
 const ownOf = (host: SimHost, id: VmId): Forward[] => host.own.get(id) ?? [];
 
 export const forwardsOf = (host: SimHost, id: VmId): Forward[] => [
-  ...(host.vm(id).process?.forwards ?? []),
+  ...(host.vm(id).network?.forwards ?? []),
   ...ownOf(host, id),
 ];
+
+/** What a look shows: only a network process that answers has any. */
+export function seenForwards(host: SimHost, id: VmId): { list: Forward[] } | null {
+  const { network } = host.vm(id);
+  return network === null || network.hung ? null : { list: forwardsOf(host, id) };
+}
 
 export function ensureForward(
   { host, running, change }: Hands,
@@ -23,8 +29,11 @@ export function ensureForward(
     throw new BangerError("host_failed", `${guestPort}: refused at ${clock.now()}`, { retry: "later" });
   const hostPort = host.faulty(0.2) ? guestPort + 10_000 : guestPort;
   change(() => {
-    const process = running(vmId);
-    const list = loopback === undefined ? process.forwards : ownOf(host, vmId);
+    running(vmId);
+    const { network } = host.vm(vmId);
+    if (loopback === undefined && (network === null || network.hung))
+      throw new BangerError("network_silent", "no network process answers", { retry: "later" });
+    const list = loopback === undefined ? (network?.forwards ?? []) : ownOf(host, vmId);
     if (list.some((each) => each.guestPort === guestPort)) return;
     const forward = { guestPort, hostPort, ...(loopback !== undefined && { loopback }) };
     if (loopback === undefined) list.push(forward);
@@ -38,8 +47,8 @@ export function ensureNoForward(
 ): void {
   const others = (list: Forward[]) => list.filter((each) => each.guestPort !== guestPort);
   change(() => {
-    const { process } = host.vm(vmId);
+    const { network } = host.vm(vmId);
     if (loopback !== undefined) host.own.set(vmId, others(ownOf(host, vmId)));
-    else if (process !== null) process.forwards = others(process.forwards);
+    else if (network !== null) network.forwards = others(network.forwards);
   });
 }

@@ -3,10 +3,12 @@ import type { VmId } from "../../src/model/model.js";
 import type { SimHost } from "./host.js";
 import { imageId } from "./images.js";
 import { deleteBridge, flushFirewall } from "./network.js";
+import { endNetwork } from "./network-processes.js";
 import type { Action } from "./scenario.js";
 
 type ToGuest =
   | "killVmm"
+  | "killNetwork"
   | "powerOff"
   | "rebootGuest"
   | "panicGuest"
@@ -36,6 +38,7 @@ export function harm(host: SimHost, action: Harm, idOf: (name: number) => VmId |
     case "killHelperAt":
       return host.helper.dieAt(action.boundary, action.backMs);
     case "flushFirewall":
+      host.resolvers += 1;
       return flushFirewall(host);
     case "deleteBridge":
       return deleteBridge(host);
@@ -76,6 +79,7 @@ export function harm(host: SimHost, action: Harm, idOf: (name: number) => VmId |
       else if (action.kind === "panicGuest") host.reset(id, "panic");
       else if (action.kind === "pauseGuest") host.pause(id, "stopped");
       else if (action.kind === "resumeGuest") host.pause(id, null);
+      else if (action.kind === "killNetwork") endNetwork(host, id);
       else host.exit(id, { reason: "lost", detail: "killed from outside" });
     }
   }

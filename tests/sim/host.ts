@@ -31,6 +31,8 @@ export class SimHost {
   readonly own = new Map<VmId, Forward[]>();
   /** There is no room on its disk. */
   full = false;
+  /** Another number: the host has other name servers. */
+  resolvers = 0;
   memoryMiB = 1_000_000;
   /** While false nothing fails of itself; what is broken already stays so. */
   faults = true;
@@ -68,6 +70,8 @@ export class SimHost {
     return made;
   }
 
+  tell = (id: VmId): void => this.#listener(id);
+
   /** The daemon that lives now is told of what happens; the one before it no more. */
   listen(listener: (id: VmId, exit?: ProcessExit) => void): void {
     this.#listener = listener;
@@ -84,7 +88,6 @@ export class SimHost {
       pid: ++this.#lastPid,
       startTime: String(this.time.now()),
       guest,
-      forwards: [],
       listeners: [],
       shutdownAsked: false,
       given,
@@ -214,8 +217,8 @@ export class SimHost {
     const vm = this.vm(id);
     if (vm.holdsData) this.lost.push(id);
     if (vm.loops > 0) this.torn.push(`what lies under the root device of ${id}`);
-    const { loops, device, tap, guard, nat, jail, process, runtime } = vm;
-    this.vms.set(id, { ...noVm(), loops, device, tap, guard, nat, jail, process, runtime });
+    const { loops, device, tap, guard, nat, jail, process, network, runtime } = vm;
+    this.vms.set(id, { ...noVm(), loops, device, tap, guard, nat, jail, process, network, runtime });
   }
 
   /** Everything that runs ends; of what was made only files are left. Whoever calls it has ended the daemon. */

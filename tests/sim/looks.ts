@@ -14,10 +14,10 @@ export function lacking(seen: ObservedVm, mode: "user" | "system"): string[] {
     "its work disk": isPresent(seen.workDisk),
     "its seed": isPresent(seen.seed),
     "its sockets' directory": isWhole(seen.runtime),
+    "its network": isWhole(seen.network),
     ...(mode === "system" && {
       "its root device": isWhole(seen.rootDevice),
       "the bridge": isPresent(seen.bridge),
-      "its tap": isWhole(seen.tap),
     }),
   };
   return Object.entries(found).flatMap(([what, there]) => (there ? [] : [what]));

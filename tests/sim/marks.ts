@@ -4,10 +4,10 @@ import { isOver, nothingHeld } from "../../src/reconcilers/wanted.js";
 import { lacking } from "./looks.js";
 
 /** Gone with the kernel; all else that a VMM needs is files. */
-const kernels: ReadonlySet<string> = new Set(["its root device", "its tap"]);
+const kernels: ReadonlySet<string> = new Set(["its root device", "its network"]);
 
 const isUnknown = ({ is }: Seen): boolean => is === "unknown";
-const isPart = (seen: ObservedVm["tap"]): boolean => seen.is === "present" && !seen.whole;
+const isPart = (seen: ObservedVm["network"]): boolean => seen.is === "present" && !seen.whole;
 
 /** What is rare about how a look finds this VM, each in words. */
 function rarities(vm: Vm, seen: ObservedVm, mode: "user" | "system", now: number): string[] {
@@ -20,13 +20,14 @@ function rarities(vm: Vm, seen: ObservedVm, mode: "user" | "system", now: number
   const free = nothingHeld(seen) && runtime.is === "absent" && directory.is === "present";
   if (isOver(vm) && free)
     said.push(disksHoldData ? "disks with data outlive their VMM" : "a start is rolled back");
-  if (phase === "deleting" && [process, seen.tap, seen.rootDevice, runtime, directory].some(isUnknown))
+  if (phase === "deleting" && [process, seen.network, seen.rootDevice, runtime, directory].some(isUnknown))
     said.push("a delete does not see everything");
   if (phase === "stopping" && process.is === "present" && stop !== null && now >= stop.deadlineAt)
     said.push("a guest outlives its stop");
   if (process.is === "present" && process.idle) said.push("a VMM has no guest");
   if (isPart(seen.rootDevice)) said.push("a root device is half made");
-  if (isPart(seen.tap)) said.push("a tap has no rules");
+  if (isPart(seen.network)) said.push(mode === "system" ? "a tap has no rules" : "a network process hangs");
+  if (process.is === "present" && seen.network.is === "absent") said.push("a guest has no network");
   return said;
 }
 
@@ -67,7 +68,7 @@ export function addMarks(all: Map<string, number>, marks: ReadonlyMap<string, nu
 /** How often 200 seeds must have come to each: far less than they do, for any change of the code shifts all chances. */
 export const leastMarks: Readonly<Record<string, number>> = {
   "a start misses its root device": 10,
-  "a start misses its tap": 10,
+  "a start misses its network": 10,
   "a start misses a file": 5,
   "a start is rolled back": 20,
   "disks with data outlive their VMM": 1000,
@@ -76,6 +77,8 @@ export const leastMarks: Readonly<Record<string, number>> = {
   "a VMM has no guest": 15,
   "a root device is half made": 15,
   "a tap has no rules": 25,
+  "a network process hangs": 5,
+  "a guest has no network": 20,
   "the daemon dies at a boundary": 50,
   "the helper dies at a boundary": 10,
   boot_timeout: 5,
@@ -87,6 +90,8 @@ export const leastMarks: Readonly<Record<string, number>> = {
   "vm.adopted": 50,
   "vm.deleted": 30,
   "vm.expired": 10,
+  "vm.network_lost": 10,
+  "vm.network_restored": 10,
   "vm.paused": 5,
   "vm.resumed": 2,
   "vm.shutdown_asked": 15,

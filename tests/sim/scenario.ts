@@ -1,12 +1,11 @@
 /** What happens in a run, as plain data: made from a seed, shrunk by leaving actions out. */
-import type { VmVerb } from "../../src/core/decide.js";
-import type { VmSpec } from "../../src/model/model.js";
+import type { SpecChanges, VmVerb } from "../../src/core/decide.js";
 import { type Random, seeded } from "./random.js";
 
 export type Action = { afterMs: number } & (
   | { kind: "create"; name: number; start: boolean; ttlMs?: number }
   | { kind: VmVerb; name: number }
-  | { kind: "set"; name: number; changes: Partial<VmSpec> }
+  | { kind: "set"; name: number; changes: SpecChanges }
   | { kind: "pull"; image: number }
   /** -1 is the kernel. */
   | { kind: "deleteImage"; image: number }
@@ -28,6 +27,7 @@ export type Action = { afterMs: number } & (
   | { kind: "deleteBridge" }
   | { kind: "forgetNames" }
   | { kind: "killVmm"; name: number }
+  | { kind: "killNetwork"; name: number }
   | { kind: "powerOff"; name: number }
   | { kind: "rebootGuest"; name: number }
   | { kind: "panicGuest"; name: number }
@@ -85,7 +85,12 @@ function what(chance: Random, mode: Scenario["mode"]): object {
     return { kind: "set", name, changes: { [field]: chance.pick([512, 2048, 4096]) } };
   }
   if (dice < 60) return { kind: "set", name, changes: { memoryMiB: chance.pick([256, 512]) } };
-  if (dice < 61) return { kind: "set", name, changes: { nat: chance.chance(0.5) } };
+  if (dice < 62)
+    return {
+      kind: "set",
+      name,
+      changes: { net: { mode: chance.pick(["public", "none", "allow"] as const) } },
+    };
   if (dice < 64) return { kind: "pull", image: chance.between(0, images - 1) };
   if (dice < 65) return { kind: "deleteImage", image: chance.between(-1, images - 1) };
   if (dice < 66) {
@@ -100,7 +105,8 @@ function what(chance: Random, mode: Scenario["mode"]): object {
     return { kind: "killHelperAt", boundary: chance.between(1, 12), backMs: chance.pick([0, 500, 60_000]) };
   if (dice < 83) return { kind: "killDaemonAt", boundary: chance.between(1, 30) };
   if (dice < 86) return { kind: "startDaemon" };
-  if (dice < 92) return { kind: "killVmm", name };
+  if (dice < 91) return { kind: "killVmm", name };
+  if (dice < 92) return { kind: "killNetwork", name };
   if (dice < 95) return { kind: chance.pick(["powerOff", "rebootGuest", "panicGuest"] as const), name };
   return { kind: "listen", name, port: chance.pick([80, 3000, 8080]) };
 }

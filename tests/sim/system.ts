@@ -4,6 +4,7 @@ import { helperRootDevices, type RootDeviceDriver } from "../../src/effects/disk
 import type { HelperCalls } from "../../src/effects/helper/calls.js";
 import { type HelperSight, lookThrough, runtimeOf, sightOf } from "../../src/effects/helper/look.js";
 import { type BridgeDriver, helperBridge } from "../../src/effects/net/bridge.js";
+import type { NetworkDriver } from "../../src/effects/net/network.js";
 import { absentVm } from "../../src/model/absent.js";
 import type { Effect, ImageId, ObservedVm, ProcessIdentity, VmId, VmSpec } from "../../src/model/model.js";
 import type { SimHost } from "./host.js";
@@ -14,7 +15,7 @@ type Reach = <T>(work: () => Promise<T>) => Promise<T>;
 type SharedKind = "ensureBridge" | "ensureTapPool" | "ensureResolver";
 
 export class SimSystem implements HelperCalls {
-  readonly bridge: BridgeDriver;
+  readonly bridge: BridgeDriver & NetworkDriver;
   readonly rootDevices: RootDeviceDriver;
   readonly #host: SimHost;
   readonly #reach: Reach;

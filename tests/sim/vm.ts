@@ -1,6 +1,5 @@
 /** What a simulated host has of one VM, and the process that may run on it. */
 import type {
-  Forward,
   Growing,
   Listener,
   PauseCause,
@@ -8,11 +7,11 @@ import type {
   SeenGuest,
   VmSpec,
 } from "../../src/model/model.js";
+import type { SimNetworkProcess } from "./network-processes.js";
 
 export interface SimProcess extends ProcessIdentity {
   /** `idle`: none has been started, or it has halted and the VMM stands there all the same. */
   guest: "idle" | "booting" | "up" | "hung";
-  forwards: Forward[];
   listeners: Listener[];
   shutdownAsked: boolean;
   /** What it was started with, as far as its command line tells. */
@@ -50,6 +49,8 @@ export interface SimVm {
   nat: boolean;
   jail: boolean;
   process: SimProcess | null;
+  /** In user mode; it outlives the VMM, and the VMM it. */
+  network: SimNetworkProcess | null;
   /** A guest was up on these disks: they hold what a user may have written. */
   holdsData: boolean;
   /** What is in its directory cannot be told. */
@@ -64,6 +65,7 @@ export const withoutKernel = {
   guard: false,
   nat: false,
   process: null,
+  network: null,
 } as const;
 
 export const noVm = (): SimVm => ({

@@ -1,6 +1,7 @@
 /** The simulated twin of the local world: one daemon's hands on the simulated host. */
 
 import { type HeldByKernel, runtimeOf } from "../../src/effects/helper/look.js";
+import type { NetworkDriver } from "../../src/effects/net/network.js";
 import type { Clock } from "../../src/lib/clock.js";
 import { BangerError } from "../../src/lib/errors.js";
 import type { PerformContext, World } from "../../src/loop/world.js";
@@ -19,10 +20,11 @@ import type {
 } from "../../src/model/model.js";
 import { bridged as systemMode, capabilities as userMode } from "../fixtures.js";
 import { ensureDisk, ensureDiskSize, type Hands } from "./disks.js";
-import { ensureForward, ensureNoForward, forwardsOf } from "./forwards.js";
+import { ensureForward, ensureNoForward, seenForwards } from "./forwards.js";
 import type { SimHost, SimProcess, SimVm } from "./host.js";
 import { ensureImage, noImage, originOf, type SimImage } from "./images.js";
 import { Looks } from "./looks.js";
+import { ensureNetwork, seenNetwork, simNetworks } from "./network-processes.js";
 import { agentOf, shownOf } from "./seen.js";
 import { SimSystem, unlisted } from "./system.js";
 
@@ -37,6 +39,7 @@ const never = new Promise<never>(() => {});
 export class SimWorld implements World {
   readonly capabilities: Capabilities;
   readonly #system: SimSystem;
+  readonly #network: NetworkDriver;
   /** A link is one to the guest of this very process. */
   readonly #links = new Map<VmId, SimProcess>();
   readonly #exits = new Map<VmId, ProcessExit>();
@@ -63,6 +66,7 @@ export class SimWorld implements World {
       pause: (low, high) => this.#pause(low, high),
     };
     this.#system = new SimSystem(host, (work) => this.#reach(work));
+    this.#network = host.mode === "user" ? simNetworks(this.#hands) : this.#system.bridge;
     host.listen((id, exit) => {
       // Not every end is seen.
       if (exit !== undefined && !host.faulty(0.3)) this.#exits.set(id, exit);
@@ -121,11 +125,12 @@ export class SimWorld implements World {
       workDisk: this.#see(vm.workDisk && { miB: vm.workMiB, growing: vm.growing }),
       seed: here(vm.seed),
       ...held,
+      ...(this.host.mode === "user" && seenNetwork(this.host, id, (there) => this.#see(there))),
       runtime: runtimeOf(this.#see(vm.runtime && {}), jail),
       process: this.#see(process && shownOf(process, this.host)),
       ...(process === null && exit !== undefined && { exit }),
       agent: this.#see(linked && agentOf(process)),
-      forwards: this.#see(this.capabilities.portForwarding && process && { list: forwardsOf(this.host, id) }),
+      forwards: this.#see(process && seenForwards(this.host, id)),
       listeners:
         linked && process.guest !== "up"
           ? { is: "unknown", cause: "the agent has not reported yet" }
@@ -185,14 +190,11 @@ export class SimWorld implements World {
       case "ensureTapPool":
       case "ensureResolver":
         return this.#system.share(effect, signal);
-      case "ensureTap":
-        return this.#system.bridge.ensureTap(effect.vmId, effect.address, signal);
-      case "ensureNoTap":
-        return this.#system.bridge.ensureNoTap(effect.vmId, signal);
-      case "ensureNat":
-        return this.#system.bridge.ensureNat(effect.vmId, effect.address, signal);
-      case "ensureNoNat":
-        return this.#system.bridge.ensureNoNat(effect.vmId, signal);
+      case "ensureNetwork":
+      case "ensureNoNetwork":
+      case "ensurePolicy":
+      case "ensureNoPolicy":
+        return ensureNetwork(this.#network, effect, signal);
       case "ensureRunning":
         return this.#change(() => this.host.resume(effect.vmId));
       case "ensureAgentLink":
@@ -227,13 +229,10 @@ export class SimWorld implements World {
       case "ensureImage":
         return ensureImage(this.#hands, effect, context);
       case "ensureNoPartialImage":
-        return this.#change(() =>
-          Object.assign(this.host.image(effect.imageId), { partial: false, builder: false }),
-        );
-      case "ensureNoImage":
-        return this.#change(() => {
-          Object.assign(this.host.image(effect.imageId), noImage());
-        });
+      case "ensureNoImage": {
+        const gone = effect.kind === "ensureNoImage" ? noImage() : { partial: false, builder: false };
+        return this.#change(() => void Object.assign(this.host.image(effect.imageId), gone));
+      }
       default:
         effect satisfies never;
     }

@@ -4,8 +4,8 @@ import { test } from "node:test";
 import { linesOf, paths, read, typescript } from "./sources.js";
 
 const ours = typescript("src", "helper", "tests", "bench", "docs");
-const c = [...paths("guest-agent"), ...paths("helper/launcher"), ...paths("helper/guest-net")].filter(
-  (path) => /\.[ch]$/.test(path),
+const c = [...paths("guest-agent"), ...paths("helper/launcher"), ...paths("helper/net")].filter((path) =>
+  /\.[ch]$/.test(path),
 );
 
 /** Longer than 300 lines for a reason. */

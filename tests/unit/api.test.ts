@@ -57,8 +57,8 @@ describe("the daemon", () => {
 
 describe("create", () => {
   test("a VM has what was asked for and the defaults for the rest", async () => {
-    const vm = await create({ name: "made", spec: { vcpu: 2, nat: false } });
-    assert.deepEqual(vm.spec, { vcpu: 2, memoryMiB: 512, diskMiB: 1024, nat: false });
+    const vm = await create({ name: "made", spec: { vcpu: 2, net: { mode: "none" } } });
+    assert.deepEqual([vm.spec.vcpu, vm.spec.memoryMiB, vm.spec.net.mode], [2, 512, "none"]);
     assert.deepEqual([vm.name, vm.phase, vm.image], ["made", "stopped", "debian-slim"]);
     assert.match((await create()).name, /^[a-z]+-[a-z]+$/);
   });

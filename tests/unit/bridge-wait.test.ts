@@ -24,7 +24,7 @@ const vmOf = (state: State): Vm => state.vms[vmId] as Vm;
 
 const starting: ObservedVm = {
   ...seenBridged,
-  ...{ bridge: absent, tap: absent, nat: absent, process: absent, agent: absent, listeners: absent },
+  ...{ bridge: absent, network: absent, policy: absent, process: absent, agent: absent, listeners: absent },
 };
 
 function planOf(state: State, seen: ObservedVm, now = t0): Plan {
@@ -39,11 +39,11 @@ describe("a VM", () => {
       const state = stateAt(place, "host.network_wanted");
       assert.deepEqual(planOf(state, starting).effects, [], place);
       assert.deepEqual(planOf(state, starting).facts, [], place);
-      const made = ["ensureTap", "ensureNat"];
+      const made = ["ensureNetwork", "ensurePolicy"];
       assert.deepEqual(kinds(planOf(state, { ...starting, bridge: present }).effects), made);
       assert.deepEqual(kinds(planOf(state, { ...starting, bridge: unknown }).effects), made);
     }
-    const card = { ...starting, tap: seenBridged.tap, nat: seenBridged.nat };
+    const card = { ...starting, network: seenBridged.network, policy: seenBridged.policy };
     const told = (bridge: ObservedVm["bridge"]) =>
       planOf(stateAt("starting.network"), { ...card, bridge }).facts.map(({ type }) => type);
     assert.deepEqual([told(present), told(absent), told(unknown)], [["vm.network_attached"], [], []]);
@@ -55,16 +55,16 @@ describe("a VM", () => {
 
   test("waits for it while it runs, too, and what is to go goes all the same", () => {
     const vm = vmOf(stateAt("running"));
-    const lost = { ...seenBridged, bridge: absent, tap: { ...present, whole: false }, nat: absent };
+    const lost = { ...seenBridged, bridge: absent, network: { ...present, whole: false }, policy: absent };
     assert.deepEqual(reconcileVm(vm, lost, bridged, t0), []);
     assert.deepEqual(kinds(reconcileVm(vm, { ...lost, bridge: present }, bridged, t0)), [
-      "ensureTap",
-      "ensureNat",
+      "ensureNetwork",
+      "ensurePolicy",
     ]);
-    const over = { ...lost, process: absent, nat: present };
+    const over = { ...lost, process: absent, policy: seenBridged.policy };
     assert.deepEqual(kinds(reconcileVm(vmOf(stateAt("deleting")), over, bridged, t0)).slice(-2), [
-      "ensureNoTap",
-      "ensureNoNat",
+      "ensureNoNetwork",
+      "ensureNoPolicy",
     ]);
   });
 
@@ -130,7 +130,7 @@ describe("a VM", () => {
     const state = stateAt("starting.network", "host.network_wanted");
     assert.deepEqual(waitingFor(state, hostStream), [vmStream(vmId)]);
     assert.deepEqual(waitingFor(stateAt("running"), hostStream), []);
-    const tap: Effect = { kind: "ensureTap", vmId, address: "172.16.0.2" };
+    const tap: Effect = { kind: "ensureNetwork", vmId, address: "172.16.0.2" };
     assert.deepEqual(servedBy(state, tap), [hostStream]);
     const none = event(hostStream, "host.network_wanted", { tapPoolSize: 0, namesPort });
     assert.deepEqual(servedBy(given([none], t0, state), tap), []);

@@ -191,9 +191,9 @@ test("the edit distance counts a swap of neighbours once", () => {
 
 test("sizes and numbers that make no VM are refused with the flag's name", () => {
   const given = { vcpu: "2", memory: "4GiB", "disk-size": "1024", "root-size": "6G", nat: false };
-  const spec = { vcpu: 2, memoryMiB: 4096, diskMiB: 1024, rootMiB: 6144, nat: false };
+  const spec = { vcpu: 2, memoryMiB: 4096, diskMiB: 1024, rootMiB: 6144, net: { mode: "none" } };
   assert.deepEqual(specOf(given), spec);
-  assert.deepEqual(specOf({ nat: true }), {});
+  assert.deepEqual(specOf({ nat: true }), { net: { mode: "public" } });
   for (const flags of [
     { vcpu: "0" },
     { vcpu: "-1" },

@@ -41,13 +41,13 @@ function recorder(isTTY: boolean): { output: Output; text: () => string } {
 
 test("a VM that runs is shown with what its guest has, and beside it what a restart brings", () => {
   const changed = vmView({
-    spec: { vcpu: 2, memoryMiB: 1024, diskMiB: 8192, nat: false },
-    now: { vcpu: 2, memoryMiB: 512, nat: true },
-    afterRestart: ["memoryMiB", "nat"],
+    spec: { vcpu: 2, memoryMiB: 1024, diskMiB: 8192, net: { mode: "none", allow: [], deny: [] } },
+    now: { vcpu: 2, memoryMiB: 512 },
+    afterRestart: ["memoryMiB"],
   });
   const text = vmDetails(changed, null, now, plainStyle);
-  assert.match(text, /^spec +2 vcpu · 512 MiB · 8G disk$/m);
-  assert.match(text, /^after a restart +1024 MiB, no network beyond the host$/m);
+  assert.match(text, /^spec +2 vcpu · 512 MiB · 8G disk · net none$/m);
+  assert.match(text, /^after a restart +1024 MiB$/m);
   assert.match(
     vmTable([changed], now, { style: plainStyle, width: undefined }),
     / 2\/512M\/8G .*after a restart: 1024 MiB/,

@@ -4,7 +4,7 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync }
 import { tmpdir } from "node:os";
 import { dirname } from "node:path";
 import { after, test } from "node:test";
-import { confinementOf } from "../../src/effects/vmm/qemu/confinement.js";
+import { confinementOf } from "../../src/host/confinement.js";
 import { findProgram } from "../../src/host/find-program.js";
 
 const root = mkdtempSync(`${tmpdir()}/banger-confined-`);

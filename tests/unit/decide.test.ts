@@ -46,7 +46,9 @@ describe("set", () => {
       event("vm/00000001", "vm.spec_changed", { spec: { ...spec, vcpu: 3, diskMiB: 4096 } }),
     ]);
     assert.deepEqual(set({ ...spec }), []);
-    assert.deepEqual(given(set({ nat: false }), 0, made).vms["00000001"]?.spec, { ...spec, nat: false });
+    const closed = given(set({ net: { mode: "none" } }), 0, made).vms["00000001"]?.spec;
+    assert.deepEqual(closed, { ...spec, net: { mode: "none", allow: [], deny: [] } });
+    assert.deepEqual(set({ net: { mode: "public", allow: [] } }), []);
   });
 
   test("no disk shrinks, and a VM that is being deleted stays as it is", () => {

@@ -28,7 +28,7 @@ const state = fold(initialState, events);
 const of = (id: string) => events.filter(({ stream }) => stream === `vm/${id}`);
 const whyOf = (id: string, own = of(id)) => why(fold(initialState, own).vms[id] as Vm, own);
 
-const later = ["v1-2", "v1-4", "v1-5", "v1-tries", "v1-found", "v1-booted", "v1-host"];
+const later = ["v1-2", "v1-4", "v1-5", "v1-tries", "v1-found", "v1-booted", "v1-host", "v1-net"];
 const all = [...events, ...later.flatMap(fixture)];
 
 test("the fixtures have every type of event, and each has a sentence", () => {

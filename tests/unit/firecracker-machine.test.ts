@@ -12,6 +12,7 @@ import {
   workResizedCall,
 } from "../../src/effects/vmm/firecracker/machine.js";
 import { jailFiles, vmHandles } from "../../src/home/handles.js";
+import { publicNet } from "../../src/model/net-policy.js";
 import { unchecked, wrongWithRequest } from "../doubles/firecracker-api-check.js";
 import { reached } from "../reached.js";
 
@@ -24,7 +25,7 @@ const machines: fc.Arbitrary<FirecrackerMachine> = fc.record({
     vcpu: fc.integer({ min: 1, max: 32 }),
     memoryMiB: fc.integer({ min: 128, max: 65_536 }),
     diskMiB: fc.constant(1024),
-    nat: fc.boolean(),
+    net: fc.constant(publicNet),
   }),
   bootArguments: fc.constantFrom("", "audit=0"),
   network: fc.constant({
@@ -41,7 +42,7 @@ const bodyOf = (calls: ApiCall[], path: string) =>
   calls.find((call) => call.path === path)?.body as unknown as Record<string, unknown>;
 const example: FirecrackerMachine = {
   handles: vmHandles(home, "0123abcd"),
-  spec: { vcpu: 2, memoryMiB: 512, diskMiB: 1024, nat: true },
+  spec: { vcpu: 2, memoryMiB: 512, diskMiB: 1024, net: publicNet },
   bootArguments: "audit=0",
   network: { address: "172.16.0.2", prefixLength: 24, gateway: "172.16.0.1", dns: "1.1.1.1" },
   rateLimits: { diskMiB: null, diskOperations: null, networkMiB: null },

@@ -22,6 +22,7 @@ import { AgentClient } from "../../src/guest/agent.js";
 import { type Home, vmHandles } from "../../src/home/handles.js";
 import { systemClock } from "../../src/lib/clock.js";
 import { BangerError } from "../../src/lib/errors.js";
+import { publicNet } from "../../src/model/net-policy.js";
 import { unchecked } from "../doubles/firecracker-api-check.js";
 import { type JailHelper, jailHelper } from "../doubles/jail-helper.js";
 import { eventually, run } from "./agent-process.js";
@@ -32,7 +33,7 @@ const effect: EnsureProcess = {
   vmId: id,
   imageId: "debian-slim-00000000",
   name: "calm-otter",
-  spec: { vcpu: 1, memoryMiB: 128, diskMiB: 64, nat: true },
+  spec: { vcpu: 1, memoryMiB: 128, diskMiB: 64, net: publicNet },
   address: "172.16.0.2",
 };
 const network = { prefixLength: 24, gateway: "172.16.0.1", dns: "1.1.1.1" };

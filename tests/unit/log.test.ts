@@ -10,6 +10,7 @@ import type { Clock } from "../../src/lib/clock.js";
 import { systemClock } from "../../src/lib/clock.js";
 import { Log, type LogQuery } from "../../src/log/log.js";
 import { event, type NewEvent, type StoredEvent, upcast, vmStream } from "../../src/model/events.js";
+import { publicNet } from "../../src/model/net-policy.js";
 
 const clock: Clock = { ...systemClock, now: () => 1_767_355_200_000 };
 const cause = "request:test";
@@ -31,7 +32,7 @@ const record = (id: string) =>
   event("log", "log.stream_archived", { stream: vmStream(id), lastAddressIndex: 1 });
 
 function created(id: string, name: string): NewEvent {
-  const spec = { vcpu: 1, memoryMiB: 512, diskMiB: 1024, nat: true };
+  const spec = { vcpu: 1, memoryMiB: 512, diskMiB: 1024, net: publicNet };
   const address = { address: "127.9.0.1", addressIndex: 1 };
   const data = {
     vmId: id,
@@ -337,6 +338,7 @@ for (const [name, archived] of [
   ["v1-found", []],
   ["v1-booted", []],
   ["v1-host", []],
+  ["v1-net", []],
 ] as const) {
   test(`the log ${name} opens, folds to what it did, and can be written on`, (t) => {
     const path = scratch(t);

@@ -27,7 +27,7 @@ describe("the loop in system mode", () => {
   const { tapPoolSize } = sampleData["host.network_wanted"];
   const startingVm: ObservedVm = {
     ...seenBridged,
-    ...{ tap: absent, nat: absent, process: absent, agent: absent, listeners: absent },
+    ...{ network: absent, policy: absent, process: absent, agent: absent, listeners: absent },
   };
   const hostTypes = () => [...log.read({ stream: hostStream })].map(({ type }) => type);
   /** What a look shows from now on. */
@@ -59,14 +59,14 @@ describe("the loop in system mode", () => {
   });
 
   test("a VM that waits for the bridge goes on as soon as it is made, and the pool is filled again", async () => {
-    const { tap } = seenBridged;
+    const { network } = seenBridged;
     let pool = 0;
     world.act = async ({ kind }) => {
       if (kind === "ensureBridge") show(present, pool);
       if (kind === "ensureTapPool") pool = tapPoolSize;
-      if (kind === "ensureTap") pool -= 1;
+      if (kind === "ensureNetwork") pool -= 1;
       const { bridge } = world.network;
-      show(bridge, pool, tried("ensureTap").length > 0 ? { tap } : {});
+      show(bridge, pool, tried("ensureNetwork").length > 0 ? { network } : {});
     };
     bring("starting.network");
     await clock.advance(100);
@@ -74,7 +74,7 @@ describe("the loop in system mode", () => {
     ledger.commit([sample("host.network_wanted")], "host:start");
     await clock.advance(0);
     assert.deepEqual(
-      ["ensureBridge", "ensureTap"].map((kind) => tried(kind as Effect["kind"])[0]?.at),
+      ["ensureBridge", "ensureNetwork"].map((kind) => tried(kind as Effect["kind"])[0]?.at),
       [clock.now(), clock.now()],
     );
     await clock.advance(1000);
@@ -93,7 +93,7 @@ describe("the loop in system mode", () => {
     assert.deepEqual(hostTypes(), ["host.network_wanted", "host.effect_failed"]);
     const count = tried("ensureBridge").length;
     assert.ok(count > 20 && count < 50, `${count} tries in ten minutes`);
-    assert.deepEqual([tried("ensureTap").length, types().includes("vm.step_failed")], [0, true]);
+    assert.deepEqual([tried("ensureNetwork").length, types().includes("vm.step_failed")], [0, true]);
     const failed = ledger.state.vms[vmId];
     assert.ok((failed?.changedAt ?? 0) - (failed?.createdAt ?? 0) <= 60_000, "within a minute");
     assert.equal(warnings.filter((message) => message.startsWith("ensureBridge")).length, 1);

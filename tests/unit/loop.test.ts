@@ -12,6 +12,12 @@ import { ManualClock } from "../manual-clock.js";
 import { PlayedWorld } from "../played-world.js";
 
 const stream = vmStream(vmId);
+/** Of a VM that waits for its VMM. */
+const seenAttached: ObservedVm = {
+  ...seenStopped,
+  network: seenRunning.network,
+  policy: seenRunning.policy,
+};
 
 describe("loop", () => {
   let clock: ManualClock;
@@ -114,15 +120,15 @@ describe("loop", () => {
       tried.push(kind);
       if (tried.filter((each) => each === kind).length < 6) throw broken("not yet");
       if (kind === "ensureDisk") {
-        world.vms.set(vmId, { ...seenStopped, runtime: { is: "present", whole: true } });
+        world.vms.set(vmId, { ...seenAttached, runtime: { is: "present", whole: true } });
       }
       if (kind === "ensureProcess") world.vms.set(vmId, seenRunning);
     };
-    world.vms.set(vmId, { ...seenStopped, runtime: { is: "present", whole: true } });
+    world.vms.set(vmId, { ...seenAttached, runtime: { is: "present", whole: true } });
     bring("starting.process");
     await clock.advance(0);
     // Lost by the host, after the step has begun.
-    world.vms.set(vmId, seenStopped);
+    world.vms.set(vmId, seenAttached);
     await clock.advance(10 * 60_000);
     assert.deepEqual(new Set(tried), new Set(["ensureProcess", "ensureDisk"]));
     assert.equal(ledger.state.vms[vmId]?.phase, "running");
@@ -158,8 +164,11 @@ describe("loop", () => {
     world.act = async ({ kind }) => {
       tried.push(kind);
       if (tried.filter((each) => each === kind).length <= 4) throw broken("not yet");
-      if (kind === "ensureDisk")
-        world.vms.set(vmId, { ...seenStopped, runtime: { is: "present", whole: true } });
+      const { network, policy, runtime } = seenRunning;
+      const seen = world.vms.get(vmId) ?? seenStopped;
+      if (kind === "ensureDisk") world.vms.set(vmId, { ...seen, runtime });
+      if (kind === "ensureNetwork") world.vms.set(vmId, { ...seen, network });
+      if (kind === "ensurePolicy") world.vms.set(vmId, { ...seen, policy });
       if (kind === "ensureProcess") world.vms.set(vmId, seenRunning);
     };
     bring("starting.disk");

@@ -19,14 +19,16 @@ const grounds: Readonly<Partial<Record<EventType, Partial<Record<keyof ObservedV
       ...({ rootDisk: "present", workDisk: "present", seed: "present" } as const),
       ...({ runtime: "present", process: "absent" } as const),
     },
-    "vm.network_attached": {},
+    "vm.network_attached": { network: "present", policy: "known" },
+    "vm.network_lost": { network: "absent" },
+    "vm.network_restored": { network: "present", policy: "known" },
     "vm.process_started": { process: "present" },
     "vm.ready": { agent: "present" },
     "vm.process_exited": { process: "absent" },
     "vm.paused": { process: "present" },
     "vm.resumed": { process: "present" },
     "vm.deleted": {
-      ...({ process: "absent", tap: "absent", nat: "absent", rootDevice: "absent" } as const),
+      ...({ process: "absent", network: "absent", policy: "absent", rootDevice: "absent" } as const),
       ...({ runtime: "absent", directory: "absent" } as const),
     },
     // Time tells these.
@@ -59,7 +61,7 @@ test("in system mode disks are in place with a whole device over them, and the n
     fc.property(caseOf(bridged), ({ mode, vm, seen, now }) => {
       for (const { type } of noticeVm(vm, seen, mode, now)) {
         if (type !== "vm.disk_attached" && type !== "vm.network_attached") continue;
-        const its = type === "vm.disk_attached" ? /root|work|seed|runtime|process/ : /tap|nat/;
+        const its = type === "vm.disk_attached" ? /^(root|work|seed|runtime|process)/ : /network|policy/;
         assert.deepEqual(
           lackingToRun(vm, seen, mode).filter((name) => its.test(name)),
           [],

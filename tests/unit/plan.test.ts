@@ -26,9 +26,9 @@ test("a start fails with its disks or its process, at the last try", () => {
 
 test("what a start needs and cannot be repaired under a guest that boots or runs is told, and not worth its end", () => {
   const repairs: Effect[] = [
-    { kind: "ensureTap", vmId, address },
-    { kind: "ensureNat", vmId, address },
-    { kind: "ensureNoNat", vmId },
+    { kind: "ensureNetwork", vmId, address },
+    { kind: "ensurePolicy", vmId, address, net: spec.net },
+    { kind: "ensureNoPolicy", vmId },
   ];
   for (const effect of repairs) {
     assert.deepEqual(types("starting.network", effect, last), ["vm.step_failed"]);

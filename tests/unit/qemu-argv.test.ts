@@ -5,6 +5,7 @@ import fc from "fast-check";
 import { hostTscKHz, type QemuMachine, qemuArgv } from "../../src/effects/vmm/qemu/argv.js";
 import { parseOption } from "../../src/effects/vmm/qemu/signs.js";
 import { vmHandles } from "../../src/home/handles.js";
+import { publicNet } from "../../src/model/net-policy.js";
 
 import { reached } from "../reached.js";
 
@@ -22,12 +23,12 @@ const anyHandles = fc
 const guest = { address: "172.16.0.7", prefixLength: 24, gateway: "172.16.0.1", dns: "9.9.9.9" };
 
 const hosts: fc.Arbitrary<Omit<QemuMachine, "handles" | "root">> = fc.record({
-  network: fc.constantFrom<QemuMachine["network"]>({ kind: "user" }, { kind: "tap", guest }),
+  network: fc.constantFrom<QemuMachine["network"]>({ kind: "process" }, { kind: "tap", guest }),
   spec: fc.record({
     vcpu: fc.integer({ min: 1, max: 64 }),
     memoryMiB: fc.integer({ min: 128, max: 65_536 }),
     diskMiB: fc.constant(1024),
-    nat: fc.boolean(),
+    net: fc.constant(publicNet),
   }),
   accelerator: fc.constantFrom("kvm" as const, "tcg" as const),
   tscKHz: fc.option(fc.integer({ min: 1, max: 9_999_999 }), { nil: undefined }),
@@ -60,15 +61,16 @@ test("every path stays one option, whatever commas it has", (t) => {
   );
 });
 
-test("no port is opened, NAT only on request, and nothing skips flushes or bounds", (t) => {
-  const hit = reached(t, { user: 25, tap: 25 });
+test("no port is opened, QEMU has no network of its own, and nothing skips flushes or bounds", (t) => {
+  const hit = reached(t, { process: 25, tap: 25 });
   fc.assert(
     fc.property(machines, (machine) => {
       const argv = qemuArgv(machine);
       const card = argv[argv.indexOf("-netdev") + 1];
-      const own = `user,id=net0,restrict=${machine.spec.nat ? "off" : "on"}`;
+      const own =
+        "dgram,id=net0,local.type=unix,local.path=net-qemu.sock,remote.type=unix,remote.path=net.sock";
       const tap = "tap,id=net0,ifname=tap-fc-0123abcd,script=no,downscript=no";
-      assert.equal(card, machine.network.kind === "user" ? own : tap);
+      assert.equal(card, machine.network.kind === "process" ? own : tap);
       hit(machine.network.kind);
       assert.ok(!argv.some((argument) => /hostfwd|guestfwd|cache=unsafe|cache\.no-flush/.test(argument)));
       const drives = argv.filter((argument) => argument.startsWith("if=none"));
@@ -93,7 +95,8 @@ test("on a tap the guest has the address that the host lets through, from the ca
         /banger\.ip=172\.16\.0\.7\/24 banger\.gw=172\.16\.0\.1 banger\.dns=9\.9\.9\.9/.test(kernel),
         bridged,
       );
-      assert.equal(argv.includes(`virtio-net-device,netdev=net0,mac=${machine.handles.mac}`), bridged);
+      const device = `virtio-net-device,netdev=net0,mac=${machine.handles.mac}`;
+      assert.ok(argv.includes(bridged ? device : `${device},host_mtu=32000`));
     }),
   );
 });

@@ -6,12 +6,12 @@ import { dirname } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { VmmControls } from "../../src/effects/vmm/controls.js";
 import { vmmDriver } from "../../src/effects/vmm/driver.js";
-import { unguarded } from "../../src/effects/vmm/qemu/launch.js";
 import { qemuVmm } from "../../src/effects/vmm/qemu/qemu.js";
 import type { EnsureProcess } from "../../src/effects/vmm/vmm.js";
 import { type Home, vmHandles } from "../../src/home/handles.js";
 import { toolEnvironment } from "../../src/host/run-tool.js";
 import { systemClock } from "../../src/lib/clock.js";
+import { publicNet } from "../../src/model/net-policy.js";
 
 const root = mkdtempSync(`${tmpdir()}/banger-start-`);
 const home: Home = { state: `${root}/s`, data: "", cache: "", config: "", runtime: `${root}/r` };
@@ -22,12 +22,12 @@ const effect: EnsureProcess = {
   vmId: id,
   imageId: "debian-slim-00000000",
   name: "calm-otter",
-  spec: { vcpu: 1, memoryMiB: 64, diskMiB: 64, nat: true },
+  spec: { vcpu: 1, memoryMiB: 64, diskMiB: 64, net: publicNet },
   address: "127.1.0.1",
 };
 
 /** Starts `file` as the VMM, by a driver of its own. */
-async function start(file: string, carriesGuest = false): Promise<void> {
+async function start(file: string): Promise<void> {
   for (const directory of [handles.directory, handles.runtime]) mkdirSync(directory, { recursive: true });
   const controls = new VmmControls(systemClock, () => {});
   const qemu = qemuVmm({
@@ -37,7 +37,7 @@ async function start(file: string, carriesGuest = false): Promise<void> {
     launch: async () => ({
       file,
       argv: ["-name", `guest=${handles.guestName}`],
-      carriesGuest,
+      offline: true,
       read: [],
       write: [handles.directory, handles.runtime],
     }),
@@ -122,11 +122,4 @@ describe("ensureProcess", () => {
   test("a program that is killed", async () => {
     await assert.rejects(start(script("killed", "kill -KILL $$")), { message: /killed by SIGKILL/ });
   });
-});
-
-test("a QEMU that carries its guest's traffic without the guard is told, and one that carries none needs none", () => {
-  const launch = { file: "qemu", argv: [], read: [], write: [] };
-  const fault = unguarded({ ...launch, carriesGuest: true }, process.pid);
-  assert.equal(fault?.code, "guest_unguarded");
-  assert.equal(unguarded({ ...launch, carriesGuest: false }, process.pid), undefined);
 });

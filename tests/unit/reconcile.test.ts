@@ -30,10 +30,10 @@ const evidence: Readonly<
   ensureDisk: { process: "absent" },
   ensureRootDevice: { process: "absent", rootDisk: "present" },
   ensureNoRootDevice: { process: "absent", rootDevice: "present" },
-  ensureTap: { process: "known" },
-  ensureNoTap: { process: "absent", tap: "present" },
-  ensureNat: { process: "known" },
-  ensureNoNat: { process: "known", nat: "present" },
+  ensureNetwork: { process: "known" },
+  ensureNoNetwork: { process: "absent", network: "present" },
+  ensurePolicy: { process: "known" },
+  ensureNoPolicy: { process: "known", policy: "present" },
   ensureProcess: { process: "absent", rootDisk: "present", workDisk: "present", runtime: "present" },
   ensureDiskSize: { process: "present", agent: "present", workDisk: "present", rootDisk: "present" },
   ensureAgentLink: { process: "present", agent: "absent" },
@@ -45,15 +45,15 @@ const evidence: Readonly<
   ensureNoProcess: { process: "present" },
   ensureNoRuntime: {
     process: "absent",
-    tap: "absent",
-    nat: "absent",
+    network: "absent",
+    policy: "absent",
     rootDevice: "absent",
     runtime: "present",
   },
   ensureNoDirectory: {
     process: "absent",
-    tap: "absent",
-    nat: "absent",
+    network: "absent",
+    policy: "absent",
     rootDevice: "absent",
     runtime: "absent",
     directory: "present",
@@ -103,8 +103,7 @@ describe("no evidence, no effect", () => {
       for (const mode of [capabilities, bridged]) {
         assert.deepEqual(reconcileVm(vm, blind, mode, t0), []);
         const facts = noticeVm(vm, blind, mode, t0).map(({ type }) => type);
-        const untold = facts.filter((type) => mode === bridged || type !== "vm.network_attached");
-        assert.deepEqual(untold, []);
+        assert.deepEqual(facts, []);
       }
     }
   });
@@ -201,7 +200,8 @@ describe("deadlines", () => {
       if (at === null) continue;
       count += 1;
       const process = vm.paused === null ? seenRunning.process : stopped;
-      const silent = { ...seenRunning, process, agent };
+      const network = vm.networkLostAt === null ? seenRunning.network : ({ is: "absent" } as const);
+      const silent = { ...seenRunning, process, agent, network };
       const plan = (now: number) => [
         ...noticeVm(vm, silent, capabilities, now),
         ...reconcileVm(vm, silent, capabilities, now),

@@ -20,6 +20,7 @@ import { copiedRoot, snapshotRoot } from "../../src/effects/disk/snapshot.js";
 import { runtimeOf, sightOf } from "../../src/effects/helper/look.js";
 import { type Home, vmHandles } from "../../src/home/handles.js";
 import { toolRunner } from "../../src/host/run-tool.js";
+import { openKey } from "../../src/model/fits.js";
 import type { Seen } from "../../src/model/model.js";
 
 const signal = new AbortController().signal;
@@ -105,17 +106,21 @@ describe("a look", () => {
     const sight = sightOf({ ...empty, taps: { ids: [a] }, strayTaps: { ids: [b] }, jails: { ids: [c] } });
     assert.deepEqual([...sight.ids], [a, b, c]);
     assert.deepEqual(sight.of(a), {
-      tap: { ...present, whole: true },
-      ...{ bridge: present, nat: absent, rootDevice: absent, jail: absent },
+      network: { ...present, whole: true },
+      ...{ bridge: present, policy: absent, rootDevice: absent, jail: absent },
     });
-    assert.deepEqual(sight.of(b).tap, { ...present, whole: false });
-    assert.deepEqual([sight.of(c).jail, sight.unlisted.tap], [present, absent]);
+    assert.deepEqual(sight.of(b).network, { ...present, whole: false });
+    assert.deepEqual([sight.of(c).jail, sight.unlisted.network], [present, absent]);
   });
 
   test("of a kind that could not be seen tells nothing of any VM, and of the rest all the same", () => {
     const unknown = { is: "unknown", cause: "no nft" } as const;
+    const open = { ...present, key: openKey, fresh: true };
     const sight = sightOf({ ...empty, taps: { unknown: "no nft" }, nats: { ids: [a] } });
-    assert.deepEqual([sight.of(a).tap, sight.unlisted.tap, sight.of(a).nat], [unknown, unknown, present]);
+    assert.deepEqual(
+      [sight.of(a).network, sight.unlisted.network, sight.of(a).policy],
+      [unknown, unknown, open],
+    );
     const strays = sightOf({ ...empty, rootDevices: { ids: [a] }, strayDevices: { unknown: "no nft" } });
     assert.deepEqual(strays.of(a).rootDevice, { ...present, whole: true });
     assert.deepEqual(strays.of(b).rootDevice, unknown);

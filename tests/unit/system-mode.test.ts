@@ -6,9 +6,10 @@ import { failureFacts } from "../../src/core/plan.js";
 import { initialState } from "../../src/core/projection.js";
 import { addressAt, addressCount, bridgeRange } from "../../src/home/addresses.js";
 import { absentVm } from "../../src/model/absent.js";
+import { openKey } from "../../src/model/fits.js";
 import type { Effect, ObservedVm, Vm } from "../../src/model/model.js";
 import { reconcileVm } from "../../src/reconcilers/index.js";
-import { bridged, imageId, seenBridged, t0, vmAfterTypes, vmId, ways } from "../fixtures.js";
+import { bridged, imageId, seenBridged, spec, t0, vmAfterTypes, vmId, ways } from "../fixtures.js";
 
 const present = { is: "present" } as const;
 const absent = { is: "absent" } as const;
@@ -16,19 +17,19 @@ const unknown = { is: "unknown", cause: "the helper does not answer" } as const;
 const whole = { ...present, whole: true };
 const partly = { ...present, whole: false };
 const at = (position: string): Vm => vmAfterTypes(...(ways[position] ?? []));
-const offline = (vm: Vm): Vm => ({ ...vm, spec: { ...vm.spec, nat: false } });
+const offline = (vm: Vm): Vm => ({ ...vm, spec: { ...vm.spec, net: { ...vm.spec.net, mode: "none" } } });
 const kinds = (vm: Vm, seen: ObservedVm) => reconcileVm(vm, seen, bridged, t0).map(({ kind }) => kind);
 const facts = (vm: Vm, seen: ObservedVm) => noticeVm(vm, seen, bridged, t0).map(({ type }) => type);
 
 /** A host that was just restarted: of what a start made only the files are left. */
 const files: ObservedVm = {
   ...seenBridged,
-  ...{ rootDevice: absent, tap: absent, nat: absent, runtime: absent },
+  ...{ rootDevice: absent, network: absent, policy: absent, runtime: absent },
   ...{ process: absent, agent: absent, listeners: absent },
 };
 const disks: ObservedVm = { ...files, runtime: whole };
 const device: ObservedVm = { ...disks, rootDevice: whole };
-const card: ObservedVm = { ...device, tap: whole, nat: present };
+const card: ObservedVm = { ...device, network: whole, policy: { ...present, key: openKey, fresh: true } };
 
 describe("a start", () => {
   test("makes disks, root device, tap and way out, process; each step is told once its things are there", () => {
@@ -36,8 +37,8 @@ describe("a start", () => {
     assert.deepEqual(kinds(at("starting.disk"), disks), ["ensureRootDevice"]);
     assert.deepEqual(facts(at("starting.disk"), disks), []);
     assert.deepEqual(facts(at("starting.disk"), device), ["vm.disk_attached"]);
-    assert.deepEqual(kinds(at("starting.network"), device), ["ensureTap", "ensureNat"]);
-    assert.deepEqual(facts(at("starting.network"), { ...card, nat: absent }), []);
+    assert.deepEqual(kinds(at("starting.network"), device), ["ensureNetwork", "ensurePolicy"]);
+    assert.deepEqual(facts(at("starting.network"), { ...card, policy: absent }), []);
     assert.deepEqual(facts(at("starting.network"), card), ["vm.network_attached"]);
     assert.deepEqual(kinds(at("starting.process"), card), ["ensureProcess"]);
   });
@@ -45,8 +46,8 @@ describe("a start", () => {
   test("a part of a device or tap is none, and is made whole", () => {
     assert.deepEqual(kinds(at("starting.disk"), { ...device, rootDevice: partly }), ["ensureRootDevice"]);
     assert.deepEqual(facts(at("starting.disk"), { ...device, rootDevice: partly }), []);
-    assert.deepEqual(kinds(at("starting.network"), { ...card, tap: partly }), ["ensureTap"]);
-    assert.deepEqual(facts(at("starting.network"), { ...card, tap: partly }), []);
+    assert.deepEqual(kinds(at("starting.network"), { ...card, network: partly }), ["ensureNetwork"]);
+    assert.deepEqual(facts(at("starting.network"), { ...card, network: partly }), []);
   });
 
   test("a jail that is left makes no place for sockets", () => {
@@ -57,10 +58,10 @@ describe("a start", () => {
 
   test("a VM without a way out has none, not even that of an earlier start", () => {
     const vm = offline(at("starting.network"));
-    assert.deepEqual(kinds(vm, card), ["ensureNoNat"]);
+    assert.deepEqual(kinds(vm, card), ["ensureNoPolicy"]);
     assert.deepEqual(facts(vm, card), []);
-    assert.deepEqual(facts(vm, { ...card, nat: absent }), ["vm.network_attached"]);
-    assert.deepEqual(facts(vm, { ...card, nat: unknown }), []);
+    assert.deepEqual(facts(vm, { ...card, policy: absent }), ["vm.network_attached"]);
+    assert.deepEqual(facts(vm, { ...card, policy: unknown }), []);
   });
 
   test("after a restart of the host it makes all but the files anew, whatever step it had come to", () => {
@@ -68,7 +69,7 @@ describe("a start", () => {
       const made = kinds(at(`starting.${step}`), files);
       assert.deepEqual(
         made,
-        ["ensureDisk", "ensureRootDevice", ...(step === "disk" ? [] : ["ensureTap", "ensureNat"])],
+        ["ensureDisk", "ensureRootDevice", ...(step === "disk" ? [] : ["ensureNetwork", "ensurePolicy"])],
         step,
       );
     }
@@ -77,22 +78,22 @@ describe("a start", () => {
   test("no VMM is started while one thing is missing that the steps before made; that is made again", () => {
     const missing = {
       rootDevice: "ensureRootDevice",
-      tap: "ensureTap",
-      nat: "ensureNat",
+      network: "ensureNetwork",
+      policy: "ensurePolicy",
       seed: "ensureDisk",
     } as const;
     for (const [handle, effect] of Object.entries(missing))
       assert.deepEqual(kinds(at("starting.process"), { ...card, [handle]: absent }), [effect]);
     assert.deepEqual(kinds(at("starting.process"), { ...card, rootDevice: partly }), ["ensureRootDevice"]);
-    assert.deepEqual(kinds(at("starting.process"), { ...card, tap: partly }), ["ensureTap"]);
+    assert.deepEqual(kinds(at("starting.process"), { ...card, network: partly }), ["ensureNetwork"]);
   });
 
   test("where the helper does not answer it tries, and so learns why not", () => {
-    const blind = { rootDevice: unknown, tap: unknown, nat: unknown };
+    const blind = { rootDevice: unknown, network: unknown, policy: unknown };
     assert.deepEqual(kinds(at("starting.disk"), { ...disks, ...blind }), ["ensureRootDevice"]);
     assert.deepEqual(kinds(at("starting.network"), { ...disks, ...blind }).slice(-2), [
-      "ensureTap",
-      "ensureNat",
+      "ensureNetwork",
+      "ensurePolicy",
     ]);
   });
 
@@ -107,10 +108,13 @@ describe("a start", () => {
     const address = "172.16.0.2";
     const failed = (step: string) => [["vm.step_failed", step]];
     assert.deepEqual(told("starting.disk", { kind: "ensureRootDevice", vmId, imageId }), failed("disk"));
-    assert.deepEqual(told("starting.network", { kind: "ensureTap", vmId, address }), failed("network"));
-    assert.deepEqual(told("starting.network", { kind: "ensureNat", vmId, address }), failed("network"));
+    assert.deepEqual(told("starting.network", { kind: "ensureNetwork", vmId, address }), failed("network"));
+    assert.deepEqual(
+      told("starting.network", { kind: "ensurePolicy", vmId, address, net: spec.net }),
+      failed("network"),
+    );
     for (const position of ["starting.agent", "running"])
-      assert.deepEqual(told(position, { kind: "ensureNat", vmId, address }), [
+      assert.deepEqual(told(position, { kind: "ensurePolicy", vmId, address, net: spec.net }), [
         ["vm.effect_failed", undefined],
       ]);
   });
@@ -121,10 +125,13 @@ describe("a guest that boots or runs", () => {
     for (const position of ["starting.agent", "running"]) {
       const vm = at(position);
       assert.deepEqual(kinds(vm, seenBridged), []);
-      assert.deepEqual(kinds(offline(vm), seenBridged), ["ensureNoNat"]);
-      assert.deepEqual(kinds(vm, { ...seenBridged, nat: absent }), ["ensureNat"]);
-      assert.deepEqual(kinds(vm, { ...seenBridged, tap: partly, nat: absent }), ["ensureTap", "ensureNat"]);
-      assert.deepEqual(kinds(vm, { ...seenBridged, tap: unknown, nat: unknown }), []);
+      assert.deepEqual(kinds(offline(vm), seenBridged), ["ensureNoPolicy"]);
+      assert.deepEqual(kinds(vm, { ...seenBridged, policy: absent }), ["ensurePolicy"]);
+      assert.deepEqual(kinds(vm, { ...seenBridged, network: partly, policy: absent }), [
+        "ensureNetwork",
+        "ensurePolicy",
+      ]);
+      assert.deepEqual(kinds(vm, { ...seenBridged, network: unknown, policy: unknown }), []);
     }
   });
 
@@ -136,15 +143,15 @@ describe("a guest that boots or runs", () => {
 describe("an end", () => {
   test("goes from the process down: tap, way out and device, then the sockets, then the directory", () => {
     const vm = at("deleting");
-    const { process, tap, nat, rootDevice, runtime, directory } = absentVm;
+    const { process, network, policy, rootDevice, runtime, directory } = absentVm;
     let seen: ObservedVm = seenBridged;
     const then = (change: Partial<ObservedVm>) => {
       seen = { ...seen, ...change };
       return kinds(vm, seen);
     };
     assert.deepEqual(then({}), ["ensureNoProcess"]);
-    assert.deepEqual(then({ process }), ["ensureNoRootDevice", "ensureNoTap", "ensureNoNat"]);
-    assert.deepEqual(then({ tap, nat }), ["ensureNoRootDevice"]);
+    assert.deepEqual(then({ process }), ["ensureNoRootDevice", "ensureNoNetwork", "ensureNoPolicy"]);
+    assert.deepEqual(then({ network, policy }), ["ensureNoRootDevice"]);
     assert.deepEqual(then({ rootDevice: partly }), ["ensureNoRootDevice"]);
     assert.deepEqual(then({ rootDevice }), ["ensureNoRuntime"]);
     assert.deepEqual(then({ runtime }), ["ensureNoDirectory"]);
@@ -154,7 +161,7 @@ describe("an end", () => {
   });
 
   test("nothing below a handle of which nobody can tell is taken away, and the VM is not gone", () => {
-    for (const handle of ["tap", "nat", "rootDevice"] as const) {
+    for (const handle of ["network", "policy", "rootDevice"] as const) {
       const seen = { ...disks, [handle]: unknown };
       assert.deepEqual(kinds(at("deleting"), seen), []);
       assert.deepEqual(facts(at("deleting"), { ...absentVm, [handle]: unknown }), []);
@@ -162,10 +169,10 @@ describe("an end", () => {
   });
 
   test("takes down what is left of another way to run VMs, too", () => {
-    const user = { ...bridged, bridgeNetworking: false, userNetworking: true, rootDevice: false };
+    const user = { ...bridged, netPolicies: true, rootDevice: false };
     assert.deepEqual(
       reconcileVm(at("stopped"), { ...card, directory: absent }, user, t0).map(({ kind }) => kind),
-      ["ensureNoRootDevice", "ensureNoTap", "ensureNoNat"],
+      ["ensureNoRootDevice", "ensureNoNetwork", "ensureNoPolicy"],
     );
   });
 });
@@ -173,8 +180,8 @@ describe("an end", () => {
 test("the effects carry what the helper is to be asked for", () => {
   const { address } = at("starting.network");
   assert.deepEqual(reconcileVm(at("starting.network"), device, bridged, t0), [
-    { kind: "ensureTap", vmId, address },
-    { kind: "ensureNat", vmId, address },
+    { kind: "ensureNetwork", vmId, address },
+    { kind: "ensurePolicy", vmId, address, net: spec.net },
   ]);
   assert.deepEqual(reconcileVm(at("starting.disk"), disks, bridged, t0), [
     { kind: "ensureRootDevice", vmId, imageId },

@@ -38,15 +38,10 @@ const facts: EventType[] = [
   "vm.step_failed",
   "vm.deleted",
 ];
-/** What befalls a guest that boots or runs, and goes on; then what a VM is labelled, and that its time is over. */
-const further: EventType[] = [
-  "vm.paused",
-  "vm.resumed",
-  "vm.booted",
-  "vm.clock_set",
-  "vm.labels_changed",
-  "vm.expired",
-];
+/** What befalls a guest that boots or runs, and goes on. */
+const befalls: EventType[] = ["vm.paused", "vm.resumed", "vm.booted", "vm.clock_set"];
+/** The same of its network; then what a VM is labelled, and that its time is over. */
+const further: EventType[] = ["vm.network_lost", "vm.network_restored", "vm.labels_changed", "vm.expired"];
 /** Known to the log, and changing no VM that there is. */
 const idle: EventType[] = ["vm.created", "vm.effect_failed", "vm.file_skipped"];
 
@@ -78,18 +73,31 @@ error            -                -                -              -       -     
 deleting         -                -                -              -       -                -             -      deleted
 deleted          -                -                -              -       -                -             -      -
 
-                 paused         resumed        booted  clock_set labels           expired
-stopped          -              -              -       -         stopped          deleting
-starting.disk    -              -              -       -         starting.disk    deleting
-starting.network -              -              -       -         starting.network deleting
-starting.process -              -              -       -         starting.process deleting
-starting.agent   starting.agent starting.agent -       -         starting.agent   deleting
-running          running        running        running running   running          deleting
-stopping         -              -              -       -         stopping         deleting
-stopping+restart -              -              -       -         stopping+restart deleting
-error            -              -              -       -         error            deleting
-deleting         -              -              -       -         -                -
-deleted          -              -              -       -         -                -
+                 paused         resumed        booted  clock_set
+stopped          -              -              -       -
+starting.disk    -              -              -       -
+starting.network -              -              -       -
+starting.process -              -              -       -
+starting.agent   starting.agent starting.agent -       -
+running          running        running        running running
+stopping         -              -              -       -
+stopping+restart -              -              -       -
+error            -              -              -       -
+deleting         -              -              -       -
+deleted          -              -              -       -
+
+                 network_lost   network_restored labels           expired
+stopped          -              -                stopped          deleting
+starting.disk    -              -                starting.disk    deleting
+starting.network -              -                starting.network deleting
+starting.process -              -                starting.process deleting
+starting.agent   starting.agent starting.agent   starting.agent   deleting
+running          running        running          running          deleting
+stopping         -              -                stopping         deleting
+stopping+restart -              -                stopping+restart deleting
+error            -              -                error            deleting
+deleting         -              -                -                -
+deleted          -              -                -                -
 `;
 
 interface Row {
@@ -101,11 +109,11 @@ interface Row {
 const rows: Row[] = table
   .trim()
   .split(/\n\s*\n/)
-  .flatMap((half, index) => {
-    const [, ...lines] = half.trim().split("\n");
+  .flatMap((part, index) => {
+    const [, ...lines] = part.trim().split("\n");
     return lines.flatMap((line) => {
       const [from = "", ...cells] = line.trim().split(/\s+/);
-      const columns = [[...commands, adopted], facts, further][index] ?? [];
+      const columns = [[...commands, adopted], facts, befalls, further][index] ?? [];
       assert.equal(cells.length, columns.length, line);
       return cells.map((to, column) => ({ from, type: columns[column] as EventType, to }));
     });

@@ -40,14 +40,14 @@ test("each VM is told once, in the order of the refs, and only one that runs nee
 
 test("a guest that runs is shown with what it has, also by the next daemon, and restarted with the rest", async () => {
   const show = () => ask<VmView>(bench, "vmShow", { ref: "up" });
-  const had = { vcpu: 1, memoryMiB: (await show()).spec.memoryMiB, nat: true };
-  await set(["up"], { nat: false, memoryMiB: 640, vcpu: 3 });
-  const wanted = { vcpu: 3, memoryMiB: 640, nat: false };
+  const had = { vcpu: 1, memoryMiB: (await show()).spec.memoryMiB };
+  await set(["up"], { memoryMiB: 640, vcpu: 3 });
+  const wanted = { vcpu: 3, memoryMiB: 640 };
   for (const daemon of ["this", "next"]) {
     const { spec, now, afterRestart } = await show();
     assert.deepEqual(now, had, daemon);
     assert.deepEqual({ ...spec, ...wanted }, spec, daemon);
-    assert.deepEqual(afterRestart, ["vcpu", "memoryMiB", "nat"], daemon);
+    assert.deepEqual(afterRestart, ["vcpu", "memoryMiB"], daemon);
     const [listed] = (await ask<VmView[]>(bench, "vmList")).filter(({ name }) => name === "up");
     assert.deepEqual(listed?.now, had, daemon);
     const { vcpu, memoryMiB } = await ask<VmStats>(bench, "vmStats", { ref: "up" });
@@ -110,7 +110,15 @@ test("where the guest cannot follow, the disk is there in its new size after the
 
 test("what makes no sense is refused", async () => {
   assert.equal((await set(["down"], { diskMiB: 64 }))[0]?.error?.code, "disk_shrinks");
-  for (const spec of [{}, { vcpu: 0 }, { memoryMiB: 1.5 }, { nat: "on" }, { cores: 2 }]) {
+  for (const spec of [
+    {},
+    { vcpu: 0 },
+    { memoryMiB: 1.5 },
+    { net: "public" },
+    { net: { mode: "on" } },
+    { net: { allow: [7] } },
+    { cores: 2 },
+  ]) {
     const body = { refs: ["down"], spec };
     assert.equal(await askWrong(bench, "vmSet", 400, { body }), "invalid_request", JSON.stringify(spec));
   }

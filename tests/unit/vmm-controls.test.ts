@@ -60,13 +60,6 @@ test("who started a process follows it instead of a look that came first; the en
   assert.throws(() => controls.require(id), { code: "vm_not_running" });
 });
 
-test("one that forwards no ports has none, and without a VMM nobody can tell of any", () => {
-  const { vmm, controls } = scripted();
-  assert.deepEqual(controls.forwards(id), { is: "absent" });
-  controls.attach(id, { vmm, ...first });
-  assert.deepEqual(controls.forwards(id), { is: "present", list: [] });
-});
-
 test("who has let go takes hold of nothing that a look finds", () => {
   const { attached, vmm, controls } = scripted();
   controls.attach(id, { vmm, ...first });

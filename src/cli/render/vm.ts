@@ -7,11 +7,21 @@ import { ago, clockTime } from "./units.js";
 
 type Spec = VmView["spec"];
 
+/** What is not as it is for every VM. */
+function netText({ mode = "public", allow = [], deny = [] }: Partial<Spec["net"]> = {}): string {
+  const lists = [
+    ...(allow.length > 0 ? [`allow ${allow.join(", ")}`] : []),
+    ...(deny.length > 0 ? [`deny ${deny.join(", ")}`] : []),
+  ];
+  if (mode === "public" && lists.length === 0) return "";
+  return ` · net ${mode}${lists.length > 0 ? ` (${lists.join("; ")})` : ""}`;
+}
+
 /** "4 vcpu · 8192 MiB · 8G disk · 6G root". */
-export const specText = (spec: Omit<Spec, "nat"> & Partial<Spec>): string =>
+export const specText = (spec: Omit<Spec, "net"> & { net?: Partial<Spec["net"]> | undefined }): string =>
   `${spec.vcpu} vcpu · ${spec.memoryMiB} MiB · ${formatSize(spec.diskMiB)} disk` +
   (spec.rootMiB === undefined ? "" : ` · ${formatSize(spec.rootMiB)} root`) +
-  (spec.nat === false ? ", no network beyond the host" : "");
+  netText(spec.net);
 
 /** What a VM has: of one that runs, what its guest has at the moment. */
 const present = ({ spec, now }: VmView): Spec => ({ ...spec, ...now });
@@ -19,10 +29,9 @@ const present = ({ spec, now }: VmView): Spec => ({ ...spec, ...now });
 const fieldTexts = {
   vcpu: ({ vcpu }: Spec) => `${vcpu} vcpu`,
   memoryMiB: ({ memoryMiB }: Spec) => `${memoryMiB} MiB`,
-  nat: ({ nat }: Spec) => (nat ? "network" : "no network beyond the host"),
 };
 
-/** "4 vcpu, no network beyond the host": what the guest that runs will have when it has been restarted. */
+/** "4 vcpu, 512 MiB": what the guest that runs will have when it has been restarted. */
 const afterRestart = ({ spec, afterRestart }: VmView): string =>
   afterRestart.map((field) => fieldTexts[field](spec)).join(", ");
 

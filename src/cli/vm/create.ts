@@ -25,7 +25,7 @@ export const create = command({
     const quiet = flags.quiet === true || context.json === true;
     const start = flags.start !== false;
     const until = waitOf(flags.wait);
-    const vm = await createVm(context, flags, { start, quiet, labels: all["label"] });
+    const vm = await createVm(context, flags, { start, quiet, all });
     if (start) await waitUntilReady(context, vm, quiet, until);
     if (context.json) await printJson(context, await call(context, "vmShow", { ref: vm.id }));
     else await print(context, quiet ? `${vm.id}\n` : `${vm.name} ${start ? "running" : "created"}\n`);

@@ -16,6 +16,7 @@ import { progressOutput, styleFor } from "../render/style.js";
 import { specText } from "../render/vm.js";
 import { awaitBoot, type WaitUntil, waitFlag } from "./boot-wait.js";
 import { type Hold, holdVm } from "./hold.js";
+import { netChangeOf, netFlags } from "./net-flags.js";
 
 export const imageEnvFlag = {
   type: "string",
@@ -39,12 +40,8 @@ export const newVmFlags = {
     valueHint: "SIZE",
     description: "Size of the root disk at /, in user mode (default: the image's)",
   },
-  nat: {
-    type: "boolean",
-    default: true,
-    valueHint: "both",
-    description: "Whether the guest may connect to the LAN and the internet; never to this host's loopback",
-  },
+  ...netFlags,
+  nat: { type: "boolean", valueHint: "both", description: "Same as --net public or --net none" },
   force: { type: "boolean", description: "Even if this machine has too little memory or disk space" },
   "image-env": imageEnvFlag,
   label: labelFlag,
@@ -71,14 +68,18 @@ export interface NewVmFlags {
   memory?: string | undefined;
   "disk-size"?: string | undefined;
   "root-size"?: string | undefined;
+  net?: string | undefined;
   nat?: boolean | undefined;
   force?: boolean | undefined;
   "image-env"?: string | undefined;
 }
 
+/** Every value of flags that can be given again. */
+export type Given = Readonly<Record<string, readonly string[] | undefined>>;
+
 /** The fields that the flags set. @throws BangerError `usage` */
-export function specOf(flags: NewVmFlags): VmCreate["spec"] {
-  const { vcpu, memory, "disk-size": diskSize, "root-size": rootSize, nat } = flags;
+export function specOf(flags: NewVmFlags, all: Given = {}): VmCreate["spec"] {
+  const { vcpu, memory, "disk-size": diskSize, "root-size": rootSize } = flags;
   const { minimum, maximum } = limits.vcpu;
   if (vcpu !== undefined && !(/^\d{1,4}$/.test(vcpu) && Number(vcpu) >= minimum && Number(vcpu) <= maximum)) {
     throw usageError(`--vcpu: "${vcpu}" is not a number from ${minimum} to ${maximum}`, "--vcpu 2");
@@ -88,7 +89,7 @@ export function specOf(flags: NewVmFlags): VmCreate["spec"] {
     ...(memory !== undefined && { memoryMiB: sizeFlag("memory", memory, limits.memoryMiB) }),
     ...(diskSize !== undefined && { diskMiB: sizeFlag("disk-size", diskSize, limits.diskMiB) }),
     ...(rootSize !== undefined && { rootMiB: sizeFlag("root-size", rootSize, limits.diskMiB) }),
-    ...(nat === false && { nat }),
+    ...netChangeOf(flags, all),
     ...imageEnvOf(flags["image-env"]),
   };
 }
@@ -122,8 +123,7 @@ async function sendCreate(context: Context, body: VmCreate, hold?: Hold): Promis
 interface CreateOptions {
   start: boolean;
   quiet: boolean;
-  /** Values of --label. */
-  labels?: readonly string[] | undefined;
+  all: Given;
   /** The VM goes with this process; `always`: also one whose guest never became reachable. */
   hold?: { always: boolean } | undefined;
 }
@@ -140,9 +140,9 @@ export async function createVm(
     ...(wish && { held: true }),
     ...(flags.name !== undefined && { name: flags.name }),
     ...(flags.image !== undefined && { image: flags.image }),
-    spec: specOf(flags),
+    spec: specOf(flags, options.all),
     start: options.start,
-    ...(options.labels && { labels: labelsOf(options.labels) }),
+    ...(options.all["label"] && { labels: labelsOf(options.all["label"]) }),
     ...(flags.ttl !== undefined && { ttlMs: ttlFlag(flags.ttl) }),
     ...(flags.force === true && { force: true }),
   };

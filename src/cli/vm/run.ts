@@ -12,7 +12,7 @@ import { type WaitUntil, waitOf } from "./boot-wait.js";
 import { runCaptured } from "./captured.js";
 import { defaultsHelp } from "./create.js";
 import { environmentFlags, environmentOf } from "./environment.js";
-import { createVm, newVmFlags, waitUntilReady } from "./new.js";
+import { createVm, type Given, newVmFlags, waitUntilReady } from "./new.js";
 import { vmInsteadOfPath } from "./not-path.js";
 import { inputFlags, onTerminal, runSession, takesInput } from "./session.js";
 import {
@@ -45,8 +45,7 @@ interface RunOptions {
   input: boolean;
   /** Of the shell or command. */
   env: Record<string, string>;
-  /** Values of --label. */
-  labels: readonly string[] | undefined;
+  all: Given;
   until: WaitUntil;
   guestCommand: string[] | undefined;
   /** The repository to place in the VM. */
@@ -61,7 +60,7 @@ export const run = command({
     "banger vm run --rm ../repo -- make test",
     "banger vm run --rm -- uname -a",
     "banger vm run --name box --memory 2G -d",
-    "banger vm run --rm --no-nat -- sh -c 'exit 3'; echo $?",
+    "banger vm run --rm --net none -- sh -c 'exit 3'; echo $?",
   ],
   takesCommand: true,
   guestStatus: true,
@@ -107,7 +106,7 @@ export const run = command({
       quiet: flags.quiet === true,
       input: takesInput(flags),
       env: environmentOf(all, context.env),
-      labels: all["label"],
+      all,
       until: waitOf(flags.wait),
     });
   },
@@ -129,10 +128,10 @@ async function planOf(
 async function runVm(
   context: Context,
   flags: Parameters<typeof createVm>[1],
-  { remove, detach, quiet, input, env, labels, until, guestCommand, plan }: RunOptions,
+  { remove, detach, quiet, input, env, all, until, guestCommand, plan }: RunOptions,
 ): Promise<number> {
   const hold = remove === "never" ? undefined : { always: remove === "always" };
-  const vm = await createVm(context, flags, { start: true, quiet, labels, hold });
+  const vm = await createVm(context, flags, { start: true, quiet, all, hold });
   if (!quiet) say(context, `vm: ${vm.name} (${vm.id})`);
   try {
     await waitUntilReady(context, vm, quiet, until);

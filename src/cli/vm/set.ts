@@ -10,6 +10,7 @@ import { labelFlag, labelsOf } from "../base/filter.js";
 import { errorText } from "../render/error.js";
 import { styleFor } from "../render/style.js";
 import { specText } from "../render/vm.js";
+import { netChangeOf, netFlags } from "./net-flags.js";
 import { newVmFlags, specOf, warnOfDisk } from "./new.js";
 
 /** Looks at a disk that grows, and the time between them: a minute in all, then nobody waits any more. */
@@ -54,14 +55,13 @@ const resultJson = ({ ref, vm, error }: VmSetResult["results"][number]) => ({
 });
 
 export const set = command({
-  summary:
-    "Change VMs; larger disks (and, in system mode, NAT) take effect at once, the rest at the next start",
+  summary: "Change VMs; larger disks and network policies take effect at once, the rest at the next start",
   usage: "REF… [flags]",
   examples: [
     "banger vm set box --memory 4G",
     "banger vm set box --disk-size 20G",
     "banger vm set box --root-size 10G",
-    "banger vm set box --nat off",
+    "banger vm set box --net allow --allow '*.debian.org' --allow host:5432",
     "banger vm set box --label task=42 --unlabel draft",
   ],
   words: manyRefs,
@@ -74,23 +74,20 @@ export const set = command({
       description: "Size of the root disk at /, in user mode; it only grows",
     },
     force: newVmFlags.force,
-    nat: {
-      type: "string",
-      valueHint: "on|off",
-      description: "Whether the guest may open connections to the outside",
-    },
+    ...netFlags,
+    nat: { type: "string", valueHint: "on|off", description: "Same as --net public or --net none" },
     label: labelFlag,
     unlabel: { type: "string", valueHint: "K", description: "Label to remove; repeatable" },
   },
   async run(
-    { nat, vcpu, memory, "disk-size": diskSize, "root-size": rootSize, force },
+    { net, nat, vcpu, memory, "disk-size": diskSize, "root-size": rootSize, force },
     { context, words, all },
   ) {
     if (nat !== undefined && nat !== "on" && nat !== "off")
       throw usageError(`--nat: "${nat}" is not on or off`, "--nat on");
     const spec = {
       ...specOf({ vcpu, memory, "disk-size": diskSize, "root-size": rootSize }),
-      ...(nat !== undefined && { nat: nat === "on" }),
+      ...netChangeOf({ net, ...(nat !== undefined && { nat: nat === "on" }) }, all),
     };
     const changed = Object.keys(spec).length > 0;
     const labels = { ...labelsOf(all["label"] ?? []), ...Object.fromEntries(taken(all["unlabel"] ?? [])) };
@@ -120,7 +117,7 @@ export const set = command({
     }
     if (diskSize !== undefined || rootSize !== undefined) {
       await tellGrowth(context, results);
-      await warnOfDisk(context, spec);
+      await warnOfDisk(context, { diskMiB: spec.diskMiB ?? 0, rootMiB: spec.rootMiB ?? 0 });
     }
     if (restart.length > 0)
       say(context, `takes effect after a restart: banger vm restart ${restart.join(" ")}`);

@@ -1,11 +1,12 @@
 /** What one look of the helper says of each VM, in the words of an observation. */
 import type { Result } from "../../../helper/contract.js";
+import { openKey } from "../../model/fits.js";
 import { absentNetwork, type SeenNetwork, unknownNetwork } from "../../model/host-network.js";
 import type { ObservedVm, Part, Seen, VmId } from "../../model/model.js";
 import type { HelperCalls } from "./calls.js";
 
 /** What only root can see of a VM. */
-export interface HeldByKernel extends Pick<ObservedVm, "rootDevice" | "bridge" | "tap" | "nat"> {
+export interface HeldByKernel extends Pick<ObservedVm, "rootDevice" | "bridge" | "network" | "policy"> {
   jail: Seen;
 }
 
@@ -55,9 +56,13 @@ export function sightOf(look: Look | { unknown: string } | undefined): HelperSig
   const { taps, strayTaps, nats, rootDevices, strayDevices, jails } = look;
   const [rootDevice, tap] = [part(rootDevices, strayDevices), part(taps, strayTaps)];
   const [nat, jail] = [handle(nats), handle(jails)];
+  const policy = (id: VmId) => {
+    const seen = nat(id);
+    return seen.is === "present" ? { ...seen, key: openKey, fresh: true } : seen;
+  };
   const of = (id: VmId) => ({
     ...{ rootDevice: rootDevice(id), jail: jail(id) },
-    ...{ bridge, tap: tap(id), nat: nat(id) },
+    ...{ bridge, network: tap(id), policy: policy(id) },
   });
   return {
     network,
@@ -79,7 +84,7 @@ function networkOf({ bridge, tapPool, resolver }: Look): SeenNetwork {
 }
 
 function sightless(seen: Exclude<Seen, { is: "present" }>, network: SeenNetwork): HelperSight {
-  const held = { rootDevice: seen, bridge: seen, tap: seen, nat: seen, jail: seen };
+  const held = { rootDevice: seen, bridge: seen, network: seen, policy: seen, jail: seen };
   return { network, ids: new Set(), of: () => held, unlisted: held };
 }
 

@@ -1,7 +1,7 @@
 /** The VMMs of one home that are followed, and how those ended that did so under this daemon's eyes. */
 import type { Clock } from "../../lib/clock.js";
 import { BangerError } from "../../lib/errors.js";
-import type { ObservedVm, PauseCause, ProcessExit, ProcessIdentity, VmId } from "../../model/model.js";
+import type { PauseCause, ProcessExit, ProcessIdentity, VmId } from "../../model/model.js";
 import type { FoundVmm } from "./processes.js";
 import type { AgentLine, Attached, GuestState, Hooks, Vmm } from "./vmm.js";
 
@@ -69,6 +69,10 @@ export class VmmControls {
     return this.#followed.keys();
   }
 
+  identities(): ProcessIdentity[] {
+    return [...this.#followed.values()].map(({ attached }) => attached.identity);
+  }
+
   #require(id: VmId): Followed {
     const followed = this.#followed.get(id);
     if (followed !== undefined) return followed;
@@ -93,13 +97,6 @@ export class VmmControls {
   /** Why the guest is paused, as far as its VMM knows; undefined while it runs, and without a VMM. */
   pause(id: VmId): PauseCause | "unasked" | undefined {
     return this.#followed.get(id)?.attached.pause;
-  }
-
-  /** Forwards that the VMM has; one that knows of none has none. */
-  forwards(id: VmId): ObservedVm["forwards"] {
-    const attached = this.#followed.get(id)?.attached;
-    if (attached === undefined) return { is: "absent" };
-    return attached.forwards?.seen ?? { is: "present", list: [] };
   }
 
   /** Whether a process of the VM is followed; when a scan finds none, how it ended is about to be known. */

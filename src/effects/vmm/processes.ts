@@ -1,6 +1,7 @@
-/** Which process is the VMM of which VM of a home, whatever kind it is. */
+/** Which process is the VMM, or the network process, of which VM of a home, whatever kind it is. */
 import { readdirSync, statSync } from "node:fs";
-import { type Home, vmHandles } from "../../home/handles.js";
+import { basename } from "node:path";
+import { type Home, parseGuestName, vmHandles } from "../../home/handles.js";
 import { hidden, identify, parseCmdline, readProc, vanished } from "../../host/processes.js";
 import { BangerError } from "../../lib/errors.js";
 import type { Accelerator, ProcessIdentity, VmId } from "../../model/model.js";
@@ -13,9 +14,15 @@ export interface FoundVmm<V extends VmmSigns = VmmSigns> extends ProcessIdentity
   frozen?: true;
 }
 
+/** The network process of a VM. */
+export interface FoundNetwork extends ProcessIdentity {
+  frozen?: true;
+}
+
 /** What one scan of /proc found. `unreadable` holds a cause when a process of this user could not be read. */
 export interface ProcessScan<V extends VmmSigns = VmmSigns> {
   byVm: ReadonlyMap<VmId, FoundVmm<V>>;
+  networks: ReadonlyMap<VmId, FoundNetwork>;
   unreadable: string | undefined;
 }
 
@@ -27,6 +34,18 @@ interface Served<V extends VmmSigns> {
 
 /** Stands in the arguments of every VMM of ours. */
 const marker = "banger-";
+
+/** By what a network process (helper/net) is known; the launcher that becomes one counts as one. */
+const networkSigns: VmmSigns = {
+  kind: "network",
+  serves(argv) {
+    const at = argv.indexOf("--guest");
+    if (at === -1 || !argv.some((word) => basename(word) === "banger-net")) return undefined;
+    const id = parseGuestName(argv[at + 1] ?? "");
+    return id === undefined ? undefined : { id, accelerator: "tcg" };
+  },
+  traces: ({ runtime, directory }) => ({ places: [runtime, directory], files: [] }),
+};
 
 /** Whether two paths lead to one file; not so when one of them leads nowhere. */
 function isSameFile(theirs: string, ours: string): boolean {
@@ -101,40 +120,53 @@ export function findVmm<V extends VmmSigns>(
   id: VmId,
 ): FoundVmm<V> | undefined {
   const scan = scanProcesses(home, vmms);
-  const found = scan.byVm.get(id);
-  if (found !== undefined || scan.unreadable === undefined) return found;
-  throw new BangerError("host_failed", `/proc cannot be read: ${scan.unreadable}`, { retry: "later" });
+  return certain(scan.byVm.get(id), scan);
 }
 
-/**
- * Every VMM of this home. Of two for one VM the older is reported; when it has gone the next scan shows the other.
- * @throws when /proc itself cannot be listed.
- */
+/** The VM's network process, looked for now. @throws BangerError `host_failed` when /proc does not tell. */
+export function findNetwork(home: Home, id: VmId): FoundNetwork | undefined {
+  const scan = scanProcesses(home, []);
+  return certain(scan.networks.get(id), scan);
+}
+
+function certain<T>(found: T | undefined, { unreadable }: ProcessScan): T | undefined {
+  if (found !== undefined || unreadable === undefined) return found;
+  throw new BangerError("host_failed", `/proc cannot be read: ${unreadable}`, { retry: "later" });
+}
+
+/** Of two for one VM the older counts; when it has gone the next scan shows the other. */
+function keepOlder<T extends ProcessIdentity>(known: Map<VmId, T>, id: VmId, found: T): void {
+  const other = known.get(id);
+  if (other === undefined || Number(found.startTime) < Number(other.startTime)) known.set(id, found);
+}
+
+/** Every VMM and network process of this home. @throws when /proc itself cannot be listed. */
 export function scanProcesses<V extends VmmSigns>(
   home: Home,
   vmms: readonly V[],
   procRoot = "/proc",
 ): ProcessScan<V> {
   const byVm = new Map<VmId, FoundVmm<V>>();
+  const networks = new Map<VmId, FoundNetwork>();
   let unreadable: string | undefined;
   for (const entry of readdirSync(procRoot)) {
     const first = entry.charCodeAt(0);
     if (first < 48 || first > 57) continue;
     const pid = Number(entry);
     try {
-      const served = vmOfProcess(home, vmms, pid, procRoot);
+      const served = vmOfProcess<V | VmmSigns>(home, [...vmms, networkSigns], pid, procRoot);
       if (served === undefined) continue;
       const { id, vmm, accelerator } = served;
       const seen = identify(pid, procRoot);
       if (seen.is === "unknown") unreadable ??= seen.cause;
       if (seen.is !== "present") continue;
       const { startTime, frozen } = seen;
-      const known = byVm.get(id);
-      if (known === undefined || Number(startTime) < Number(known.startTime))
-        byVm.set(id, { pid, startTime, vmm, accelerator, ...(frozen && { frozen }) });
+      const found = { pid, startTime, ...(frozen && { frozen }) };
+      if (vmm === networkSigns) keepOlder(networks, id, found);
+      else keepOlder(byVm, id, { ...found, vmm: vmm as V, accelerator });
     } catch (error) {
       if (!vanished(error) && !hidden(error)) unreadable ??= (error as Error).message;
     }
   }
-  return { byVm, unreadable };
+  return { byVm, networks, unreadable };
 }

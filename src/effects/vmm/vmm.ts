@@ -9,7 +9,6 @@ import type {
   Accelerator,
   Effect,
   ImageId,
-  ObservedVm,
   PauseCause,
   ProcessExit,
   ProcessIdentity,
@@ -68,8 +67,6 @@ export interface Attached {
   readonly guest: GuestState;
   /** Why the guest is paused; undefined while it runs. */
   readonly pause: PauseCause | "unasked" | undefined;
-  /** Absent where a guest has an address of its own. */
-  readonly forwards?: PortForwards;
   /** By what the guest knows its disks: device names or serials. */
   readonly disks: Readonly<Record<DiskName, string>>;
   /** Resolves when the process is gone and its end was told, or when it is no longer followed. */
@@ -86,15 +83,6 @@ export interface Attached {
   close(): void;
 }
 
-/** Forwards from the VM's address on the host to its guest's ports. */
-export interface PortForwards {
-  /** Those that there are, as last told. */
-  readonly seen: ObservedVm["forwards"];
-  ensure(address: string, guestPort: number): Promise<void>;
-  /** One that is not there is success. */
-  ensureNone(address: string, hostPort: number): Promise<void>;
-}
-
 /** As many streams to the guest's agent as are asked for, until it has closed. */
 export interface AgentLine {
   open(): Duplex;
@@ -102,7 +90,7 @@ export interface AgentLine {
   close(): void;
 }
 
-/** What system mode lends a VMM. In user mode it has an overlay as root disk, and brings the network itself. */
+/** What system mode lends a VMM. In user mode it has an overlay as root disk, and a network process serves its guest. */
 export interface SystemLoan {
   helper: HelperCalls;
   /** The root disk is a device or a file, raw in both. */

@@ -6,17 +6,15 @@ import { connect } from "node:net";
 import { text } from "node:stream/consumers";
 import { promisify } from "node:util";
 import { VmmControl } from "../../../src/effects/vmm/control.js";
-import type { DiskName, Hooks, PortForwards } from "../../../src/effects/vmm/vmm.js";
+import type { DiskName, Hooks } from "../../../src/effects/vmm/vmm.js";
 import type { VmHandles } from "../../../src/home/handles.js";
-import type { Forward, ProcessExit, ProcessIdentity } from "../../../src/model/model.js";
+import type { ProcessExit, ProcessIdentity } from "../../../src/model/model.js";
 import { type Request, stubFiles } from "./signs.js";
 
-export class StubControl extends VmmControl implements PortForwards {
+export class StubControl extends VmmControl {
   readonly guest = "runs";
   readonly pause = undefined;
   readonly disks = { root: "root", work: "work" };
-  readonly forwards = this;
-  seen: PortForwards["seen"] = { is: "unknown", cause: "not asked yet" };
   readonly #handles: VmHandles;
   readonly #signal: Promise<string | null> | undefined;
 
@@ -32,13 +30,8 @@ export class StubControl extends VmmControl implements PortForwards {
     const socket = connect(`${this.#handles.runtime}/${stubFiles.control}`);
     await once(socket, "connect");
     socket.write(`${JSON.stringify(request)}\n`);
-    const list = JSON.parse(await text(socket)) as Forward[];
-    this.seen = { is: "present", list };
-    this.hooks.changed();
+    await text(socket);
   }
-
-  ensure = (address: string, guestPort: number) => this.ask({ do: "forward", address, guestPort });
-  ensureNone = (address: string, hostPort: number) => this.ask({ do: "forget", address, hostPort });
 
   async resize(disk: DiskName, sizeBytes: number): Promise<void> {
     const { workDisk, rootDisk } = this.#handles;
@@ -64,7 +57,7 @@ export class StubControl extends VmmControl implements PortForwards {
     this.stopped.signal.addEventListener("abort", () => socket.destroy());
     try {
       await once(socket, "connect");
-      await this.ask({ do: "list" });
+      await this.ask({ do: "hello" });
       if (!socket.destroyed) await once(socket.resume(), "close");
       return true;
     } catch {

@@ -5,10 +5,7 @@ import { parseGuestName } from "../../../src/home/handles.js";
 /** In the VM's runtime directory, where the process sits. */
 export const stubFiles = { control: "stub.sock", agent: "stub-agent.sock" } as const;
 
-export type Request =
-  | { do: "list" | "power" }
-  | { do: "forward"; address: string; guestPort: number }
-  | { do: "forget"; address: string; hostPort: number };
+export type Request = { do: "hello" | "power" };
 
 export const stubSigns: VmmSigns = {
   kind: "stub",

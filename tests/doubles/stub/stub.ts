@@ -28,7 +28,7 @@ const stubStart =
     const control = hold((hooks) => new StubControl(handles, { pid, startTime }, hooks, ended));
     while (child.exitCode === null) {
       if (
-        await control.ask({ do: "list" }).then(
+        await control.ask({ do: "hello" }).then(
           () => true,
           () => false,
         )

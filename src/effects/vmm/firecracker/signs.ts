@@ -1,6 +1,6 @@
 /** Pure: by what a Firecracker of ours is known. Its jailer made the arguments, and put it into a jail of its own. */
 import { basename } from "node:path";
-import { parseJailId } from "../../../home/handles.js";
+import { parseGuestName } from "../../../home/handles.js";
 import type { VmmSigns } from "../vmm.js";
 
 export const firecrackerSigns: VmmSigns = {
@@ -9,7 +9,7 @@ export const firecrackerSigns: VmmSigns = {
     const jailId = argv[argv.indexOf("--id") + 1];
     if (!argv.includes("--id") || jailId === undefined || basename(argv[0] ?? "") !== "firecracker")
       return undefined;
-    const id = parseJailId(jailId);
+    const id = parseGuestName(jailId);
     return id === undefined ? undefined : { id, accelerator: "kvm" };
   },
   traces: ({ jailRoot }) => ({ places: [jailRoot], files: [] }),

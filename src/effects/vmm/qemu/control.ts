@@ -9,7 +9,6 @@ import { endOf, written } from "../log-end.js";
 import type { DiskName, Hooks } from "../vmm.js";
 import { endQemu } from "./end.js";
 import { type ChildExit, describeEnd, lastLines } from "./exit.js";
-import { QemuForwards } from "./forwards.js";
 import { connectQmp, type QmpClient } from "./qmp.js";
 
 /** The ids that disks have on QEMU's command line; the guest sees them as serials. */
@@ -30,7 +29,6 @@ export class QemuControl extends VmmControl {
   /** A QEMU has its guest from the first moment and ends with it. */
   readonly guest = "runs";
   readonly disks = driveIds;
-  readonly forwards: QemuForwards;
   readonly #handles: VmHandles;
   readonly #childExit: Promise<ChildExit> | undefined;
   #qmp: QmpClient | undefined;
@@ -43,11 +41,6 @@ export class QemuControl extends VmmControl {
     super(identity, hooks);
     this.#handles = handles;
     this.#childExit = exit;
-    this.forwards = new QemuForwards(
-      () => this.client(),
-      () => this.#qmp !== undefined,
-      hooks,
-    );
   }
 
   /** The connection, once there is one. @throws BangerError `qmp_timeout`. */
@@ -133,7 +126,6 @@ export class QemuControl extends VmmControl {
     });
     this.#qmp = qmp;
     for (const take of this.#waiting.splice(0)) take(qmp);
-    void this.forwards.refresh();
     void this.#refreshPause();
     await qmp.closed;
     this.#qmp = undefined;

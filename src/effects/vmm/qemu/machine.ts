@@ -16,7 +16,7 @@ function rootOf({ rootDisk, rootDevice, rootFile }: VmHandles, system: SystemLoa
 }
 
 function networkOf(address: string, system: SystemLoan | undefined): QemuNetwork {
-  return system === undefined ? { kind: "user" } : { kind: "tap", guest: { address, ...system.network } };
+  return system === undefined ? { kind: "process" } : { kind: "tap", guest: { address, ...system.network } };
 }
 
 /** Devices that it opens beside those of every QEMU. */
@@ -38,7 +38,7 @@ export function launches(host: MachineHost): (effect: EnsureProcess) => Promise<
     return {
       file: config.qemuBin,
       argv: qemuArgv(machine),
-      carriesGuest: network.kind === "user" && spec.nat,
+      offline: network.kind === "process",
       read: [directory, rootfs, boot.kernel, boot.initrd],
       write: [handles.directory, handles.runtime, ...devicesOf(handles, system)],
     };

@@ -8,7 +8,7 @@ import { orAborted } from "../../../host/wait.js";
 import type { EnsureProcess, Vmm } from "../vmm.js";
 import { QemuControl } from "./control.js";
 import { type ChildExit, startError } from "./exit.js";
-import { execute, type Launch, unguarded } from "./launch.js";
+import { execute, type Launch } from "./launch.js";
 
 export interface StartOptions {
   home: Home;
@@ -53,11 +53,4 @@ export const qemuStart =
     const { pid, startTime } = seen;
     const control = hold((hooks) => new QemuControl(handles, { pid, startTime }, hooks, exited));
     await orAborted(Promise.race([control.client(answerMs), ended]), signal);
-    const fault = unguarded(launch, pid);
-    if (fault !== undefined) {
-      child.kill("SIGKILL");
-      await ended.catch(() => undefined);
-      throw fault;
-    }
-    await orAborted(control.forwards.refresh(), signal);
   };

@@ -1,7 +1,7 @@
 /** What of the host a QEMU may open: the system's programs and libraries, its image, and its own VM's files. */
 import { realpathSync } from "node:fs";
 import { basename, dirname } from "node:path";
-import type { Confinement } from "../../../host/launcher.js";
+import type { Confinement } from "./launcher.js";
 
 export interface Reach {
   /** Path of the program. */
