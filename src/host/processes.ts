@@ -39,6 +39,9 @@ export function readProc(path: string): string {
   }
 }
 
+/** The boot in which pids and start times hold; after another one the numbers mean somebody else. */
+export const bootId = (): string => readProc("/proc/sys/kernel/random/boot_id").trim();
+
 /** There is no such process any more. */
 export const vanished = (error: unknown): boolean =>
   ["ENOENT", "ESRCH"].includes((error as NodeJS.ErrnoException).code ?? "");

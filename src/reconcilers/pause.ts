@@ -23,7 +23,7 @@ export function reconcilePause(vm: Vm, { process }: ObservedVm, now: number): Ef
   return [{ kind: "ensureRunning", vmId: vm.id }];
 }
 
-/** When to look at a guest that stands still again: for room, or because it has been stopped too often to go on at once. */
+/** When to look at a paused guest again: for disk space, or because it was stopped too often to resume at once. */
 export function nextLookAtPause(vm: Vm, now: number): number | null {
   if (!guestWanted(vm) || !goesOn.has(vm.paused?.cause)) return null;
   const at = recoverAt(vm.recoveries);

@@ -5,7 +5,6 @@ import {
   createWriteStream,
   lstatSync,
   readdirSync,
-  readFileSync,
   readlinkSync,
   renameSync,
   rmSync,
@@ -15,7 +14,7 @@ import {
 import { basename, dirname, resolve } from "node:path";
 import type { Writable } from "node:stream";
 import { finished } from "node:stream/promises";
-import { identify, isAlive } from "../../host/processes.js";
+import { bootId, identify, isAlive } from "../../host/processes.js";
 import { systemClock } from "../../lib/clock.js";
 import { BangerError } from "../../lib/errors.js";
 import type { Context } from "./context.js";
@@ -91,7 +90,8 @@ export async function writeAmong(output: Counting, write: Write): Promise<number
   return output.bytesWritten - before;
 }
 
-const bootId = (): string => readFileSync("/proc/sys/kernel/random/boot_id", "utf8").slice(0, 8);
+/** As much of the boot's id as a name has place for. */
+const shortBootId = (): string => bootId().slice(0, 8);
 
 /** How the name of an unfinished file ends: by whom it is written, in which boot of which machine. */
 const partialEnd = /^\.([0-9a-f]{8})-(\d+)-(\d+)-[0-9a-f]{12}\.partial$/;
@@ -99,14 +99,14 @@ const partialEnd = /^\.([0-9a-f]{8})-(\d+)-(\d+)-[0-9a-f]{12}\.partial$/;
 function partialOf(target: string): string {
   const own = identify(process.pid);
   const writer = own.is === "present" ? `${own.pid}-${own.startTime}` : "0-0";
-  return `${target}.${bootId()}-${writer}-${randomBytes(6).toString("hex")}.partial`;
+  return `${target}.${shortBootId()}-${writer}-${randomBytes(6).toString("hex")}.partial`;
 }
 
 const abandonedMs = 24 * 60 * 60_000;
 
 /** Of another boot it may be another machine's, which shares the directory and is at work: a day is enough for that. */
 function isAbandoned(path: string, [, boot, pid, startTime]: RegExpExecArray): boolean {
-  if (boot === bootId()) return !isAlive({ pid: Number(pid), startTime: startTime ?? "" });
+  if (boot === shortBootId()) return !isAlive({ pid: Number(pid), startTime: startTime ?? "" });
   const found = lstatSync(path, { throwIfNoEntry: false });
   return found !== undefined && found.mtimeMs + abandonedMs < systemClock.now();
 }

@@ -1,13 +1,13 @@
 /** The builder's process as others see it: its job, its reports, the record that it leaves, and its end. */
 import { readFileSync } from "node:fs";
 import { hostError } from "../../host/host-error.js";
-import { identify } from "../../host/processes.js";
+import { bootId, identify } from "../../host/processes.js";
 import { removeTree, unmountBelow } from "../../host/remove-tree.js";
 import { holdsWithin } from "../../host/wait.js";
 import type { Clock } from "../../lib/clock.js";
 import { BangerError } from "../../lib/errors.js";
 import type { ProcessIdentity } from "../../model/model.js";
-import { type Builder, bootId, builderFile, isScratch } from "../make/job.js";
+import { type Builder, builderFile, isScratch } from "../make/job.js";
 import type { SeenPartial } from "../store.js";
 
 function readBuilder(partial: string): Builder | undefined {

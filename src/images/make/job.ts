@@ -1,6 +1,5 @@
 /** A job of the image builder: what it is told, what it reports, and the record that it leaves. */
-import { readFileSync } from "node:fs";
-import { identify } from "../../host/processes.js";
+import { bootId, identify } from "../../host/processes.js";
 import type { Proxies } from "../../host/proxies.js";
 import { BangerError, type ErrorBody } from "../../lib/errors.js";
 import type { ImageId, ImageSource, ProcessIdentity, StageReached } from "../../model/model.js";
@@ -44,8 +43,6 @@ export type Builder = ProcessIdentity & {
 };
 
 export const isScratch = (path: string): boolean => /^\/var\/tmp\/banger-build-\w+$/.test(path);
-
-export const bootId = (): string => readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
 
 /** What the calling process, the builder, leaves in the image so that it can be found. */
 export function builderRecord(state: string, scratch?: string): string {
