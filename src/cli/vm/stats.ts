@@ -1,6 +1,7 @@
 /** `banger vm stats`: the resource usage of VMs, once or live. */
 
 import type { VmStats } from "../../contract/contract.js";
+import { orAborted } from "../../host/wait.js";
 import { pause } from "../../lib/clock.js";
 import { BangerError } from "../../lib/errors.js";
 import { command } from "../base/command.js";
@@ -35,7 +36,7 @@ export const stats = command({
     const width = Math.max("NAME".length, ...before.map(({ name }) => name.length));
     if (!context.json) await print(context, style.dim(statsTitles(width)));
     for (let waitMs = firstLookMs; ; waitMs = intervalMs) {
-      await sleep(context, waitMs);
+      await orAborted(pause(waitMs), context.interrupts.signal);
       const now = await look(context, words);
       for (const { id, name, stats } of now) {
         const cpu = cpuShare(before.find((each) => each.id === id)?.stats, stats);
@@ -77,12 +78,4 @@ async function pollInterval(context: Context): Promise<number> {
   const { loadConfig } = await import("../../config/config.js");
   const { homeHandles } = await import("../../home/handles.js");
   return loadConfig(homeHandles(context.home).configFile).statsPollIntervalMs;
-}
-
-/** Ends early, with the interruption, on Ctrl-C. */
-function sleep({ interrupts: { signal } }: Context, ms: number): Promise<void> {
-  const interrupted = new Promise<never>((_resolve, reject) => {
-    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
-  });
-  return Promise.race([pause(ms), interrupted]);
 }
